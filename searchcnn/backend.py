@@ -1,0 +1,58 @@
+"""Starts Keras: late, once and without noise.
+
+Importing Keras with TensorFlow takes seconds, so nothing imports it at module level that `searchcnn --help` or
+`searchcnn status` needs.
+"""
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+
+def start_keras() -> None:
+    """Imports Keras and Keras Tuner without their start-up messages.
+
+    Later ``import keras`` statements are then silent too. When an import fails, what it printed is shown.
+    """
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("keras")
+        importlib.import_module("keras_tuner")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Holds back what native code writes to standard error, and shows it only when the body fails.
+
+    TensorFlow's C++ start-up lines go to the file descriptor, past ``sys.stderr``.
+    """
+    sys.stderr.flush()
+    try:
+        original = os.dup(2)
+    except OSError:  # standard error is closed: nothing to hold back
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(original, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)

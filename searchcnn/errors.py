@@ -1,0 +1,81 @@
+"""The errors that searchcnn raises on purpose.
+
+Every message says what happened, what was expected and how to fix it, in one line. The command line prints the message
+alone and leaves with the class's ``exit_code``; a traceback therefore always means a bug.
+
+    SearchcnnError                 1
+    ├── UsageError                 2   the command, a file or a value given by the user
+    │   ├── StudyFileError         2   a study file or an override of one of its keys
+    │   ├── DataError              2   images that cannot be found or read
+    │   └── PluginError            2   a search space that cannot be found, loaded or built
+    ├── StoreError                 1   a database or file of a study that cannot be used
+    │   └── StudyChangedError      1   the database holds another search than the one asked for
+    └── StudyFailedError           1   the search had to stop; everything finished is safe
+
+    InfeasibleError                    one trial that cannot be trained, for a reason the sampler learns from
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SearchcnnError(Exception):
+    """Base of all errors meant for the user."""
+
+    exit_code = 1
+
+
+class UsageError(SearchcnnError):
+    """What was asked for makes no sense; nothing was changed."""
+
+    exit_code = 2
+
+
+class StudyFileError(UsageError):
+    """A study file, or an override of one of its keys, is not valid."""
+
+
+class DataError(UsageError):
+    """A dataset cannot be found or read."""
+
+
+class PluginError(UsageError):
+    """A search space cannot be found, loaded or built."""
+
+
+class StoreError(SearchcnnError):
+    """A study's database or files cannot be used."""
+
+
+class StudyChangedError(StoreError):
+    """The database holds a search over another space, dataset or training recipe."""
+
+
+class StudyFailedError(SearchcnnError):
+    """The search stopped before its budget was spent; finished trials are safe."""
+
+
+class InfeasibleError(Exception):
+    """A sampled point that cannot be trained; the trial is pruned and the sampler learns to avoid it.
+
+    Args:
+        reason: Short and stable, for tables: ``"invalid graph"``, ``"max_params"``, ``"out of memory"``.
+        detail: The numbers or the message behind it.
+        excess: By how much a limit is exceeded, relative to it (0.5 is half too large); ``1.0`` where no size applies.
+    """
+
+    def __init__(self, reason: str, detail: str = "", excess: float = 1.0) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+        self.excess = excess
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the known word most like ``word``, or an empty string.
+
+    >>> nearest("epoch", ["epochs", "batch_size"])
+    "; did you mean 'epochs'?"
+    """
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

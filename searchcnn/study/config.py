@@ -1,0 +1,195 @@
+"""The configuration of a study: what its TOML file may say, validated.
+
+Each field's description is also the text of the configuration reference in the documentation.
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from searchcnn.study.values import Integer, Number, Optimizer, Schedule, bounds
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(duration: Any) -> float:
+    """Reads a duration: a number of seconds, or text like ``"90s"``, ``"15m"``, ``"1.5h"``, ``"1h30m"``, ``"2d"``.
+
+    >>> seconds("1h30m")
+    5400.0
+
+    Raises:
+        ValueError: If the text is not a duration, or the duration is not above zero.
+    """
+    if isinstance(duration, int | float) and not isinstance(duration, bool):
+        total = float(duration)
+    elif isinstance(duration, str) and re.fullmatch(r"\s*(\d+(\.\d+)?\s*[smhd]\s*)+", duration):
+        total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", duration))
+    elif isinstance(duration, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", duration):
+        total = float(duration)
+    else:
+        raise ValueError(f"{duration!r} is not a duration; write seconds (900) or a text such as '15m' or '1h30m'")
+    if not 0 < total < float("inf"):
+        raise ValueError(f"a duration must be above zero, not {duration!r}")
+    return total
+
+
+class Section(BaseModel):
+    """A table of a study file: unknown keys and wrong types are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataConfig(Section):
+    """`[data]`: the images."""
+
+    name: str = Field(description="A built-in dataset: fashion_mnist, mnist, cifar10, cifar100 or digits.")
+    validation: float | int = Field(
+        default=0.1, description="Part of the training images that selects: a fraction below 1, or a number of images."
+    )
+
+    @field_validator("validation")
+    @classmethod
+    def _part(cls, value: float | int) -> float | int:
+        if value <= 0 or (isinstance(value, float) and value >= 1):
+            raise ValueError(f"must be a fraction between 0 and 1 or a number of images, not {value}")
+        return value
+
+
+class BudgetConfig(Section):
+    """`[budget]`: totals for the study, over all its runs; the first that is spent ends the search."""
+
+    trials: int | None = Field(default=None, ge=1, description="Number of finished trials.")
+    timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else seconds(v))] = Field(
+        default=None, description="Time to search: seconds, or a text such as `15m` or `1h30m`."
+    )
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if self.trials is None and self.timeout is None:
+            raise ValueError("needs `trials`, `timeout` or both")
+        return self
+
+
+class ComponentConfig(BaseModel):
+    """A sampler or pruner: its Optuna name, and Optuna's arguments beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="Name of the class in Optuna.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of the class."""
+        return dict(self.model_extra or {})
+
+
+def _component(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Component = Annotated[ComponentConfig, BeforeValidator(_component)]
+
+
+class SearchConfig(Section):
+    """`[search]`: how the space is searched and what is optimised."""
+
+    objective: str = Field(default="val_accuracy", description="Metric to optimise; names begin with `val_`.")
+    direction: Literal["auto", "maximize", "minimize"] = Field(
+        default="auto", description="`auto` minimises losses and errors and maximises everything else."
+    )
+    sampler: Component = Field(
+        default=ComponentConfig(name="TPESampler"),
+        description="A sampler by its Optuna name or `grid`; a table adds its arguments: "
+        "`{name = 'TPESampler', n_startup_trials = 5}`.",
+    )
+    pruner: Component = Field(
+        default=ComponentConfig(name="SuccessiveHalvingPruner"),
+        description="A pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
+    )
+    baselines: bool = Field(default=True, description="Try the search space's known good points first.")
+    max_failures: int = Field(default=5, ge=1, description="Stop after this many unexpected failures in a row.")
+
+    @field_validator("objective")
+    @classmethod
+    def _on_validation(cls, value: str) -> str:
+        if not value.startswith("val_"):
+            raise ValueError(f"must be measured on the validation images: 'val_{value}', not '{value}'")
+        return value
+
+    @property
+    def maximize(self) -> bool:
+        """Whether larger objectives are better."""
+        if self.direction != "auto":
+            return self.direction == "maximize"
+        return not any(word in self.objective for word in ("loss", "error", "entropy"))
+
+
+class LimitsConfig(Section):
+    """`[limits]`: networks beyond a limit are not trained, and the sampler learns to avoid them."""
+
+    max_params: int | None = Field(default=None, ge=1, description="Largest number of weights, all of them counted.")
+    max_macs: int | None = Field(
+        default=None, ge=1, description="Largest number of multiply-accumulates for one image, forward."
+    )
+
+
+class TrainingConfig(Section):
+    """`[training]`: the recipe; most settings are a value (fixed), a list (a choice) or `{min, max, step, log}`."""
+
+    epochs: int = Field(default=10, ge=1, description="Most passes over the training images.")
+    patience: int = Field(
+        default=3, ge=1, description="Early stopping: epochs without a better objective; the best weights are restored."
+    )
+    batch_size: Integer = Field(default=64, description="Images per step.")
+    optimizer: Optimizer = Field(
+        default="adam", description="adam, adamw, sgd, rmsprop, nadam, lion, adagrad or adamax."
+    )
+    learning_rate: Number = Field(default=0.001, description="Learning rate; the peak where a schedule changes it.")
+    momentum: Number = Field(default=0.9, description="Momentum of `sgd` (Nesterov's) and `rmsprop`.")
+    schedule: Schedule = Field(
+        default="constant",
+        description="constant; cosine (to zero over `epochs`); one_cycle (warm-up for 30 %, then cosine); "
+        "step (a tenth after half and again after three quarters of `epochs`); plateau (half after each two epochs "
+        "without a better objective).",
+    )
+    weight_decay: Number = Field(default=0.0, description="Decoupled weight decay of the optimizer.")
+    l1: Number = Field(default=0.0, description="L1 penalty on convolution and dense kernels.")
+    l2: Number = Field(default=0.0, description="L2 penalty on convolution and dense kernels.")
+    label_smoothing: Number = Field(default=0.0, description="Part of each label spread over the other classes.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name, low, high in (
+            ("batch_size", 1, float("inf")),
+            ("learning_rate", 0, float("inf")),
+            ("momentum", 0, 1),
+            ("weight_decay", 0, float("inf")),
+            ("l1", 0, float("inf")),
+            ("l2", 0, float("inf")),
+            ("label_smoothing", 0, 1),
+        ):
+            smallest, largest = bounds(getattr(self, name))
+            if not (low <= smallest and largest < high):
+                raise ValueError(f"{name} must be at least {low} and below {high}, not {smallest:g}..{largest:g}")
+        if bounds(self.learning_rate)[0] <= 0:
+            raise ValueError("learning_rate must be above 0")
+        return self
+
+
+class StudyConfig(Section):
+    """A whole study file."""
+
+    description: str = Field(default="", description="What the study is for; shown by `searchcnn studies`.")
+    spaces: list[str] = Field(
+        min_length=1,
+        description="Search spaces: names of plugins, `path/to/file.py:name` or `package.module:name`. "
+        "Several are searched together.",
+    )
+    seed: int = Field(default=0, ge=0, description="Everything random derives from this and the trial's number.")
+    data: DataConfig
+    budget: BudgetConfig
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)

@@ -1,0 +1,110 @@
+"""Reads a study file and the overrides of its keys, and says in one line what is wrong with them."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from searchcnn.errors import StudyFileError, nearest
+from searchcnn.study.config import StudyConfig
+from searchcnn.study.values import BRANCHES
+
+
+def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | None = None) -> StudyConfig:
+    """Reads and validates a study file.
+
+    Args:
+        path: The TOML file.
+        overrides: Texts such as ``training.epochs=5``; the value is read as TOML, and as plain text if it is none.
+        extra: Further overrides by dotted key, as Python values; None values are left out.
+
+    Raises:
+        StudyFileError: If the file cannot be read, or a key or value is not valid.
+    """
+    table = _read(path)
+    for text in overrides:
+        key, value = _parse(text)
+        _put(table, key, value)
+    for key, value in (extra or {}).items():
+        if value is not None:
+            _put(table, key, value)
+    return validate(table, str(path))
+
+
+def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
+    """Validates a study given as a table; ``source`` names it in messages.
+
+    Raises:
+        StudyFileError: If a key or value is not valid.
+    """
+    try:
+        return StudyConfig.model_validate(table)
+    except ValidationError as error:
+        raise StudyFileError(f"{source}: {_one_line(error)}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(f"{path}: not valid TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise StudyFileError(f"{path}: not UTF-8 text: {error}") from None
+    except OSError as error:
+        raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise StudyFileError(f"--set {override}: expected KEY=VALUE, such as training.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    return key.strip(), value
+
+
+def _put(table: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        below = table.setdefault(section, {})
+        if not isinstance(below, dict):
+            below = table[section] = {"name": below} if section in ("sampler", "pruner") else {}
+        table = below
+    table[last] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    """Turns the first problem into ``training.epoch: unknown key; did you mean 'epochs'?``."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in BRANCHES]
+    key = ".".join(place)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        return f"{key}: unknown key{nearest(place[-1], known) or '; expected one of ' + ', '.join(known)}{more}"
+    if first["type"] == "missing":
+        return f"{key}: missing; add it to the file or give --set {key}=...{more}"
+    given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key}: {problem}{given}{_hint(first)}{more}"
+
+
+def _known_keys(place: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = StudyConfig
+    for name in place:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ["min", "max", "step", "log"]
+        model = annotation
+    return list(model.model_fields)
+
+
+def _hint(problem: Mapping[str, Any]) -> str:
+    if problem["type"] != "literal_error":
+        return ""
+    expected = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+    return nearest(str(problem["input"]), expected)

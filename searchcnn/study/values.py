@@ -1,0 +1,76 @@
+"""Values of a training recipe: fixed, or searched.
+
+In a study file a value is a scalar (fixed), a list (a choice among its entries) or a table with ``min`` and ``max`` (a
+range)::
+
+    batch_size = 64
+    optimizer = ["adam", "sgd"]
+    learning_rate = {min = 1e-4, max = 1e-2, log = true}
+"""
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+BRANCHES = frozenset({"fixed", "choice", "range"})
+"""Names of the three forms; they appear in the location of a validation error."""
+
+
+class Range(BaseModel):
+    """An interval to search, both ends included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    min: float = Field(description="Smallest value.")
+    max: float = Field(description="Largest value.")
+    step: float | None = Field(default=None, gt=0, description="Distance between values; a factor when `log` is true.")
+    log: bool = Field(default=False, description="Sample on a logarithmic scale.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min >= self.max:
+            raise ValueError(f"min {self.min:g} must be smaller than max {self.max:g}")
+        if self.log and self.min <= 0:
+            raise ValueError(f"a logarithmic range needs a min above 0, not {self.min:g}")
+        if self.log and self.step is not None and self.step <= 1:
+            raise ValueError(f"the step of a logarithmic range is a factor above 1, not {self.step:g}")
+        return self
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, dict | Range):
+        return "range"
+    return "choice" if isinstance(value, list) else "fixed"
+
+
+OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "adagrad", "adamax"]
+ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
+
+Number: TypeAlias = Annotated[
+    Annotated[float, Tag("fixed")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[list[float], Field(min_length=1), Tag("choice")],
+    Discriminator(_form),
+]
+Integer: TypeAlias = Annotated[
+    Annotated[int, Tag("fixed")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[list[int], Field(min_length=1), Tag("choice")],
+    Discriminator(_form),
+]
+Optimizer: TypeAlias = Annotated[
+    Annotated[OptimizerName, Tag("fixed")] | Annotated[list[OptimizerName], Field(min_length=1), Tag("choice")],
+    Discriminator(_form),
+]
+Schedule: TypeAlias = Annotated[
+    Annotated[ScheduleName, Tag("fixed")] | Annotated[list[ScheduleName], Field(min_length=1), Tag("choice")],
+    Discriminator(_form),
+]
+
+
+def bounds(value: float | Range | list[float] | list[int]) -> tuple[float, float]:
+    """Returns the smallest and the largest number that a setting can take."""
+    if isinstance(value, Range):
+        return value.min, value.max
+    numbers = value if isinstance(value, list) else [value]
+    return min(numbers), max(numbers)

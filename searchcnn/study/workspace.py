@@ -1,0 +1,75 @@
+"""Where things lie: the user's folder, and what comes with searchcnn.
+
+A workspace is the folder a command is run in. Its ``studies/`` holds study files, databases and models; its
+``plugins/`` holds search spaces. Nothing is ever written anywhere else.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from searchcnn._bundled import bundled
+from searchcnn.errors import StudyFileError, nearest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that a command works in."""
+
+    root: Path
+
+    @property
+    def studies(self) -> Path:
+        """Folder of study files, databases and models."""
+        return self.root / "studies"
+
+    @property
+    def plugins(self) -> Path:
+        """Folder of the user's own search spaces."""
+        return self.root / "plugins"
+
+    def database_url(self, study: str) -> str:
+        """Returns the URL of a study's own SQLite file."""
+        return f"sqlite:///{self.studies / study}.db"
+
+    def models(self, study: str) -> Path:
+        """Returns the folder of a study's models."""
+        return self.studies / study
+
+    def study_files(self) -> dict[str, Path]:
+        """Returns all study files by name; the workspace's come before the built-in ones."""
+        folders = (bundled("studies"), self.studies)
+        return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+    def find(self, study: str) -> tuple[str, Path]:
+        """Finds a study by name or by path.
+
+        Returns:
+            Its name and its file.
+
+        Raises:
+            StudyFileError: If there is none, with the nearest name.
+        """
+        if study.endswith(".toml") or "/" in study:
+            path = Path(study).expanduser()
+            if not path.is_file():
+                raise StudyFileError(f"{study}: no such study file; `searchcnn studies` lists the studies by name")
+            return valid_name(path.stem), path
+        files = self.study_files()
+        if study not in files:
+            known = nearest(study, files) or f"; known: {', '.join(sorted(files))}"
+            raise StudyFileError(f"no study named '{study}' in {self.studies} or among the built-in ones{known}")
+        return study, files[study]
+
+
+def valid_name(name: str) -> str:
+    """Returns the name of a study if a database and a folder can be named so.
+
+    Raises:
+        StudyFileError: If it cannot.
+    """
+    if not NAME.fullmatch(name):
+        raise StudyFileError(f"'{name}' cannot name a study; use letters, digits, '_', '-' and '.'")
+    return name
