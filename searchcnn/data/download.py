@@ -1,0 +1,119 @@
+"""Downloads built-in datasets."""
+
+import contextlib
+import io
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from searchcnn.backend import start_keras
+from searchcnn.data import debian, idx
+from searchcnn.data.builtin import BUILTIN
+from searchcnn.data.dataset import Undivided
+from searchcnn.data.places import VARIABLE, folders, keras_cache
+from searchcnn.data.reading import checked_split
+from searchcnn.errors import DataError
+
+ANSWER_SECONDS = 15.0
+"""A server that has not answered after this time is taken as out of reach."""
+STALL_SECONDS = 60.0
+"""A download that has brought nothing for this time has failed."""
+
+
+def download(name: str) -> tuple[Undivided, str]:
+    """Downloads a built-in dataset, quietly.
+
+    Returns:
+        The dataset, and where it comes from.
+
+    Raises:
+        DataError: If no way to it works; the message names them all.
+    """
+    ways = [_from_keras, _from_debian] if name == "fashion_mnist" else [_from_keras]
+    failures = []
+    for way in ways:
+        try:
+            return way(name)
+        except ConnectionError as error:
+            failures.append(str(error))
+    raise DataError(_nowhere(name, failures))
+
+
+def _from_keras(name: str) -> tuple[Undivided, str]:
+    _check_answer(str(BUILTIN[name].origin))
+    try:
+        with _quiet(), _stall_limit():
+            train, test = _keras_arrays(name)
+        return Undivided(checked_split(*train), checked_split(*test)), f"Keras' download, now in {keras_cache()}"
+    except Exception as error:  # Keras raises a plain Exception when a download fails
+        raise ConnectionError(f"Keras' download ({error})") from error
+
+
+def _from_debian(name: str) -> tuple[Undivided, str]:
+    folder = debian.fetch()
+    return idx.read(folder, name), f"Debian's {debian.PACKAGE}, now in {folder}"
+
+
+def _check_answer(url: str) -> None:
+    """Asks the server for any answer at all.
+
+    Offline, a download can wait for minutes: each of a host's addresses is tried in turn, and looking the host up has
+    no time limit of its own. So the question is asked in a thread that nobody has to wait for.
+    """
+    problems: list[str] = [f"no answer from {url} within {ANSWER_SECONDS:g} s"]
+    asking = threading.Thread(target=_ask, args=(url, problems), daemon=True)
+    asking.start()
+    asking.join(ANSWER_SECONDS)
+    if problems:
+        raise ConnectionError(f"Keras' download ({problems[-1]})")
+
+
+def _ask(url: str, problems: list[str]) -> None:
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
+            pass
+        problems.clear()
+    except Exception as error:  # in a thread, anything else would be a traceback on the terminal
+        problems.append(f"{url}: {getattr(error, 'reason', error)}")
+
+
+def _keras_arrays(name: str) -> Any:
+    """Returns Keras' ``(images, labels), (images, labels)``, with the axes (samples, height, width[, channels])."""
+    start_keras()
+    import keras
+
+    parts = getattr(keras.datasets, name).load_data()
+    if keras.config.image_data_format() == "channels_last":
+        return parts
+    return [(np.moveaxis(images, 1, -1) if images.ndim == 4 else images, labels) for images, labels in parts]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _stall_limit() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _nowhere(name: str, failures: list[str]) -> str:
+    tried = [f"{what} ({path})" for what, path in folders().items()] + failures
+    debian_way = f", `apt-get install {debian.PACKAGE}`" if name == "fashion_mnist" else ""
+    return (
+        f"{name}: not found in {', '.join(tried)}; ways out: set {VARIABLE} to a folder that holds it{debian_way}, "
+        "or take `--study digits`, which needs no download"
+    )

@@ -1,0 +1,59 @@
+"""Turns whatever goes wrong in a foreign file into one line, and checks what was read."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from searchcnn.data.dataset import Split
+from searchcnn.errors import DataError
+
+
+@contextlib.contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Names the file when the body cannot read it.
+
+    Args:
+        path: The file that is read.
+        expected: What it should be, for the message.
+
+    Raises:
+        DataError: If the body raises anything.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise almost anything on a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{path}: expected {expected} ({reason}); replace the file, or delete it to have it fetched again"
+        ) from error
+
+
+def checked_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:
+    """Makes a split of arrays from a file.
+
+    Args:
+        images: Integers 0..255 of shape (samples, height, width) or (samples, height, width, channels).
+        labels: Integers of shape (samples,) or (samples, 1).
+
+    Raises:
+        ValueError: If they are anything else.
+    """
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise ValueError(f"images have shape {images.shape}, not (samples, height, width[, channels])")
+    if labels.shape not in ((len(images),), (len(images), 1)):
+        raise ValueError(f"labels have shape {labels.shape}, not one label for each of {len(images)} images")
+    if labels.dtype.kind not in "iu" or int(labels.min()) < 0:
+        raise ValueError(f"labels are {labels.dtype}, from {labels.min()}, not integers from 0")
+    pixels = images if images.ndim == 4 else images[..., np.newaxis]
+    return Split(_as_bytes(pixels), labels.reshape(-1).astype(np.int64))
+
+
+def _as_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    if pixels.dtype.kind not in "iu" or int(pixels.min()) < 0 or int(pixels.max()) > 255:
+        raise ValueError(f"pixels are {pixels.dtype}, {pixels.min()}..{pixels.max()}, not integers 0..255")
+    return pixels.astype(np.uint8, copy=False)
