@@ -1,0 +1,275 @@
+"""Loads search spaces: executes plugins, and blames them by file and line when that fails."""
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import inspect
+import operator
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from searchcnn.backend import start_keras
+from searchcnn.errors import PluginError, nearest
+from searchcnn.spaces.arguments import accepted
+from searchcnn.spaces.discovery import EXPECTED, find
+from searchcnn.spaces.plugin import Plugin
+from searchcnn.spaces.source import Source, fingerprint
+from searchcnn.study import Workspace
+
+KINDS = "a subclass of searchcnn.SearchSpace or keras_tuner.HyperModel, an instance of one, or a function build(hp)"
+"""What an object named by ``file.py:name`` or ``package.module:name`` may be."""
+
+
+@dataclass(frozen=True)
+class LoadedSpace:
+    """A search space that is ready to be created for a dataset.
+
+    Attributes:
+        name: A Python identifier, the scope of its hyperparameters where several spaces are searched together.
+        location: File or module that it was loaded from.
+        fingerprint: Identifies the code of its file, whatever the formatting; not what that imports.
+        module: Name of its module.
+        target: A subclass of ``keras_tuner.HyperModel``, an instance of one, or a function ``build(hp)``.
+    """
+
+    name: str
+    location: str
+    fingerprint: str
+    module: str
+    target: Any
+
+    def create(self, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+        """Creates the space for images and classes.
+
+        Args:
+            input_shape: Shape of an image: (height, width, channels) in pixels.
+            num_classes: Number of classes.
+
+        Returns:
+            A ``keras_tuner.HyperModel`` whose ``build(hp)`` may be called. A space loaded as an instance is that
+            instance each time.
+
+        Raises:
+            PluginError: If the space cannot be created, or not for such images.
+        """
+        with blamed(self.location, self.module):
+            space = _instance(self.target, input_shape, num_classes)
+            space.input_shape, space.num_classes = input_shape, num_classes
+        _check_capabilities(self.name, space)
+        return space
+
+    def baselines(self, space: Any) -> dict[str, dict[str, Any]]:
+        """Returns the known good points of a created space; none for a space that has no ``baselines()``.
+
+        Raises:
+            PluginError: If asking for them fails.
+        """
+        with blamed(self.location, self.module):
+            return {name: dict(values) for name, values in getattr(space, "baselines", dict)().items()}
+
+
+def load_space(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> LoadedSpace:
+    """Finds and loads a search space.
+
+    Args:
+        spec: A plugin's name, ``path/to/file.py``, ``path/to/file.py:name`` or ``package.module:name``.
+        workspace: Where relative paths begin and the user's own ``plugins/`` lies.
+        folders: Further folders of plugins, searched first.
+
+    Raises:
+        PluginError: If it cannot be found or loaded.
+    """
+    return load(find(spec, workspace, folders))
+
+
+def load_spaces(specs: Iterable[str], workspace: Workspace, folders: Sequence[Path] = ()) -> list[LoadedSpace]:
+    """Loads the search spaces of a study; see `load_space`.
+
+    Raises:
+        PluginError: If one cannot be found or loaded, or two have the same name.
+    """
+    spaces: dict[str, LoadedSpace] = {}
+    for spec in specs:
+        space = load_space(spec, workspace, folders)
+        other = spaces.setdefault(space.name, space)
+        if other is not space:
+            raise PluginError(
+                f"two search spaces are named '{space.name}': {other.location} and {space.location}; rename one"
+            )
+    return list(spaces.values())
+
+
+def check(plugins: Iterable[Plugin]) -> list[Plugin]:
+    """Loads each usable plugin and returns all of them, with the errors that came up."""
+    return [_tried(plugin) if plugin.status == "ok" else plugin for plugin in plugins]
+
+
+def load(plugin: Plugin) -> LoadedSpace:
+    """Loads a plugin.
+
+    Raises:
+        PluginError: If that fails, for whatever reason.
+    """
+    if plugin.status == "error":
+        raise PluginError(plugin.error)
+    start_keras()
+    container, name = plugin.parts
+    module = _execute(Path(container)) if plugin.in_file else _import(container)
+    with blamed(plugin.location, module.__name__):
+        target = _named(module, name) if name else _only(module)
+    return LoadedSpace(plugin.name, plugin.location, fingerprint(_files(module, target)), module.__name__, target)
+
+
+@contextlib.contextmanager
+def blamed(location: str, module: str) -> Iterator[None]:
+    """Turns whatever a plugin raises, an exit included, into one line that names the place.
+
+    Args:
+        location: The plugin's file or module.
+        module: Name of the module whose innermost line is named.
+
+    Raises:
+        PluginError: If the body fails.
+    """
+    try:
+        yield
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.walk_tb(error.__traceback__)
+        lines = [
+            f"{frame.f_code.co_filename}:{line}" for frame, line in frames if frame.f_globals["__name__"] == module
+        ]
+        place = lines[-1] if lines else location
+        message = "".join(traceback.format_exception_only(error)[-1:]).strip().partition("\n")[0]
+        raise PluginError(f"{place}: {message}") from error
+
+
+def _tried(plugin: Plugin) -> Plugin:
+    try:
+        load(plugin)
+    except PluginError as error:
+        return replace(plugin, status="error", error=str(error))
+    return plugin
+
+
+def _execute(path: Path) -> ModuleType:
+    """Executes a file as a module whose name no other file has."""
+    code = Source.read(path).code
+    digest = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    module = ModuleType(f"searchcnn_plugin_{path.stem}_{digest}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses and pickle look there while the module is still executed
+    try:
+        with blamed(str(path), module.__name__):
+            exec(code, module.__dict__)
+    except BaseException:
+        del sys.modules[module.__name__]
+        raise
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    with blamed(name, name):
+        return importlib.import_module(name)
+
+
+def _named(module: ModuleType, name: str) -> Any:
+    try:
+        target = operator.attrgetter(name)(module)
+    except AttributeError:
+        hint = nearest(name, [known for known, item in vars(module).items() if _is_space(item)])
+        raise PluginError(f"{module.__file__}: defines no '{name}'{hint}; expected {KINDS}") from None
+    if not _is_space(target):
+        raise PluginError(f"{module.__file__}: '{name}' is a {type(target).__name__}; expected {KINDS}")
+    return target
+
+
+def _only(module: ModuleType) -> Any:
+    spaces = _spaces(module)
+    if len(spaces) == 1:
+        return next(iter(spaces.values()))
+    if spaces:
+        names = ", ".join(spaces)
+        raise PluginError(f"{module.__file__}: defines several search spaces ({names}); name one: file.py:name")
+    function = vars(module).get("build")
+    if inspect.isfunction(function) and function.__module__ == module.__name__:
+        return function
+    raise PluginError(f"{module.__file__}: defines no search space; expected {EXPECTED}")
+
+
+def _spaces(module: ModuleType) -> dict[str, Any]:
+    """Returns the search spaces that a module defines itself, without its abstract and private classes."""
+    return {
+        name: item
+        for name, item in vars(module).items()
+        if isinstance(item, type)
+        and _is_space(item)
+        and item.__module__ == module.__name__
+        and item.__name__ == name  # not a second name of the same class
+        and not name.startswith("_")
+        and not inspect.isabstract(item)
+    }
+
+
+def _is_space(item: Any) -> bool:
+    import keras_tuner
+
+    if isinstance(item, type):
+        return issubclass(item, keras_tuner.HyperModel)
+    return isinstance(item, keras_tuner.HyperModel | functools.partial) or inspect.isroutine(item)
+
+
+def _files(module: ModuleType, target: Any) -> list[Path]:
+    """Returns the source files of a module and of an object in it, which may come from another module."""
+    files = [module.__file__]
+    with contextlib.suppress(TypeError):  # no file: built into Python or made by functools.partial
+        definition = target if isinstance(target, type) or inspect.isroutine(target) else type(target)
+        files.append(inspect.getsourcefile(definition))
+    return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
+
+
+def _instance(target: Any, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+    import keras_tuner
+
+    from searchcnn.spaces.space import FunctionSpace
+
+    if isinstance(target, keras_tuner.HyperModel):
+        return target
+    if not isinstance(target, type):
+        return FunctionSpace(target)
+    arguments = accepted(target, input_shape, num_classes)
+    _check_arguments(target, arguments)
+    return target(**arguments)
+
+
+def _check_arguments(constructor: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    try:
+        inspect.signature(constructor).bind(**arguments)
+    except TypeError as error:
+        raise PluginError(
+            f"{constructor.__name__}: {error}; only input_shape and num_classes (or classes) are given: "
+            "set a default, or name an instance as file.py:name"
+        ) from None
+
+
+def _check_capabilities(name: str, space: Any) -> None:
+    from searchcnn.spaces.space import SearchSpace
+
+    if not isinstance(space, SearchSpace):  # attributes of the same name could mean anything elsewhere
+        return
+    height, width, channels = space.input_shape
+    if space.channels and channels not in space.channels:
+        known = " or ".join(map(str, space.channels))
+        raise PluginError(f"search space '{name}' takes images with {known} channels, not {channels}; choose another")
+    if height < space.min_size[0] or width < space.min_size[1]:
+        smallest = f"{space.min_size[0]}x{space.min_size[1]}"
+        raise PluginError(
+            f"search space '{name}' takes images of at least {smallest} pixels, not {height}x{width}; choose another"
+        )
