@@ -34,9 +34,9 @@ class Workspace:
         """Returns the URL of a study's own SQLite file."""
         return f"sqlite:///{self.studies / study}.db"
 
-    def models(self, study: str) -> Path:
-        """Returns the folder of a study's models."""
-        return self.studies / study
+    def best_model(self, study: str) -> Path:
+        """Returns where a study's best model lies once there is one."""
+        return self.studies / study / "best.keras"
 
     def study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""

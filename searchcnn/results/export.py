@@ -1,0 +1,74 @@
+"""Saves networks as ordinary Keras files."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from searchcnn.errors import UsageError
+from searchcnn.results.card import card_path, read_card, sha256, write_card
+from searchcnn.results.verification import verify
+from searchcnn.training import classifier
+
+SAMPLE = 16
+"""Images on which a saved model is compared with the trained network."""
+
+
+def save_model(path: Path, network: Any, input_shape: tuple[int, int, int], card: Mapping[str, Any]) -> None:
+    """Saves a trained network, from raw pixels to class probabilities, and its card; an older file is replaced at once.
+
+    Args:
+        path: Where to, ending in ``.keras``.
+        network: A Keras model that takes pixels scaled to 0..1.
+        input_shape: Shape of an image: (height, width, channels).
+        card: Facts for the model card.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        classifier(network, input_shape).save(new)
+        fingerprint = sha256(new)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    write_card(path, {**card, "sha256": fingerprint})
+
+
+def predict(model: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Returns class probabilities, shape (batch, classes), of raw pixels, shape (batch, height, width, channels)."""
+    probabilities: npt.NDArray[np.float32] = model.predict(images, batch_size=256, verbose=0)
+    return probabilities
+
+
+def export_model(source: Path, target: Path) -> None:
+    """Copies a study's model and card elsewhere, and checks the copy in a fresh process.
+
+    Raises:
+        UsageError: If the target's name or folder will not do.
+        StoreError: If there is no model.
+        StudyFailedError: If the copy does not work.
+    """
+    if target.suffix != ".keras":
+        raise UsageError(f"{target}: the name of a Keras model ends in .keras, such as {target.stem}.keras")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder")
+    card = read_card(source)
+    new = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        shutil.copyfile(source, new)
+        _verify_copy(source, new, card)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
+    shutil.copyfile(card_path(source), card_path(target))
+
+
+def _verify_copy(source: Path, copy: Path, card: Mapping[str, Any]) -> None:
+    import keras
+
+    images = np.random.default_rng(0).integers(0, 256, (SAMPLE, *card["input_shape"]), dtype=np.uint8)
+    verify(copy, images, predict(keras.models.load_model(source), images))

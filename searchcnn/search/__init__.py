@@ -1,0 +1,29 @@
+"""The search: samplers, pruners and the engine. Keras Tuner is touched by `searchcnn.search.hyperparameters` only."""
+
+from searchcnn.search.budget import Budget
+from searchcnn.search.engine import Evaluation, Evaluator, Search
+from searchcnn.search.limits import Cost, check_limits
+from searchcnn.search.listener import Listener, Outcome
+from searchcnn.search.pruners import make_pruner
+from searchcnn.search.samplers import SeededSampler, make_sampler
+from searchcnn.search.seeds import Stream, derive
+from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
+
+__all__ = [
+    "Budget",
+    "Cost",
+    "Evaluation",
+    "Evaluator",
+    "InterruptedTrialError",
+    "Listener",
+    "Outcome",
+    "Search",
+    "SeededSampler",
+    "Stream",
+    "Trial",
+    "TrialPrunedError",
+    "check_limits",
+    "derive",
+    "make_pruner",
+    "make_sampler",
+]

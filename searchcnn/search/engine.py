@@ -1,0 +1,152 @@
+"""The search itself: ask for a point, evaluate it, tell the result, until the budget is spent.
+
+It knows nothing of Keras: what trains a network is injected.
+"""
+
+import math
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from optuna.trial import TrialState
+
+from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
+from searchcnn.search.budget import Budget
+from searchcnn.search.listener import Listener, Outcome
+from searchcnn.search.samplers import SeededSampler
+from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
+from searchcnn.store import StoredStudy
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluating a trial gave.
+
+    Attributes:
+        value: The objective.
+        network: What was trained; handed to the engine's ``keep`` when it is the best so far.
+    """
+
+    value: float
+    network: Any = None
+
+
+class Evaluator(Protocol):
+    """Trains one trial.
+
+    Raises:
+        InfeasibleError: If the point cannot be trained; the sampler learns from it.
+        TrialPrunedError: If a report said not to go on.
+        InterruptedTrialError: If the trial saw that it ``is_interrupted``.
+    """
+
+    def __call__(self, trial: Trial) -> Evaluation:
+        """Evaluates a trial."""
+        ...
+
+
+class Search:
+    """Works on a study until its budget is spent, it is interrupted, or it fails.
+
+    Args:
+        study: The study in its database.
+        sampler: The study's sampler.
+        evaluate: Trains a trial.
+        budget: The study's totals.
+        seed: The study's seed.
+        max_failures: Unexpected failures in a row that end the search.
+        keep: Called with each new best evaluation before it is told to the database.
+    """
+
+    def __init__(
+        self,
+        study: StoredStudy,
+        sampler: SeededSampler,
+        evaluate: Evaluator,
+        budget: Budget,
+        seed: int = 0,
+        max_failures: int = 5,
+        keep: Callable[[Trial, Evaluation], None] | None = None,
+    ) -> None:
+        self._study = study
+        self._sampler = sampler
+        self._evaluate = evaluate
+        self._budget = budget
+        self._seed = seed
+        self._max_failures = max_failures
+        self._keep = keep or (lambda trial, evaluation: None)
+        self._listener = Listener()
+        self._stop = threading.Event()
+        self._failures = 0
+
+    def run(self, listener: Listener | None = None, stop: threading.Event | None = None) -> None:
+        """Works on trials one after the other.
+
+        Args:
+            listener: Hears what happens.
+            stop: Set it to end the search in good order.
+
+        Raises:
+            StudyFailedError: If too many trials failed in a row; what was finished is safe.
+        """
+        self._listener, self._stop = listener or self._listener, stop or self._stop
+        while not self._is_over():
+            trial = self._next_trial()
+            self._listener.trial_started(trial)
+            try:
+                self._work_on(trial)
+            except InterruptedTrialError:
+                return
+            if self._failures >= self._max_failures:
+                raise StudyFailedError(self._too_many_failures())
+
+    def _is_over(self) -> bool:
+        spent = self._budget.is_spent(self._study.count_finished())
+        return spent or self._stop.is_set() or self._sampler.exhausted
+
+    def _next_trial(self) -> Trial:
+        stored = self._study.next_trial()
+        return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._listener, self._stop)
+
+    def _work_on(self, trial: Trial) -> None:
+        outcome, evaluation = self._outcome(trial)
+        is_best = evaluation is not None and self._study.is_better(evaluation.value)
+        if evaluation is not None and is_best:
+            self._keep(trial, evaluation)
+        self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
+        self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
+        self._listener.trial_finished(trial, outcome, is_best)
+
+    def _outcome(self, trial: Trial) -> tuple[Outcome, Evaluation | None]:
+        """The failure ladder: what teaches the sampler is PRUNED, what nobody expected is FAIL."""
+        try:
+            evaluation = self._evaluate(trial)
+        except (InterruptedTrialError, StoreError, StudyFileError):
+            raise
+        except TrialPrunedError:
+            return Outcome("PRUNED", reason="pruner"), None
+        except InfeasibleError as error:
+            return Outcome("PRUNED", None, error.reason, {"detail": error.detail}, error.excess), None
+        except MemoryError:
+            return Outcome("PRUNED", None, "out of memory", excess=1.0), None
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
+        if math.isnan(evaluation.value):
+            return Outcome("FAIL", None, "NaN", {"detail": "the objective is not a number"}), None
+        return Outcome("COMPLETE", evaluation.value), evaluation
+
+    def _too_many_failures(self) -> str:
+        last = self._study.trials([TrialState.FAIL])[-1].user_attrs
+        return (
+            f"{self._failures} trials failed in a row, the last in search space '{last.get('space', '?')}': "
+            f"{last.get('detail', '?')}; finished trials are safe. Mend the plugin and run the same command again; "
+            f"`searchcnn status {self._study.name} --failures` shows the tracebacks"
+        )
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    facts = dict(outcome.facts)
+    return facts | {"reason": outcome.reason} if outcome.reason else facts

@@ -1,0 +1,106 @@
+"""Connections to a study's database, hardened where it is SQLite.
+
+A plain SQLite connection begins every transaction as a reader and asks for the write lock in the middle of it; two
+workers doing so run one waiting trial twice, or fail with "database is locked". Here every transaction takes the lock
+when it begins, and waits for it.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+
+from searchcnn.errors import StoreError
+
+BUSY_TIMEOUT = 60_000
+"""Milliseconds that a SQLite transaction waits for another one's lock."""
+
+
+def parse_url(text: str) -> URL:
+    """Reads a database URL.
+
+    Raises:
+        StoreError: If it is none.
+    """
+    try:
+        return make_url(text)
+    except ArgumentError:
+        raise StoreError(
+            f"'{text}' is not a database URL; expected sqlite:///path/to/file.db or postgresql+psycopg://user@host/name"
+        ) from None
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Returns the file of a SQLite URL; None for a server or a database in memory."""
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if is_file else None
+
+
+def connect(url: URL) -> Engine:
+    """Opens a database for reading; a SQLite file must be there and be one.
+
+    Raises:
+        StoreError: If it cannot be opened.
+    """
+    file = sqlite_file(url)
+    if file is not None:
+        check_sqlite_file(file)
+    try:
+        return create_engine(url, **engine_options(url))
+    except (ImportError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"no driver for {url.drivername} is installed ({error}); install one: pip install 'searchcnn[postgres]'"
+        ) from None
+
+
+def engine_options(url: URL) -> dict[str, Any]:
+    """Returns SQLAlchemy's options for a database server: few connections, each tested before use."""
+    server = url.get_backend_name() != "sqlite"
+    return {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2} if server else {}
+
+
+def harden(engine: Engine) -> None:
+    """Makes an engine safe for several workers; does nothing where the database is not SQLite."""
+    if engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin_immediate)
+    engine.dispose()
+
+
+def check_sqlite_file(file: Path) -> None:
+    """Checks that a file is a SQLite database in good order, without changing it.
+
+    Raises:
+        StoreError: If it is missing, unreadable, damaged or something else.
+    """
+    if not file.exists():
+        raise StoreError(f"{file}: no such database; `searchcnn studies` lists the studies that have one")
+    try:
+        with sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{file}: not a readable SQLite database ({error}); move it away and run again, or restore a copy of it"
+        ) from None
+    finally:
+        if "connection" in locals():
+            connection.close()
+
+
+def explain(error: DatabaseError, url: URL) -> StoreError:
+    """Returns the one-line form of a database's error."""
+    return StoreError(f"{url.render_as_string()}: {str(error.orig).strip().splitlines()[0]}")
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, see _begin_immediate
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT}", "journal_mode=WAL", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,264 @@
+"""Optuna's database storage, hardened and with fewer transactions: the one module that uses private names of Optuna.
+
+A trial's parameters and attributes are held back until its next epoch, its end, or `flush`, and then written in that
+one transaction. Nothing that cost training time is ever held back.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import optuna
+from optuna._typing import JSONSerializable
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import delete, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from searchcnn.errors import StoreError
+from searchcnn.store.database import connect, engine_options, explain, harden, sqlite_file
+from searchcnn.store.migrations import migrate
+from searchcnn.store.tables import EpochRow, LeaseRow, RunRow
+
+Write = Callable[[Session], Any]
+
+
+def open_storage(url: URL) -> "Storage":
+    """Opens a database, and makes it and its tables where they are missing.
+
+    Raises:
+        StoreError: If it is damaged, foreign, of another layout, or cannot be reached or written.
+    """
+    file = sqlite_file(url)
+    try:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                file.touch()
+        _prepare(url)
+        return Storage(url)
+    except DatabaseError as error:
+        raise explain(error, url) from None
+    except optuna.exceptions.StorageInternalError as error:
+        raise StoreError(f"{url.render_as_string()}: {error.__cause__ or error}") from None
+    except RuntimeError as error:  # Optuna's check of its own tables' layout
+        raise StoreError(f"{url.render_as_string()}: {error}") from None
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def _prepare(url: URL) -> None:
+    engine = connect(url)
+    harden(engine)
+    with engine.begin() as connection:
+        models.BaseModel.metadata.create_all(connection)
+        migrate(connection)
+    engine.dispose()
+
+
+def study_id(study: optuna.Study) -> int:
+    """Returns a study's key in Optuna's tables."""
+    return study._study_id
+
+
+def trial_id(trial: optuna.Trial) -> int:
+    """Returns a trial's key in Optuna's tables."""
+    return trial._trial_id
+
+
+class Storage(RDBStorage):
+    """Optuna's storage for one process that works on a study.
+
+    Args:
+        url: The database; its tables exist (see `open_storage`).
+
+    Attributes:
+        run_id: The run of this process; trials that it starts are leased to it.
+    """
+
+    def __init__(self, url: URL) -> None:
+        text = url.render_as_string(hide_password=False)
+        super().__init__(text, engine_kwargs=engine_options(url), skip_table_creation=True)
+        harden(self.engine)
+        self.run_id: int | None = None
+        self._held: dict[int, list[Write]] = {}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        harden(self.engine)
+
+    # -- writes that wait for the next durable one
+
+    def hold(self, trial_id: int, write: Write) -> None:
+        """Adds a write to the trial's next transaction."""
+        self._held.setdefault(trial_id, []).append(write)
+
+    def flush(self, trial_id: int) -> None:
+        """Writes what is held for a trial.
+
+        Raises:
+            optuna.exceptions.UpdateFinishedTrialError: If another process has finished the trial.
+        """
+        if trial_id in self._held:
+            with self._releasing(trial_id):
+                self.scoped_session().commit()
+
+    @contextlib.contextmanager
+    def _releasing(self, trial_id: int) -> Iterator[None]:
+        """Puts what is held into this thread's session; the body, one of Optuna's methods, commits that session."""
+        session = self.scoped_session()
+        try:
+            if trial_id in self._held:
+                self._check_updatable(trial_id, session)
+            for write in self._held.get(trial_id, ()):
+                write(session)
+            yield
+        finally:
+            session.close()
+        self._held.pop(trial_id, None)
+
+    def _check_updatable(self, trial_id: int, session: Session) -> None:
+        state: Any = models.TrialModel.find_or_raise_by_id(trial_id, session).state
+        self.check_trial_is_updatable(trial_id, state)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        if previous_distribution is not None:
+            check_distribution_compatibility(previous_distribution, distribution)
+        values = {
+            "trial_id": trial_id,
+            "param_name": param_name,
+            "param_value": param_value_internal,
+            "distribution_json": distribution_to_json(distribution),
+        }
+        self.hold(trial_id, lambda session: session.add(models.TrialParamModel(**values)))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Holds an attribute for the trial's next transaction."""
+        self._hold_attribute(models.TrialUserAttributeModel, trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: JSONSerializable) -> None:
+        """Holds an attribute of Optuna's own for the trial's next transaction."""
+        self._hold_attribute(models.TrialSystemAttributeModel, trial_id, key, value)
+
+    def _hold_attribute(self, model: Any, trial_id: int, key: str, value: Any) -> None:
+        self.hold(trial_id, lambda session: self._set_trial_attr_without_commit(session, model, trial_id, key, value))
+
+    # -- durable writes
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Writes an epoch's objective, and what is held, in one transaction."""
+        model = models.TrialIntermediateValueModel
+        value, kind = model.intermediate_value_to_stored_repr(intermediate_value)
+        row = {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": kind}
+        self.hold(trial_id, lambda session: session.add(model(**row)))
+        self.flush(trial_id)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Changes a trial's state, and writes what is held, in one transaction; a trial that starts is leased."""
+        if state == TrialState.RUNNING:
+            self.hold(trial_id, lambda session: self._lease(trial_id, session))
+        with self._releasing(trial_id):
+            return super().set_trial_state_values(trial_id, state, values)
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> models.TrialModel:
+        trial = super()._get_prepared_new_trial(study_id, template_trial, session)
+        if template_trial is None:
+            self._lease(cast("int", trial.trial_id), session)
+        return trial
+
+    # -- reads see what is held
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Returns a trial as it is stored."""
+        self.flush(trial_id)
+        return super().get_trial(trial_id)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's attributes of Optuna's own; pruners ask for them at every epoch."""
+        self.flush(trial_id)
+        model = models.TrialSystemAttributeModel
+        with Session(self.engine) as session:
+            rows = session.execute(select(model.key, model.value_json).where(model.trial_id == trial_id))
+            return {key: json.loads(value) for key, value in rows}
+
+    def count_finished(self, study_id: int) -> int:
+        """Returns the number of trials of a study that have ended, in whatever state."""
+        finished = [state for state in TrialState if state.is_finished()]
+        query = select(func.count()).where(
+            models.TrialModel.study_id == study_id, models.TrialModel.state.in_(finished)
+        )
+        with Session(self.engine) as session:
+            return session.scalar(query) or 0
+
+    def best_value(self, study_id: int, maximize: bool) -> float | None:
+        """Returns the best objective of a study's COMPLETE trials, or None before the first."""
+        extreme = func.max if maximize else func.min
+        query = (
+            select(extreme(models.TrialValueModel.value))
+            .join(models.TrialModel, models.TrialModel.trial_id == models.TrialValueModel.trial_id)
+            .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.COMPLETE)
+        )
+        with Session(self.engine) as session:
+            best: float | None = session.scalar(query)
+        return best
+
+    # -- trials whose process is gone
+
+    def take_over(self, study_id: int) -> int | None:
+        """Leases one running trial whose run is dead to this run, and takes back what its unfinished training left.
+
+        Its number, parameters and user attributes stay, so that it is trained again exactly as it began.
+
+        Returns:
+            The trial's id, or None if every running trial has a living run.
+        """
+        with self.scoped_session() as session:
+            runs = {run.run_id: run for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id))}
+            running = (
+                select(models.TrialModel.trial_id, LeaseRow.run_id)
+                .outerjoin(LeaseRow, LeaseRow.trial_id == models.TrialModel.trial_id)
+                .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.RUNNING)
+                .order_by(models.TrialModel.trial_id)
+            )
+            for trial_id, run_id in session.execute(running).all():
+                if run_id not in runs or not runs[run_id].is_alive:
+                    self._restart(trial_id, session)
+                    session.commit()
+                    return int(trial_id)
+        return None
+
+    def _restart(self, trial_id: int, session: Session) -> None:
+        intermediate, attribute = models.TrialIntermediateValueModel, models.TrialSystemAttributeModel
+        session.execute(delete(intermediate).where(intermediate.trial_id == trial_id))
+        session.execute(delete(EpochRow).where(EpochRow.trial_id == trial_id))
+        session.execute(
+            delete(attribute).where(attribute.trial_id == trial_id, attribute.key.startswith("completed_rung_"))
+        )
+        self._lease(trial_id, session)
+
+    def _lease(self, trial_id: int, session: Session) -> None:
+        if self.run_id is not None:
+            session.merge(LeaseRow(trial_id=trial_id, run_id=self.run_id))
+
+
+class CachedStorage(_CachedStorage):
+    """Optuna's cache over `Storage`; attributes of a running trial are read without the rest of it."""
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's attributes of Optuna's own."""
+        return self._backend.get_trial_system_attrs(trial_id)

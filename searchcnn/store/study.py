@@ -1,0 +1,214 @@
+"""A study in its database: the one object through which a search reads and writes it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import searchcnn
+from searchcnn.errors import StudyChangedError
+from searchcnn.store.intervals import covered
+from searchcnn.store.run import Run
+from searchcnn.store.storage import CachedStorage, Storage, study_id, trial_id
+from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve.
+
+    Attributes:
+        number: The epoch, from 1.
+        metrics: Every metric that training and validation gave.
+        learning_rate: The optimizer's learning rate at the end of the epoch, if it has one.
+        seconds: Time the epoch took, validation included.
+    """
+
+    number: int
+    metrics: Mapping[str, float]
+    learning_rate: float | None
+    seconds: float
+
+
+class StoredStudy:
+    """A study's rows in Optuna's tables and in ours.
+
+    Args:
+        storage: The opened database.
+        name: The study's name in it; it is made where it is missing.
+        maximize: Whether larger objectives are better.
+        sampler: Proposes points; Optuna's default where it is not given.
+        pruner: Ends hopeless trials; Optuna's default where it is not given.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        maximize: bool,
+        sampler: optuna.samplers.BaseSampler | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
+    ) -> None:
+        self.storage = storage
+        self.name = name
+        self.maximize = maximize
+        self.optuna = _create(CachedStorage(storage), name, "maximize" if maximize else "minimize", sampler, pruner)
+        self.study_id = study_id(self.optuna)
+
+    def agree(self, config: Mapping[str, Any], identity: Mapping[str, str]) -> None:
+        """Keeps what the study searches when it is new, and checks it when it is not.
+
+        Args:
+            config: The study's configuration, for readers.
+            identity: What must be the same in all runs, by name.
+
+        Raises:
+            StudyChangedError: If the database holds another search.
+        """
+        is_new = self.is_new
+        with Session(self.storage.engine) as session, session.begin():
+            row = session.get(StudyRow, self.study_id)
+            if row is None and not is_new:
+                raise StudyChangedError(
+                    f"study '{self.name}' in this database was not made by searchcnn; choose another name with --name"
+                )
+            if row is not None and not is_new:
+                _check_identity(self.name, row.identity, identity)
+            row = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
+            row.version = searchcnn.__version__
+            session.merge(row)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no trial was ever begun."""
+        return not self.trials()
+
+    @contextmanager
+    def run(self) -> Iterator[Run]:
+        """Registers this process with the study for the length of the body."""
+        with Run(self.storage, self.study_id) as run:
+            yield run
+
+    def enqueue(self, values: Mapping[str, Any], origin: str) -> None:
+        """Adds a waiting trial whose hyperparameters are given; those not named are sampled.
+
+        Args:
+            values: Hyperparameters by name.
+            origin: Where they come from, for readers: ``"baseline fashion_convnet"``.
+        """
+        self.optuna.enqueue_trial({}, user_attrs={"preset": dict(values), "origin": origin})
+
+    def next_trial(self) -> optuna.Trial:
+        """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one."""
+        left = self.storage.take_over(self.study_id)
+        if left is not None:
+            return optuna.Trial(self.optuna, left)
+        return self.optuna.ask()
+
+    def add_epoch(self, trial: optuna.Trial, epoch: Epoch, objective: float) -> None:
+        """Writes an epoch and the trial's best objective so far, in one transaction."""
+        key = trial_id(trial)
+        row = {
+            "trial_id": key,
+            "epoch": epoch.number,
+            "learning_rate": epoch.learning_rate,
+            "seconds": epoch.seconds,
+            "metrics": dict(epoch.metrics),
+        }
+        self.storage.hold(key, lambda session: session.add(EpochRow(**row)))
+        trial.report(objective, step=epoch.number)
+
+    def flush(self, trial: optuna.Trial) -> None:
+        """Makes everything that was set on a trial durable."""
+        self.storage.flush(trial_id(trial))
+
+    def finish(
+        self,
+        trial: optuna.Trial,
+        state: TrialState,
+        value: float | None,
+        facts: Mapping[str, Any],
+        excess: float = 0.0,
+    ) -> None:
+        """Ends a trial; one that another process has ended meanwhile stays as it is.
+
+        Args:
+            trial: The trial.
+            state: COMPLETE, PRUNED or FAIL.
+            value: The objective of a COMPLETE trial.
+            facts: What readers should know of it, as user attributes.
+            excess: Above zero for an infeasible trial: samplers learn it as a violated constraint.
+        """
+        if excess > 0:
+            trial.set_constraint("limits", excess)
+        for key, fact in facts.items():
+            trial.set_user_attr(key, fact)
+        self.optuna.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+
+    def add_model(self, trial_number: int, path: str, score: float) -> None:
+        """Keeps where a trial's saved model lies."""
+        key = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial_number)
+        with Session(self.storage.engine) as session, session.begin():
+            session.merge(ModelRow(trial_id=key, study_id=self.study_id, path=path, score=score))
+
+    def curve(self, trial_number: int) -> list[Epoch]:
+        """Returns a trial's learning curve."""
+        key = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial_number)
+        query = select(EpochRow).where(EpochRow.trial_id == key).order_by(EpochRow.epoch)
+        with Session(self.storage.engine) as session:
+            return [Epoch(row.epoch, row.metrics, row.learning_rate, row.seconds) for row in session.scalars(query)]
+
+    def trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
+        """Returns the trials, not to be changed."""
+        return self.optuna.get_trials(deepcopy=False, states=tuple(states) if states else None)
+
+    def count_finished(self) -> int:
+        """Returns the number of trials that have ended, in whatever state."""
+        return self.storage.count_finished(self.study_id)
+
+    def is_better(self, value: float) -> bool:
+        """Whether an objective is better than that of every finished trial."""
+        best = self.storage.best_value(self.study_id, self.maximize)
+        return best is None or (value > best if self.maximize else value < best)
+
+    def seconds_spent(self) -> float:
+        """Returns for how many seconds at least one process has worked on the study."""
+        with Session(self.storage.engine) as session:
+            runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
+            return covered([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
+
+
+def _create(
+    storage: CachedStorage,
+    name: str,
+    direction: Literal["maximize", "minimize"],
+    sampler: optuna.samplers.BaseSampler | None,
+    pruner: optuna.pruners.BasePruner | None,
+) -> optuna.Study:
+    def create() -> optuna.Study:
+        return optuna.create_study(
+            storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner, load_if_exists=True
+        )
+
+    study = create()
+    if study.direction.name.lower() != direction and not study.get_trials(deepcopy=False):
+        optuna.delete_study(study_name=name, storage=storage)
+        study = create()
+    return study
+
+
+def _check_identity(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
+    if changes:
+        raise StudyChangedError(
+            f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
+            f"undo the change to continue it, or begin a new study with --name {name}-2"
+        )

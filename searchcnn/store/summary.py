@@ -1,0 +1,154 @@
+"""Reads a study for people: fast, without Optuna and without Keras, also while a search writes."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, column, func, inspect, select, table
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from searchcnn.errors import StoreError, nearest
+from searchcnn.store.database import connect, explain
+from searchcnn.store.intervals import covered
+from searchcnn.store.migrations import check_schema
+from searchcnn.store.tables import EpochRow, RunRow, StudyRow
+from searchcnn.study import StudyConfig
+
+# Optuna's tables, as far as they are read here; a test compares this reading with Optuna's own.
+STUDIES = table("studies", column("study_id"), column("study_name"))
+TRIALS = table("trials", column("trial_id"), column("number"), column("study_id"), column("state"))
+VALUES = table("trial_values", column("trial_id"), column("value"))
+ATTRIBUTES = table("trial_user_attributes", column("trial_id"), column("key"), column("value_json"))
+REPORTS = table("trial_intermediate_values", column("trial_id"), column("step"), column("intermediate_value"))
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """One trial.
+
+    Attributes:
+        number: Its number, from 0.
+        state: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
+        value: Its objective; the best so far where it has not completed.
+        epochs: Epochs trained.
+        seconds: Time trained.
+        facts: What else is known: `space`, `hyperparameters`, `params`, `macs`, `origin`, `reason`, `detail`, ...
+    """
+
+    number: int
+    state: str
+    value: float | None
+    epochs: int
+    seconds: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One study.
+
+    Attributes:
+        name: Its name.
+        config: Its configuration.
+        trials: Its trials, by number.
+        seconds: For how long at least one process has worked on it.
+        running: Whether a process works on it now.
+    """
+
+    name: str
+    config: StudyConfig
+    trials: Sequence[TrialSummary]
+    seconds: float
+    running: bool
+
+    @property
+    def ranking(self) -> list[TrialSummary]:
+        """COMPLETE trials, the best first."""
+        complete = [trial for trial in self.trials if trial.state == "COMPLETE" and trial.value is not None]
+        return sorted(complete, key=lambda trial: trial.value or 0.0, reverse=self.config.search.maximize)
+
+    @property
+    def best(self) -> TrialSummary | None:
+        """The best COMPLETE trial; None before the first."""
+        return next(iter(self.ranking), None)
+
+    @property
+    def finished(self) -> int:
+        """Number of trials that have ended."""
+        return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.trials)
+
+    def count(self, state: str) -> int:
+        """Returns the number of trials in a state."""
+        return sum(trial.state == state for trial in self.trials)
+
+
+def read_summary(url: URL, name: str) -> StudySummary:
+    """Reads a study.
+
+    Raises:
+        StoreError: If the database cannot be read, or holds no such study.
+    """
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            check_schema(connection)
+            return _read(connection, name)
+    except DatabaseError as error:
+        raise explain(error, url) from None
+    finally:
+        engine.dispose()
+
+
+def _read(connection: Connection, name: str) -> StudySummary:
+    if not inspect(connection).has_table(StudyRow.__tablename__):
+        raise StoreError(f"{connection.engine.url.render_as_string()} was not made by searchcnn")
+    query = select(STUDIES.c.study_name, STUDIES.c.study_id)
+    names: dict[str, int] = dict(connection.execute(query).all())
+    if name not in names:
+        raise StoreError(f"no study '{name}' in the database{nearest(name, names)} (it holds: {', '.join(names)})")
+    session = Session(connection)
+    row = session.get_one(StudyRow, names[name])
+    runs = session.scalars(select(RunRow).where(RunRow.study_id == names[name])).all()
+    return StudySummary(
+        name=name,
+        config=StudyConfig.model_validate(row.config),
+        trials=_trials(connection, names[name]),
+        seconds=covered([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]),
+        running=any(run.is_alive for run in runs),
+    )
+
+
+def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:
+    def rows(source: Any, *columns: Any) -> Any:
+        query: Select[Any] = select(*columns).join(TRIALS, TRIALS.c.trial_id == source.c.trial_id)
+        return connection.execute(query.where(TRIALS.c.study_id == study_id))
+
+    facts: dict[int, dict[str, Any]] = defaultdict(dict)
+    for trial_id, key, value in rows(ATTRIBUTES, ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json):
+        facts[trial_id][key] = json.loads(value)
+    values = dict(rows(VALUES, VALUES.c.trial_id, VALUES.c.value).all())
+    reported = rows(REPORTS, REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value).all()
+    last = {trial_id: value for trial_id, _, value in sorted(reported, key=lambda row: (row[0], row[1]))}
+    epochs = _epochs(connection)
+    query = select(TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state).where(TRIALS.c.study_id == study_id)
+    return [
+        TrialSummary(
+            number=number,
+            state=state,
+            value=values.get(trial_id, last.get(trial_id)),
+            epochs=epochs.get(trial_id, (0, 0.0))[0],
+            seconds=epochs.get(trial_id, (0, 0.0))[1],
+            facts=facts[trial_id],
+        )
+        for trial_id, number, state in connection.execute(query.order_by(TRIALS.c.number))
+    ]
+
+
+def _epochs(connection: Connection) -> dict[int, tuple[int, float]]:
+    columns: Table = EpochRow.__table__  # type: ignore[assignment]
+    query = select(columns.c.trial_id, func.count(), func.sum(columns.c.seconds)).group_by(columns.c.trial_id)
+    return {trial_id: (count, seconds) for trial_id, count, seconds in connection.execute(query)}

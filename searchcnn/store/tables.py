@@ -1,0 +1,105 @@
+"""Our own tables, beside Optuna's.
+
+Rows point to Optuna's studies and trials by number only, without foreign keys, so that Optuna's own tools can still
+delete what they made.
+"""
+
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+GRACE = timedelta(seconds=60)
+"""A run without a beat for this long is taken for dead, wherever it runs."""
+
+
+def now() -> datetime:
+    """Returns the time as the database keeps it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Table(DeclarativeBase):
+    """Base of our tables."""
+
+    type_annotation_map = {dict[str, Any]: JSON, datetime: DateTime}
+
+
+class SchemaRow(Table):
+    """The number of the last migration that was applied; one row."""
+
+    __tablename__ = "searchcnn_schema"
+    version: Mapped[int] = mapped_column(primary_key=True)
+
+
+class StudyRow(Table):
+    """What a study searches: its configuration, and the identity that a resumed search must share."""
+
+    __tablename__ = "searchcnn_studies"
+    study_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    config: Mapped[dict[str, Any]]
+    identity: Mapped[dict[str, Any]]
+    version: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class EpochRow(Table):
+    """One point of a trial's learning curve: every metric, the learning rate, the seconds it took."""
+
+    __tablename__ = "searchcnn_epochs"
+    trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    learning_rate: Mapped[float | None]
+    seconds: Mapped[float]
+    metrics: Mapped[dict[str, Any]]
+
+
+class ModelRow(Table):
+    """A saved model and where it lies, relative to the study's folder of models."""
+
+    __tablename__ = "searchcnn_models"
+    trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    study_id: Mapped[int] = mapped_column(index=True)
+    path: Mapped[str] = mapped_column(Text)
+    score: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RunRow(Table):
+    """One process that works on a study, alive as long as its beat is recent; its seconds count for the timeout."""
+
+    __tablename__ = "searchcnn_runs"
+    run_id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(index=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    beat_at: Mapped[datetime] = mapped_column(default=now)
+    ended: Mapped[bool] = mapped_column(default=False)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still works: not ended, a recent beat and, on this host, a process of that number."""
+        if self.ended or now() - self.beat_at > GRACE:
+            return False
+        return self.host != socket.gethostname() or _process_exists(self.pid)
+
+
+class LeaseRow(Table):
+    """Which run works on a running trial."""
+
+    __tablename__ = "searchcnn_leases"
+    trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[int]
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,8 @@
+"""Builds and trains networks with Keras."""
+
+from searchcnn.training.dry_run import dry_run
+from searchcnn.training.network import classifier
+from searchcnn.training.recipe import Recipe
+from searchcnn.training.trainer import Trainer
+
+__all__ = ["Recipe", "Trainer", "classifier", "dry_run"]

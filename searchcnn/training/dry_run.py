@@ -1,0 +1,74 @@
+"""Finds a wrong metric, shape or builder in seconds: one batch before the first trial."""
+
+from typing import Any
+
+import keras
+
+from searchcnn.data import Split, batches
+from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, nearest
+from searchcnn.search.hyperparameters import CheckedHyperParameters
+from searchcnn.training.network import compile_model, is_compiled, wants_one_hot
+from searchcnn.training.trainer import Trainer, forget
+
+BATCH = 8
+
+
+def dry_run(trainer: Trainer) -> Any:
+    """Builds the default network of each search space and trains it on one batch.
+
+    Returns:
+        The last network; it can be saved to try that out too.
+
+    Raises:
+        StudyFileError: If the objective is not among the metrics.
+        PluginError: If a search space cannot be built or trained.
+    """
+    model = None
+    for name in trainer.spaces:
+        forget()
+        try:
+            model = _one_batch(trainer, name)
+        except SearchcnnError:
+            raise
+        except InfeasibleError as error:
+            raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
+        except Exception as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+            raise PluginError(
+                f"search space '{name}' fails with its default values: {type(error).__name__}: {first}"
+            ) from error
+    return model
+
+
+def _one_batch(trainer: Trainer, name: str) -> Any:
+    several = len(trainer.spaces) > 1
+    hp = CheckedHyperParameters({"space": name} if several else {})
+    _, _, model, recipe = trainer.sample(hp)
+    if not is_compiled(model):
+        compile_model(model, recipe, steps_per_epoch=1)
+    data = trainer.dataset
+    classes = data.num_classes if wants_one_hot(model) else None
+    few = Split(data.train.images[:BATCH], data.train.labels[:BATCH])
+    batch = batches(few, BATCH, one_hot=classes)
+    history = model.fit(batch, validation_data=batch, shuffle=False, verbose=0).history
+    _check_objective(trainer.config.search.objective, [key for key in history if key.startswith("val_")])
+    _check_probabilities(model, few, name)
+    return model
+
+
+def _check_objective(objective: str, measured: list[str]) -> None:
+    if objective not in measured:
+        raise StudyFileError(
+            f"search.objective: '{objective}' is not measured{nearest(objective, measured)} "
+            f"(measured: {', '.join(sorted(measured))})"
+        )
+
+
+def _check_probabilities(model: Any, few: Split, name: str) -> None:
+    inputs = next(iter(batches(few, BATCH)))[0]
+    outputs = model(inputs)
+    first = keras.ops.convert_to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs)
+    if abs(first.sum(axis=-1) - 1.0).max() > 1e-3:
+        raise PluginError(
+            f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation"
+        )

@@ -1,0 +1,93 @@
+"""From a builder's model to one that can be trained, and to one that takes raw pixels."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from searchcnn.data import PIXEL_SCALE
+from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.training.optimizers import make_optimizer
+from searchcnn.training.recipe import Recipe
+
+KERAS_FOLDER = Path(keras.__file__).parent
+
+
+def build(space: Any, hp: Any, num_classes: int) -> Any:
+    """Builds a network.
+
+    Args:
+        space: A Keras Tuner hypermodel.
+        hp: The hyperparameters to build with.
+        num_classes: Number of classes; the first output's shape must be (batch, num_classes).
+
+    Raises:
+        InfeasibleError: If Keras finds the graph impossible, or the builder says so.
+        PluginError: If what was built is not a classifier for the dataset.
+    """
+    try:
+        model = space.build(hp)
+    except ValueError as error:
+        if not _raised_by_keras(error):
+            raise
+        raise InfeasibleError("invalid graph", str(error).strip().splitlines()[0]) from error
+    _check(model, num_classes)
+    return model
+
+
+def is_compiled(model: Any) -> bool:
+    """Whether the builder compiled the model itself."""
+    return bool(getattr(model, "compiled", False))
+
+
+def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
+    """Compiles a network with a training recipe, its penalties on the kernels included."""
+    for weight in model.trainable_weights:
+        if len(weight.shape) > 1 and (recipe.l1 or recipe.l2):
+            weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
+    smooth = recipe.label_smoothing
+    losses = keras.losses
+    loss = losses.CategoricalCrossentropy(label_smoothing=smooth) if smooth else losses.SparseCategoricalCrossentropy()
+    model.compile(make_optimizer(recipe, steps_per_epoch), loss, metrics=["accuracy"])
+
+
+def wants_one_hot(model: Any) -> bool:
+    """Whether a compiled model's loss expects one-hot labels (batch, classes) rather than class numbers (batch,)."""
+    loss = model.loss
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    return "sparse" not in str(name)
+
+
+def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
+    """Wraps a trained network into one that takes raw pixels.
+
+    Args:
+        model: Takes pixels scaled to 0..1; its first output is class probabilities.
+        input_shape: (height, width, channels).
+
+    Returns:
+        A Keras model from pixels 0..255 of any dtype, shape (batch, height, width, channels), to class probabilities,
+        shape (batch, classes). Made of stock layers only, if the network is.
+    """
+    pixels = keras.Input(input_shape, name="pixels")
+    outputs = model(keras.layers.Rescaling(PIXEL_SCALE, name="scale")(pixels))
+    return keras.Model(pixels, outputs[0] if isinstance(outputs, list | tuple) else outputs, name="classifier")
+
+
+def _check(model: Any, num_classes: int) -> None:
+    if not isinstance(model, keras.Model):
+        raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
+    if not model.built:
+        return  # a subclassed model: its shape shows in the dry run
+    outputs = model.outputs if getattr(model, "outputs", None) else [model.output]
+    if len(outputs[0].shape) != 2 or outputs[0].shape[-1] != num_classes:
+        raise PluginError(
+            f"build(hp) returned a model whose first output has shape {tuple(outputs[0].shape)}; "
+            f"expected class probabilities of shape (None, {num_classes})"
+        )
+
+
+def _raised_by_keras(error: BaseException) -> bool:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(last.filename).is_relative_to(KERAS_FOLDER)

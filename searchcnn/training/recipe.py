@@ -1,0 +1,96 @@
+"""The training recipe of one trial: each setting fixed by the study, or sampled."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from searchcnn.study import Range, TrainingConfig
+
+SCOPE = "training"
+"""Name scope of the recipe's hyperparameters."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained.
+
+    Attributes:
+        epochs: Most passes over the training images.
+        patience: Epochs without a better objective before training stops.
+        batch_size: Images per step.
+        optimizer: Name of the optimizer; empty where the builder has compiled the model itself.
+        learning_rate: The peak where the schedule changes it.
+        momentum: Of `sgd` and `rmsprop`.
+        schedule: Name of the learning rate's schedule.
+        weight_decay: Decoupled weight decay.
+        l1: L1 penalty on kernels.
+        l2: L2 penalty on kernels.
+        label_smoothing: Part of each label that is spread over the other classes.
+    """
+
+    epochs: int
+    patience: int
+    batch_size: int
+    optimizer: str = ""
+    learning_rate: float = 0.0
+    momentum: float = 0.0
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    label_smoothing: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the settings by name."""
+        return asdict(self)
+
+
+def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool) -> Recipe:
+    """Asks for each setting that the study searches.
+
+    Args:
+        hp: Keras Tuner's hyperparameters.
+        config: The study's `[training]`.
+        compiled: Whether the builder compiled the model; then only the batch size is ours.
+    """
+    with hp.name_scope(SCOPE):
+        batch_size = int(_ask(hp, "batch_size", config.batch_size))
+        if compiled:
+            return Recipe(config.epochs, config.patience, batch_size)
+        optimizer = str(_ask(hp, "optimizer", config.optimizer))
+        momentum = float(_ask(hp, "momentum", config.momentum)) if optimizer in ("sgd", "rmsprop") else 0.0
+        return Recipe(
+            epochs=config.epochs,
+            patience=config.patience,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=float(_ask(hp, "learning_rate", config.learning_rate)),
+            momentum=momentum,
+            schedule=str(_ask(hp, "schedule", config.schedule)),
+            weight_decay=float(_ask(hp, "weight_decay", config.weight_decay)),
+            l1=float(_ask(hp, "l1", config.l1)),
+            l2=float(_ask(hp, "l2", config.l2)),
+            label_smoothing=float(_ask(hp, "label_smoothing", config.label_smoothing)),
+        )
+
+
+def _ask(hp: Any, name: str, setting: Any) -> Any:
+    """Returns a fixed setting as it is, and asks ``hp`` for a searched one.
+
+    Known good points of a search space are trained with the defaults: a list's first entry, a range's middle.
+    """
+    if isinstance(setting, list):
+        return hp.Choice(name, setting)
+    if not isinstance(setting, Range):
+        return setting
+    ask, number = (hp.Int, round) if name == "batch_size" else (hp.Float, float)
+    sampling = "log" if setting.log else "linear"
+    return ask(name, setting.min, setting.max, step=setting.step, sampling=sampling, default=number(_middle(setting)))
+
+
+def _middle(setting: Range) -> float:
+    low, high, step = setting.min, setting.max, setting.step
+    if setting.log:
+        steps = math.log(high / low, step) // 2 if step else 0
+        return low * step**steps if step else math.sqrt(low * high)
+    return low + step * ((high - low) // step // 2) if step else (low + high) / 2
