@@ -1,0 +1,5 @@
+"""Runs the command line: `python -m searchcnn`."""
+
+from searchcnn.cli import main
+
+main()

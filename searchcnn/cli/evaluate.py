@@ -1,0 +1,42 @@
+"""`searchcnn evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from searchcnn.cli.options import json_option, storage_option, stored_study, workspace
+
+
+@click.command("evaluate")
+@click.argument("study")
+@json_option
+@storage_option
+def command(study: str, as_json: bool, storage: str | None) -> None:
+    """Score a study's best model on the test images.
+
+    No search has seen them. Do it once, at the end: choosing by the test score makes it worthless.
+    """
+    summary = stored_study(study, storage)
+    from searchcnn.backend import start_keras
+
+    start_keras()
+    from searchcnn.data import load_dataset
+    from searchcnn.results import evaluate_model
+
+    dataset = load_dataset(summary.config.data, summary.config.seed)
+    scores = evaluate_model(workspace().best_model(study), dataset)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(scores), indent=2))
+        return
+    from searchcnn.cli.tables import console, table
+
+    made = table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
+    for row in scores.classes:
+        made.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
+    console().print(made)
+    click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images")
+    if scores.times_read > 1:
+        click.echo(f"This model has now been scored on the test images {scores.times_read} times.")

@@ -1,0 +1,109 @@
+"""`searchcnn optimize`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from searchcnn.cli.main import INTERRUPTED
+from searchcnn.cli.options import plugins_option, storage_option, workspace
+
+if TYPE_CHECKING:
+    from searchcnn.cli.view import View
+    from searchcnn.optimization import Study
+
+
+@click.command("optimize")
+@click.option("--study", "study_name", required=True, metavar="NAME|PATH", help="A study by name, or its TOML file.")
+@click.option("--name", metavar="NAME", help="Keep the results under another name: a new search from the same file.")
+@click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
+@click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@plugins_option
+@storage_option
+def command(
+    study_name: str,
+    name: str | None,
+    trials: int | None,
+    timeout: str | None,
+    overrides: tuple[str, ...],
+    quiet: bool,
+    plugins: tuple[Path, ...],
+    storage: str | None,
+) -> None:
+    """Search a study until its budget is spent.
+
+    The same command continues a search that was stopped, by Ctrl-C or by anything else; a larger budget extends it. The
+    best network so far is always in studies/NAME/best.keras.
+    """
+    extra = {"budget.trials": trials, "budget.timeout": timeout}
+    study = _study(study_name, name, overrides, extra, plugins, storage)
+    view = _view(study, quiet)
+    with _stop_on_signals(view) as stop:
+        _run(study, view, stop)
+    view.summarize(_retry_command(study_name, name), stopped=stop.is_set())
+    if stop.is_set():
+        sys.exit(INTERRUPTED)
+
+
+def _study(
+    file: str,
+    name: str | None,
+    overrides: Sequence[str],
+    extra: dict[str, Any],
+    plugins: Sequence[Path],
+    url: str | None,
+) -> Study:
+    from searchcnn.optimization import Study
+    from searchcnn.study import load, valid_name
+
+    place = workspace()
+    found, path = place.find(file)
+    return Study(valid_name(name or found), load(path, overrides, extra), place, storage, plugins)
+
+
+def _view(study: Study, quiet: bool) -> View:
+    from searchcnn.cli.live import LiveView
+    from searchcnn.cli.view import PlainView, QuietView
+
+    if quiet:
+        return QuietView(study)
+    return LiveView(study) if sys.stdout.isatty() else PlainView(study)
+
+
+def _run(study: Study, view: View, stop: threading.Event) -> None:
+    from searchcnn.optimization import optimize
+
+    with view:
+        optimize(study, view, stop)
+
+
+def _retry_command(file: str, name: str | None) -> str:
+    return f"searchcnn optimize --study {file}" + (f" --name {name}" if name else "")
+
+
+@contextmanager
+def _stop_on_signals(view: View) -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM ends the search in good order, a second one at once."""
+    stop = threading.Event()
+
+    def handle(number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        view.stopping()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+"""Options and arguments that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from searchcnn.store import StudySummary
+    from searchcnn.study import Workspace
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def storage_option(command: Command) -> Command:
+    """Adds ``--storage``."""
+    text = "URL of the database, such as postgresql+psycopg://host/name.  [default: studies/<name>.db]"
+    return click.option("--storage", metavar="URL", help=text)(command)
+
+
+def plugins_option(command: Command) -> Command:
+    """Adds ``--plugins-dir``."""
+    return click.option(
+        "--plugins-dir",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Folder of search spaces, looked through first; may be given several times.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Adds ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def workspace() -> Workspace:
+    """Returns the workspace: the current folder."""
+    from searchcnn.study import Workspace
+
+    return Workspace(Path.cwd())
+
+
+def database(name: str, storage: str | None) -> URL:
+    """Returns the URL of a study's database."""
+    from searchcnn.store import parse_url
+
+    return parse_url(storage or workspace().database_url(name))
+
+
+def stored_study(name: str, storage: str | None) -> StudySummary:
+    """Reads a study that has a database.
+
+    Raises:
+        StudyFileError: If there is no study of that name.
+        StoreError: If it has no database yet, or that cannot be read.
+    """
+    from searchcnn.errors import StoreError
+    from searchcnn.store import read_summary, sqlite_file
+
+    place = workspace()
+    url = database(name, storage)
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        place.find(name)
+        raise StoreError(f"study '{name}' has not been begun here; begin it with: searchcnn optimize --study {name}")
+    return read_summary(url, name)

@@ -1,0 +1,39 @@
+"""`searchcnn plugins`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from searchcnn.cli.options import json_option, plugins_option, workspace
+
+
+@click.command("plugins")
+@click.option("--check", is_flag=True, help="Load each one and show what goes wrong.")
+@plugins_option
+@json_option
+def command(check: bool, plugins: tuple[Path, ...], as_json: bool) -> None:
+    """List the search spaces and their state.
+
+    They are read without being executed, except with --check.
+    """
+    from searchcnn.spaces import check as load_each
+    from searchcnn.spaces import discover
+
+    found = discover(workspace(), plugins)
+    if check:
+        found = load_each(found)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in found], indent=2))
+        return
+    from searchcnn.cli.tables import console, table
+
+    made = table("plugin", "source", "status", "description", "location")
+    styles = {"ok": "green", "error": "red", "shadowed": "yellow"}
+    for plugin in found:
+        status = f"[{styles[plugin.status]}]{plugin.status}[/]"
+        made.add_row(plugin.name, plugin.source, status, plugin.error or plugin.description, plugin.location)
+    console().print(made)

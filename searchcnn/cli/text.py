@@ -1,0 +1,66 @@
+"""Numbers, times and trials as people read them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+STYLES: Mapping[str, str] = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAIL": "red",
+    "RUNNING": "cyan",
+    "WAITING": "dim",
+}
+"""Colour of each trial state."""
+
+
+def amount(number: float | None) -> str:
+    """Returns a number with a unit.
+
+    >>> amount(62_346), amount(1_250_000), amount(None)
+    ('62.3k', '1.25M', '')
+    """
+    if number is None:
+        return ""
+    for size, unit in UNITS:
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Returns a time span.
+
+    >>> duration(9.21), duration(75), duration(3 * 3600 + 62)
+    ('9.2s', '1m15s', '3h01m')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def objective(value: float | None) -> str:
+    """Returns an objective, four digits after the point."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def note(facts: Mapping[str, Any]) -> str:
+    """Returns what is remarkable about a trial: where it comes from, why it ended."""
+    reason, detail = facts.get("reason", ""), facts.get("detail", "")
+    if reason == "pruner":
+        reason = ""
+    ending = {"timeout": "cut by the timeout"}.get(facts.get("stopped", ""), "")
+    why = f"{reason}: {detail}" if reason and detail else reason
+    return ", ".join(part for part in (facts.get("origin", ""), why, ending) if part)
+
+
+def point(hyperparameters: Mapping[str, Any]) -> str:
+    """Returns hyperparameters in one line."""
+    return "  ".join(f"{name}={short(value)}" for name, value in hyperparameters.items())
+
+
+def short(value: Any) -> str:
+    """Returns a value, floats with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

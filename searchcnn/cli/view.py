@@ -1,0 +1,93 @@
+"""What `searchcnn optimize` shows: plain lines where output is piped; see `searchcnn.cli.live` for terminals."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from searchcnn.cli.text import amount, duration, objective
+from searchcnn.search.listener import Listener
+
+if TYPE_CHECKING:
+    from searchcnn.optimization import Study
+    from searchcnn.search import Outcome, Trial
+    from searchcnn.store import Epoch
+
+
+class View(Listener):
+    """Shows a search while the body of a ``with`` runs, and sums it up afterwards."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def stopping(self) -> None:
+        """The user has asked to stop."""
+        click.echo("Stopping after this batch; once more stops at once.", err=True)
+
+    def summarize(self, command: str, stopped: bool) -> None:
+        """Says what the search has found, and how to go on."""
+
+
+class QuietView(View):
+    """Shows nothing."""
+
+    def stopping(self) -> None:
+        """Shows nothing."""
+
+
+class PlainView(View):
+    """Shows one line for each thing that happens."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self._began = time.monotonic()
+
+    def phase(self, text: str) -> None:
+        """Shows what is begun."""
+        self._say(text)
+
+    def trial_described(self, trial: Trial) -> None:
+        """Shows the network that is trained."""
+        if trial.best is not None:
+            return
+        origin = f", {trial.origin}" if trial.origin else ""
+        size = f"{amount(trial.facts['params'])} parameters, {amount(trial.facts['macs'])} MACs"
+        self._say(f"trial {trial.number}: {trial.facts['space']}{origin}, {size}")
+
+    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+        """Shows an epoch's metrics."""
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
+        last = self.study.config.training.epochs
+        self._say(f"trial {trial.number}: epoch {epoch.number}/{last}  {metrics}  {duration(epoch.seconds)}")
+
+    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+        """Shows how a trial ended."""
+        value = outcome.value if outcome.value is not None else trial.best
+        parts = [
+            objective(value),
+            outcome.reason,
+            str(outcome.facts.get("detail", "")),
+            "best so far" if is_best else "",
+        ]
+        self._say(f"trial {trial.number}: {outcome.state}  " + "  ".join(part for part in parts if part))
+
+    def summarize(self, command: str, stopped: bool) -> None:
+        """Shows the best trial and the next commands."""
+        from searchcnn.cli.summary import closing_lines
+
+        for line in closing_lines(self.study, command, stopped):
+            click.echo(line)
+
+    def _say(self, text: str) -> None:
+        click.echo(f"[{duration(time.monotonic() - self._began):>6}] {text}")
