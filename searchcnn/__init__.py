@@ -1,20 +1,42 @@
 """Finds a convolutional network for your images: plugin search spaces for Keras, driven by Optuna."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from searchcnn.errors import InfeasibleError
+from searchcnn.errors import InfeasibleError, SearchcnnError
 
 if TYPE_CHECKING:
+    from searchcnn.optimization import Study, optimize
+    from searchcnn.search import Listener
     from searchcnn.spaces import SearchSpace
+    from searchcnn.study import StudyConfig, Workspace
 
 __version__ = "0.1.0"
 
-__all__ = ["InfeasibleError", "SearchSpace", "__version__"]
+__all__ = [
+    "InfeasibleError",
+    "Listener",
+    "SearchSpace",
+    "SearchcnnError",
+    "Study",
+    "StudyConfig",
+    "Workspace",
+    "__version__",
+    "optimize",
+]
+
+_HOMES = {
+    "Listener": "searchcnn.search",
+    "SearchSpace": "searchcnn.spaces",
+    "Study": "searchcnn.optimization",
+    "StudyConfig": "searchcnn.study",
+    "Workspace": "searchcnn.study",
+    "optimize": "searchcnn.optimization",
+}
+"""Where public names live; they are imported when they are asked for, because some of them import Keras."""
 
 
 def __getattr__(name: str) -> Any:
-    if name != "SearchSpace":
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from searchcnn.spaces import SearchSpace  # imports Keras
-
-    return SearchSpace
+    return getattr(importlib.import_module(_HOMES[name]), name)

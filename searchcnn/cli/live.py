@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from searchcnn.search import Outcome, Trial
     from searchcnn.store import Epoch
 
+LAST_ROWS = 30
+"""Trials that stay on the screen when the search has ended; `searchcnn status` shows all."""
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -34,7 +37,6 @@ class LiveView(View):
     def __init__(self, study: Study, console: Console | None = None) -> None:
         super().__init__(study)
         self._console = console or Console()
-        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._began = time.monotonic()
         self._spent_before = 0.0
         self._phase = "starting"
@@ -45,6 +47,7 @@ class LiveView(View):
         self._fraction = 0.0
         self._curve: list[float] = []
         self._stopping = False
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -56,7 +59,7 @@ class LiveView(View):
         self._running = None
         self._live.stop()
         if self._trials:
-            self._console.print(self._table(list(self._trials.values())))
+            self._console.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
 
     def phase(self, text: str) -> None:
         """Shows what is begun."""

@@ -60,7 +60,7 @@ def _study(
     overrides: Sequence[str],
     extra: dict[str, Any],
     plugins: Sequence[Path],
-    url: str | None,
+    storage: str | None,
 ) -> Study:
     from searchcnn.optimization import Study
     from searchcnn.study import load, valid_name

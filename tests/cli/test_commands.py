@@ -1,0 +1,203 @@
+"""The command line as people use it, on real searches of the embedded digits.
+
+What a process of its own is for (signals, exit codes, silence, imports) runs in one; the rest is called, because
+starting TensorFlow takes seconds each time.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from searchcnn.cli import main
+
+QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200")
+
+
+def run(folder: Path, *args: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "searchcnn", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def call(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
+    """Runs a command in this process; returns what it printed on standard output and error."""
+    out, err = io.StringIO(), io.StringIO()
+    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with contextlib.chdir(folder), redirected[0], redirected[1], pytest.raises(SystemExit) as left:
+        main(args)
+    assert left.value.code == code, out.getvalue() + err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A workspace after a search of three trials, and what that printed."""
+    folder = tmp_path_factory.mktemp("workspace")
+    done = run(folder, "optimize", "--study", "digits", "--trials", "3", *QUICK)
+    assert done.stderr == ""
+    return folder, done.stdout
+
+
+def trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(call(folder, "status", study, "--json")[0])
+    return found
+
+
+def test_a_search_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> None:
+    folder, printed = searched
+    assert "trial 0: sequential, default, 94.9k parameters" in printed
+    assert re.search(r"trial 0: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
+    assert "3 trials in " in printed
+    assert "Model: studies/digits/best.keras" in printed
+    assert (folder / "studies/digits/best.keras").exists()
+    assert "\x1b" not in printed
+
+
+def test_the_same_command_continues_and_a_larger_budget_extends(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    before = trials(folder)
+    finished = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    assert len(finished) == 3
+    assert call(folder, "optimize", "--study", "digits", "--trials", "5", "--quiet", *QUICK) == ("", "")
+    after = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    assert [t["number"] for t in after] == [0, 1, 2, 3, 4]
+    assert after[:3] == [t for t in before if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+
+
+def test_status_shows_the_trials_without_keras_or_optuna(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    shown = call(folder, "status", "digits")[0]
+    assert "COMPLETE" in shown
+    assert "★ " in shown
+    script = (
+        "import sys; from searchcnn.cli.main import cli; cli(['status', 'digits'], standalone_mode=False); "
+        "sys.exit(int(bool({'keras', 'tensorflow', 'optuna'} & set(sys.modules))))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def test_evaluate_prints_test_scores_and_counts_the_readings(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    first, _ = call(folder, "evaluate", "digits")
+    assert re.search(r"Test accuracy 0\.\d{4}, loss \d\.\d{4} on 360 images", first)
+    assert "precision" in first
+    scores = json.loads(call(folder, "evaluate", "digits", "--json")[0])
+    assert scores["times_read"] == 2
+    assert sum(row["images"] for row in scores["classes"]) == 360
+
+
+def test_export_writes_a_model_and_its_card(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    assert "verified" in call(folder, "export", "digits", "mine.keras")[0]
+    card = json.loads((folder / "mine.json").read_text())
+    assert card["classes"] == list("0123456789")
+    assert (folder / "mine.keras").exists()
+
+
+def test_lists_answer_and_name_what_there_is(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    assert re.search(r"digits +finished|digits +begun", call(folder, "studies")[0])
+    assert "fashion_mnist" in call(folder, "studies")[0]
+    assert "scikit-learn" in call(folder, "datasets")[0]
+    assert "sequential" in call(folder, "plugins")[0]
+    plugins = json.loads(call(folder, "plugins", "--check", "--json")[0])
+    assert {p["name"]: p["status"] for p in plugins}["sequential"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["optimise"], 2, "did you mean 'optimize'?"),
+        (["optimize", "--study", "fashon_mnist"], 2, "did you mean 'fashion_mnist'?"),
+        (["optimize", "--study", "digits", "--set", "training.epoch=5"], 2, "did you mean 'epochs'?"),
+        (["optimize", "--study", "digits", "--set", "training.epochs=many"], 2, "valid integer"),
+        (["optimize", "--study", "digits", "--set", "training.batch_size=0"], 2, "at least 1"),
+        (["optimize", "--study", "digits", "--timeout", "soon"], 2, "is not a duration"),
+        (["optimize", "--study", "digits", "--set", "search.sampler=TPESampller"], 2, "did you mean 'TPESampler'?"),
+        (["optimize", "--study", "digits", "--set", "search.pruner=nothing"], 2, "search.pruner: no 'nothing'"),
+        (["optimize", "--study", "digits", "--set", "data.name=digitz"], 2, "did you mean 'digits'?"),
+        (["optimize", "--study", "digits", "--set", 'spaces=["sequentiel"]'], 2, "did you mean 'sequential'?"),
+        (["optimize", "--study", "digits", "--storage", "nonsense"], 1, "is not a database URL"),
+        (["optimize", "--study", "digits", "--name", "a/b"], 2, "cannot name a study"),
+        (["status", "digits"], 1, "has not been begun here"),
+        (["status", "nosuch"], 2, "no study named 'nosuch'"),
+        (["export", "digits", "x.keras"], 1, "no such file"),
+        (["evaluate", "digits"], 1, "has not been begun here"),
+    ],
+)
+def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], code: int, message: str) -> None:
+    _, err = call(tmp_path, *args, code=code)
+    assert message in err
+    assert len([line for line in err.splitlines() if line.startswith("Error")]) == 1
+
+
+def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_path: Path) -> None:
+    search = ("optimize", "--study", "digits", "--trials", "1", *QUICK)
+    out, err = call(tmp_path, *search, "--set", "search.objective=val_acuracy", code=2)
+    assert "did you mean 'val_accuracy'?" in err
+    assert "trial 0" not in out
+    assert trials(tmp_path) == []
+    assert "trial 0" in call(tmp_path, *search)[0]
+
+
+def test_another_search_under_the_same_name_is_refused(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    _, err = call(folder, "optimize", "--study", "digits", "--trials", "9", "--set", "training.epochs=7", code=1)
+    assert "training.epochs (2 -> 7)" in err
+    assert "--name digits-2" in err
+
+
+def test_ctrl_c_stops_in_good_order_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "searchcnn", "optimize", "--study", "digits", "--trials", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "trial 0: epoch 1/" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "Stopping" in err
+    assert "Go on with:  searchcnn optimize --study digits" in out
+    (interrupted,) = [t for t in trials(tmp_path) if t["state"] == "RUNNING"]
+    assert interrupted["number"] == 0
+    call(tmp_path, "optimize", "--study", "digits", "--trials", "1", "--quiet")
+    assert trials(tmp_path)[0]["state"] == "COMPLETE"
+
+
+def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: Path) -> None:
+    settings = ("--set", "training.epochs=1000", "--set", "training.patience=1000", "--set", "budget.trials=1")
+    printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "15s", *settings)
+    (trial,) = [t for t in trials(tmp_path) if t["state"] == "COMPLETE"]
+    assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
+    assert "1 trials in 1" in printed  # 15 s and little more; the epochs alone would take many minutes
+
+
+def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    shown = subprocess.run(
+        f"{sys.executable} -m searchcnn status digits | head -1",
+        shell=True,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in shown.stderr
