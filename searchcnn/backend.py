@@ -5,6 +5,7 @@ Importing Keras with TensorFlow takes seconds, so nothing imports it at module l
 """
 
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -27,6 +28,7 @@ def start_keras() -> None:
         warnings.simplefilter("ignore")
         importlib.import_module("keras")
         importlib.import_module("keras_tuner")
+    gc.freeze()  # a full collection, one before each trial, need not look at a million objects of the framework's own
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
 

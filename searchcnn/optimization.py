@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, load_dataset
-from searchcnn.errors import InfeasibleError
+from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.search import Budget, Listener, Search, check_limits, make_pruner, make_sampler
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, open_storage, parse_url
@@ -54,18 +54,18 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    start_keras()
-    from searchcnn.results import BestModel
-    from searchcnn.training import Trainer
-
-    config, listener = study.config, listener or Listener()
+    config, url, listener = study.config, study.url, listener or Listener()
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     listener.phase(f"reading {config.data.name}")
     dataset = load_dataset(config.data, config.seed)
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
+    start_keras()
+    from searchcnn.results import BestModel
+    from searchcnn.training import Trainer
+
     trainer = Trainer(config, dataset, {s.name: s.create(dataset.input_shape, dataset.num_classes) for s in spaces})
-    stored = StoredStudy(open_storage(study.url), study.name, config.search.maximize, sampler, pruner)
+    stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
     stored.agree(config.model_dump(), identity(config, dataset, spaces))
     best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
@@ -113,15 +113,24 @@ def try_out(trainer: "Trainer", best: Any) -> None:
 
 
 def enqueue_known_points(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> None:
-    """Makes the default point and the baselines of each search space the first trials, if they keep the limits."""
+    """Makes the default point and the baselines of each search space the first trials, if they can be trained.
+
+    Raises:
+        PluginError: If one fails for another reason than its size or graph.
+    """
     if not trainer.config.search.baselines:
         return
     for space in spaces:
         points: Mapping[str, Mapping[str, Any]] = {"default": {}, **space.baselines(trainer.spaces[space.name])}
         for name, values in points.items():
-            preset = trainer.preset(space.name, values)
             try:
+                preset = trainer.preset(space.name, values)
                 check_limits(trainer.cost(preset), trainer.config.limits)
             except InfeasibleError:
                 continue
+            except PluginError as error:
+                raise PluginError(f"search space '{space.name}', baseline '{name}': {error}") from error
+            except Exception as error:
+                line = f"{type(error).__name__}: {error}".splitlines()[0]
+                raise PluginError(f"search space '{space.name}' fails with its baseline '{name}': {line}") from error
             stored.enqueue(preset, origin=f"baseline {name}" if values else "default")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.errors import UsageError
-from searchcnn.results.card import card_path, read_card, sha256, write_card
+from searchcnn.errors import StoreError, UsageError
+from searchcnn.results.card import read_card, sha256, write_card
 from searchcnn.results.verification import verify
 from searchcnn.training import classifier
 
@@ -49,22 +49,28 @@ def export_model(source: Path, target: Path) -> None:
 
     Raises:
         UsageError: If the target's name or folder will not do.
-        StoreError: If there is no model.
+        StoreError: If there is no model, or a better one has just replaced it.
         StudyFailedError: If the copy does not work.
     """
     if target.suffix != ".keras":
         raise UsageError(f"{target}: the name of a Keras model ends in .keras, such as {target.stem}.keras")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: no such folder")
+    if target.resolve() == source.resolve():
+        raise UsageError(f"{target} is the study's own model; name another file")
     card = read_card(source)
     new = target.with_name(f".{os.getpid()}.{target.name}")
     try:
         shutil.copyfile(source, new)
+        if sha256(new) != card["sha256"]:
+            raise StoreError(f"{source} was replaced by a better model meanwhile; export it again")
         _verify_copy(source, new, card)
         new.replace(target)
+        write_card(target, card)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
     finally:
         new.unlink(missing_ok=True)
-    shutil.copyfile(card_path(source), card_path(target))
 
 
 def _verify_copy(source: Path, copy: Path, card: Mapping[str, Any]) -> None:

@@ -43,8 +43,9 @@ def verify(model: Path, images: npt.NDArray[np.uint8], probabilities: npt.NDArra
             raise StudyFailedError(
                 f"{model}: plain Keras cannot load the saved model: {last}; a search space may use stock layers only"
             )
-        difference = float(np.abs(np.load(predicted) - probabilities).max())
-    if difference > TOLERANCE:
+        loaded = np.load(predicted)
+    if not np.allclose(loaded, probabilities, rtol=0.0, atol=TOLERANCE, equal_nan=True):
+        difference = np.abs(loaded - probabilities).max()
         raise StudyFailedError(
             f"{model}: the saved model's predictions differ from the trained network's by {difference:.2g}"
         )

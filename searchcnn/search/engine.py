@@ -42,7 +42,7 @@ class Evaluator(Protocol):
         InterruptedTrialError: If the trial saw that it ``is_interrupted``.
     """
 
-    def __call__(self, trial: Trial) -> Evaluation:
+    def __call__(self, trial: Trial, /) -> Evaluation:
         """Evaluates a trial."""
         ...
 
@@ -92,6 +92,7 @@ class Search:
             StudyFailedError: If too many trials failed in a row; what was finished is safe.
         """
         self._listener, self._stop = listener or self._listener, stop or self._stop
+        self._sampler.before_search(self._study.optuna)
         while not self._is_over():
             trial = self._next_trial()
             self._listener.trial_started(trial)
@@ -134,8 +135,8 @@ class Search:
         except Exception as error:
             detail = f"{type(error).__name__}: {error}"
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
-        if math.isnan(evaluation.value):
-            return Outcome("FAIL", None, "NaN", {"detail": "the objective is not a number"}), None
+        if not math.isfinite(evaluation.value):
+            return Outcome("FAIL", None, "NaN", {"detail": f"the objective is {evaluation.value}"}), None
         return Outcome("COMPLETE", evaluation.value), evaluation
 
     def _too_many_failures(self) -> str:

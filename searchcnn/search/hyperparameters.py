@@ -5,6 +5,7 @@ Optuna suggestion, and each further one gets the same answer.
 """
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import keras_tuner
@@ -111,7 +112,8 @@ class Parameter:
         if hp.sampling != "linear":
             return (IntDistribution if isinstance(hp, kinds.Int) else FloatDistribution)(low, high, log=True)
         if step is not None:
-            high = low + step * math.floor((high - low) / step + 1e-9)  # 1e-9: 1.0 is ten steps of 0.1
+            steps = math.floor((high - low) / step + 1e-9)  # 1e-9: 1.0 is ten steps of 0.1
+            high = type(low)(Decimal(str(low)) + steps * Decimal(str(step)))  # as Optuna counts: 0.1 + 3 * 0.2 is 0.7
         return (
             IntDistribution(low, high, step=step)
             if isinstance(hp, kinds.Int)
@@ -138,14 +140,18 @@ class Parameter:
         Raises:
             PluginError: If the value is not one of the parameter's.
         """
-        stored: Any = value
+        try:
+            stored = self._stored(value)
+            if self._contains(stored):
+                return stored
+        except (TypeError, ValueError):  # a value of another type
+            pass
+        raise PluginError(f"hyperparameter '{self._hp.name}' cannot be {value!r}: {self._hp!r}")
+
+    def _stored(self, value: Any) -> Any:
         if self._indexed:
-            stored = next((i for i, step in enumerate(self._steps()) if math.isclose(step, float(value))), None)
-        elif self._mirrored:
-            stored = self._hp.max_value + self._hp.min_value - float(value)
-        if stored is None or not self._contains(stored):
-            raise PluginError(f"hyperparameter '{self._hp.name}' cannot be {value!r}: {self._hp!r}")
-        return stored
+            return next((i for i, step in enumerate(self._steps()) if math.isclose(step, value)), -1)
+        return self._hp.max_value + self._hp.min_value - value if self._mirrored else value
 
     def _contains(self, stored: Any) -> bool:
         possible = self.distribution

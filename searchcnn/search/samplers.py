@@ -45,6 +45,14 @@ class SeededSampler(BaseSampler):
         """Makes a parameter of the current trial take a given value."""
         self._given[name] = value
 
+    def before_search(self, study: Study) -> None:
+        """Finds out whether earlier runs have tried every point of a finite space."""
+        trials = study.get_trials(deepcopy=False)
+        if trials and all(trial.state.is_finished() for trial in trials):
+            last = trials[-1]
+            if isinstance(self._sampler, optuna.samplers.BruteForceSampler):
+                self.after_trial(study, last, last.state, last.values)
+
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the trial's sampler."""
         self._sampler = self._fresh(derive(self._study_seed, trial.number, Stream.SAMPLER))

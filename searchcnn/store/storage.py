@@ -11,14 +11,19 @@ from typing import Any, cast
 
 import optuna
 from optuna._typing import JSONSerializable
-from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, inspect, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
@@ -42,7 +47,7 @@ def open_storage(url: URL) -> "Storage":
             if not file.exists():
                 file.touch()
         _prepare(url)
-        return Storage(url)
+        return _open(url)
     except DatabaseError as error:
         raise explain(error, url) from None
     except optuna.exceptions.StorageInternalError as error:
@@ -55,11 +60,34 @@ def open_storage(url: URL) -> "Storage":
 
 def _prepare(url: URL) -> None:
     engine = connect(url)
+    with engine.connect() as connection:
+        _check_layout(connection)
     harden(engine)
     with engine.begin() as connection:
         models.BaseModel.metadata.create_all(connection)
         migrate(connection)
     engine.dispose()
+
+
+def _open(url: URL) -> "Storage":
+    # Optuna stamps a new database in a transaction of its own; where another process was faster, the next try sees it.
+    for _ in range(2):
+        with contextlib.suppress(DatabaseError):
+            return Storage(url)
+    return Storage(url)
+
+
+def _check_layout(connection: Connection) -> None:
+    """Refuses a database that belongs to another program; a server's may hold other tables, of other names."""
+    tables = set(inspect(connection).get_table_names())
+    if models.VersionInfoModel.__tablename__ in tables:
+        return
+    foreign = tables if connection.dialect.name == "sqlite" else tables & set(models.BaseModel.metadata.tables)
+    if foreign:
+        raise StoreError(
+            f"{connection.engine.url.render_as_string()}: holds tables of another program ('{min(foreign)}'); "
+            "give a new file or database with --storage"
+        )
 
 
 def study_id(study: optuna.Study) -> int:
@@ -113,15 +141,18 @@ class Storage(RDBStorage):
     def _releasing(self, trial_id: int) -> Iterator[None]:
         """Puts what is held into this thread's session; the body, one of Optuna's methods, commits that session."""
         session = self.scoped_session()
+        held = self._held.pop(trial_id, [])  # first, because Optuna reads the trial to say that it has ended
         try:
-            if trial_id in self._held:
+            if held:
                 self._check_updatable(trial_id, session)
-            for write in self._held.get(trial_id, ()):
+            for write in held:
                 write(session)
             yield
+        except OperationalError:
+            self._held[trial_id] = held  # the database may be back at the next try; other errors would only repeat
+            raise
         finally:
             session.close()
-        self._held.pop(trial_id, None)
 
     def _check_updatable(self, trial_id: int, session: Session) -> None:
         state: Any = models.TrialModel.find_or_raise_by_id(trial_id, session).state
@@ -135,8 +166,9 @@ class Storage(RDBStorage):
         distribution: BaseDistribution,
         previous_distribution: BaseDistribution | None,
     ) -> None:
-        if previous_distribution is not None:
-            check_distribution_compatibility(previous_distribution, distribution)
+        known = previous_distribution or self._known_distribution(trial_id, param_name)
+        if known is not None:
+            check_distribution_compatibility(known, distribution)
         values = {
             "trial_id": trial_id,
             "param_name": param_name,
@@ -144,6 +176,19 @@ class Storage(RDBStorage):
             "distribution_json": distribution_to_json(distribution),
         }
         self.hold(trial_id, lambda session: session.add(models.TrialParamModel(**values)))
+
+    def _known_distribution(self, trial_id: int, param_name: str) -> BaseDistribution | None:
+        """Returns what an earlier run has stored of a parameter; Optuna's cache asks once per run."""
+        trial, param = models.TrialModel, models.TrialParamModel
+        study = select(trial.study_id).where(trial.trial_id == trial_id).scalar_subquery()
+        query = (
+            select(param.distribution_json)
+            .join(trial, trial.trial_id == param.trial_id)
+            .where(trial.study_id == study, param.param_name == param_name)
+        )
+        with Session(self.engine) as session:
+            stored = session.scalar(query.limit(1))
+        return None if stored is None else json_to_distribution(stored)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Holds an attribute for the trial's next transaction."""
@@ -169,7 +214,7 @@ class Storage(RDBStorage):
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Changes a trial's state, and writes what is held, in one transaction; a trial that starts is leased."""
         if state == TrialState.RUNNING:
-            self.hold(trial_id, lambda session: self._lease(trial_id, session))
+            self.hold(trial_id, lambda session: self._lease_waiting(trial_id, session))
         with self._releasing(trial_id):
             return super().set_trial_state_values(trial_id, state, values)
 
@@ -250,6 +295,12 @@ class Storage(RDBStorage):
             delete(attribute).where(attribute.trial_id == trial_id, attribute.key.startswith("completed_rung_"))
         )
         self._lease(trial_id, session)
+
+    def _lease_waiting(self, trial_id: int, session: Session) -> None:
+        """Leases a trial that is about to start; where another process was faster, its lease stays."""
+        trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+        if trial.state == TrialState.WAITING:
+            self._lease(trial_id, session)
 
     def _lease(self, trial_id: int, session: Session) -> None:
         if self.run_id is not None:

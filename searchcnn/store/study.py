@@ -1,7 +1,7 @@
 """A study in its database: the one object through which a search reads and writes it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -122,7 +122,7 @@ class StoredStudy:
             "seconds": epoch.seconds,
             "metrics": dict(epoch.metrics),
         }
-        self.storage.hold(key, lambda session: session.add(EpochRow(**row)))
+        self.storage.hold(key, lambda session: session.merge(EpochRow(**row)))
         trial.report(objective, step=epoch.number)
 
     def flush(self, trial: optuna.Trial) -> None:
@@ -146,11 +146,12 @@ class StoredStudy:
             facts: What readers should know of it, as user attributes.
             excess: Above zero for an infeasible trial: samplers learn it as a violated constraint.
         """
-        if excess > 0:
-            trial.set_constraint("limits", excess)
-        for key, fact in facts.items():
-            trial.set_user_attr(key, fact)
-        self.optuna.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            if excess > 0:
+                trial.set_constraint("limits", excess)
+            for key, fact in facts.items():
+                trial.set_user_attr(key, fact)
+            self.optuna.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
 
     def add_model(self, trial_number: int, path: str, score: float) -> None:
         """Keeps where a trial's saved model lies."""
@@ -198,7 +199,7 @@ def _create(
         )
 
     study = create()
-    if study.direction.name.lower() != direction and not study.get_trials(deepcopy=False):
+    if [d.name.lower() for d in study.directions] != [direction] and not study.get_trials(deepcopy=False):
         optuna.delete_study(study_name=name, storage=storage)
         study = create()
     return study

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Select, Table, column, func, inspect, select, table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
@@ -111,15 +112,27 @@ def _read(connection: Connection, name: str) -> StudySummary:
     if name not in names:
         raise StoreError(f"no study '{name}' in the database{nearest(name, names)} (it holds: {', '.join(names)})")
     session = Session(connection)
-    row = session.get_one(StudyRow, names[name])
+    row = session.get(StudyRow, names[name])
+    if row is None:
+        raise StoreError(f"study '{name}' in the database was not made by searchcnn; Optuna's own tools can read it")
     runs = session.scalars(select(RunRow).where(RunRow.study_id == names[name])).all()
     return StudySummary(
         name=name,
-        config=StudyConfig.model_validate(row.config),
+        config=_config(name, row),
         trials=_trials(connection, names[name]),
         seconds=covered([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]),
         running=any(run.is_alive for run in runs),
     )
+
+
+def _config(name: str, row: StudyRow) -> StudyConfig:
+    try:
+        return StudyConfig.model_validate(row.config)
+    except ValidationError:
+        raise StoreError(
+            f"study '{name}' was last searched with searchcnn {row.version}, whose configuration is unknown here; "
+            "continue it with `searchcnn optimize`, or use that version"
+        ) from None
 
 
 def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:

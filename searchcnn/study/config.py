@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from searchcnn.study.values import Integer, Number, Optimizer, Schedule, bounds
+from searchcnn.study.values import Integer, Number, Optimizer, Range, Schedule, bounds
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 1e10
 
 
 def seconds(duration: Any) -> float:
@@ -20,25 +21,26 @@ def seconds(duration: Any) -> float:
     5400.0
 
     Raises:
-        ValueError: If the text is not a duration, or the duration is not above zero.
+        ValueError: If it is not a duration, not above zero or endless.
     """
+    total: float
     if isinstance(duration, int | float) and not isinstance(duration, bool):
-        total = float(duration)
+        total = float(min(duration, _LONGEST))
     elif isinstance(duration, str) and re.fullmatch(r"\s*(\d+(\.\d+)?\s*[smhd]\s*)+", duration):
         total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", duration))
     elif isinstance(duration, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", duration):
         total = float(duration)
     else:
         raise ValueError(f"{duration!r} is not a duration; write seconds (900) or a text such as '15m' or '1h30m'")
-    if not 0 < total < float("inf"):
-        raise ValueError(f"a duration must be above zero, not {duration!r}")
+    if not 0 < total < _LONGEST:
+        raise ValueError(f"a duration must be above zero and below 300 years, not {duration!r}")
     return total
 
 
 class Section(BaseModel):
     """A table of a study file: unknown keys and wrong types are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -85,11 +87,15 @@ class ComponentConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _component(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+def _named(default: str) -> BeforeValidator:
+    """Lets a text stand for a component without arguments, and a table without a name for the default one."""
 
+    def read(value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        return {"name": default, **value} if isinstance(value, dict) else value
 
-Component = Annotated[ComponentConfig, BeforeValidator(_component)]
+    return BeforeValidator(read)
 
 
 class SearchConfig(Section):
@@ -99,12 +105,12 @@ class SearchConfig(Section):
     direction: Literal["auto", "maximize", "minimize"] = Field(
         default="auto", description="`auto` minimises losses and errors and maximises everything else."
     )
-    sampler: Component = Field(
+    sampler: Annotated[ComponentConfig, _named("TPESampler")] = Field(
         default=ComponentConfig(name="TPESampler"),
         description="A sampler by its Optuna name or `grid`; a table adds its arguments: "
         "`{name = 'TPESampler', n_startup_trials = 5}`.",
     )
-    pruner: Component = Field(
+    pruner: Annotated[ComponentConfig, _named("SuccessiveHalvingPruner")] = Field(
         default=ComponentConfig(name="SuccessiveHalvingPruner"),
         description="A pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
     )
@@ -172,7 +178,12 @@ class TrainingConfig(Section):
         ):
             smallest, largest = bounds(getattr(self, name))
             if not (low <= smallest and largest < high):
-                raise ValueError(f"{name} must be at least {low} and below {high}, not {smallest:g}..{largest:g}")
+                raise ValueError(f"{name} must be at least {low} and below {high}, not {smallest}..{largest}")
+        size = self.batch_size
+        if isinstance(size, Range) and any(number % 1 for number in (size.min, size.max, size.step or 1)):
+            raise ValueError(
+                f"batch_size must be whole numbers, not {size.min:g}..{size.max:g}, step {size.step or 1:g}"
+            )
         if bounds(self.learning_rate)[0] <= 0:
             raise ValueError("learning_rate must be above 0")
         return self

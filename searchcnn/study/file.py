@@ -11,6 +11,9 @@ from searchcnn.errors import StudyFileError, nearest
 from searchcnn.study.config import StudyConfig
 from searchcnn.study.values import BRANCHES
 
+FORMS = BRANCHES | {"float", "int"}
+"""What stands in the location of a problem beside keys: the forms that a value may have."""
+
 
 def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | None = None) -> StudyConfig:
     """Reads and validates a study file.
@@ -42,7 +45,7 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(table)
     except ValidationError as error:
-        raise StudyFileError(f"{source}: {_one_line(error)}") from None
+        raise StudyFileError(" ".join(f"{source}: {_one_line(error)}".splitlines())) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -52,6 +55,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise StudyFileError(f"{path}: not valid TOML: {error}") from None
     except UnicodeDecodeError as error:
         raise StudyFileError(f"{path}: not UTF-8 text: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of nested lists
+        raise StudyFileError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -62,7 +67,7 @@ def _parse(override: str) -> tuple[str, Any]:
         raise StudyFileError(f"--set {override}: expected KEY=VALUE, such as training.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     return key.strip(), value
 
@@ -80,17 +85,25 @@ def _put(table: dict[str, Any], key: str, value: Any) -> None:
 def _one_line(error: ValidationError) -> str:
     """Turns the first problem into ``training.epoch: unknown key; did you mean 'epochs'?``."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in BRANCHES]
+    unknown = first["type"] == "extra_forbidden"
+    place = _place(first["loc"], unknown)
     key = ".".join(place)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if unknown:
         known = _known_keys(place[:-1])
         return f"{key}: unknown key{nearest(place[-1], known) or '; expected one of ' + ', '.join(known)}{more}"
     if first["type"] == "missing":
         return f"{key}: missing; add it to the file or give --set {key}=...{more}"
     given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
-    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("List ")
+    problem = problem.removesuffix(" after validation, not 0")
     return f"{key}: {problem}{given}{_hint(first)}{more}"
+
+
+def _place(location: Sequence[int | str], unknown: bool) -> list[str]:
+    """Returns the keys that lead to a problem: a location without the forms of `searchcnn.study.values`."""
+    forms = range(2, len(location) - unknown)  # they follow a section and a setting; an unknown key may be named so
+    return [str(part) for index, part in enumerate(location) if index not in forms or part not in FORMS]
 
 
 def _known_keys(place: Sequence[str]) -> list[str]:

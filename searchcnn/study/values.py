@@ -19,7 +19,7 @@ BRANCHES = frozenset({"fixed", "choice", "range"})
 class Range(BaseModel):
     """An interval to search, both ends included."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     min: float = Field(description="Smallest value.")
     max: float = Field(description="Largest value.")

@@ -32,7 +32,9 @@ class Workspace:
 
     def database_url(self, study: str) -> str:
         """Returns the URL of a study's own SQLite file."""
-        return f"sqlite:///{self.studies / study}.db"
+        from sqlalchemy import URL  # late: takes a while, and most commands need no database
+
+        return URL.create("sqlite", database=f"{self.studies / study}.db").render_as_string()
 
     def best_model(self, study: str) -> Path:
         """Returns where a study's best model lies once there is one."""

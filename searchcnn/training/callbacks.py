@@ -44,22 +44,26 @@ class Reporter(keras.callbacks.Callback):
         self._validation_seconds: float | None = None
         self._epoch = 0
         self._began = self._shown = time.monotonic()
+        self._first = -1, 0.0
         self._validation_began = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the epoch's clock."""
-        self._epoch = epoch + 1
+        self._epoch += 1  # not Keras' number: a search space's own `fit` may call the model's twice
         self._began = time.monotonic()
+        self._first = -1, 0.0
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Shows progress; ends training when the time that is left is needed for the validation, or on request."""
         now = time.monotonic()
+        if self._first[0] < 0:
+            self._first = batch, now
         if now - self._shown > PROGRESS_INTERVAL:
             self._shown = now
             self._trial.progress(self._epoch, (batch + 1) / self._steps)
         if self._trial.is_interrupted:
             self._end("interrupted")
-        elif self._trial.budget.seconds_left() <= self._expected_validation(batch + 1, now):
+        elif self._trial.budget.seconds_left() <= self._expected_validation(batch, now):
             self._end("timeout")
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -83,7 +87,7 @@ class Reporter(keras.callbacks.Callback):
         if math.isnan(metrics.get("loss", 0.0)) or math.isnan(metrics[self._objective]):
             self._end("NaN")
             return
-        row = Epoch(epoch + 1, metrics, self._learning_rate(), time.monotonic() - self._began)
+        row = Epoch(self._epoch, metrics, self._learning_rate(), time.monotonic() - self._began)
         if not self._trial.report(row, metrics[self._objective]) and not self.ending:
             self._end("pruned")
         if self._trial.is_interrupted and not self.ending:
@@ -93,11 +97,14 @@ class Reporter(keras.callbacks.Callback):
         self.ending = ending
         self.model.stop_training = True
 
-    def _expected_validation(self, batches: int, now: float) -> float:
+    def _expected_validation(self, batch: int, now: float) -> float:
         if self._validation_seconds is not None:
             return self._validation_seconds
-        return FORWARD_PART * self._validation_steps * (now - self._began) / batches
+        first, ended = self._first  # takes seconds in which the graph is compiled
+        if batch == first:
+            return 0.0
+        return FORWARD_PART * self._validation_steps * (now - ended) / (batch - first)
 
     def _learning_rate(self) -> float | None:
         rate = getattr(self.model.optimizer, "learning_rate", None)
-        return None if rate is None else float(keras.ops.convert_to_numpy(rate))
+        return None if rate is None else float(rate)

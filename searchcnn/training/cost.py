@@ -26,7 +26,7 @@ def _leaves(layer: Any) -> Iterator[Any]:
 
 
 def _macs(layer: Any) -> int:
-    kernel_weights: int = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+    kernel_weights: int = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
     if not kernel_weights:
         return 0
     shape = layer.input.shape if "Transpose" in type(layer).__name__ else layer.output.shape

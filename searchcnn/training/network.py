@@ -14,12 +14,13 @@ from searchcnn.training.recipe import Recipe
 KERAS_FOLDER = Path(keras.__file__).parent
 
 
-def build(space: Any, hp: Any, num_classes: int) -> Any:
-    """Builds a network.
+def build(space: Any, hp: Any, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+    """Builds a network, its weights included.
 
     Args:
         space: A Keras Tuner hypermodel.
         hp: The hyperparameters to build with.
+        input_shape: Shape of an image: (height, width, channels).
         num_classes: Number of classes; the first output's shape must be (batch, num_classes).
 
     Raises:
@@ -28,6 +29,8 @@ def build(space: Any, hp: Any, num_classes: int) -> Any:
     """
     try:
         model = space.build(hp)
+        if isinstance(model, keras.Model) and not model.built:
+            model(keras.KerasTensor((None, *input_shape)))  # a Sequential without Input, as in Keras Tuner's guides
     except ValueError as error:
         if not _raised_by_keras(error):
             raise
@@ -55,8 +58,8 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
 def wants_one_hot(model: Any) -> bool:
     """Whether a compiled model's loss expects one-hot labels (batch, classes) rather than class numbers (batch,)."""
     loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    return "sparse" not in str(name)
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return "sparse" not in name.lower()
 
 
 def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
@@ -78,9 +81,9 @@ def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
 def _check(model: Any, num_classes: int) -> None:
     if not isinstance(model, keras.Model):
         raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
-    if not model.built:
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
         return  # a subclassed model: its shape shows in the dry run
-    outputs = model.outputs if getattr(model, "outputs", None) else [model.output]
     if len(outputs[0].shape) != 2 or outputs[0].shape[-1] != num_classes:
         raise PluginError(
             f"build(hp) returned a model whose first output has shape {tuple(outputs[0].shape)}; "

@@ -1,11 +1,14 @@
 """Trains the trials of a study: the evaluator that is given to the search."""
 
-import gc
+import contextlib
 import math
+import numbers
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import keras_tuner
 
 from searchcnn.data import Dataset, batches
 from searchcnn.errors import InfeasibleError, PluginError
@@ -54,7 +57,10 @@ class Trainer:
         price = cost(model)
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
-        reporter = self.fit(space, hp, model, recipe, trial)
+        with self._scope(hp, name):
+            reporter = self.fit(space, hp, model, recipe, trial)
+        if hp.active != trial.facts["hyperparameters"]:  # the space's own `fit` has asked for more
+            trial.describe(hyperparameters=hp.active)
         if reporter.ending == "interrupted":
             raise InterruptedTrialError
         if reporter.ending == "pruned":
@@ -71,14 +77,18 @@ class Trainer:
             The search space's name, the space, the network and its recipe.
         """
         if len(self.spaces) == 1:
-            ((name, space),) = self.spaces.items()
-            model = build(space, hp, self.dataset.num_classes)
+            (name,) = self.spaces
         else:
             name = hp.Choice("space", list(self.spaces))
-            space = self.spaces[name]
-            with hp.name_scope(name):
-                model = build(space, hp, self.dataset.num_classes)
+        space = self.spaces[name]
+        with self._scope(hp, name):
+            model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
         return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model))
+
+    def _scope(self, hp: Any, name: str) -> contextlib.AbstractContextManager[Any]:
+        """Gives a search space's hyperparameters a scope of their own where several spaces are searched."""
+        scope: contextlib.AbstractContextManager[Any] = hp.name_scope(name)
+        return scope if len(self.spaces) > 1 else contextlib.nullcontext()
 
     def preset(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns all hyperparameters of a point of a search space; what ``values`` does not name has its default."""
@@ -104,16 +114,20 @@ class Trainer:
             compile_model(model, recipe, steps)
         classes = data.num_classes if wants_one_hot(model) else None
         reporter = Reporter(trial, objective, steps, len(data.validation) / recipe.batch_size)
-        returned = space.fit(
-            hp,
-            model,
-            batches(data.train, recipe.batch_size, seed=trial.seed, one_hot=classes),
-            validation_data=batches(data.validation, VALIDATION_BATCH, one_hot=classes),
-            epochs=recipe.epochs,
-            shuffle=False,  # the batches are shuffled already, by the trial's seed
-            callbacks=[reporter, *self._callbacks(recipe)],
-            verbose=0,
-        )
+        # The batches are shuffled already, by the trial's seed; Keras warns where a space's own `fit` asks once more.
+        plain = type(space).fit is keras_tuner.HyperModel.fit
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`shuffle=True` was passed")
+            returned = space.fit(
+                hp,
+                model,
+                batches(data.train, recipe.batch_size, seed=trial.seed, one_hot=classes),
+                validation_data=batches(data.validation, VALIDATION_BATCH, one_hot=classes),
+                epochs=recipe.epochs,
+                callbacks=[reporter, *self._callbacks(recipe)],
+                verbose=0,
+                **({"shuffle": False} if plain else {}),
+            )
         if trial.best is None and not reporter.ending:
             trial.best = _objective_of(returned, objective)
         return reporter
@@ -132,8 +146,7 @@ class Trainer:
 
 def forget() -> None:
     """Frees what earlier networks have left in the framework."""
-    keras.utils.clear_session()
-    gc.collect()
+    keras.utils.clear_session()  # collects garbage too
 
 
 def _objective_of(returned: Any, objective: str) -> float:
@@ -144,7 +157,7 @@ def _objective_of(returned: Any, objective: str) -> float:
     """
     if isinstance(returned, list) and returned:
         return sum(_objective_of(one, objective) for one in returned) / len(returned)
-    if isinstance(returned, int | float):
+    if isinstance(returned, numbers.Real):
         return float(returned)
     history = getattr(returned, "history", returned)
     if isinstance(history, Mapping) and objective in history:

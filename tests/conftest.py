@@ -1,0 +1,89 @@
+"""What the tests of several rooms share: scikit-learn's digits, small studies and trials in a real database."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from searchcnn.data import Dataset, load_dataset
+from searchcnn.study import DataConfig, StudyConfig, validate
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets Keras 3.15 save weights under NumPy 2, which is the one warning that it cannot avoid."""
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    )
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """Returns all digits."""
+    return load_dataset(DataConfig(name="digits", validation=0.2), 0)
+
+
+@pytest.fixture(scope="session")
+def few(digits: Dataset) -> Dataset:
+    """Returns 256 digits to train on and 96 to validate."""
+    return replace(digits, train=digits.train.take(np.arange(256)), validation=digits.validation.take(np.arange(96)))
+
+
+@pytest.fixture
+def study_config() -> Callable[..., StudyConfig]:
+    """Returns a maker of small studies from the sections that differ: ``study_config(training={"epochs": 3})``."""
+
+    def make(**sections: Any) -> StudyConfig:
+        small = {"epochs": 1, "patience": 9, "batch_size": 32, "learning_rate": 0.01}
+        table = {"spaces": ["any"], "data": {"name": "digits", "validation": 0.2}, "budget": {"trials": 9}} | sections
+        table["training"] = small | table.get("training", {})
+        table["search"] = {"pruner": "NopPruner"} | table.get("search", {})
+        return validate(table, "test")
+
+    return make
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Callable[[StudyConfig], Any]]:
+    """Returns a maker of studies, each in a database of its own."""
+    from searchcnn.search import make_pruner, make_sampler
+    from searchcnn.store import StoredStudy, open_storage, parse_url
+
+    numbers = itertools.count()
+    opened: list[StoredStudy] = []
+
+    def make(config: StudyConfig) -> StoredStudy:
+        sampler = make_sampler(config.search.sampler, config.seed)
+        pruner = make_pruner(config.search.pruner, config.training.epochs)
+        storage = open_storage(parse_url(f"sqlite:///{tmp_path}/{next(numbers)}.db"))
+        opened.append(StoredStudy(storage, "study", config.search.maximize, sampler, pruner))
+        return opened[-1]
+
+    yield make
+    for study in opened:
+        study.storage.remove_session()
+        study.storage.engine.dispose()
+
+
+@pytest.fixture
+def begin(stored: Callable[[StudyConfig], Any]) -> Callable[..., Any]:
+    """Returns a maker of trials, each of a study of its own: ``begin(config, number=3)``."""
+    from optuna.trial import TrialState
+
+    from searchcnn.search import Budget, Listener, Trial
+
+    def make(
+        config: StudyConfig, number: int = 0, stop: threading.Event | None = None, listener: Listener | None = None
+    ) -> Trial:
+        study = stored(config)
+        for _ in range(number):
+            study.optuna.tell(study.optuna.ask(), state=TrialState.FAIL)
+        stop, listener = stop or threading.Event(), listener or Listener()
+        trial = study.next_trial()
+        return Trial(trial, study, study.optuna.sampler, config.seed, Budget(None, None), listener, stop)
+
+    return make

@@ -1,0 +1,63 @@
+"""Studies in real SQLite files, searched with a fake evaluator."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from searchcnn.search import Budget, Listener, SeededSampler, Trial, make_pruner, make_sampler
+from searchcnn.store import StoredStudy, open_storage, parse_url
+from searchcnn.study import ComponentConfig
+
+OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
+
+
+@pytest.fixture
+def open_study(tmp_path: Path) -> OpenStudy:
+    """Returns an opener of a study; each call stands for a new process: nothing is shared but the file."""
+
+    def open_(
+        name: str = "x",
+        sampler: str | dict[str, Any] = "RandomSampler",
+        pruner: str | dict[str, Any] = "NopPruner",
+        seed: int = 0,
+        epochs: int = 9,
+        maximize: bool = True,
+        file: Path | None = None,
+    ) -> tuple[StoredStudy, SeededSampler]:
+        made = make_sampler(component(sampler), seed)
+        url = parse_url(f"sqlite:///{file or tmp_path / f'{name}.db'}")
+        return StoredStudy(open_storage(url), name, maximize, made, make_pruner(component(pruner), epochs)), made
+
+    return open_
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return open_storage(parse_url(f"sqlite:///{tmp_path_factory.mktemp('trials') / 'x.db'}"))
+
+
+@pytest.fixture
+def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Trial]]:
+    """Returns a maker of trials of one study, as the search hands them to an evaluator; each ends the one before."""
+    sampler = make_sampler(component("RandomSampler"), 0)
+    study = StoredStudy(storage, request.node.nodeid, True, sampler)
+    made: list[Trial] = []
+
+    def make(**preset: Any) -> Trial:
+        if made:
+            study.finish(made[-1].stored, TrialState.FAIL, None, {})
+        if preset:
+            study.enqueue(preset, origin="test")
+        made.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), Listener(), threading.Event()))
+        return made[-1]
+
+    with study.run():
+        yield make
+
+
+def component(config: str | dict[str, Any]) -> ComponentConfig:
+    return ComponentConfig.model_validate({"name": config} if isinstance(config, str) else config)

@@ -1,0 +1,353 @@
+"""The engine with a fake evaluator: the failure ladder, the budget, stopping."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.orm import Session
+
+from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
+from searchcnn.search import (
+    Budget,
+    Cost,
+    Evaluation,
+    Evaluator,
+    InterruptedTrialError,
+    Listener,
+    Outcome,
+    Search,
+    SeededSampler,
+    Trial,
+    TrialPrunedError,
+    check_limits,
+)
+from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store.tables import RunRow, now
+from searchcnn.study import LimitsConfig
+
+OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
+Outcomes = dict[int, BaseException | float]
+
+
+def scripted(outcomes: Outcomes, space: str = "fake") -> Evaluator:
+    """Returns an evaluator with a given end, by the trial's number; other trials give their number as value."""
+
+    def evaluate(trial: Trial) -> Evaluation:
+        trial.suggest("x", FloatDistribution(0, 1))
+        trial.describe(space=space)
+        outcome = outcomes.get(trial.number, float(trial.number))
+        if isinstance(outcome, BaseException):
+            raise outcome
+        trial.report(Epoch(1, {"val_accuracy": outcome}, None, 0.1), outcome)
+        return Evaluation(outcome, network=f"network {trial.number}")
+
+    return evaluate
+
+
+class Ear(Listener):
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def trial_started(self, trial: Trial) -> None:
+        self.heard.append(("started", trial.number))
+
+    def trial_described(self, trial: Trial) -> None:
+        self.heard.append(("described", dict(trial.facts)))
+
+    def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+        self.heard.append(("progressed", epoch, fraction))
+
+    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+        self.heard.append(("epoch", epoch.number, trial.best))
+
+    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+        self.heard.append(("finished", outcome.state, outcome.value, is_best))
+
+
+def run(
+    open_study: OpenStudy,
+    evaluate: Evaluator,
+    trials: int | None = 3,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+    deadline: float | None = None,
+    max_failures: int = 5,
+    keep: Callable[[Trial, Evaluation], None] | None = None,
+    **options: Any,
+) -> list[FrozenTrial]:
+    study, sampler = open_study(**options)
+    with study.run():
+        Search(study, sampler, evaluate, Budget(trials, deadline), 0, max_failures, keep).run(listener, stop)
+    return study.trials()
+
+
+def states(trials: list[FrozenTrial]) -> list[str]:
+    return [trial.state.name for trial in trials]
+
+
+# -- how trials end
+
+
+def test_what_is_heard(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        trial.describe(space="fake")
+        trial.progress(1, 0.5)
+        for number, value in ((1, 0.3), (2, 0.2)):
+            trial.report(Epoch(number, {"val_accuracy": value}, None, 0.1), value)
+        return Evaluation(trial.best or 0.0)
+
+    ear = Ear()
+    (stored,) = run(open_study, evaluate, 1, ear)
+    assert ear.heard == [
+        ("started", 0),
+        ("described", {"space": "fake"}),
+        ("progressed", 1, 0.5),
+        ("epoch", 1, 0.3),
+        ("epoch", 2, 0.3),
+        ("finished", "COMPLETE", 0.3, True),
+    ]
+    assert stored.intermediate_values == {1: 0.3, 2: 0.3}
+
+
+def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        for number, value in ((1, 0.3), (2, 0.5)):
+            trial.report(Epoch(number, {}, None, 0.1), value)
+        assert trial.best == 0.3
+        return Evaluation([0.3, 0.5, 0.2][trial.number])
+
+    kept: list[int] = []
+    run(open_study, evaluate, 3, keep=lambda trial, _: kept.append(trial.number), maximize=False)
+    assert kept == [0, 2]
+
+
+def test_an_infeasible_trial_teaches_the_sampler(open_study: OpenStudy) -> None:
+    error = InfeasibleError("max_params", "15 > 10", excess=0.5)
+    ear = Ear()
+    trial = run(open_study, scripted({0: error}), 2, ear)[0]
+    assert (trial.state, trial.value) == (TrialState.PRUNED, None)
+    assert trial.user_attrs == {"space": "fake", "reason": "max_params", "detail": "15 > 10"}
+    assert trial.constraints == {"limits": 0.5}
+    assert set(trial.params) == {"x"}
+    assert ("finished", "PRUNED", None, False) in ear.heard
+
+
+def test_running_out_of_memory_teaches_the_sampler(open_study: OpenStudy) -> None:
+    trial = run(open_study, scripted({0: MemoryError()}), 1)[0]
+    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.PRUNED, "out of memory")
+    assert trial.constraints == {"limits": 1.0}
+
+
+def test_the_sampler_avoids_what_is_infeasible(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        x = trial.suggest("x", FloatDistribution(0, 1))
+        trial.describe(space="fake")
+        if x > 0.3:
+            raise InfeasibleError("max_params", excess=x - 0.3)
+        return Evaluation(x)
+
+    options: dict[str, Any] = {"sampler": {"name": "TPESampler", "n_startup_trials": 10}}
+    outcomes = states(run(open_study, evaluate, 30, **options))
+    assert outcomes[:10].count("PRUNED") > 5
+    assert outcomes[10:].count("PRUNED") < 10
+
+
+def test_an_unexpected_error(open_study: OpenStudy) -> None:
+    trials = run(open_study, scripted({0: ValueError("no such layer")}), 2)
+    assert states(trials) == ["FAIL", "COMPLETE"]
+    facts = trials[0].user_attrs
+    assert (facts["reason"], facts["detail"]) == ("error", "ValueError: no such layer")
+    assert facts["traceback"].startswith("Traceback")
+    assert facts["traceback"].rstrip().endswith("ValueError: no such layer")
+    assert trials[0].constraints == {}
+
+
+def test_an_objective_that_is_no_number(open_study: OpenStudy) -> None:
+    trials = run(open_study, scripted({0: math.nan}), 2)
+    assert states(trials) == ["FAIL", "COMPLETE"]
+    assert trials[0].user_attrs["reason"] == "NaN"
+
+
+def test_the_pruner_ends_trials(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        for number in range(1, 10):
+            value = number / (trial.number + 1)
+            if not trial.report(Epoch(number, {"val_accuracy": value}, None, 0.1), value):
+                raise TrialPrunedError
+        return Evaluation(trial.best or 0.0)
+
+    trials = run(open_study, evaluate, 6, pruner="SuccessiveHalvingPruner")
+    assert states(trials)[0] == "COMPLETE"
+    assert "PRUNED" in states(trials)
+    for trial in trials:
+        pruned = trial.state == TrialState.PRUNED
+        assert (len(trial.intermediate_values) < 9) == pruned
+        assert trial.user_attrs.get("reason") == ("pruner" if pruned else None)
+        assert trial.constraints == {}
+
+
+def test_limits() -> None:
+    limits = LimitsConfig(max_params=10, max_macs=100)
+    check_limits(Cost(10, 100), limits)
+    check_limits(Cost(10**9, 10**9), LimitsConfig())
+    for cost, reason, detail, excess in (
+        (Cost(15, 100), "max_params", "15 > 10", 0.5),
+        (Cost(10, 3000), "max_macs", "3,000 > 100", 29.0),
+        (Cost(20, 200), "max_params", "20 > 10", 1.0),
+    ):
+        with pytest.raises(InfeasibleError) as caught:
+            check_limits(cost, limits)
+        assert (caught.value.reason, caught.value.detail, caught.value.excess) == (reason, detail, excess)
+
+
+# -- failures in a row
+
+
+def failures(*numbers: int) -> Outcomes:
+    return {number: RuntimeError(f"broken {number}") for number in numbers}
+
+
+def test_too_many_failures_in_a_row(open_study: OpenStudy) -> None:
+    with pytest.raises(StudyFailedError) as caught:
+        run(open_study, scripted(failures(1, 2, 3), "mine"), 9, max_failures=3)
+    assert str(caught.value) == (
+        "3 trials failed in a row, the last in search space 'mine': RuntimeError: broken 3; finished trials are safe. "
+        "Mend the plugin and run the same command again; `searchcnn status x --failures` shows the tracebacks"
+    )
+    assert states(run(open_study, scripted({}), 0)) == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
+
+
+@pytest.mark.parametrize("between", [0.5, InfeasibleError("max_params"), TrialPrunedError(), MemoryError()], ids=repr)
+def test_anything_expected_in_between_resets_the_count(open_study: OpenStudy, between: Any) -> None:
+    trials = run(open_study, scripted({**failures(0, 1, 3, 4), 2: between}), 6, max_failures=3)
+    assert states(trials).count("FAIL") == 4
+
+
+def test_errors_that_are_not_the_trials_end_the_search(open_study: OpenStudy) -> None:
+    for error in (StudyFileError("impossible"), StoreError("disk full"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            run(open_study, scripted({0: error}))
+    assert states(run(open_study, scripted({}), 1)) == ["COMPLETE"]
+
+
+# -- budgets
+
+
+def test_trials_are_a_total(open_study: OpenStudy) -> None:
+    evaluate = scripted({0: ValueError(), 1: InfeasibleError("max_params")})
+    for total, expected in ((3, 3), (3, 3), (5, 5), (4, 5)):
+        assert len(run(open_study, evaluate, total)) == expected
+
+
+def test_the_timeout_is_a_total(open_study: OpenStudy) -> None:
+    study, _ = open_study()
+    start = now() - timedelta(hours=1)
+    with Session(study.storage.engine) as session, session.begin():
+        end = start + timedelta(seconds=40)
+        session.add(RunRow(study_id=study.study_id, host="h", pid=1, started_at=start, beat_at=end, ended=True))
+    spent = study.seconds_spent()
+    assert spent == pytest.approx(40)
+    assert Budget.remaining(None, None, spent).seconds_left() == math.inf
+    assert 9_000 < Budget.remaining(None, 10_040, spent).seconds_left() <= 10_000
+    budget = Budget.remaining(9, 30, spent)
+    assert budget.seconds_left() < 0
+    assert run(open_study, scripted({}), deadline=budget.deadline) == []
+    assert len(run(open_study, scripted({}), 2, deadline=Budget.remaining(9, 10_040, spent).deadline)) == 2
+
+
+def test_no_trial_begins_after_the_deadline(open_study: OpenStudy) -> None:
+    deadline = time.monotonic() + 10_000
+
+    def evaluate(trial: Trial) -> Evaluation:
+        if trial.number == 1:
+            monkey.setattr(time, "monotonic", lambda: deadline + 1)
+        return Evaluation(0.5)
+
+    with pytest.MonkeyPatch.context() as monkey:
+        trials = run(open_study, evaluate, None, deadline=deadline)
+    assert states(trials) == ["COMPLETE", "COMPLETE"]
+
+
+# -- stopping
+
+
+def test_a_stop_leaves_the_trial_to_the_next_run(open_study: OpenStudy) -> None:
+    stop = threading.Event()
+    numbers: list[int] = []
+
+    def evaluate(trial: Trial) -> Evaluation:
+        numbers.append(trial.number)
+        x = trial.suggest("x", FloatDistribution(0, 1))
+        trial.describe(space="fake", x=x)
+        if len(numbers) == 2:
+            stop.set()
+        if trial.is_interrupted:
+            raise InterruptedTrialError
+        return Evaluation(x)
+
+    ear = Ear()
+    before = run(open_study, evaluate, 3, ear, stop)
+    assert states(before) == ["COMPLETE", "RUNNING"]
+    assert [heard for heard in ear.heard if heard[0] == "finished"] == [("finished", "COMPLETE", before[0].value, True)]
+    after = run(open_study, evaluate, 3)
+    assert numbers == [0, 1, 1, 2]
+    assert states(after) == ["COMPLETE"] * 3
+    assert after[1].params == before[1].params
+
+
+def test_a_stop_between_trials(open_study: OpenStudy) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert run(open_study, scripted({}), stop=stop) == []
+
+
+# -- the best
+
+
+def test_only_new_bests_are_kept_and_before_they_are_told(open_study: OpenStudy) -> None:
+    study, sampler = open_study()
+    kept: list[tuple[int, float, Any]] = []
+
+    def keep(trial: Trial, evaluation: Evaluation) -> None:
+        assert study.trials()[trial.number].state == TrialState.RUNNING
+        kept.append((trial.number, evaluation.value, evaluation.network))
+
+    outcomes: Outcomes = {
+        0: ValueError(),
+        1: 0.5,
+        2: 0.4,
+        3: 0.5,
+        4: InfeasibleError("max_params"),
+        5: 0.6,
+        6: math.nan,
+    }
+    ear = Ear()
+    with study.run():
+        Search(study, sampler, scripted(outcomes), Budget(7, None), keep=keep).run(ear)
+    assert kept == [(1, 0.5, "network 1"), (5, 0.6, "network 5")]
+    assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+    run(open_study, scripted({7: 0.55, 8: 0.7}), 9, keep=lambda trial, evaluation: kept.append((trial.number, 0, 0)))
+    assert kept[2:] == [(8, 0, 0)]
+
+
+def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
+    def keep(trial: Trial, evaluation: Evaluation) -> None:
+        raise StoreError("disk full")
+
+    with pytest.raises(StoreError, match="disk full"):
+        run(open_study, scripted({}), 1, keep=keep)
+    assert states(run(open_study, scripted({}), 1)) == ["COMPLETE"]

@@ -1,0 +1,208 @@
+"""Samplers and pruners by name, and made anew for each trial."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from searchcnn.errors import StudyFileError
+from searchcnn.search import (
+    Budget,
+    Evaluation,
+    Evaluator,
+    InterruptedTrialError,
+    Search,
+    SeededSampler,
+    Stream,
+    Trial,
+    derive,
+    make_pruner,
+    make_sampler,
+)
+from searchcnn.store import StoredStudy
+from searchcnn.study import ComponentConfig
+
+OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
+
+
+def component(name: str, **options: Any) -> ComponentConfig:
+    return ComponentConfig.model_validate({"name": name, **options})
+
+
+def search(open_study: OpenStudy, evaluate: Evaluator, trials: int, **options: Any) -> StoredStudy:
+    """Runs a search as a new process would, and returns its study."""
+    study, sampler = open_study(**options)
+    with study.run():
+        Search(study, sampler, evaluate, Budget(trials, None)).run()
+    return study
+
+
+def points(study: StoredStudy) -> list[dict[str, Any]]:
+    return [trial.params for trial in study.trials()]
+
+
+def made(name: str, **options: Any) -> Any:
+    return make_sampler(component(name, **options), 0)._sampler
+
+
+def test_samplers_by_name() -> None:
+    assert isinstance(made("TPESampler"), optuna.samplers.TPESampler)
+    assert isinstance(made("RandomSampler"), optuna.samplers.RandomSampler)
+    assert isinstance(made("grid"), optuna.samplers.BruteForceSampler)
+    assert isinstance(made("BruteForceSampler"), optuna.samplers.BruteForceSampler)
+    assert isinstance(made("NSGAIISampler", population_size=4), optuna.samplers.NSGAIISampler)
+    assert made("TPESampler")._group
+    assert not made("TPESampler", group=False)._group
+    assert made("TPESampler", n_startup_trials=5)._n_startup_trials == 5
+
+
+def test_pruners_by_name() -> None:
+    def prune(name: str, epochs: int = 27, **options: Any) -> Any:
+        return make_pruner(component(name, **options), epochs)
+
+    assert isinstance(prune("NopPruner"), optuna.pruners.NopPruner)
+    assert isinstance(prune("MedianPruner", n_startup_trials=3), optuna.pruners.MedianPruner)
+    halving = prune("SuccessiveHalvingPruner")
+    assert (halving._min_resource, halving._reduction_factor) == (3, 3)
+    assert prune("SuccessiveHalvingPruner", epochs=1)._min_resource == 1
+    assert prune("SuccessiveHalvingPruner", min_resource=2)._min_resource == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("TPESamplr", {}, r"^search\.sampler: no 'TPESamplr'; did you mean 'TPESampler'\?$"),
+        ("tpe-sampler-x", {}, r"^search\.sampler: no 'tpe-sampler-x'"),
+        ("qqq", {}, r"^search\.sampler: no 'qqq'; known: grid, .*TPESampler"),
+        ("BaseSampler", {}, "no 'BaseSampler'"),
+        ("TPESampler", {"startup": 5}, r"^search\.sampler: TPESampler cannot be made: .*'startup'"),
+        ("NSGAIISampler", {"population_size": 1}, r"^search\.sampler: NSGAIISampler cannot be made: "),
+        ("GridSampler", {}, r"^search\.sampler: GridSampler cannot be made: .*search_space"),
+    ],
+)
+def test_samplers_that_cannot_be_made(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyFileError, match=message):
+        make_sampler(component(name, **options), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("NoPruner", {}, r"^search\.pruner: no 'NoPruner'; did you mean 'NopPruner'\?$"),
+        ("qqq", {}, r"^search\.pruner: no 'qqq'; known: .*NopPruner"),
+        ("SuccessiveHalvingPruner", {"min_resource": 0}, r"^search\.pruner: SuccessiveHalvingPruner cannot be made: "),
+        ("PercentilePruner", {}, "cannot be made: .*percentile"),
+    ],
+)
+def test_pruners_that_cannot_be_made(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyFileError, match=message):
+        make_pruner(component(name, **options), 9)
+
+
+def test_seeds_differ_by_study_trial_and_stream() -> None:
+    seeds = {derive(study, trial, stream) for study in range(5) for trial in range(50) for stream in Stream}
+    assert len(seeds) == 5 * 50 * len(Stream)
+    assert derive(2**70, 3, Stream.SAMPLER) == derive(2**70, 3, Stream.SAMPLER)
+
+
+# -- the grid
+
+
+def conditional(trial: Trial) -> Evaluation:
+    value = 0.0
+    if trial.suggest("kind", CategoricalDistribution(("dense", "conv"))) == "dense":
+        value += trial.suggest("units", IntDistribution(1, 3))
+    else:
+        value += trial.suggest("rate", FloatDistribution(0, 1, step=0.5))
+        value += trial.suggest("flag", CategoricalDistribution((False, True)))
+    trial.describe(space="fake")
+    return Evaluation(value)
+
+
+def grid() -> list[dict[str, Any]]:
+    return [
+        *({"kind": "dense", "units": units} for units in (1, 2, 3)),
+        *({"kind": "conv", "rate": rate, "flag": flag} for rate in (0.0, 0.5, 1.0) for flag in (False, True)),
+    ]
+
+
+def in_order(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(points, key=repr)
+
+
+def test_a_grid_visits_every_point_once_and_stops(open_study: OpenStudy) -> None:
+    study = search(open_study, conditional, 100, sampler="grid")
+    assert in_order(points(study)) == in_order(grid())
+
+
+def test_a_grid_continues_and_stays_finished(open_study: OpenStudy) -> None:
+    straight = points(search(open_study, conditional, 100, name="straight", sampler="grid"))
+    for trials, expected in ((2, 2), (3, 3), (8, 8), (100, 9), (100, 9), (101, 9)):
+        study = search(open_study, conditional, trials, sampler="grid")
+        assert len(study.trials()) == expected
+    assert points(study) == straight
+
+
+def test_the_last_point_of_a_grid_may_be_interrupted(open_study: OpenStudy) -> None:
+    def interrupted(trial: Trial) -> Evaluation:
+        evaluation = conditional(trial)
+        if trial.number == 8:
+            raise InterruptedTrialError
+        return evaluation
+
+    study = search(open_study, interrupted, 100, sampler="grid")
+    assert study.trials()[-1].state == TrialState.RUNNING
+    study = search(open_study, conditional, 100, sampler="grid")
+    assert {trial.state for trial in study.trials()} == {TrialState.COMPLETE}
+    assert in_order(points(study)) == in_order(grid())
+
+
+def test_a_grid_over_a_continuous_range(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        return Evaluation(trial.suggest("x", FloatDistribution(0, 1)))
+
+    with pytest.raises(
+        StudyFileError, match=r"grid needs a finite space, but 'x' is a continuous range; give it a `step`"
+    ):
+        search(open_study, evaluate, 5, sampler="grid")
+
+
+def test_given_values_are_not_sampled(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        x = trial.suggest("x", FloatDistribution(0, 1), trial.preset.get("x"))
+        return Evaluation(x + trial.suggest("y", IntDistribution(0, 9)))
+
+    for sampler in ("TPESampler", "RandomSampler"):
+        study, seeded = open_study(name=sampler, sampler=sampler)
+        study.enqueue({"x": 0.25}, origin="test")
+        with study.run():
+            Search(study, seeded, evaluate, Budget(3, None)).run()
+        assert [trial.params["x"] == 0.25 for trial in study.trials()] == [True, False, False]
+
+
+# -- the seed rule
+
+
+def mixed(trial: Trial) -> Evaluation:
+    random.seed(5)  # a sampler must not depend on what builders and frameworks do to the global state
+    x = trial.suggest("x", FloatDistribution(0.1, 10, log=True))
+    y = trial.suggest("y", IntDistribution(0, 20, step=2))
+    value = -((x - 3) ** 2) - y
+    if trial.suggest("kind", CategoricalDistribution(("a", "b"))) == "b":
+        value += trial.suggest("z", FloatDistribution(0, 1))
+    return Evaluation(value)
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler"])
+def test_a_resumed_search_draws_what_the_uninterrupted_one_drew(open_study: OpenStudy, sampler: str) -> None:
+    straight = points(search(open_study, mixed, 30, name="straight", sampler=sampler))
+    for trials in (7, 7 + 6, 7 + 6 + 17):
+        study = search(open_study, mixed, trials, name="resumed", sampler=sampler)
+    assert points(study) == straight
+    assert len({repr(point) for point in straight}) == 30
+    another = points(search(open_study, mixed, 3, name="another", sampler=sampler, seed=1))
+    assert all(point not in straight for point in another)

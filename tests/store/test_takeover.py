@@ -1,0 +1,173 @@
+"""A search that is killed, and the run that continues it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import select, update
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import Session
+
+from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store.storage import trial_id
+from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
+
+Open = Callable[..., StoredStudy]
+
+ENGINE = """
+import sys, time
+from optuna.distributions import FloatDistribution
+from searchcnn.search import Budget, Evaluation, Search, make_pruner, make_sampler
+from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url
+from searchcnn.study import ComponentConfig
+
+sampler = make_sampler(ComponentConfig(name="TPESampler"), 3)
+pruner = make_pruner(ComponentConfig(name="SuccessiveHalvingPruner"), 4)
+study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", True, sampler, pruner)
+sleep_in = int(sys.argv[2])
+
+
+def evaluate(trial):
+    x = trial.suggest("x", FloatDistribution(0, 1))
+    trial.describe(space="fake", hyperparameters={"x": x})
+    for epoch in range(1, 5):
+        trial.report(Epoch(epoch, {"val_accuracy": x * epoch}, None, 0.1), x * epoch)
+        print(trial.number, epoch, flush=True)
+        if trial.number == sleep_in and epoch == 2:
+            time.sleep(600)
+    return Evaluation(trial.best)
+
+
+with study.run():
+    Search(study, sampler, evaluate, Budget(4, None), seed=3).run()
+"""
+
+
+def start(url: URL, sleep_in: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", ENGINE, str(url), str(sleep_in)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout
+    for printed in process.stdout:
+        if printed == line + "\n":
+            return
+    pytest.fail(f"ended without {line}: {process.communicate()[1]}")
+
+
+def test_a_killed_search_continues_with_the_same_trial(url: URL, open_study: Open) -> None:
+    first = start(url, sleep_in=2)
+    try:
+        wait_for(first, "2 2")
+        study = open_study()
+        before = study.trials()[2]
+        assert (before.state, list(before.intermediate_values)) == (TrialState.RUNNING, [1, 2])
+        with study.run():
+            other = study.next_trial()  # the trial of a living run is not taken
+            assert other.number == 3
+            study.finish(other, TrialState.COMPLETE, 0.1, {})
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.communicate()
+    second = start(url, sleep_in=-1)
+    stdout, stderr = second.communicate()
+    assert (second.returncode, stderr) == (0, "")
+    assert stdout.splitlines() == ["2 1", "2 2", "2 3", "2 4"]
+    after = open_study().trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
+    assert (after[2].number, after[2].params) == (before.number, before.params)
+    assert after[2].user_attrs["hyperparameters"] == before.params
+    assert [epoch.number for epoch in study.curve(2)] == [1, 2, 3, 4]
+    assert list(after[2].intermediate_values) == [1, 2, 3, 4]
+
+
+@pytest.fixture
+def abandoned(open_study: Open) -> StoredStudy:
+    """Returns a study with a trial at its second epoch, left by a run that has ended."""
+    study = open_study()
+    with study.run():
+        trial = study.next_trial()
+        trial.suggest_float("x", 0, 1)
+        for number in (1, 2):
+            study.add_epoch(trial, Epoch(number, {}, None, 0.1), 0.5)
+        study.storage.set_trial_system_attr(trial_id(trial), "completed_rung_0", 0.5)
+        study.storage.set_trial_system_attr(trial_id(trial), "other", 1)
+        study.flush(trial)
+    return study
+
+
+def test_what_unfinished_training_left_is_taken_back(abandoned: StoredStudy, open_study: Open) -> None:
+    study = open_study()
+    with study.run():
+        trial = study.next_trial()
+        assert (trial.number, list(trial.params)) == (0, ["x"])
+        assert trial.params == abandoned.trials()[0].params
+        assert study.curve(0) == []
+        assert study.trials()[0].intermediate_values == {}
+        assert study.storage.get_trial_system_attrs(trial_id(trial)) == {"other": 1}
+        assert study.next_trial().number == 1  # it is leased to this run now
+    with Session(study.storage.engine) as session:
+        leases = session.scalars(select(LeaseRow.run_id).order_by(LeaseRow.trial_id)).all()
+    assert leases == [2, 2]
+
+
+def age(study: StoredStudy, by: timedelta, **values: object) -> None:
+    with Session(study.storage.engine) as session, session.begin():
+        session.execute(update(RunRow).values(ended=False, beat_at=now() - by, **values))
+
+
+@pytest.mark.parametrize(
+    ("by", "host", "pid", "taken"),
+    [
+        (timedelta(0), None, None, False),
+        (GRACE + timedelta(seconds=5), None, None, True),
+        (timedelta(0), None, 2**22 + 1, True),  # above Linux's largest process number
+        (timedelta(0), "elsewhere", 2**22 + 1, False),
+        (GRACE + timedelta(seconds=5), "elsewhere", None, True),
+    ],
+    ids=["alive", "silent", "killed", "alive elsewhere", "silent elsewhere"],
+)
+def test_which_runs_are_dead(
+    abandoned: StoredStudy, open_study: Open, by: timedelta, host: str | None, pid: int | None, taken: bool
+) -> None:
+    age(abandoned, by, **{key: value for key, value in (("host", host), ("pid", pid)) if value is not None})
+    study = open_study()
+    with study.run():
+        assert study.next_trial().number == (0 if taken else 1)
+
+
+def test_a_trial_of_optunas_own_loop_that_died_is_taken_over(open_study: Open) -> None:
+    study = open_study()
+    study.optuna.ask()
+    assert study.storage.run_id is None
+    with study.run():
+        assert study.next_trial().number == 0
+
+
+def test_each_process_has_a_row_and_beats(open_study: Open) -> None:
+    study = open_study()
+    with study.run() as run:
+        with Session(study.storage.engine) as session:
+            row = session.scalars(select(RunRow)).one()
+        assert (row.pid, row.ended, row.is_alive) == (os.getpid(), False, True)
+        age(study, timedelta(seconds=50))
+        run.beat()
+    with Session(study.storage.engine) as session:
+        row = session.scalars(select(RunRow)).one()
+    assert (row.ended, row.is_alive) == (True, False)
+    assert now() - row.beat_at < timedelta(seconds=40)
+    assert study.storage.run_id is None
+
+
+def test_a_run_that_is_left_by_an_error_has_ended(open_study: Open) -> None:
+    study = open_study()
+    with pytest.raises(KeyboardInterrupt), study.run():
+        raise KeyboardInterrupt
+    with Session(study.storage.engine) as session:
+        assert session.scalars(select(RunRow.ended)).all() == [True]

@@ -1,0 +1,213 @@
+"""What a study file may say, and the one line that is said about everything else."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from searchcnn.errors import StudyFileError
+from searchcnn.study import Range, StudyConfig, seconds, validate
+
+MINIMAL: dict[str, Any] = {"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 3}}
+
+
+def study(**tables: Any) -> StudyConfig:
+    return validate({**MINIMAL, **tables}, "x.toml")
+
+
+def test_a_minimal_study_has_every_default() -> None:
+    config = study()
+    assert (config.seed, config.data.validation, config.budget.timeout) == (0, 0.1, None)
+    assert (config.search.sampler.name, config.search.pruner.name) == ("TPESampler", "SuccessiveHalvingPruner")
+    assert config.search.maximize
+    assert StudyConfig.model_validate(config.model_dump()) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", 90.0),
+        ("15m", 900.0),
+        ("1.5h", 5400.0),
+        ("1h30m", 5400.0),
+        (" 1h 30m 5s ", 5405.0),
+        ("2d", 172800.0),
+        ("900", 900.0),
+        (900, 900.0),
+        (0.5, 0.5),
+    ],
+)
+def test_durations(text: Any, expected: float) -> None:
+    assert seconds(text) == expected
+    assert study(budget={"timeout": text}).budget.timeout == expected
+
+
+@pytest.mark.parametrize("text", ["", "h", "1 parsec", "-5m", "1h30", "0s", "0", 0, -1, float("inf"), float("nan")])
+def test_what_is_no_duration(text: Any) -> None:
+    with pytest.raises(ValueError, match=r"is not a duration; write seconds|must be above zero"):
+        seconds(text)
+    with pytest.raises(StudyFileError, match=r"^x\.toml: budget\.timeout: "):
+        study(budget={"timeout": text})
+
+
+@pytest.mark.parametrize("value", [True, 10**400, [5], {"m": 5}])
+def test_a_duration_of_another_type_or_without_end(value: Any) -> None:
+    with pytest.raises(StudyFileError, match=r"^x\.toml: budget\.timeout: .*duration"):
+        study(budget={"timeout": value})
+
+
+def test_settings_of_the_recipe_are_fixed_choices_or_ranges() -> None:
+    training = study(
+        training={
+            "batch_size": [32, 64],
+            "optimizer": ["adam", "sgd"],
+            "learning_rate": {"min": 1e-4, "max": 1e-2, "log": True},
+            "l2": {"min": 0, "max": 1, "step": 0.5},
+        }
+    ).training
+    assert training.batch_size == [32, 64]
+    assert training.optimizer == ["adam", "sgd"]
+    assert training.learning_rate == Range(min=1e-4, max=1e-2, log=True)
+    assert training.l2 == Range(min=0.0, max=1.0, step=0.5)
+    assert study(training={"batch_size": {"min": 16, "max": 64, "step": 2, "log": True}}).training.batch_size
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        # unknown keys, with the nearest or all known ones
+        ({"bugdet": {}}, "bugdet: unknown key; did you mean 'budget'?"),
+        ({"training": {"epoch": 5}}, "training.epoch: unknown key; did you mean 'epochs'?"),
+        ({"limits": {"qqq": 5}}, "limits.qqq: unknown key; expected one of max_params, max_macs"),
+        ({"training": {"l1": {"min": 0.1, "max": 1.0, "lgo": 1}}}, "training.l1.lgo: unknown key; did you mean 'log'?"),
+        ({"zz": 1, "yy": 2}, "(and 1 more)"),
+        # names that stand for the forms of a value inside the validator
+        ({"range": 1}, "range: unknown key"),
+        ({"training": {"range": 1}}, "training.range: unknown key"),
+        ({"training": {"l1": {"min": 0.1, "max": 1.0, "choice": 1}}}, "training.l1.choice: unknown key"),
+        # wrong types
+        ({"training": {"epochs": "5"}}, "training.epochs: should be a valid integer, not '5'"),
+        ({"training": {"epochs": 5.0}}, "training.epochs: should be a valid integer, not 5.0"),
+        ({"training": {"epochs": True}}, "training.epochs: should be a valid integer, not True"),
+        ({"training": {"learning_rate": "fast"}}, "training.learning_rate: should be a valid number, not 'fast'"),
+        ({"training": {"batch_size": [32, "x"]}}, "training.batch_size.1: should be a valid integer, not 'x'"),
+        ({"spaces": "net"}, "spaces: should be a valid list, not 'net'"),
+        ({"data": 5}, "data: should be a valid dictionary"),
+        ({"data": {"name": "digits", "validation": "x"}}, "data.validation: should be a valid number, not 'x'"),
+        ({"search": {"sampler": 5}}, "search.sampler: should be a valid dictionary"),
+        # impossible values
+        ({"spaces": []}, "spaces: should have at least 1 item, not []"),
+        ({"seed": -1}, "seed: should be greater than or equal to 0, not -1"),
+        ({"budget": {"trials": 0}}, "budget.trials: should be greater than or equal to 1, not 0"),
+        ({"data": {"name": "digits", "validation": 0}}, "must be a fraction between 0 and 1 or a number of images"),
+        ({"data": {"name": "digits", "validation": 1.0}}, "must be a fraction between 0 and 1 or a number of images"),
+        ({"data": {"name": "digits", "validation": float("nan")}}, "data.validation: should be a finite number"),
+        ({"training": {"optimizer": "adm"}}, "not 'adm'; did you mean 'adam'?"),
+        ({"training": {"schedule": ["constant", "cosin"]}}, "training.schedule.1: should be 'constant', 'cosine'"),
+        ({"training": {"learning_rate": []}}, "training.learning_rate: should have at least 1 item, not []"),
+        ({"training": {"learning_rate": 0.0}}, "learning_rate must be above 0"),
+        ({"training": {"learning_rate": [0.1, float("nan")]}}, "training.learning_rate.1: should be a finite number"),
+        ({"training": {"momentum": 1.0}}, "momentum must be at least 0 and below 1, not 1.0..1.0"),
+        ({"training": {"batch_size": 0}}, "batch_size must be at least 1 and below inf, not 0..0"),
+        ({"training": {"batch_size": -(10**400)}}, "batch_size must be at least 1"),
+        ({"training": {"batch_size": {"min": 1.5, "max": 9}}}, "batch_size must be whole numbers, not 1.5..9, step 1"),
+        ({"training": {"l1": {"min": 2, "max": 1}}}, "training.l1: min 2 must be smaller than max 1"),
+        (
+            {"training": {"l1": {"min": 0, "max": 1, "log": True}}},
+            "training.l1: a logarithmic range needs a min above 0",
+        ),
+        (
+            {"training": {"l1": {"min": 0.1, "max": 1, "log": True, "step": 0.5}}},
+            "training.l1: the step of a logarithmic range is a factor above 1, not 0.5",
+        ),
+        ({"training": {"l1": {"min": 0, "max": 1, "step": 0}}}, "training.l1.step: should be greater than 0, not 0"),
+        (
+            {"training": {"l1": {"min": 0}}},
+            "training.l1.max: missing; add it to the file or give --set training.l1.max=",
+        ),
+        ({"search": {"objective": "accuracy"}}, "measured on the validation images: 'val_accuracy', not 'accuracy'"),
+        ({"search": {"direction": "up"}}, "search.direction: should be 'auto', 'maximize' or 'minimize', not 'up'"),
+        ({"search": {"max_failures": 0}}, "search.max_failures: should be greater than or equal to 1, not 0"),
+        # what is missing
+        ({"budget": {}}, "budget: needs `trials`, `timeout` or both"),
+        ({"data": {}}, "data.name: missing; add it to the file or give --set data.name=..."),
+        # a key or value of several lines still gets one
+        ({"a\nb": 1}, "a b: unknown key"),
+        ({"search": {"objective": "a\nb"}}, "not 'a b'"),
+    ],
+)
+def test_one_line_says_what_is_wrong(tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        study(**tables)
+    text = str(caught.value)
+    assert text.startswith("x.toml: ")
+    assert message in text
+    assert len(text.splitlines()) == 1
+
+
+def test_a_missing_budget() -> None:
+    with pytest.raises(
+        StudyFileError, match=r"^x\.toml: budget: missing; add it to the file or give --set budget=\.\.\.$"
+    ):
+        validate({"spaces": ["net"], "data": {"name": "digits"}}, "x.toml")
+
+
+def test_samplers_and_pruners_are_names_or_tables() -> None:
+    short = study(search={"sampler": "grid", "pruner": "NopPruner"}).search
+    assert (short.sampler.name, short.sampler.options, short.pruner.name) == ("grid", {}, "NopPruner")
+    long = study(search={"sampler": {"name": "TPESampler", "n_startup_trials": 5}}).search
+    assert (long.sampler.name, long.sampler.options) == ("TPESampler", {"n_startup_trials": 5})
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction", "maximize"),
+    [
+        ("val_accuracy", "auto", True),
+        ("val_loss", "auto", False),
+        ("val_mean_squared_error", "auto", False),
+        ("val_loss", "maximize", True),
+        ("val_accuracy", "minimize", False),
+    ],
+)
+def test_direction(objective: str, direction: str, maximize: bool) -> None:
+    assert study(search={"objective": objective, "direction": direction}).search.maximize is maximize
+
+
+SECTIONS = {
+    name: list(getattr(field.annotation, "model_fields", {})) for name, field in StudyConfig.model_fields.items()
+}
+NAMES = ["min", "max", "step", "log", "name", "range", "choice", "fixed", "adam", "val_loss", "1h30m", "TPESampler"]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.sampled_from([10**400, -(10**400)])
+    | st.floats()
+    | st.sampled_from(NAMES)
+    | st.text(max_size=8)
+    | st.dates()
+)
+KEYS = st.sampled_from([*NAMES, *SECTIONS, *(key for keys in SECTIONS.values() for key in keys)]) | st.text(max_size=6)
+VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(KEYS, v, max_size=3), max_leaves=6)
+
+
+def section(keys: list[str]) -> st.SearchStrategy[Any]:
+    known = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, VALUES))
+    return known | st.dictionaries(KEYS, VALUES, max_size=3) | VALUES
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.fixed_dictionaries({}, optional={name: section(keys) for name, keys in SECTIONS.items()}),
+    st.dictionaries(KEYS, VALUES, max_size=1),
+    st.booleans(),
+)
+def test_every_table_is_valid_or_gets_one_line(table: dict[str, Any], more: dict[str, Any], complete: bool) -> None:
+    try:
+        config = validate({**(MINIMAL if complete else {}), **table, **more}, "x.toml")
+    except StudyFileError as error:
+        assert str(error).startswith("x.toml: ")
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert validate(config.model_dump(), "x.toml") == config

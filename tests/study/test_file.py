@@ -1,0 +1,128 @@
+"""Reading study files, and overriding their keys."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from searchcnn._bundled import bundled
+from searchcnn.errors import StudyFileError
+from searchcnn.study import Range, load
+
+TEXT = """
+spaces = ["net"]
+data.name = "digits"
+
+[budget]
+trials = 3
+
+[search]
+sampler = "RandomSampler"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "x.toml"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def at(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "expected"),
+    [
+        ("training.epochs=5", "training.epochs", 5),
+        (" training.epochs = 5 ", "training.epochs", 5),
+        ("training.optimizer=adamw", "training.optimizer", "adamw"),
+        ('training.optimizer="adamw"', "training.optimizer", "adamw"),
+        ("training.optimizer=['adam', 'sgd']", "training.optimizer", ["adam", "sgd"]),
+        ("training.learning_rate=1e-2", "training.learning_rate", 0.01),
+        ("training.learning_rate={min=1e-3, max=1}", "training.learning_rate", Range(min=1e-3, max=1.0)),
+        ("budget.timeout=1h30m", "budget.timeout", 5400.0),
+        ("data.validation=500", "data.validation", 500),
+        ("limits.max_params=1_000_000", "limits.max_params", 1_000_000),
+        ("search.baselines=false", "search.baselines", False),
+        ("spaces=['a', 'b']", "spaces", ["a", "b"]),
+        ("description=a = b, c", "description", "a = b, c"),
+        ("search.sampler=grid", "search.sampler.name", "grid"),
+        ("search.sampler.n=5", "search.sampler.options", {"n": 5}),
+        ("search.sampler.n=5", "search.sampler.name", "RandomSampler"),
+    ],
+)
+def test_overrides(file: Path, override: str, key: str, expected: Any) -> None:
+    assert at(load(file, [override]), key) == expected
+
+
+def test_later_overrides_win_and_none_is_left_out(file: Path) -> None:
+    config = load(file, ["budget.trials=4", "budget.trials=5"], {"budget.timeout": None, "seed": 7})
+    assert (config.budget.trials, config.budget.timeout, config.seed) == (5, None, 7)
+    assert load(file, ["seed=1"], {"seed": 2}).seed == 2
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=5", " =5", ""])
+def test_what_is_no_override(file: Path, override: str) -> None:
+    with pytest.raises(StudyFileError, match=r"expected KEY=VALUE, such as training\.epochs=5$"):
+        load(file, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=5", "training.epoch: unknown key; did you mean 'epochs'?"),
+        ("trianing.epochs=5", "trianing: unknown key; did you mean 'training'?"),
+        ("training.epochs=five", "training.epochs: should be a valid integer, not 'five'"),
+        ("budget..trials=5", "budget.: unknown key"),
+        ("data.name.x=5", "data.name: should be a valid string"),
+        ("seed=" + "9" * 5000, "seed: should be a valid integer"),
+    ],
+)
+def test_overrides_are_validated(file: Path, override: str, message: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        load(file, [override])
+    assert str(caught.value).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"spaces = [", "not valid TOML: "),
+        (b"seed = 1\nseed = 2", "not valid TOML: "),
+        (b"seed = " + b"9" * 5000, "not valid TOML: "),
+        (b"seed = " + b"[" * 5000 + b"]" * 5000, "not valid TOML: "),
+        (b"description = '\xff'", "not UTF-8 text: "),
+        (b"", "spaces: missing; add it to the file or give --set spaces=..."),
+    ],
+)
+def test_unreadable_files(file: Path, content: bytes, message: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(StudyFileError) as caught:
+        load(file)
+    assert str(caught.value).startswith(f"{file}: {message}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(StudyFileError, match="cannot be read: No such file"):
+        load(tmp_path / "x.toml")
+    with pytest.raises(StudyFileError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+BUILT_IN = sorted(bundled("studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", BUILT_IN, ids=[path.stem for path in BUILT_IN])
+def test_built_in_studies(path: Path) -> None:
+    config = load(path)
+    assert config.description
+    assert config.budget.trials or config.budget.timeout
+
+
+def test_there_are_built_in_studies() -> None:
+    assert "digits" in [path.stem for path in BUILT_IN]
