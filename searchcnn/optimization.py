@@ -29,6 +29,7 @@ class Study:
         workspace: The user's folder: models are written below it, plugins are found in it.
         storage: URL of the database; None for a file of its own in the workspace.
         plugins: Further folders of plugins.
+        accept_changes: Continue a study although its search space, data or recipe is no longer what it was.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Study:
     workspace: Workspace
     storage: str | None = None
     plugins: Sequence[Path] = ()
+    accept_changes: bool = False
 
     @property
     def url(self) -> Any:
@@ -66,7 +68,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
 
     trainer = Trainer(config, dataset, {s.name: s.create(dataset.input_shape, dataset.num_classes) for s in spaces})
     stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
-    stored.agree(config.model_dump(), identity(config, dataset, spaces))
+    stored.agree(config.model_dump(), identity(config, dataset, spaces), study.accept_changes)
     best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
     with stored.run():
@@ -76,8 +78,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
             enqueue_known_points(stored, trainer, spaces)
         search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, best.keep)
         search.run(listener, stop)
-    listener.phase("checking the saved model in a fresh process")
-    best.verify()
+    if best.is_unverified:
+        listener.phase("checking the saved model in a fresh process")
+        best.verify()
 
 
 def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace]) -> dict[str, str]:

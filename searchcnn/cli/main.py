@@ -71,8 +71,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     Args:
         args: The arguments; those of the process by default.
     """
+    given = list(sys.argv[1:] if args is None else args)
     try:
-        code = cli.main(args=list(args) if args is not None else None, prog_name="searchcnn", standalone_mode=False)
+        code = cli.main(args=given, prog_name="searchcnn", standalone_mode=False, obj=given)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
+@click.option("--accept-changes", is_flag=True, help="Continue although the search space, data or recipe has changed.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @plugins_option
 @storage_option
@@ -35,6 +37,7 @@ def command(
     trials: int | None,
     timeout: str | None,
     overrides: tuple[str, ...],
+    accept_changes: bool,
     quiet: bool,
     plugins: tuple[Path, ...],
     storage: str | None,
@@ -44,30 +47,19 @@ def command(
     The same command continues a search that was stopped, by Ctrl-C or by anything else; a larger budget extends it. The
     best network so far is always in studies/NAME/best.keras.
     """
-    extra = {"budget.trials": trials, "budget.timeout": timeout}
-    study = _study(study_name, name, overrides, extra, plugins, storage)
-    view = _view(study, quiet)
-    with _stop_on_signals(view) as stop:
-        _run(study, view, stop)
-    view.summarize(_retry_command(study_name, name), stopped=stop.is_set())
-    if stop.is_set():
-        sys.exit(INTERRUPTED)
-
-
-def _study(
-    file: str,
-    name: str | None,
-    overrides: Sequence[str],
-    extra: dict[str, Any],
-    plugins: Sequence[Path],
-    storage: str | None,
-) -> Study:
-    from searchcnn.optimization import Study
+    from searchcnn.optimization import Study, optimize
     from searchcnn.study import load, valid_name
 
     place = workspace()
-    found, path = place.find(file)
-    return Study(valid_name(name or found), load(path, overrides, extra), place, storage, plugins)
+    found, path = place.find(study_name)
+    config = load(path, overrides, {"budget.trials": trials, "budget.timeout": timeout})
+    study = Study(valid_name(name or found), config, place, storage, plugins, accept_changes)
+    view = _view(study, quiet)
+    with _stop_on_signals(view) as stop, view:
+        optimize(study, view, stop)
+    view.summarize(shlex.join(["searchcnn", *click.get_current_context().obj]), stopped=stop.is_set())
+    if stop.is_set():
+        sys.exit(INTERRUPTED)
 
 
 def _view(study: Study, quiet: bool) -> View:
@@ -77,17 +69,6 @@ def _view(study: Study, quiet: bool) -> View:
     if quiet:
         return QuietView(study)
     return LiveView(study) if sys.stdout.isatty() else PlainView(study)
-
-
-def _run(study: Study, view: View, stop: threading.Event) -> None:
-    from searchcnn.optimization import optimize
-
-    with view:
-        optimize(study, view, stop)
-
-
-def _retry_command(file: str, name: str | None) -> str:
-    return f"searchcnn optimize --study {file}" + (f" --name {name}" if name else "")
 
 
 @contextmanager

@@ -61,19 +61,20 @@ class BestModel:
         finally:
             self.path, self._expected = path, None
 
-    def verify(self) -> bool:
-        """Checks that plain Keras loads what was saved here and predicts the same as the trained network.
+    @property
+    def is_unverified(self) -> bool:
+        """Whether a model was saved here and not verified yet."""
+        return self._expected is not None
 
-        Returns:
-            Whether anything was saved, and so checked.
+    def verify(self) -> None:
+        """Checks that plain Keras loads what was saved here and predicts the same as the trained network.
 
         Raises:
             StudyFailedError: If it does not.
         """
-        if self._expected is None:
-            return False
-        verify(self.path, self._images, self._expected)
-        return True
+        if self._expected is not None:
+            verify(self.path, self._images, self._expected)
+            self._expected = None
 
     def _card(self, trial: Trial, value: float) -> dict[str, Any]:
         data, objective = self._dataset, self._config.search.objective

@@ -143,8 +143,9 @@ class Search:
         last = self._study.trials([TrialState.FAIL])[-1].user_attrs
         return (
             f"{self._failures} trials failed in a row, the last in search space '{last.get('space', '?')}': "
-            f"{last.get('detail', '?')}; finished trials are safe. Mend the plugin and run the same command again; "
-            f"`searchcnn status {self._study.name} --failures` shows the tracebacks"
+            f"{last.get('detail', '?')}; finished trials are safe. "
+            f"`searchcnn status {self._study.name} --failures` shows the tracebacks; mend the plugin, and run the same "
+            "command again with --accept-changes"
         )
 
 

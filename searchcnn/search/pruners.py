@@ -29,5 +29,6 @@ def make_pruner(config: ComponentConfig, epochs: int) -> BasePruner:
 def _defaults(name: str, epochs: int) -> dict[str, Any]:
     if name != "SuccessiveHalvingPruner":
         return {}
-    # Rungs at epochs/9 and epochs/3. A fixed number, never Optuna's "auto": that one depends on the process's memory.
+    # Rungs from epochs/9 on, each three times the last. A fixed number, never Optuna's "auto", which depends on what
+    # the process has seen.
     return {"min_resource": max(1, epochs // REDUCTION**2), "reduction_factor": REDUCTION}

@@ -76,11 +76,15 @@ class Trial:
         assert isinstance(distribution, CategoricalDistribution)
         return self.stored.suggest_categorical(name, distribution.choices)
 
-    def describe(self, **facts: Any) -> None:
-        """Keeps facts about the trial for readers, and makes everything sampled so far durable."""
+    def note(self, **facts: Any) -> None:
+        """Keeps facts about the trial for readers, at the next occasion."""
         self.facts.update(facts)
         for key, fact in facts.items():
             self.stored.set_user_attr(key, fact)
+
+    def describe(self, **facts: Any) -> None:
+        """Keeps facts about the trial for readers, and makes everything sampled so far durable."""
+        self.note(**facts)
         self._study.flush(self.stored)
         self._listener.trial_described(self)
 

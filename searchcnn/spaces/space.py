@@ -12,20 +12,22 @@ from searchcnn.spaces.arguments import accepted
 class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     """A family of networks, one for each setting of its hyperparameters.
 
-    A plugin is a file with one subclass, named by the file; only `build` is required::
+    A plugin is a file with one subclass, named by the file; only `build` is required:
 
-        import keras
-        from searchcnn import SearchSpace
+    ```python
+    import keras
+    from searchcnn import SearchSpace
 
 
-        class Tiny(SearchSpace):
-            def build(self, hp):
-                return keras.Sequential([
-                    keras.Input(self.input_shape),
-                    keras.layers.Conv2D(hp.Int("filters", 8, 64, step=8), 3, activation="relu"),
-                    keras.layers.GlobalAveragePooling2D(),
-                    keras.layers.Dense(self.num_classes, activation="softmax"),
-                ])
+    class Tiny(SearchSpace):
+        def build(self, hp):
+            return keras.Sequential([
+                keras.Input(self.input_shape),
+                keras.layers.Conv2D(hp.Int("filters", 8, 64, step=8), 3, activation="relu"),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Dense(self.num_classes, activation="softmax"),
+            ])
+    ```
 
     Where training needs more than the study's recipe, override Keras Tuner's ``fit(hp, model, ...)``.
 

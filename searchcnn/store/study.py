@@ -62,25 +62,26 @@ class StoredStudy:
         self.optuna = _create(CachedStorage(storage), name, "maximize" if maximize else "minimize", sampler, pruner)
         self.study_id = study_id(self.optuna)
 
-    def agree(self, config: Mapping[str, Any], identity: Mapping[str, str]) -> None:
-        """Keeps what the study searches when it is new, and checks it when it is not.
+    def agree(self, config: Mapping[str, Any], identity: Mapping[str, str], accept: bool = False) -> None:
+        """Keeps what the study searches when it has no results yet, and checks it when it has.
 
         Args:
             config: The study's configuration, for readers.
             identity: What must be the same in all runs, by name.
+            accept: Take a change as the user's will; a change of direction is refused all the same.
 
         Raises:
             StudyChangedError: If the database holds another search.
         """
-        is_new = self.is_new
+        began, has_results = not self.is_new, bool(self.trials((TrialState.COMPLETE, TrialState.PRUNED)))
         with Session(self.storage.engine) as session, session.begin():
             row = session.get(StudyRow, self.study_id)
-            if row is None and not is_new:
+            if row is None and began:
                 raise StudyChangedError(
                     f"study '{self.name}' in this database was not made by searchcnn; choose another name with --name"
                 )
-            if row is not None and not is_new:
-                _check_identity(self.name, row.identity, identity)
+            if row is not None and has_results:
+                _check_identity(self.name, row.identity, identity, accept)
             row = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
             row.version = searchcnn.__version__
             session.merge(row)
@@ -205,11 +206,13 @@ def _create(
     return study
 
 
-def _check_identity(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+def _check_identity(name: str, before: Mapping[str, str], after: Mapping[str, str], accept: bool) -> None:
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    if accept and "search.direction" not in changed:
+        return
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
     if changes:
         raise StudyChangedError(
             f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change to continue it, or begin a new study with --name {name}-2"
+            f"undo the change, or begin a new study with --name {name}-2, or go on all the same with --accept-changes"
         )

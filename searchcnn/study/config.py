@@ -46,7 +46,9 @@ class Section(BaseModel):
 class DataConfig(Section):
     """`[data]`: the images."""
 
-    name: str = Field(description="A built-in dataset: fashion_mnist, mnist, cifar10, cifar100 or digits.")
+    name: str = Field(
+        description="A built-in dataset: fashion_mnist, mnist, cifar10, cifar100 or digits; or one in $SEARCHCNN_DATA."
+    )
     validation: float | int = Field(
         default=0.1, description="Part of the training images that selects: a fraction below 1, or a number of images."
     )

@@ -1,7 +1,8 @@
 """Where things lie: the user's folder, and what comes with searchcnn.
 
 A workspace is the folder a command is run in. Its ``studies/`` holds study files, databases and models; its
-``plugins/`` holds search spaces. Nothing is ever written anywhere else.
+``plugins/`` holds search spaces. Downloads go to the user's cache; all else that is
+written is written here.
 """
 
 import re

@@ -53,7 +53,11 @@ class Trainer:
         forget()
         keras.utils.set_random_seed(trial.seed)
         hp = TrialHyperParameters(trial)
-        name, space, model, recipe = self.sample(hp)
+        try:
+            name, space, model, recipe = self.sample(hp)
+        except Exception:
+            trial.note(space=hp.values.get("space", next(iter(self.spaces))), hyperparameters=hp.active)
+            raise
         price = cost(model)
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)

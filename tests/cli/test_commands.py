@@ -175,7 +175,7 @@ def test_ctrl_c_stops_in_good_order_and_the_same_command_goes_on(tmp_path: Path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "Stopping" in err
-    assert "Go on with:  searchcnn optimize --study digits" in out
+    assert "Go on with:  searchcnn optimize --study digits --trials 1" in out
     (interrupted,) = [t for t in trials(tmp_path) if t["state"] == "RUNNING"]
     assert interrupted["number"] == 0
     call(tmp_path, "optimize", "--study", "digits", "--trials", "1", "--quiet")

@@ -1,0 +1,193 @@
+"""Writes the reference pages that repeat what the code says: the commands and the keys of a study file.
+
+    python docs/generate.py            writes them
+    python docs/generate.py --check    changes nothing; names the pages that are out of date, and exits with 1
+
+Keras is not imported.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import click
+from pydantic import BaseModel, BeforeValidator
+
+from searchcnn._bundled import bundled
+from searchcnn.cli.main import INTERRUPTED, LazyGroup, cli
+from searchcnn.data import places
+from searchcnn.errors import SearchcnnError, UsageError
+from searchcnn.spaces import discovery
+from searchcnn.study import Range, StudyConfig
+from searchcnn.study.config import Section
+
+REFERENCE = Path(__file__).parent / "reference"
+MARK = "<!-- Written by docs/generate.py: change the code, then run `make docs`. -->"
+MANY = 3
+"""Names are listed as the type of a key up to this number; its description lists more."""
+
+EXIT_CODES = {
+    0: "All went well.",
+    SearchcnnError.exit_code: "The search stopped, or its database or model cannot be used; finished trials are safe.",
+    UsageError.exit_code: "The command, a file or a value makes no sense. Nothing was changed.",
+    INTERRUPTED: "Stopped by Ctrl-C or SIGTERM, in good order.",
+}
+
+VARIABLES = {
+    places.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/` or `NAME.npz`.",
+    discovery.VARIABLE: "Folders of search spaces, separated like those of `PATH`; looked through before `./plugins`.",
+    "KERAS_HOME": "Keras's own: below it, `datasets/` is looked through for files already downloaded.",
+}
+
+
+def pages() -> dict[Path, str]:
+    """Returns the text of each generated page, by its file."""
+    return {REFERENCE / "cli.md": _cli_page(), REFERENCE / "configuration.md": _configuration_page()}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the pages, or checks them; returns the exit code."""
+    if "--check" not in arguments:
+        for path, text in pages().items():
+            path.write_text(text, encoding="utf-8")
+        return 0
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"{path}: out of date; run `python docs/generate.py`")
+    return 1 if stale else 0
+
+
+def _cli_page() -> str:
+    assert isinstance(cli, LazyGroup)
+    context = click.Context(cli, info_name="searchcnn")
+    commands = [(name, cli.get_command(context, name)) for name in cli.list_commands(context)]
+    listed = [(f"[`{name}`](#{name})", one.get_short_help_str(100)) for name, one in commands if one]
+    parts = [
+        f"# Commands\n\n{MARK}",
+        "`searchcnn COMMAND --help` says the same in a terminal. A command works in the current folder: it looks for\n"
+        "studies in `./studies` and for search spaces in `./plugins`, and keeps what it makes in `./studies`.",
+        _table(("command", "purpose"), listed),
+        *(_command(context, name, one) for name, one in commands if one),
+        "## Exit codes",
+        _table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in EXIT_CODES.items()]),
+        "## Environment variables",
+        _table(("variable", "meaning"), [(f"`{name}`", meaning) for name, meaning in VARIABLES.items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(parent: click.Context, name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    rows = [record for option in command.params if (record := option.get_help_record(context))]
+    options = [(f"`{names}`", _text(text)) for names, text in rows if text]
+    help_text = _text(inspect.cleandoc(command.help or ""))
+    return f"## {name}\n\n```sh\n{usage}\n```\n\n{help_text}\n\n{_table(('option', 'meaning'), options)}"
+
+
+def _configuration_page() -> str:
+    example = (bundled("studies") / "digits.toml").read_text(encoding="utf-8").strip()
+    forms = """\
+## Values that are searched
+
+Where a type above says *range* or *list*, the setting can be fixed or searched:
+
+```toml
+batch_size = 64                                         # fixed
+optimizer = ["adam", "sgd"]                             # a choice
+learning_rate = {min = 5e-4, max = 5e-3, log = true}    # a range
+```
+
+The keys of a range:"""
+    parts = [
+        f"# Study files\n\n{MARK}",
+        "A study is described by a TOML file. `studies/NAME.toml` in the current folder is the study `NAME`;\n"
+        "`searchcnn studies` lists the built-in ones as well. An unknown key is an error. On the command line,\n"
+        "`--set KEY=VALUE` sets any key: `--set training.epochs=5`. The built-in study `digits`:",
+        f"```toml\n{example}\n```",
+        *_sections(StudyConfig),
+        forms,
+        _keys(Range),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections(model: type[BaseModel], place: str = "") -> Iterator[str]:
+    """Yields a table of the keys of a model, then those of the models in it."""
+    yield f"## `[{place}]`" if place else "## At the top of the file"
+    if place:
+        yield (inspect.getdoc(model) or "").removeprefix(f"`[{place}]`: ").capitalize()
+    yield _keys(model)
+    for name, field in model.model_fields.items():
+        if _is_section(field.annotation):
+            yield from _sections(field.annotation, f"{place}.{name}" if place else name)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema()
+    rows = [
+        (
+            f"`{name}`",
+            _type(field.metadata, schema["properties"][name]),
+            _default(name, schema),
+            field.description or "",
+        )
+        for name, field in model.model_fields.items()
+        if not _is_section(field.annotation)
+    ]
+    return _table(("key", "type", "default", "meaning"), rows)
+
+
+def _type(metadata: Sequence[Any], schema: Mapping[str, Any]) -> str:
+    """Returns a key's type in words; one that is converted before it is validated may be given as text, too."""
+    words = _words(schema)
+    return f"{words} or text" if any(isinstance(one, BeforeValidator) for one in metadata) else words
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    if forms := schema.get("anyOf") or schema.get("oneOf"):
+        words = dict.fromkeys(_words(form) for form in forms if form.get("type") != "null")
+        return " or ".join(word for word in words if not (word == "whole number" and "number" in words))
+    if "$ref" in schema:
+        return "range" if schema["$ref"].endswith(f"/{Range.__name__}") else "table"
+    if "enum" in schema:
+        return ", ".join(f"`{name}`" for name in schema["enum"]) if len(schema["enum"]) <= MANY else "name"
+    if schema["type"] == "array":
+        return f"list of {_words(schema['items'])}s"
+    kind = str(schema["type"])
+    return {"integer": "whole number", "string": "text", "boolean": "`true`, `false`"}.get(kind, kind) + _least(schema)
+
+
+def _least(schema: Mapping[str, Any]) -> str:
+    return f", at least {schema['minimum']}" if "minimum" in schema else ""
+
+
+def _default(name: str, schema: Mapping[str, Any]) -> str:
+    if name in schema.get("required", ()):
+        return "required"
+    default = schema["properties"][name].get("default")
+    if isinstance(default, dict):
+        default = default["name"]
+    if default is None:
+        return "none"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`" if default != "" else "empty"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text(text: str) -> str:
+    """Returns plain text as Markdown."""
+    return text.replace("<", "&lt;").replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
