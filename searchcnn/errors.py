@@ -71,6 +71,15 @@ class InfeasibleError(Exception):
         self.excess = excess
 
 
+def first_line(error: BaseException) -> str:
+    r"""Returns an error's kind and the first line of its message.
+
+    >>> first_line(ValueError("too small\nby far"))
+    'ValueError: too small'
+    """
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the known word most like ``word``, or an empty string.
 

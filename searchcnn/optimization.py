@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, load_dataset
-from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.errors import InfeasibleError, PluginError, first_line
 from searchcnn.search import Budget, Listener, Search, check_limits, make_pruner, make_sampler
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, open_storage, parse_url
@@ -103,16 +103,16 @@ def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
 
 
 def try_out(trainer: "Trainer", best: Any) -> None:
-    """Trains one batch of each search space, and saves and verifies the last network, before any time is spent.
+    """Trains one batch of each search space, and saves and verifies its network, before any time is spent.
 
     Raises:
         SearchcnnError: If something would go wrong later.
     """
     from searchcnn.training import dry_run
 
-    network = dry_run(trainer)
-    with tempfile.TemporaryDirectory() as folder:
-        best.rehearse(network, Path(folder))
+    for name in trainer.spaces:
+        with tempfile.TemporaryDirectory() as folder:
+            best.rehearse(dry_run(trainer, name), Path(folder))
 
 
 def enqueue_known_points(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> None:
@@ -134,6 +134,7 @@ def enqueue_known_points(stored: StoredStudy, trainer: "Trainer", spaces: Sequen
             except PluginError as error:
                 raise PluginError(f"search space '{space.name}', baseline '{name}': {error}") from error
             except Exception as error:
-                line = f"{type(error).__name__}: {error}".splitlines()[0]
-                raise PluginError(f"search space '{space.name}' fails with its baseline '{name}': {line}") from error
+                raise PluginError(
+                    f"search space '{space.name}' fails with its baseline '{name}': {first_line(error)}"
+                ) from error
             stored.enqueue(preset, origin=f"baseline {name}" if values else "default")

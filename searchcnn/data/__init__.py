@@ -1,9 +1,9 @@
 """Datasets: where images come from, how they are divided, how they reach a network in batches."""
 
-from searchcnn.data.batches import PIXEL_SCALE, batches
+from searchcnn.data.batches import PIXEL_SCALE, arrays, batches
 from searchcnn.data.builtin import NAMES
 from searchcnn.data.dataset import Dataset, Split
 from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.load import load_dataset
 
-__all__ = ["NAMES", "PIXEL_SCALE", "Dataset", "Found", "Split", "batches", "find_datasets", "load_dataset"]
+__all__ = ["NAMES", "PIXEL_SCALE", "Dataset", "Found", "Split", "arrays", "batches", "find_datasets", "load_dataset"]

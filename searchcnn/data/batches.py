@@ -38,6 +38,12 @@ def batches(split: Split, batch_size: int, *, seed: int | None = None, one_hot: 
     return make(split, batch_size, seed, one_hot)
 
 
+def arrays(split: Split, *, one_hot: int | None = None) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+    """Returns all images and labels at once, in the order of the split, in the form of one batch; see `batches`."""
+    scaled = split.images.astype(np.float32) * np.float32(PIXEL_SCALE)
+    return scaled, split.labels if one_hot is None else np.eye(one_hot, dtype=np.float32)[split.labels]
+
+
 def _order(size: int, seed: int | None, epoch: int) -> npt.NDArray[np.int64]:
     """Returns the indices of all samples, of shape (samples,), in the order of one pass."""
     if seed is None:
@@ -81,9 +87,7 @@ def _numpy_batches(split: Split, batch_size: int, seed: int | None, one_hot: int
 
         def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
             self._ended = index == len(self) - 1
-            part = split.take(self._order[index * batch_size : (index + 1) * batch_size])
-            scaled = part.images.astype(np.float32) * np.float32(PIXEL_SCALE)
-            return scaled, part.labels if one_hot is None else np.eye(one_hot, dtype=np.float32)[part.labels]
+            return arrays(split.take(self._order[index * batch_size : (index + 1) * batch_size]), one_hot=one_hot)
 
         def __iter__(self) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[Any]]]:
             yield from super().__iter__()

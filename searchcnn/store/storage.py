@@ -155,7 +155,7 @@ class Storage(RDBStorage):
             session.close()
 
     def _check_updatable(self, trial_id: int, session: Session) -> None:
-        state: Any = models.TrialModel.find_or_raise_by_id(trial_id, session).state
+        state: Any = session.scalar(select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id))
         self.check_trial_is_updatable(trial_id, state)
 
     def _set_trial_param(

@@ -1,5 +1,6 @@
 """A study in its database: the one object through which a search reads and writes it."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -121,9 +122,9 @@ class StoredStudy:
             "epoch": epoch.number,
             "learning_rate": epoch.learning_rate,
             "seconds": epoch.seconds,
-            "metrics": dict(epoch.metrics),
+            "metrics": {name: value if math.isfinite(value) else None for name, value in epoch.metrics.items()},
         }
-        self.storage.hold(key, lambda session: session.merge(EpochRow(**row)))
+        self.storage.hold(key, lambda session: session.add(EpochRow(**row)))
         trial.report(objective, step=epoch.number)
 
     def flush(self, trial: optuna.Trial) -> None:
@@ -165,7 +166,7 @@ class StoredStudy:
         key = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial_number)
         query = select(EpochRow).where(EpochRow.trial_id == key).order_by(EpochRow.epoch)
         with Session(self.storage.engine) as session:
-            return [Epoch(row.epoch, row.metrics, row.learning_rate, row.seconds) for row in session.scalars(query)]
+            return [_epoch(row) for row in session.scalars(query)]
 
     def trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
         """Returns the trials, not to be changed."""
@@ -185,6 +186,11 @@ class StoredStudy:
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
             return covered([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
+
+
+def _epoch(row: EpochRow) -> Epoch:
+    metrics = {name: math.nan if value is None else value for name, value in row.metrics.items()}  # JSON has no NaN
+    return Epoch(row.epoch, metrics, row.learning_rate, row.seconds)
 
 
 def _create(

@@ -42,14 +42,13 @@ class Reporter(keras.callbacks.Callback):
         self._steps = steps
         self._validation_steps = validation_steps
         self._validation_seconds: float | None = None
-        self._epoch = 0
+        self._epochs = 0  # not Keras' number: a search space's own `fit` may train twice
         self._began = self._shown = time.monotonic()
         self._first = -1, 0.0
         self._validation_began = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the epoch's clock."""
-        self._epoch += 1  # not Keras' number: a search space's own `fit` may call the model's twice
         self._began = time.monotonic()
         self._first = -1, 0.0
 
@@ -60,7 +59,7 @@ class Reporter(keras.callbacks.Callback):
             self._first = batch, now
         if now - self._shown > PROGRESS_INTERVAL:
             self._shown = now
-            self._trial.progress(self._epoch, (batch + 1) / self._steps)
+            self._trial.progress(self._epochs + 1, (batch + 1) / self._steps)
         if self._trial.is_interrupted:
             self._end("interrupted")
         elif self._trial.budget.seconds_left() <= self._expected_validation(batch, now):
@@ -84,10 +83,13 @@ class Reporter(keras.callbacks.Callback):
         if self.ending == "interrupted":
             return
         metrics = {name: float(value) for name, value in (logs or {}).items()}
+        if self._objective not in metrics:
+            return  # a search space's own `fit` without validation; it may return the objective in the end
         if math.isnan(metrics.get("loss", 0.0)) or math.isnan(metrics[self._objective]):
             self._end("NaN")
             return
-        row = Epoch(self._epoch, metrics, self._learning_rate(), time.monotonic() - self._began)
+        self._epochs += 1
+        row = Epoch(self._epochs, metrics, self._learning_rate(), time.monotonic() - self._began)
         if not self._trial.report(row, metrics[self._objective]) and not self.ending:
             self._end("pruned")
         if self._trial.is_interrupted and not self.ending:

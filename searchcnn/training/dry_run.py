@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from searchcnn.data import Split, batches
-from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, nearest
+from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
 from searchcnn.training.network import compile_model, is_compiled, wants_one_hot
 from searchcnn.training.trainer import Trainer, forget
@@ -13,31 +13,25 @@ from searchcnn.training.trainer import Trainer, forget
 BATCH = 8
 
 
-def dry_run(trainer: Trainer) -> Any:
-    """Builds the default network of each search space and trains it on one batch.
+def dry_run(trainer: Trainer, name: str) -> Any:
+    """Builds the default network of a search space and trains it on one batch.
 
     Returns:
-        The last network; it can be saved to try that out too.
+        The network; it can be saved to try that out too.
 
     Raises:
         StudyFileError: If the objective is not among the metrics.
-        PluginError: If a search space cannot be built or trained.
+        PluginError: If the search space cannot be built or trained.
     """
-    model = None
-    for name in trainer.spaces:
-        forget()
-        try:
-            model = _one_batch(trainer, name)
-        except SearchcnnError:
-            raise
-        except InfeasibleError as error:
-            raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
-        except Exception as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-            raise PluginError(
-                f"search space '{name}' fails with its default values: {type(error).__name__}: {first}"
-            ) from error
-    return model
+    forget()
+    try:
+        return _one_batch(trainer, name)
+    except SearchcnnError:
+        raise
+    except InfeasibleError as error:
+        raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
+    except Exception as error:
+        raise PluginError(f"search space '{name}' fails with its default values: {first_line(error)}") from error
 
 
 def _one_batch(trainer: Trainer, name: str) -> Any:

@@ -32,7 +32,7 @@ def build(space: Any, hp: Any, input_shape: tuple[int, int, int], num_classes: i
         if isinstance(model, keras.Model) and not model.built:
             model(keras.KerasTensor((None, *input_shape)))  # a Sequential without Input, as in Keras Tuner's guides
     except ValueError as error:
-        if not _raised_by_keras(error):
+        if not _raised_by_keras(error) or "Unrecognized keyword" in str(error):
             raise
         raise InfeasibleError("invalid graph", str(error).strip().splitlines()[0]) from error
     _check(model, num_classes)

@@ -1,6 +1,7 @@
 """Trains the trials of a study: the evaluator that is given to the search."""
 
 import contextlib
+import inspect
 import math
 import numbers
 import warnings
@@ -10,8 +11,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from searchcnn.data import Dataset, batches
-from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.data import Dataset, arrays, batches
+from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
@@ -100,6 +101,9 @@ class Trainer:
         given = {f"{name}/{key}": value for key, value in values.items()} if several else dict(values)
         hp = CheckedHyperParameters({**given, "space": name} if several else given)
         self.sample(hp)
+        unknown = [key for key in given if key not in hp.active]
+        if unknown:
+            raise PluginError(f"'{unknown[0]}' is no hyperparameter of this point{nearest(unknown[0], hp.active)}")
         return hp.active
 
     def cost(self, preset: Mapping[str, Any]) -> Cost:
@@ -118,23 +122,38 @@ class Trainer:
             compile_model(model, recipe, steps)
         classes = data.num_classes if wants_one_hot(model) else None
         reporter = Reporter(trial, objective, steps, len(data.validation) / recipe.batch_size)
-        # The batches are shuffled already, by the trial's seed; Keras warns where a space's own `fit` asks once more.
-        plain = type(space).fit is keras_tuner.HyperModel.fit
         with warnings.catch_warnings():
+            # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
             warnings.filterwarnings("ignore", "`shuffle=True` was passed")
             returned = space.fit(
                 hp,
                 model,
-                batches(data.train, recipe.batch_size, seed=trial.seed, one_hot=classes),
-                validation_data=batches(data.validation, VALIDATION_BATCH, one_hot=classes),
-                epochs=recipe.epochs,
+                *self._images(space, recipe, trial.seed, classes),
+                **self._options(space, recipe, classes),
                 callbacks=[reporter, *self._callbacks(recipe)],
-                verbose=0,
-                **({"shuffle": False} if plain else {}),
             )
         if trial.best is None and not reporter.ending:
             trial.best = _objective_of(returned, objective)
         return reporter
+
+    def _images(self, space: Any, recipe: Recipe, seed: int, classes: int | None) -> tuple[Any, ...]:
+        """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
+        if _takes_arrays(space):
+            return arrays(self.dataset.train, one_hot=classes)
+        return (batches(self.dataset.train, recipe.batch_size, seed=seed, one_hot=classes),)
+
+    def _options(self, space: Any, recipe: Recipe, classes: int | None) -> dict[str, Any]:
+        """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
+        split, named = self.dataset.validation, inspect.signature(space.fit).parameters
+        whole = _takes_arrays(space)
+        validation = arrays(split, one_hot=classes) if whole else batches(split, VALIDATION_BATCH, one_hot=classes)
+        options = {"validation_data": validation, "epochs": recipe.epochs, "verbose": 0}
+        if whole:
+            options["batch_size"] = recipe.batch_size
+        elif type(space).fit is keras_tuner.HyperModel.fit:
+            options["shuffle"] = False
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
+        return {key: value for key, value in options.items() if any_name or key in named}
 
     def _callbacks(self, recipe: Recipe) -> list[Any]:
         watch = {
@@ -151,6 +170,10 @@ class Trainer:
 def forget() -> None:
     """Frees what earlier networks have left in the framework."""
     keras.utils.clear_session()  # collects garbage too
+
+
+def _takes_arrays(space: Any) -> bool:
+    return "y" in inspect.signature(space.fit).parameters
 
 
 def _objective_of(returned: Any, objective: str) -> float:

@@ -235,16 +235,6 @@ def test_reads_see_what_is_held(open_study: Open) -> None:
     assert (frozen.params, frozen.user_attrs) == ({"x": x}, {"macs": 7})
 
 
-def test_an_epoch_that_is_reported_again_replaces_the_first(open_study: Open) -> None:
-    study = open_study()
-    trial = study.next_trial()
-    study.add_epoch(trial, epoch(1, 0.1), 0.1)
-    with pytest.warns(UserWarning, match="already reported"):
-        study.add_epoch(trial, epoch(1, 0.2), 0.2)
-    study.add_epoch(trial, epoch(2, 0.3), 0.3)
-    assert [(e.number, e.metrics["val_accuracy"]) for e in study.curve(trial.number)] == [(1, 0.2), (2, 0.3)]
-
-
 def test_a_trial_that_another_process_has_finished(url: URL, open_study: Open) -> None:
     study = open_study()
     trial = study.next_trial()

@@ -1,0 +1,283 @@
+"""Saved models: one ordinary Keras file that works anywhere, with a card, replaced at once, verified."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
+from searchcnn.errors import StoreError, StudyFailedError, UsageError
+from searchcnn.search import Evaluation, Trial
+from searchcnn.study import StudyConfig
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.results import BestModel, export_model, read_card, save_model  # noqa: E402
+from searchcnn.results import best as best_module  # noqa: E402
+from searchcnn.results import export as export_module  # noqa: E402
+from searchcnn.results.verification import verify  # noqa: E402
+
+SHAPE = (8, 8, 1)
+ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
+
+
+def probabilities(network: Any, data: Dataset) -> Any:
+    return network.predict(data.validation.images / np.float32(255), verbose=0)
+
+
+def test_the_file_works_in_plain_keras_for_every_type_of_pixel(
+    saved: Path, network: Any, few: Dataset, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "given.npz", images=few.validation.images, expected=probabilities(network, few))
+    code = """
+import sys, numpy as np, keras
+model, given = keras.models.load_model(sys.argv[1]), np.load(sys.argv[2])
+assert not [name for name in sys.modules if name.startswith(("searchcnn", "keras_tuner", "optuna"))]
+assert model.input_shape == (None, 8, 8, 1) and model.output_shape == (None, 10), (model.input_shape)
+for dtype in ("uint8", "int32", "float32", "float64"):
+    predicted = model.predict(given["images"].astype(dtype), verbose=0)
+    assert predicted.shape == (96, 10), predicted.shape
+    assert abs(predicted - given["expected"]).max() < 1e-5, dtype
+    assert abs(np.asarray(model(given["images"].astype(dtype))) - given["expected"]).max() < 1e-5, dtype
+"""
+    command = [sys.executable, "-c", code, str(saved), str(tmp_path / "given.npz")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dataset) -> None:
+    second = keras.layers.Dense(3)(keras.layers.Flatten()(network.input))
+    save_model(tmp_path / "two.keras", keras.Model(network.input, [network.output, second]), SHAPE, {})
+    loaded = keras.models.load_model(tmp_path / "two.keras")
+    predicted = loaded.predict(few.validation.images, verbose=0)
+    assert np.allclose(predicted, probabilities(network, few), atol=1e-5)
+
+
+def test_the_card(
+    tmp_path: Path,
+    network: Any,
+    few: Dataset,
+    study_config: Callable[..., StudyConfig],
+    begin: Callable[..., Trial],
+) -> None:
+    config = study_config(seed=7)
+    trial = begin(config, 2)
+    trial.facts.update(space="net", hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
+    best = BestModel(tmp_path / "best.keras", "mine", config, few, ORIGINS)
+    best.keep(trial, Evaluation(0.75, network))
+    card = read_card(tmp_path / "best.keras")
+    assert card["sha256"] == hashlib.sha256((tmp_path / "best.keras").read_bytes()).hexdigest()
+    assert {key: card[key] for key in ("study", "trial", "space", "plugin", "hyperparameters", "params", "macs")} == {
+        "study": "mine",
+        "trial": 2,
+        "space": "net",
+        "plugin": ORIGINS["net"],
+        "hyperparameters": {"units": 8, "wide": True},
+        "params": 123,
+        "macs": 456,
+    }
+    assert card["seed"] == 7
+    assert card["data"] == {"name": "digits", "fingerprint": few.fingerprint}
+    assert card["classes"] == list("0123456789")
+    assert card["input_shape"] == [8, 8, 1]
+    assert card["scores"] == {"validation": {"accuracy": 0.75, "images": 96}}
+    assert card["training"]["learning_rate"] == 0.01
+    assert card["versions"]["keras"] == keras.__version__
+    assert sorted(path.name for path in tmp_path.glob("best*")) == ["best.json", "best.keras"]
+
+
+def test_a_card_that_is_missing_or_of_another_model(saved: Path) -> None:
+    with pytest.raises(StoreError, match=r"other.json: no such file; a study has a model when its first trial"):
+        read_card(saved.with_name("other.keras"))
+    text = saved.with_suffix(".json").read_text()
+    for wrong in ("{}", "[]", "not JSON", '"text"'):
+        saved.with_suffix(".json").write_text(wrong)
+        with pytest.raises(StoreError, match=r"best.json: not a model card") as raised:
+            read_card(saved)
+        assert "\n" not in str(raised.value)
+    saved.with_suffix(".json").write_text(text)
+    assert read_card(saved)["study"] == "test"
+    saved.write_bytes(saved.read_bytes() + b"x")
+    with pytest.raises(StoreError, match=r"best.json describes another file than best.keras"):
+        read_card(saved)
+    saved.unlink()
+    with pytest.raises(StoreError, match=r"best.keras: no such file"):
+        read_card(saved)
+
+
+def test_saving_replaces_the_file_at_once(saved: Path, network: Any) -> None:
+    """Whoever opens the file while another is saved gets a whole one."""
+    seen, done = set(), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(hashlib.sha256(saved.read_bytes()).hexdigest())
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    written = [read_card(saved)["sha256"]]
+    for _ in range(3):
+        save_model(saved, network, SHAPE, {})
+        written.append(read_card(saved)["sha256"])
+    done.set()
+    reader.join()
+    assert seen <= set(written)
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["best.json", "best.keras"]
+
+
+@pytest.mark.parametrize("failing", ["sha256", "save"])
+def test_an_interrupted_save_leaves_the_old_file(
+    saved: Path, network: Any, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def half(model: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    before = saved.read_bytes()
+    if failing == "save":
+        monkeypatch.setattr(keras.Model, "save", half)
+    else:
+        monkeypatch.setattr(export_module, "sha256", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(saved, network, SHAPE, {"study": "new"})
+    assert saved.read_bytes() == before
+    assert read_card(saved)["study"] == "test"
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["best.json", "best.keras"]
+
+
+def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -> None:
+    """It finds another network, a layer that plain Keras does not know, and half a file."""
+
+    class Mine(keras.layers.Layer):
+        def call(self, images: Any) -> Any:
+            return images
+
+    mine, half = tmp_path / "mine.keras", tmp_path / "half.keras"
+    flat = keras.layers.Flatten()
+    custom = keras.Sequential([keras.Input(SHAPE), Mine(), flat, keras.layers.Dense(10, activation="softmax")])
+    save_model(mine, custom, SHAPE, {})
+    half.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
+
+    def message(path: Path) -> str:
+        with pytest.raises(StudyFailedError) as raised:
+            verify(path, few.validation.images, np.roll(expected, 1, axis=-1))
+        return str(raised.value)
+
+    expected = probabilities(network, few)
+    with ThreadPoolExecutor() as pool:  # a fresh process each
+        other, unknown, truncated = pool.map(message, (saved, mine, half))
+    assert re.fullmatch(r".*best.keras: the saved model's predictions differ from the trained .* by 0\.\d+", other)
+    assert re.fullmatch(r".*mine.keras: plain Keras cannot load the saved model: .*; .* stock layers only", unknown)
+    assert re.fullmatch(r".*half.keras: plain Keras cannot load the saved model: .*; .* stock layers only", truncated)
+
+
+@pytest.mark.parametrize("loaded", [np.nan, 0.5])
+def test_only_the_same_predictions_pass(
+    saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, loaded: float
+) -> None:
+    def run(command: list[str], **_: Any) -> Any:
+        np.save(command[-1], np.full((96, 10), loaded, np.float32))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for trained in (np.nan, 0.5):
+        expected = np.full((96, 10), trained, np.float32)
+        if trained is loaded:
+            verify(saved, few.validation.images, expected)
+        else:
+            with pytest.raises(StudyFailedError, match="predictions differ"):
+                verify(saved, few.validation.images, expected)
+
+
+def test_a_rehearsal_leaves_the_best_model_alone(
+    tmp_path: Path,
+    network: Any,
+    few: Dataset,
+    study_config: Callable[..., StudyConfig],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[Path] = []
+    monkeypatch.setattr(best_module, "verify", lambda path, images, expected: checked.append(path))
+    best = BestModel(tmp_path / "study" / "best.keras", "mine", study_config(), few, ORIGINS)
+    best.rehearse(network, tmp_path)
+    assert checked == [tmp_path / "best.keras"]
+    assert not (tmp_path / "study").exists()
+    best.verify()  # nothing of its own was saved yet
+    assert len(checked) == 1
+    best.save(network, {})
+    best.verify()
+    best.verify()
+    assert checked[1:] == [tmp_path / "study" / "best.keras"]
+
+
+def test_export(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "digits.keras"
+    export_model(saved, target)
+    assert target.read_bytes() == saved.read_bytes()
+    assert read_card(target) == read_card(saved)
+    assert sorted(path.name for path in target.parent.iterdir()) == ["digits.json", "digits.keras"]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("model.h5", r"model.h5: the name of a Keras model ends in .keras, such as model.keras"),
+        ("model", r"ends in .keras, such as model.keras"),
+        ("none/model.keras", r"none: no such folder"),
+        ("studies/test/best.keras", r"is the study's own model; name another file"),
+    ],
+)
+def test_export_to_a_bad_place(saved: Path, tmp_path: Path, target: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        export_model(saved, tmp_path / target)
+    assert read_card(saved)["study"] == "test"
+
+
+def test_export_that_cannot_write_leaves_nothing(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_module, "verify", lambda *_: None)
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(UsageError, match=r"folder.keras: cannot be written: "):
+        export_model(saved, tmp_path / "folder.keras")
+    assert not [path for path in tmp_path.iterdir() if str(os.getpid()) in path.name]
+
+
+def test_export_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file"):
+        export_model(tmp_path / "best.keras", tmp_path / "copy.keras")
+
+
+def test_export_while_a_better_model_is_saved(
+    saved: Path, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_replace(path: Path) -> Any:
+        card = read_card(path)
+        save_model(saved, keras.models.clone_model(network), SHAPE, {"study": "better"})
+        return card
+
+    monkeypatch.setattr(export_module, "read_card", read_and_replace)
+    with pytest.raises(StoreError, match="was replaced by a better model meanwhile; export it again"):
+        export_model(saved, tmp_path / "copy.keras")
+    assert not list(tmp_path.glob("*copy*"))
+
+
+def test_a_card_is_json_for_people(saved: Path) -> None:
+    text = saved.with_suffix(".json").read_text()
+    assert text.endswith("}\n")
+    assert len(text.splitlines()) > len(json.loads(text))

@@ -1,0 +1,467 @@
+"""Whole searches on scikit-learn's digits: begun, continued, refused, killed."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.data import load_dataset
+from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
+from searchcnn.optimization import Study, enqueue_known_points, optimize
+from searchcnn.search import Listener, Outcome, Trial
+from searchcnn.spaces import load_space, load_spaces
+from searchcnn.store import StoredStudy, StudySummary, read_summary
+from searchcnn.study import StudyConfig, Workspace, load
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.results import best, read_card  # noqa: E402
+from searchcnn.training import Trainer  # noqa: E402
+
+STUDY = """
+spaces = ["net"]
+seed = 3
+
+[data]
+name = "digits"
+validation = 0.2
+
+[budget]
+trials = 2
+
+[search]
+pruner = "NopPruner"
+
+[training]
+epochs = 1
+learning_rate = 0.01
+batch_size = 64
+"""
+
+NET = """
+import os
+import time
+
+import keras
+from searchcnn import SearchSpace
+
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(float(os.environ.get("SECONDS_A_BATCH", 0)))
+
+
+class Net(SearchSpace):
+    '''Dense networks.'''
+
+    def build(self, hp):
+        images = keras.Input(self.input_shape)
+        x = keras.layers.Dense(hp.Int("units", 8, 64), activation="relu")(keras.layers.Flatten()(images))
+        return keras.Model(images, keras.layers.Dense(self.num_classes, activation="softmax")(x))
+
+    def fit(self, hp, model, *args, callbacks, **kwargs):
+        return model.fit(*args, callbacks=[Slow(), *callbacks], **kwargs)
+"""
+
+
+class Ear(Listener):
+    """Notes what it hears, and which model was on disk whenever a trial ended."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.heard: list[str] = []
+        self.values: list[float | None] = []
+        self.models: list[int] = []
+        self._best = workspace.best_model("study")
+
+    def phase(self, text: str) -> None:
+        self.heard.append(text.split(" ")[0].strip(":"))
+
+    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+        self.heard.append(f"{trial.number} {outcome.state}")
+        self.values.append(outcome.value)
+        self.models += [read_card(self._best)["trial"]] if self._best.exists() else []
+
+
+def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -> Study:
+    (folder / "study.toml").write_text(text)
+    return Study("study", load(folder / "study.toml", overrides), Workspace(folder))
+
+
+def run(study: Study, stop: threading.Event | None = None) -> Ear:
+    ear = Ear(study.workspace)
+    optimize(study, ear, stop)
+    return ear
+
+
+def summary(study: Study) -> StudySummary:
+    return read_summary(study.url, study.name)
+
+
+@pytest.fixture(autouse=True)
+def verify_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verifies saved models in this process, which takes no seconds; tests/results does it in a fresh one."""
+
+    def verify(path: Path, images: Any, expected: Any) -> None:
+        difference = keras.models.load_model(path).predict(images, verbose=0) - expected
+        assert np.abs(difference).max() < 1e-4
+
+    monkeypatch.setattr(best, "verify", verify)
+    monkeypatch.delenv("SEARCHCNN_PLUGINS", raising=False)
+    monkeypatch.delenv("SECONDS_A_BATCH", raising=False)
+
+
+@pytest.fixture(scope="module")
+def two_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a workspace with a study whose budget of two trials is spent."""
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "net.py").write_text(NET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(best, "verify", lambda *_: None)
+        ear = run(make_study(folder))
+    assert ear.heard == ["reading", "dry", "0 COMPLETE", "1 COMPLETE", "checking"]
+    values = [value or 0.0 for value in ear.values]
+    assert ear.models == [0, int(values[1] > values[0])]
+    return folder
+
+
+@pytest.fixture
+def workspace(two_trials: Path, tmp_path: Path) -> Path:
+    """Returns a copy of that workspace."""
+    return Path(shutil.copytree(two_trials, tmp_path / "workspace"))
+
+
+def test_a_larger_budget_continues_the_study(workspace: Path) -> None:
+    before = summary(make_study(workspace))
+    ear = run(make_study(workspace, overrides=["budget.trials=3"]))
+    after = summary(make_study(workspace))
+    assert after.best is not None
+    assert ear.heard == ["reading", "2 COMPLETE"] + ["checking"] * (after.best.number == 2)
+    assert list(after.trials[:2]) == list(before.trials)
+    assert [trial.number for trial in after.trials] == [0, 1, 2]
+    card = read_card(Workspace(workspace).best_model("study"))
+    assert card["trial"] == after.best.number
+    assert card["scores"]["validation"]["accuracy"] == after.best.value
+    assert card["hyperparameters"] == after.best.facts["hyperparameters"]
+
+
+def test_a_spent_budget_trains_nothing(workspace: Path) -> None:
+    before = Workspace(workspace).best_model("study").read_bytes()
+    assert run(make_study(workspace)).heard == ["reading"]
+    assert run(make_study(workspace, overrides=["budget.timeout=0.001"])).heard == ["reading"]
+    assert Workspace(workspace).best_model("study").read_bytes() == before
+    assert len(summary(make_study(workspace)).trials) == 2
+
+
+def test_the_best_model_has_its_score(workspace: Path) -> None:
+    study = make_study(workspace)
+    data = load_dataset(study.config.data, study.config.seed)
+    model = keras.models.load_model(study.workspace.best_model("study"))
+    right = model.predict(data.validation.images, verbose=0).argmax(-1) == data.validation.labels
+    found = summary(study).best
+    assert found is not None
+    assert found.value == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"overrides": ["data.validation=0.3"]}, r"data.validation \(0.2 -> 0.3\)"),
+        ({"overrides": ["training.epochs=2"]}, r"training.epochs \(1 -> 2\)"),
+        ({"overrides": ["seed=4"]}, r"seed \(3 -> 4\)"),
+        ({"overrides": ["search.objective=val_loss"]}, r"search.direction .*, search.objective "),
+        ({"overrides": ["spaces=['net', 'sequential']"]}, r"search space sequential \(none -> "),
+        ({"net": NET.replace("8, 64", "8, 65")}, r"search space net \([0-9a-f]{12} -> [0-9a-f]{12}\)"),
+    ],
+)
+def test_another_search_is_refused(workspace: Path, changes: dict[str, Any], message: str) -> None:
+    (workspace / "plugins" / "net.py").write_text(changes.get("net", NET))
+    with pytest.raises(StudyChangedError, match=message):
+        run(make_study(workspace, overrides=changes.get("overrides", ())))
+    (workspace / "plugins" / "net.py").write_text(NET)
+    assert run(make_study(workspace)).heard == ["reading"]
+
+
+def test_a_change_can_be_accepted(workspace: Path) -> None:
+    (workspace / "plugins" / "net.py").write_text(NET.replace("8, 64", "8, 65"))
+    study = make_study(workspace, overrides=["budget.trials=3"])
+    with pytest.raises(StudyChangedError):
+        run(study)
+    assert run(replace(study, accept_changes=True)).heard[:2] == ["reading", "2 COMPLETE"]
+    assert run(study).heard == ["reading"]
+
+
+def test_comments_and_words_may_change(workspace: Path) -> None:
+    (workspace / "plugins" / "net.py").write_text("# mine\n" + NET.replace("Dense networks", "Small networks"))
+    text = STUDY.replace("[data]", "# the images\n[data]")
+    run(make_study(workspace, text, ["description='changed'", "search.max_failures=2", "limits.max_params=9999"]))
+
+
+def test_a_stop_before_the_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET)
+    stop = threading.Event()
+    stop.set()
+    assert run(make_study(tmp_path), stop).heard == ["reading", "dry"]
+    assert [trial.state for trial in summary(make_study(tmp_path)).trials] == ["WAITING"]
+    assert not Workspace(tmp_path).best_model("study").exists()
+
+
+def test_nothing_is_begun_where_the_dry_run_fails(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET.replace("hp.Int", "hp.Integer"))
+    with pytest.raises(PluginError, match="search space 'net' fails with its default values: AttributeError"):
+        run(make_study(tmp_path))
+    with pytest.raises(StudyFileError, match="'val_acc' is not measured"):
+        (tmp_path / "plugins" / "net.py").write_text(NET)
+        run(make_study(tmp_path, overrides=["search.objective=val_acc"]))
+    assert summary(make_study(tmp_path)).trials == []
+    assert run(make_study(tmp_path, overrides=["budget.trials=1"])).heard[1:3] == ["dry", "0 COMPLETE"]
+
+
+BASELINES = """
+from searchcnn import InfeasibleError, SearchSpace
+import keras
+
+
+class Net(SearchSpace):
+    def build(self, hp):
+        units = hp.Int("units", 1, 1000, default=8)
+        if units == 7:
+            raise InfeasibleError("seven")
+        if units == 13:
+            raise RuntimeError("thirteen\\nis wrong")
+        return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, "softmax"), keras.layers.Dense(units),
+                                 keras.layers.Dense(10, "softmax")])
+
+    def baselines(self):
+        return {"small": {"units": 4}, "large": {"units": 1000}, "seven": {"units": 7}, "WRONG": {"units": 13}}
+"""
+
+
+def known_points(
+    folder: Path, code: str, config: StudyConfig, stored: Callable[[StudyConfig], StoredStudy]
+) -> dict[str, Any]:
+    (folder / "net.py").write_text(code)
+    dataset, spaces = load_dataset(config.data, 0), [load_space("net.py", Workspace(folder))]
+    trainer = Trainer(config, dataset, {"net": spaces[0].create(dataset.input_shape, dataset.num_classes)})
+    study = stored(config)
+    enqueue_known_points(study, trainer, spaces)
+    return {trial.user_attrs["origin"]: trial.user_attrs["preset"] for trial in study.trials()}
+
+
+def test_only_baselines_that_can_be_trained_come_first(
+    tmp_path: Path, study_config: Callable[..., StudyConfig], stored: Callable[[StudyConfig], StoredStudy]
+) -> None:
+    config = study_config(limits={"max_params": 5000}, training={"learning_rate": [0.01, 0.1]})
+    code = BASELINES.replace(', "WRONG": {"units": 13}', "")
+    rate = {"training/learning_rate": 0.01}
+    assert known_points(tmp_path, code, config, stored) == {
+        "default": {"units": 8, **rate},
+        "baseline small": {"units": 4, **rate},
+    }
+    config = study_config(search={"baselines": False})
+    assert known_points(tmp_path, code, config, stored) == {}
+
+
+def test_a_baseline_that_fails_is_named(
+    tmp_path: Path, study_config: Callable[..., StudyConfig], stored: Callable[[StudyConfig], StoredStudy]
+) -> None:
+    message = r"^search space 'net' fails with its baseline 'WRONG': RuntimeError: thirteen$"
+    with pytest.raises(PluginError, match=message):
+        known_points(tmp_path, BASELINES, study_config(), stored)
+
+
+# As in Keras Tuner's own guides, https://keras.io/keras_tuner/getting_started/: written for it, not for searchcnn.
+GUIDES = """
+import keras
+import keras_tuner
+from keras import layers
+
+
+def build_model(hp):
+    model = keras.Sequential()
+    model.add(layers.Flatten())
+    model.add(
+        layers.Dense(
+            units=hp.Int("units", min_value=32, max_value=512, step=32),
+            activation=hp.Choice("activation", ["relu", "tanh"]),
+        )
+    )
+    if hp.Boolean("dropout"):
+        model.add(layers.Dropout(rate=0.25))
+    model.add(layers.Dense(10, activation="softmax"))
+    learning_rate = hp.Float("lr", min_value=1e-4, max_value=1e-2, sampling="log")
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+class MyHyperModel(keras_tuner.HyperModel):
+    def build(self, hp):
+        model = keras.Sequential()
+        model.add(layers.Flatten())
+        model.add(layers.Dense(units=hp.Int("units", min_value=32, max_value=512, step=32), activation="relu"))
+        model.add(layers.Dense(10, activation="softmax"))
+        model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
+
+
+def conditional(hp):
+    model = keras.Sequential()
+    model.add(keras.Input(shape=(8, 8, 1)))
+    model_type = hp.Choice("model_type", ["mlp", "cnn"])
+    with hp.conditional_scope("model_type", ["mlp"]):
+        if model_type == "mlp":
+            model.add(layers.Flatten())
+            model.add(layers.Dense(32 * hp.Int("n_layers", 1, 3), activation="relu"))
+    with hp.conditional_scope("model_type", ["cnn"]):
+        if model_type == "cnn":
+            model.add(layers.Conv2D(hp.Int("filters", 4, 8, step=4), 3, activation="relu"))
+            model.add(layers.GlobalAveragePooling2D())
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def test_spaces_written_for_keras_tuner(tmp_path: Path) -> None:
+    (tmp_path / "guides.py").write_text(GUIDES)
+    names = ["build_model", "MyHyperModel", "conditional"]
+    spaces = [f"guides.py:{name}" for name in names]
+    study = make_study(tmp_path, STUDY, ["budget.trials=5", f"spaces={spaces}"])
+    assert run(study).heard[2:7] == [f"{number} COMPLETE" for number in range(5)]
+    trials = summary(study).trials
+    assert [trial.facts["space"] for trial in trials[:3]] == names
+    assert [set(trial.facts["hyperparameters"]) - {"space"} for trial in trials[:3]] == [
+        {"build_model/units", "build_model/activation", "build_model/dropout", "build_model/lr"},
+        {"MyHyperModel/units", "MyHyperModel/shuffle"},
+        {"conditional/model_type", "conditional/n_layers"},
+    ]
+    assert all(trial.epochs == 1 and trial.value is not None for trial in trials)
+
+
+def test_networks_that_come_with_keras_tuner(
+    tmp_path: Path, study_config: Callable[..., StudyConfig], few: Any
+) -> None:
+    from searchcnn.search.hyperparameters import CheckedHyperParameters
+
+    data = replace(few, train=replace(few.train, images=np.zeros((256, 71, 71, 3), np.uint8)))
+    for name in ("HyperResNet", "HyperXception"):
+        (loaded,) = load_spaces([f"keras_tuner.applications:{name}"], Workspace(tmp_path))
+        trainer = Trainer(study_config(), data, {name: loaded.create(data.input_shape, data.num_classes)})
+        hp = CheckedHyperParameters()
+        _, _, model, recipe = trainer.sample(hp)
+        assert (model.input_shape, model.output_shape) == ((None, 71, 71, 3), (None, 10))
+        assert model.compiled
+        assert recipe.optimizer == ""
+        assert trainer.cost(hp.active).macs > 10_000_000
+
+
+SCRIPT = """
+import signal, sys, threading
+from pathlib import Path
+from searchcnn.backend import start_keras
+from searchcnn.optimization import Study, optimize
+from searchcnn.search import Listener
+from searchcnn.study import Workspace, load
+
+class Voice(Listener):
+    def epoch_finished(self, trial, epoch):
+        print("epoch", trial.number, epoch.number, flush=True)
+
+stop = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: stop.set())
+folder = Path(sys.argv[1])
+start_keras()
+from searchcnn.results import best
+best.verify = lambda *_: None
+optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice(), stop)
+print("in good order", flush=True)
+"""
+THREE = STUDY.replace("trials = 2", "trials = 3").replace("epochs = 1", "epochs = 3")
+
+
+def begin_and_end(folder: Path, number: signal.Signals) -> tuple[int, str]:
+    """Searches in a process of its own, and sends it a signal in the second epoch of its second trial."""
+    (folder / "plugins").mkdir(parents=True)
+    (folder / "plugins" / "net.py").write_text(NET)
+    make_study(folder, THREE)
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        env={"SECONDS_A_BATCH": "0.05", "PATH": "", "HOME": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        alarm = threading.Timer(200, process.kill)
+        alarm.start()
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line == "epoch 1 1\n":
+                    process.send_signal(number)
+                    break
+            out, _ = process.communicate()
+        finally:
+            alarm.cancel()
+        return process.returncode, out
+
+
+def test_a_search_that_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
+    results: dict[signal.Signals, tuple[int, str]] = {}
+
+    def work(number: signal.Signals) -> None:
+        results[number] = begin_and_end(tmp_path / number.name, number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (signal.SIGINT, signal.SIGKILL)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {signal.SIGINT: (0, "in good order\n"), signal.SIGKILL: (-signal.SIGKILL, "")}
+
+    searched = []
+    for number in results:
+        study = make_study(tmp_path / number.name, THREE)
+        left = summary(study)
+        assert [trial.state for trial in left.trials] == ["COMPLETE", "RUNNING"]
+        assert left.trials[1].epochs == 1
+        assert not left.running
+        assert read_card(study.workspace.best_model("study"))["trial"] == 0
+
+        assert run(study).heard[:3] == ["reading", "1 COMPLETE", "2 COMPLETE"]
+        done = summary(study)
+        assert [trial.epochs for trial in done.trials] == [3, 3, 3]
+        assert done.trials[1].facts["hyperparameters"] == left.trials[1].facts["hyperparameters"]
+        assert done.best is not None
+        assert read_card(study.workspace.best_model("study"))["trial"] == done.best.number
+        keras.models.load_model(study.workspace.best_model("study"))
+        searched.append([trial.facts["hyperparameters"] for trial in done.trials])
+        assert not list(study.workspace.best_model("study").parent.glob(".*"))
+    assert searched[0] == searched[1]
+
+
+def test_too_many_failures_end_the_study(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    fails = NET.replace("return model.fit(", "raise ValueError('no'); return model.fit(")
+    (tmp_path / "plugins" / "net.py").write_text(fails)
+    with pytest.raises(StudyFailedError, match=r"2 trials failed in a row, .*'net': ValueError: no; finished trials"):
+        run(make_study(tmp_path, overrides=["budget.trials=9", "search.max_failures=2"]), None)

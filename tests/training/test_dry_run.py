@@ -1,0 +1,97 @@
+"""One batch of each search space finds what would go wrong later."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
+from searchcnn.errors import InfeasibleError, PluginError, StudyFileError
+from searchcnn.study import StudyConfig
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.training import Trainer, dry_run  # noqa: E402
+
+Config = Callable[..., StudyConfig]
+MakeSpace = Callable[..., Any]
+layers = keras.layers
+
+
+def dense(activation: str, **compiled: Any) -> Callable[[Any], Any]:
+    def build(hp: Any) -> Any:
+        model = keras.Sequential([layers.Flatten(), layers.Dense(10, activation=activation)])
+        if compiled:
+            model.compile("sgd", **compiled)
+        return model
+
+    return build
+
+
+def test_the_default_network_of_the_space_comes_back(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
+    model = dry_run(Trainer(study_config(), few, {"one": make_space(dense("softmax")), "two": make_space()}), "two")
+    assert model.count_params() == 65 * 32 + 33 * 10
+
+
+@pytest.mark.parametrize(
+    ("objective", "build", "message"),
+    [
+        ("val_acuracy", None, r"search.objective: 'val_acuracy' is not measured; did you mean 'val_accuracy'\? "),
+        ("val_f1", None, r"is not measured \(measured: val_accuracy, val_loss\)$"),
+        ("val_accuracy", dense("softmax", loss="categorical_crossentropy"), r"not measured .*\(measured: val_loss\)"),
+    ],
+)
+def test_an_objective_that_is_not_measured(
+    study_config: Config, few: Dataset, make_space: MakeSpace, objective: str, build: Any, message: str
+) -> None:
+    config = study_config(search={"objective": objective})
+    with pytest.raises(StudyFileError, match=message):
+        dry_run(Trainer(config, few, {"net": make_space(build)}), "net")
+
+
+def broken(hp: Any) -> Any:
+    raise KeyError("no such\nthing")
+
+
+def infeasible(hp: Any) -> Any:
+    raise InfeasibleError("too deep", "9 > 8")
+
+
+def impossible(hp: Any) -> Any:
+    return keras.Sequential([layers.Conv2D(4, 9), layers.Flatten(), layers.Dense(10)])
+
+
+def contradictory(hp: Any) -> Any:
+    hp.Int("x", 1, 2)
+    hp.Int("x", 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (broken, r"^search space 'net' fails with its default values: KeyError: 'no such\\nthing'$"),
+        (infeasible, r"^search space 'net': its default network cannot be built: too deep: 9 > 8$"),
+        (impossible, r"^search space 'net': its default network cannot be built: invalid graph: "),
+        (contradictory, r"hyperparameter 'x' is declared twice with different meanings"),
+        (dense("sigmoid"), r"the first output does not sum to 1; end the network with a softmax activation$"),
+        (dense("linear", loss="mse", metrics=["accuracy"]), r"the first output does not sum to 1"),
+        (dense("softmax", loss="mse", metrics=["nonsense"]), r"fails with its default values: ValueError: "),
+        (lambda hp: None, r"returned NoneType; expected a keras.Model"),
+    ],
+)
+def test_a_search_space_that_cannot_be_trained(
+    study_config: Config, few: Dataset, make_space: MakeSpace, build: Any, message: str
+) -> None:
+    with pytest.raises(PluginError, match=message) as raised:
+        dry_run(Trainer(study_config(), few, {"net": make_space(build)}), "net")
+    assert "\n" not in str(raised.value)
+
+
+def test_one_of_several_spaces_is_named(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
+    trainer = Trainer(study_config(), few, {"good": make_space(dense("softmax")), "bad": make_space(broken)})
+    assert dry_run(trainer, "good").count_params() == 65 * 10
+    with pytest.raises(PluginError, match="search space 'bad' fails"):
+        dry_run(trainer, "bad")

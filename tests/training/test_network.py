@@ -1,0 +1,193 @@
+"""From a builder's model to one that can be trained, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.errors import InfeasibleError, PluginError
+
+start_keras()
+
+import keras  # noqa: E402
+import keras_tuner  # noqa: E402
+
+from searchcnn.training import Recipe, classifier  # noqa: E402
+from searchcnn.training.network import build, compile_model, is_compiled, wants_one_hot  # noqa: E402
+
+SHAPE = (8, 8, 1)
+layers = keras.layers
+
+
+class Space(keras_tuner.HyperModel):
+    """Builds what it is given."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__()
+        self.make = make
+
+    def build(self, hp: Any) -> Any:
+        return self.make()
+
+
+class Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = layers.Flatten()
+        self.dense = layers.Dense(10, activation="softmax")
+
+    def call(self, images: Any) -> Any:
+        return self.dense(self.flatten(images))
+
+
+def net(width: int = 10, hidden: Any = None) -> Any:
+    images = keras.Input(SHAPE)
+    x = layers.Flatten()(hidden(images) if hidden else images)
+    return keras.Model(images, layers.Dense(width, activation="softmax")(x))
+
+
+def built(make: Any) -> Any:
+    return build(Space(make), keras_tuner.HyperParameters(), SHAPE, 10)
+
+
+def recipe(**settings: Any) -> Recipe:
+    return Recipe(epochs=1, patience=1, batch_size=8, optimizer="sgd", learning_rate=0.1, **settings)
+
+
+def test_an_impossible_graph_is_infeasible() -> None:
+    with pytest.raises(InfeasibleError, match="invalid graph") as raised:
+        built(lambda: net(hidden=layers.Conv2D(4, 9, padding="valid")))
+    assert raised.value.reason == "invalid graph"
+    assert raised.value.detail
+    assert "\n" not in raised.value.detail
+    assert raised.value.excess > 0
+
+
+def test_an_impossible_graph_without_an_input_layer_is_infeasible_too() -> None:
+    with pytest.raises(InfeasibleError, match="invalid graph"):
+        built(lambda: keras.Sequential([layers.Conv2D(4, 9), layers.Flatten(), layers.Dense(10)]))
+
+
+def test_the_builder_can_say_that_a_point_is_infeasible() -> None:
+    def refuse() -> Any:
+        raise InfeasibleError("too deep")
+
+    with pytest.raises(InfeasibleError, match="too deep"):
+        built(refuse)
+
+
+def test_an_error_of_the_builder_itself_is_no_invalid_graph() -> None:
+    def wrong() -> Any:
+        raise ValueError("my own mistake")
+
+    def wrong_in_a_library() -> Any:
+        return np.zeros(3).reshape(2, 2)
+
+    class Broken(keras.Layer):
+        def call(self, images: Any) -> Any:
+            raise ValueError("my own layer")
+
+    for make, words in ((wrong, "my own mistake"), (wrong_in_a_library, "reshape"), (lambda: net(10, Broken()), "own")):
+        with pytest.raises(ValueError, match=words):
+            built(make)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: None, r"build\(hp\) returned NoneType; expected a keras.Model"),
+        (lambda: "net", r"returned str"),
+        (lambda: layers.Dense(10), r"returned Dense"),
+        (lambda: net(9), r"first output has shape \(None, 9\); expected class probabilities of shape \(None, 10\)"),
+        (lambda: keras.Sequential([keras.Input(SHAPE), layers.Dense(10)]), r"has shape \(None, 8, 8, 10\)"),
+        (lambda: keras.Sequential([layers.Flatten(), layers.Dense(3)]), r"has shape \(None, 3\)"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        built(make)
+
+
+def test_only_the_first_output_is_looked_at() -> None:
+    images = keras.Input(SHAPE)
+    flat = layers.Flatten()(images)
+    model = keras.Model(images, [layers.Dense(10)(flat), layers.Dense(3)(flat)])
+    assert built(lambda: model) is model
+
+
+def test_a_model_without_an_input_layer_gets_its_weights() -> None:
+    model = built(lambda: keras.Sequential([layers.Flatten(), layers.Dense(10, activation="softmax")]))
+    assert model.count_params() == 65 * 10
+    assert built(Subclassed).count_params() == 65 * 10
+
+
+def test_building_keeps_what_the_builder_compiled() -> None:
+    model = keras.Sequential([layers.Flatten(), layers.Dense(10, activation="softmax")])
+    optimizer = keras.optimizers.SGD(0.5)
+    model.compile(optimizer, "categorical_crossentropy")
+    assert not is_compiled(net())
+    assert is_compiled(built(lambda: model))
+    assert model.optimizer is optimizer
+
+
+@pytest.mark.parametrize(
+    ("loss", "one_hot"),
+    [
+        ("categorical_crossentropy", True),
+        ("CategoricalCrossentropy", True),
+        ("sparse_categorical_crossentropy", False),
+        ("SparseCategoricalCrossentropy", False),
+        (keras.losses.CategoricalCrossentropy(), True),
+        (keras.losses.CategoricalFocalCrossentropy(), True),
+        (keras.losses.SparseCategoricalCrossentropy(), False),
+        (keras.losses.SparseCategoricalCrossentropy(name="mine"), False),
+        (keras.losses.sparse_categorical_crossentropy, False),
+        (keras.losses.categorical_crossentropy, True),
+        ("mse", True),
+        (lambda labels, outputs: 0.0, True),
+    ],
+)
+def test_labels_fit_the_loss(loss: Any, one_hot: bool) -> None:
+    model = net()
+    model.compile("sgd", loss)
+    assert wants_one_hot(model) == one_hot
+
+
+def test_penalties_are_in_the_loss_and_not_in_the_file(tmp_path: Path) -> None:
+    model = net(hidden=layers.Conv2D(2, 3, bias_initializer="ones"))
+    compile_model(model, recipe(l1=0.01, l2=0.1), 1)
+    kernels = [layer.get_weights()[0] for layer in model.layers if layer.get_weights()]
+    penalty = sum(0.01 * np.abs(kernel).sum() + 0.1 * (kernel**2).sum() for kernel in kernels)
+    assert len(kernels) == 2
+    assert sum(map(float, model.losses)) == pytest.approx(penalty, rel=1e-5)
+
+    images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.arange(16) % 10
+    likelihoods = np.asarray(model(images))[np.arange(16), labels]
+    loss, _ = model.evaluate(images, labels, verbose=0)
+    assert loss == pytest.approx(penalty - np.log(likelihoods).mean(), rel=1e-4)
+
+    classifier(model, SHAPE).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.losses == []
+    assert "L1L2" not in loaded.to_json()
+
+
+def test_without_penalties_the_loss_is_the_cross_entropy() -> None:
+    model = net()
+    compile_model(model, recipe(), 1)
+    assert model.losses == []
+    assert not wants_one_hot(model)
+
+
+def test_label_smoothing() -> None:
+    model = net()
+    compile_model(model, recipe(label_smoothing=0.2), 1)
+    assert wants_one_hot(model)
+    images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
+    smooth = labels * 0.8 + 0.02
+    expected = -(smooth * np.log(np.asarray(model(images)))).sum(axis=-1).mean()
+    loss, accuracy = model.evaluate(images, labels, verbose=0)
+    assert loss == pytest.approx(expected, rel=1e-4)
+    assert accuracy == pytest.approx((np.asarray(model(images)).argmax(-1) == np.arange(16) % 10).mean())

@@ -1,0 +1,111 @@
+"""Which settings of a recipe are asked for, and what they are by default."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.study import StudyConfig
+
+start_keras()
+
+import keras_tuner  # noqa: E402
+
+from searchcnn.training.recipe import Recipe, sample_recipe  # noqa: E402
+
+Config = Callable[..., StudyConfig]
+
+
+def ask(config: StudyConfig, compiled: bool = False, **values: Any) -> tuple[Recipe, dict[str, Any]]:
+    """Returns the recipe for given values, and what was asked for, by name."""
+    hp = keras_tuner.HyperParameters()
+    hp.values = {f"training/{name}": value for name, value in values.items()}
+    recipe = sample_recipe(hp, config.training, compiled)
+    return recipe, {item.name.removeprefix("training/"): item for item in hp.space}
+
+
+def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
+    training = {
+        "epochs": 4,
+        "patience": 2,
+        "batch_size": 16,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.5,
+        "schedule": "cosine",
+        "weight_decay": 0.01,
+        "l1": 1e-5,
+        "l2": 1e-4,
+        "label_smoothing": 0.1,
+    }
+    recipe, asked = ask(study_config(training=training))
+    assert recipe.as_dict() == training
+    assert asked == {}
+
+
+def test_a_list_is_a_choice_and_its_first_entry_the_default(study_config: Config) -> None:
+    config = study_config(training={"optimizer": ["sgd", "adam"], "l2": [0.0, 1e-4], "batch_size": [64, 32]})
+    recipe, asked = ask(config)
+    assert (recipe.optimizer, recipe.l2, recipe.batch_size) == ("sgd", 0.0, 64)
+    assert {name: item.values for name, item in asked.items()} == {
+        "optimizer": ["sgd", "adam"],
+        "l2": [0.0, 1e-4],
+        "batch_size": [64, 32],
+    }
+    recipe, _ = ask(config, optimizer="adam", l2=1e-4, batch_size=32)
+    assert (recipe.optimizer, recipe.l2, recipe.batch_size) == ("adam", 1e-4, 32)
+    assert type(recipe.batch_size) is int
+
+
+@pytest.mark.parametrize(
+    ("given", "middle", "declared"),
+    [
+        ({"min": 0.0, "max": 0.5}, 0.25, (0.0, 0.5, None, "linear")),
+        ({"min": 0.0, "max": 0.5, "step": 0.125}, 0.25, (0.0, 0.5, 0.125, "linear")),
+        ({"min": 0.1, "max": 0.4, "step": 0.1}, 0.2, (0.1, 0.4, 0.1, "linear")),
+        ({"min": 1e-4, "max": 1e-2, "log": True}, 1e-3, (1e-4, 1e-2, None, "log")),
+        ({"min": 1e-4, "max": 1e-2, "log": True, "step": 10}, 1e-3, (1e-4, 1e-2, 10, "log")),
+    ],
+)
+def test_a_range_and_its_middle(
+    study_config: Config, given: dict[str, Any], middle: float, declared: tuple[Any, ...]
+) -> None:
+    recipe, asked = ask(study_config(training={"weight_decay": given}))
+    item = asked["weight_decay"]
+    assert recipe.weight_decay == pytest.approx(middle)
+    assert item.default == pytest.approx(middle)
+    assert (item.min_value, item.max_value, item.step, item.sampling) == declared
+    assert ask(study_config(training={"weight_decay": given}), weight_decay=0.123)[0].weight_decay == 0.123
+
+
+@pytest.mark.parametrize(
+    ("given", "middle"),
+    [
+        ({"min": 16, "max": 64}, 40),
+        ({"min": 16, "max": 128, "log": True, "step": 2}, 32),
+        ({"min": 16, "max": 64, "step": 16}, 32),
+        ({"min": 16, "max": 64, "log": True}, 32),
+    ],
+)
+def test_a_range_of_batch_sizes_is_of_integers(study_config: Config, given: dict[str, Any], middle: int) -> None:
+    recipe, asked = ask(study_config(training={"batch_size": given}))
+    assert recipe.batch_size == middle
+    assert type(recipe.batch_size) is int
+    assert isinstance(asked["batch_size"], keras_tuner.engine.hyperparameters.Int)
+    if given.get("step"):  # the default is a value of the range
+        assert middle in asked["batch_size"].values
+
+
+def test_momentum_is_asked_for_where_the_optimizer_has_it(study_config: Config) -> None:
+    config = study_config(training={"optimizer": ["adam", "sgd", "rmsprop"], "momentum": {"min": 0.8, "max": 0.99}})
+    for optimizer, has_momentum in (("adam", False), ("sgd", True), ("rmsprop", True)):
+        recipe, asked = ask(config, optimizer=optimizer)
+        assert ("momentum" in asked, recipe.momentum > 0) == (has_momentum, has_momentum)
+
+
+def test_only_the_batch_size_of_a_compiled_model_is_ours(study_config: Config) -> None:
+    training = {"batch_size": [16, 32], "optimizer": ["sgd", "adam"], "learning_rate": {"min": 0.1, "max": 1.0}}
+    recipe, asked = ask(study_config(training=training), compiled=True)
+    assert list(asked) == ["batch_size"]
+    assert recipe == Recipe(epochs=1, patience=9, batch_size=16)
