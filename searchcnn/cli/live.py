@@ -96,9 +96,9 @@ class LiveView(View):
         """Shows that the search will stop."""
         self._stopping = True
 
-    def summarize(self, command: str, stopped: bool) -> None:
+    def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
-        for line in closing_lines(self.study, command, stopped):
+        for line in closing_lines(self.study, arguments, stopped):
             self._console.print(Text(line))
 
     def _render(self) -> RenderableType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 import threading
@@ -57,7 +56,7 @@ def command(
     view = _view(study, quiet)
     with _stop_on_signals(view) as stop, view:
         optimize(study, view, stop)
-    view.summarize(shlex.join(["searchcnn", *click.get_current_context().obj]), stopped=stop.is_set())
+    view.summarize(click.get_current_context().obj, stopped=stop.is_set())
     if stop.is_set():
         sys.exit(INTERRUPTED)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from searchcnn.cli.text import amount, duration, objective, point
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from searchcnn.store import StudySummary
 
 
-def closing_lines(study: Study, command: str, stopped: bool) -> Iterator[str]:
+def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str]:
     """Yields the lines.
 
     Args:
         study: The study that was searched.
-        command: What continues it.
+        arguments: What the user gave to `searchcnn`.
         stopped: Whether the user stopped it.
     """
     from searchcnn.store import read_summary
@@ -35,10 +36,10 @@ def closing_lines(study: Study, command: str, stopped: bool) -> Iterator[str]:
         yield f"      {point(best.facts['hyperparameters'])}"
         yield f"Model: {_relative(study)} (loads with plain Keras: verified)"
     if stopped:
-        yield f"Stopped. Go on with:  {command}"
+        yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
     elif best is not None:
         yield f"Test it:    searchcnn evaluate {study.name}"
-        yield f"Go on with: {command} {_larger_budget(study)}"
+        yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
 
 
 def counts(summary: StudySummary) -> str:
@@ -54,8 +55,17 @@ def _relative(study: Study) -> str:
     return str(path.relative_to(study.workspace.root) if path.is_relative_to(study.workspace.root) else path)
 
 
-def _larger_budget(study: Study) -> str:
+def _without_budget(arguments: Sequence[str]) -> list[str]:
+    kept, options = [], iter(arguments)
+    for argument in options:
+        if argument in ("--trials", "--timeout"):
+            next(options)
+        elif not argument.startswith(("--trials=", "--timeout=")):
+            kept.append(argument)
+    return kept
+
+
+def _larger_budget(study: Study) -> list[str]:
     budget = study.config.budget
-    trials = f"--trials {2 * budget.trials}" if budget.trials else ""
-    timeout = f"--timeout {duration(2 * budget.timeout)}" if budget.timeout else ""
-    return f"{trials} {timeout}".strip()
+    trials = ["--trials", str(2 * budget.trials)] if budget.trials else []
+    return trials + (["--timeout", duration(2 * budget.timeout)] if budget.timeout else [])

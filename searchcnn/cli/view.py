@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -35,7 +36,7 @@ class View(Listener):
         """The user has asked to stop."""
         click.echo("Stopping after this batch; once more stops at once.", err=True)
 
-    def summarize(self, command: str, stopped: bool) -> None:
+    def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Says what the search has found, and how to go on."""
 
 
@@ -82,11 +83,11 @@ class PlainView(View):
         ]
         self._say(f"trial {trial.number}: {outcome.state}  " + "  ".join(part for part in parts if part))
 
-    def summarize(self, command: str, stopped: bool) -> None:
+    def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
         from searchcnn.cli.summary import closing_lines
 
-        for line in closing_lines(self.study, command, stopped):
+        for line in closing_lines(self.study, arguments, stopped):
             click.echo(line)
 
     def _say(self, text: str) -> None:

@@ -218,7 +218,8 @@ def test_too_many_failures_in_a_row(open_study: OpenStudy) -> None:
         run(open_study, scripted(failures(1, 2, 3), "mine"), 9, max_failures=3)
     assert str(caught.value) == (
         "3 trials failed in a row, the last in search space 'mine': RuntimeError: broken 3; finished trials are safe. "
-        "Mend the plugin and run the same command again; `searchcnn status x --failures` shows the tracebacks"
+        "`searchcnn status x --failures` shows the tracebacks; mend the plugin, and run the same command again with "
+        "--accept-changes"
     )
     assert states(run(open_study, scripted({}), 0)) == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
 

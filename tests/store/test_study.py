@@ -78,10 +78,12 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
         begin(open_study(), changed)
     assert one_line(caught.value) == (
         "study 'x' was begun with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
-        "search space net (none -> abc), training.epochs (10 -> none); undo the change to continue it, or begin a new "
-        "study with --name x-2"
+        "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
+        "--name x-2, or go on all the same with --accept-changes"
     )
     begin(open_study())
+    open_study().agree({}, changed, accept=True)
+    begin(open_study(), changed)
 
 
 def test_a_study_without_trials_may_change(open_study: Open) -> None:
