@@ -1,6 +1,5 @@
 """A whole search, from a study to its best model."""
 
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, load_dataset
 from searchcnn.errors import InfeasibleError, PluginError, first_line
-from searchcnn.search import Budget, Listener, Search, check_limits, make_pruner, make_sampler
+from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
 from searchcnn.spaces import LoadedSpace, load_spaces
-from searchcnn.store import StoredStudy, open_storage, parse_url
+from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, Workspace
 
 if TYPE_CHECKING:
+    from searchcnn.results import BestModel
     from searchcnn.training import Trainer
 
 
@@ -56,7 +56,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    config, url, listener = study.config, study.url, listener or Listener()
+    config, url, listener, stop = study.config, study.url, listener or Listener(), stop or threading.Event()
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     listener.phase(f"reading {config.data.name}")
@@ -67,18 +67,23 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     from searchcnn.training import Trainer
 
     trainer = Trainer(config, dataset, {s.name: s.create(dataset.input_shape, dataset.num_classes) for s in spaces})
-    stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
-    stored.agree(config.model_dump(), identity(config, dataset, spaces), study.accept_changes)
     best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
-    with stored.run():
-        if stored.is_new:
-            listener.phase("dry run: one batch of each search space, saved and loaded again")
-            try_out(trainer, best)
-            enqueue_known_points(stored, trainer, spaces)
-        search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, best.keep)
-        search.run(listener, stop)
-    if best.is_unverified:
+    with explaining(url):
+        stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
+        stored.agree(config.model_dump(), identity(config, dataset, spaces), study.accept_changes)
+        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
+
+        def keep(trial: Trial, evaluation: Evaluation) -> None:
+            best.keep(trial, evaluation)
+            stored.add_model(trial.stored, best.path, evaluation.value)
+
+        with stored.run():
+            if stored.is_new:
+                listener.phase("dry run: one batch of each search space, saved and loaded again")
+                begin(stored, trainer, spaces, best)
+            search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep)
+            search.run(listener, stop)
+    if not best.is_verified:
         listener.phase("checking the saved model in a fresh process")
         best.verify()
 
@@ -102,39 +107,38 @@ def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
     return {space.name: {"location": space.location, "fingerprint": space.fingerprint} for space in spaces}
 
 
-def try_out(trainer: "Trainer", best: Any) -> None:
-    """Trains one batch of each search space, and saves and verifies its network, before any time is spent.
+def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], best: "BestModel") -> None:
+    """Tries out each search space before any time is spent, then makes the known good points the first trials.
 
     Raises:
-        SearchcnnError: If something would go wrong later.
+        SearchcnnError: If something would go wrong later; nothing is begun then.
     """
     from searchcnn.training import dry_run
 
     for name in trainer.spaces:
-        with tempfile.TemporaryDirectory() as folder:
-            best.rehearse(dry_run(trainer, name), Path(folder))
+        best.rehearse(dry_run(trainer, name))
+    for origin, point in known_points(trainer, spaces):
+        stored.enqueue(point, origin)
 
 
-def enqueue_known_points(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> None:
-    """Makes the default point and the baselines of each search space the first trials, if they can be trained.
+def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the default point and the baselines of each search space that keep the limits: origins and values.
 
     Raises:
         PluginError: If one fails for another reason than its size or graph.
     """
-    if not trainer.config.search.baselines:
-        return
-    for space in spaces:
-        points: Mapping[str, Mapping[str, Any]] = {"default": {}, **space.baselines(trainer.spaces[space.name])}
-        for name, values in points.items():
+    points: list[tuple[str, dict[str, Any]]] = []
+    for space in spaces if trainer.config.search.baselines else ():
+        baselines: Mapping[str, Mapping[str, Any]] = space.baselines(trainer.spaces[space.name])
+        for origin, values in [("default", {}), *((f"baseline {name}", point) for name, point in baselines.items())]:
             try:
                 preset = trainer.preset(space.name, values)
                 check_limits(trainer.cost(preset), trainer.config.limits)
             except InfeasibleError:
                 continue
             except PluginError as error:
-                raise PluginError(f"search space '{space.name}', baseline '{name}': {error}") from error
+                raise PluginError(f"search space '{space.name}', {origin}: {error}") from error
             except Exception as error:
-                raise PluginError(
-                    f"search space '{space.name}' fails with its baseline '{name}': {first_line(error)}"
-                ) from error
-            stored.enqueue(preset, origin=f"baseline {name}" if values else "default")
+                raise PluginError(f"search space '{space.name}', {origin}: {first_line(error)}") from error
+            points.append((origin, preset))
+    return points

@@ -16,10 +16,10 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import load_dataset
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
-from searchcnn.optimization import Study, enqueue_known_points, optimize
+from searchcnn.optimization import Study, known_points, optimize
 from searchcnn.search import Listener, Outcome, Trial
 from searchcnn.spaces import load_space, load_spaces
-from searchcnn.store import StoredStudy, StudySummary, read_summary
+from searchcnn.store import StudySummary, read_summary
 from searchcnn.study import StudyConfig, Workspace, load
 
 start_keras()
@@ -250,37 +250,26 @@ class Net(SearchSpace):
 """
 
 
-def known_points(
-    folder: Path, code: str, config: StudyConfig, stored: Callable[[StudyConfig], StoredStudy]
-) -> dict[str, Any]:
+def points(folder: Path, code: str, config: StudyConfig) -> dict[str, Any]:
     (folder / "net.py").write_text(code)
     dataset, spaces = load_dataset(config.data, 0), [load_space("net.py", Workspace(folder))]
     trainer = Trainer(config, dataset, {"net": spaces[0].create(dataset.input_shape, dataset.num_classes)})
-    study = stored(config)
-    enqueue_known_points(study, trainer, spaces)
-    return {trial.user_attrs["origin"]: trial.user_attrs["preset"] for trial in study.trials()}
+    return dict(known_points(trainer, spaces))
 
 
 def test_only_baselines_that_can_be_trained_come_first(
-    tmp_path: Path, study_config: Callable[..., StudyConfig], stored: Callable[[StudyConfig], StoredStudy]
+    tmp_path: Path, study_config: Callable[..., StudyConfig]
 ) -> None:
     config = study_config(limits={"max_params": 5000}, training={"learning_rate": [0.01, 0.1]})
     code = BASELINES.replace(', "WRONG": {"units": 13}', "")
     rate = {"training/learning_rate": 0.01}
-    assert known_points(tmp_path, code, config, stored) == {
-        "default": {"units": 8, **rate},
-        "baseline small": {"units": 4, **rate},
-    }
-    config = study_config(search={"baselines": False})
-    assert known_points(tmp_path, code, config, stored) == {}
+    assert points(tmp_path, code, config) == {"default": {"units": 8, **rate}, "baseline small": {"units": 4, **rate}}
+    assert points(tmp_path, code, study_config(search={"baselines": False})) == {}
 
 
-def test_a_baseline_that_fails_is_named(
-    tmp_path: Path, study_config: Callable[..., StudyConfig], stored: Callable[[StudyConfig], StoredStudy]
-) -> None:
-    message = r"^search space 'net' fails with its baseline 'WRONG': RuntimeError: thirteen$"
-    with pytest.raises(PluginError, match=message):
-        known_points(tmp_path, BASELINES, study_config(), stored)
+def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
+    with pytest.raises(PluginError, match=r"^search space 'net', baseline WRONG: RuntimeError: thirteen$"):
+        points(tmp_path, BASELINES, study_config())
 
 
 # As in Keras Tuner's own guides, https://keras.io/keras_tuner/getting_started/: written for it, not for searchcnn.

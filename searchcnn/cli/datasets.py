@@ -23,6 +23,8 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
         return
+    from rich.text import Text
+
     from searchcnn.cli.tables import console, table
 
     numbers = ("shape", "train", "test", "classes")
@@ -30,5 +32,5 @@ def command(as_json: bool) -> None:
     for one in found:
         shape = "x".join(map(str, one.shape)) if one.shape else "?"
         counts = (f"{n:,}" if n is not None else "?" for n in (one.train, one.test, one.classes))
-        made.add_row(one.name, shape, *counts, one.source or "not on this machine: downloaded when needed")
+        made.add_row(one.name, shape, *counts, Text(one.source or "not on this machine: downloaded when needed"))
     console().print(made)

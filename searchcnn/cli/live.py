@@ -67,7 +67,7 @@ class LiveView(View):
 
     def trial_started(self, trial: Trial) -> None:
         """Shows a new trial; the first time, also those of earlier runs."""
-        if not self._trials and trial.number > 0:
+        if not self._trials:
             summary = read_summary(self.study.url, self.study.name)
             self._spent_before = summary.seconds - (time.monotonic() - self._began)
             self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
@@ -106,7 +106,8 @@ class LiveView(View):
         parts: list[RenderableType] = [self._header()]
         if rows:
             parts.append(self._table(rows[-self._room() :]))
-        parts.append(self._running_panel() if self._running else Text(f"  {self._phase} ...", style="dim"))
+        running = self._running  # the search's thread may end it meanwhile
+        parts.append(self._panel(running) if running else Text(f"  {self._phase} ...", style="dim"))
         parts.append(self._footer())
         return Group(*parts)
 
@@ -125,9 +126,8 @@ class LiveView(View):
             f"  {config.data.name} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
         )
 
-    def _running_panel(self) -> Panel:
-        trial, epochs = self._running, self.study.config.training.epochs
-        assert trial is not None
+    def _panel(self, trial: Trial) -> Panel:
+        epochs = self.study.config.training.epochs
         done = min(1.0, (self._epoch - 1 + self._fraction) / epochs)
         grid = Table.grid(padding=(0, 1))
         grid.add_row(

@@ -64,6 +64,8 @@ def stored_study(name: str, storage: str | None) -> StudySummary:
     from searchcnn.store import read_summary, sqlite_file
 
     place = workspace()
+    if name.endswith(".toml"):
+        name, _ = place.find(name)
     url = database(name, storage)
     file = sqlite_file(url)
     if file is not None and not file.exists():

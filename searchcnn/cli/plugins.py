@@ -29,11 +29,15 @@ def command(check: bool, plugins: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in found], indent=2))
         return
+    from rich.text import Text
+
     from searchcnn.cli.tables import console, table
 
     made = table("plugin", "source", "status", "description", "location")
     styles = {"ok": "green", "error": "red", "shadowed": "yellow"}
     for plugin in found:
-        status = f"[{styles[plugin.status]}]{plugin.status}[/]"
-        made.add_row(plugin.name, plugin.source, status, plugin.error or plugin.description, plugin.location)
+        status = Text(plugin.status, style=styles[plugin.status])
+        made.add_row(
+            plugin.name, plugin.source, status, Text(plugin.error or plugin.description), Text(plugin.location)
+        )
     console().print(made)

@@ -22,12 +22,16 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    from rich.text import Text
+
     from searchcnn.cli.tables import console, table
     from searchcnn.cli.text import objective
 
     made = table("study", "state", "trials", "best", "description", right=("trials", "best"))
     for row in rows:
-        made.add_row(row["study"], row["state"], str(row["trials"] or ""), objective(row["best"]), row["description"])
+        made.add_row(
+            row["study"], row["state"], str(row["trials"] or ""), objective(row["best"]), Text(row["description"])
+        )
     console().print(made)
 
 

@@ -49,9 +49,9 @@ def objective(value: float | None) -> str:
 def note(facts: Mapping[str, Any]) -> str:
     """Returns what is remarkable about a trial: where it comes from, why it ended."""
     reason, detail = facts.get("reason", ""), facts.get("detail", "")
-    if reason == "pruner":
+    if reason in ("pruner", "timeout"):
         reason = ""
-    ending = {"timeout": "cut by the timeout"}.get(facts.get("stopped", ""), "")
+    ending = "cut by the timeout" if facts.get("stopped") == "timeout" else ""
     why = f"{reason}: {detail}" if reason and detail else reason
     return ", ".join(part for part in (facts.get("origin", ""), why, ending) if part)
 

@@ -34,7 +34,7 @@ class View(Listener):
 
     def stopping(self) -> None:
         """The user has asked to stop."""
-        click.echo("Stopping after this batch; once more stops at once.", err=True)
+        click.echo("Stopping; once more stops at once.", err=True)
 
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Says what the search has found, and how to go on."""

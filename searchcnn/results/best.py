@@ -1,5 +1,6 @@
 """The best model of a study: on disk from the first complete trial on, replaced whenever a better one is found."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import PIXEL_SCALE, Dataset
-from searchcnn.results.card import make_card
-from searchcnn.results.export import SAMPLE, save_model
+from searchcnn.results.card import make_card, read_card, write_card
+from searchcnn.results.export import SAMPLE, predict, save_model
 from searchcnn.results.verification import verify
 from searchcnn.search import Evaluation, Trial
 from searchcnn.study import StudyConfig
@@ -40,41 +41,47 @@ class BestModel:
 
     def keep(self, trial: Trial, evaluation: Evaluation) -> None:
         """Saves a trial's network in the place of the old one."""
-        self.save(evaluation.network, self._card(trial, evaluation.value))
+        save_model(self.path, evaluation.network, self._dataset.input_shape, self._card(trial, evaluation.value))
+        self._expected = self._predictions(evaluation.network)
 
-    def save(self, network: Any, card: Mapping[str, Any]) -> None:
-        """Saves a network, and remembers what it predicts."""
-        outputs = network(self._images.astype(np.float32) * PIXEL_SCALE)
-        self._expected = keras.ops.convert_to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs)
-        save_model(self.path, network, self._dataset.input_shape, card)
-
-    def rehearse(self, network: Any, folder: Path) -> None:
-        """Saves a network into a folder and verifies it, without touching the best model.
+    def rehearse(self, network: Any) -> None:
+        """Saves a network elsewhere and verifies it.
 
         Raises:
             StudyFailedError: If plain Keras cannot load it or predicts something else.
         """
-        path, self.path = self.path, folder / self.path.name
-        try:
-            self.save(network, {})
-            self.verify()
-        finally:
-            self.path, self._expected = path, None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / self.path.name
+            save_model(path, network, self._dataset.input_shape, {})
+            verify(path, self._images, self._predictions(network))
 
     @property
-    def is_unverified(self) -> bool:
-        """Whether a model was saved here and not verified yet."""
-        return self._expected is not None
+    def is_verified(self) -> bool:
+        """Whether there is nothing left to verify: the card of the saved model says so, or there is no model."""
+        return not self.path.exists() or read_card(self.path).get("verified", False)
 
     def verify(self) -> None:
-        """Checks that plain Keras loads what was saved here and predicts the same as the trained network.
+        """Checks that plain Keras loads the saved model and predicts what the trained network does.
+
+        The card says so afterwards. Of a model that an earlier run has saved and left unverified, the network is gone;
+        it is compared with itself, loaded here.
 
         Raises:
-            StudyFailedError: If it does not.
+            StudyFailedError: If it does not load or predicts something else.
         """
-        if self._expected is not None:
-            verify(self.path, self._images, self._expected)
-            self._expected = None
+        card = read_card(self.path)
+        expected = self._expected
+        if expected is None:
+            expected = predict(keras.models.load_model(self.path), self._images)
+        verify(self.path, self._images, expected)
+        write_card(self.path, {**card, "verified": True})
+
+    def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
+        outputs = network(self._images.astype(np.float32) * PIXEL_SCALE)
+        first: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(
+            outputs[0] if isinstance(outputs, list | tuple) else outputs
+        )
+        return first
 
     def _card(self, trial: Trial, value: float) -> dict[str, Any]:
         data, objective = self._dataset, self._config.search.objective

@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from searchcnn.errors import StoreError
 
@@ -18,7 +21,8 @@ def make_card(**facts: Any) -> dict[str, Any]:
     """Returns a card with the given facts, the versions of the software and the time."""
     return {
         **facts,
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "backend": keras.backend.backend(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

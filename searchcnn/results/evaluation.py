@@ -1,7 +1,7 @@
 """Scores a saved model on the test images, which no search has seen."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
-from searchcnn.results.card import read_card, write_card
+from searchcnn.results.card import read_card, sha256, write_card
 from searchcnn.results.export import predict
 
 
@@ -71,6 +71,8 @@ def evaluate_model(path: Path, dataset: Dataset) -> Scores:
     scores = score(probabilities, dataset, before + 1)
     noted = {"accuracy": scores.accuracy, "loss": scores.loss, "images": scores.images, "times_read": scores.times_read}
     card["scores"]["test"] = {**noted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    if sha256(path) != card["sha256"]:
+        raise StoreError(f"{path} was replaced by a better model meanwhile; evaluate it when the search has ended")
     write_card(path, card)
     return scores
 
@@ -91,8 +93,3 @@ def score(probabilities: Any, dataset: Dataset, times_read: int = 1) -> Scores:
         classes=[ClassScore(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in rows],
         times_read=times_read,
     )
-
-
-def as_dict(scores: Scores) -> dict[str, Any]:
-    """Returns scores as plain values, for JSON."""
-    return asdict(scores)

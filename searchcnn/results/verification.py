@@ -37,7 +37,7 @@ def verify(model: Path, images: npt.NDArray[np.uint8], probabilities: npt.NDArra
         given, predicted = Path(folder) / "images.npy", Path(folder) / "predictions.npy"
         np.save(given, images)
         command = [sys.executable, "-c", SCRIPT, str(model.resolve()), str(given), str(predicted)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, start_new_session=True)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise StudyFailedError(

@@ -17,7 +17,7 @@ from searchcnn.search.budget import Budget
 from searchcnn.search.listener import Listener, Outcome
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
-from searchcnn.store import StoredStudy
+from searchcnn.store import DATABASE_ERRORS, LeaseLostError, StoredStudy
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,13 @@ class Evaluation:
     Attributes:
         value: The objective.
         network: What was trained; handed to the engine's ``keep`` when it is the best so far.
+        is_cut: Whether the study's timeout ended it early. It counts if it is the best all the same; otherwise it is
+            told as PRUNED, because its score is not comparable.
     """
 
     value: float
     network: Any = None
+    is_cut: bool = False
 
 
 class Evaluator(Protocol):
@@ -100,6 +103,8 @@ class Search:
                 self._work_on(trial)
             except InterruptedTrialError:
                 return
+            except LeaseLostError:
+                continue  # another run took the trial over while this process slept
             if self._failures >= self._max_failures:
                 raise StudyFailedError(self._too_many_failures())
 
@@ -116,6 +121,8 @@ class Search:
         is_best = evaluation is not None and self._study.is_better(evaluation.value)
         if evaluation is not None and is_best:
             self._keep(trial, evaluation)
+        elif evaluation is not None and evaluation.is_cut:
+            outcome = Outcome("PRUNED", reason="timeout")
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         self._listener.trial_finished(trial, outcome, is_best)
@@ -124,7 +131,7 @@ class Search:
         """The failure ladder: what teaches the sampler is PRUNED, what nobody expected is FAIL."""
         try:
             evaluation = self._evaluate(trial)
-        except (InterruptedTrialError, StoreError, StudyFileError):
+        except (InterruptedTrialError, StoreError, StudyFileError, LeaseLostError, BrokenPipeError, *DATABASE_ERRORS):
             raise
         except TrialPrunedError:
             return Outcome("PRUNED", reason="pruner"), None

@@ -21,7 +21,6 @@ PRESET = "preset"
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     # Search spaces are conditional: group=True models each group of parameters that occur together jointly.
     "TPESampler": {"group": True},
-    "BruteForceSampler": {},
 }
 
 

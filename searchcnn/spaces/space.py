@@ -58,9 +58,9 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
         Returns:
             A ``keras.Model`` of stock layers. Its input are images, shape (batch, height, width, channels), pixels
-            scaled to 0..1; its first output class probabilities, shape (batch, num_classes). Further outputs are
-            auxiliary heads. A model that is not compiled is trained by the study's recipe; a compiled one is left
-            alone.
+            scaled to 0..1; its output class probabilities, shape (batch, num_classes). A model that is not compiled is
+            trained by the study's recipe; a compiled one is left alone, and may have further outputs, which are cut
+            off when it is saved.
 
         Raises:
             InfeasibleError: If there is no such network; the search goes on and learns to avoid the point.

@@ -9,14 +9,17 @@ from searchcnn.store.database import parse_url, sqlite_file
 from searchcnn.store.summary import StudySummary, TrialSummary, read_summary
 
 if TYPE_CHECKING:
-    from searchcnn.store.storage import open_storage
+    from searchcnn.store.storage import DATABASE_ERRORS, LeaseLostError, explaining, open_storage
     from searchcnn.store.study import Epoch, StoredStudy
 
 __all__ = [
+    "DATABASE_ERRORS",
     "Epoch",
+    "LeaseLostError",
     "StoredStudy",
     "StudySummary",
     "TrialSummary",
+    "explaining",
     "open_storage",
     "parse_url",
     "read_summary",
@@ -25,10 +28,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "open_storage":
-        from searchcnn.store.storage import open_storage
+    if name in ("DATABASE_ERRORS", "LeaseLostError", "explaining", "open_storage"):
+        from searchcnn.store import storage
 
-        return open_storage
+        return getattr(storage, name)
     if name in ("Epoch", "StoredStudy"):
         from searchcnn.store import study
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from searchcnn.errors import StoreError
 
@@ -91,9 +91,10 @@ def check_sqlite_file(file: Path) -> None:
             connection.close()
 
 
-def explain(error: DatabaseError, url: URL) -> StoreError:
-    """Returns the one-line form of a database's error."""
-    return StoreError(f"{url.render_as_string()}: {str(error.orig).strip().splitlines()[0]}")
+def explain(error: BaseException, url: URL) -> StoreError:
+    """Returns the one-line form of what a database, or Optuna's storage on it, raised."""
+    cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error.__cause__ or error
+    return StoreError(f"{url.render_as_string()}: {str(cause).strip().splitlines()[0]}; what was finished is safe")
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:

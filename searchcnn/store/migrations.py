@@ -49,7 +49,7 @@ def migrate(connection: Connection) -> None:
     version = schema_version(connection)
     if version == len(STEPS):
         return
-    for step in STEPS[version:]:
+    for step in STEPS[version:] if version else STEPS[:1]:  # a new database has the newest layout at once
         step(connection)
     table = SchemaRow.__table__
     connection.execute(table.delete())  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, delete, func, inspect, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
@@ -100,6 +100,30 @@ def trial_id(trial: optuna.Trial) -> int:
     return trial._trial_id
 
 
+DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+"""What a database that cannot be read or written raises."""
+
+DEADLY = 2
+"""A trial whose process died this often is given up."""
+
+
+@contextlib.contextmanager
+def explaining(url: URL) -> Iterator[None]:
+    """Turns what the database raises in the body into one line for the user.
+
+    Raises:
+        StoreError: If the database cannot be read or written any more.
+    """
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise explain(error, url) from error
+
+
+class LeaseLostError(Exception):
+    """Another run works on the trial now; whoever gets this stops, and tells nothing."""
+
+
 class Storage(RDBStorage):
     """Optuna's storage for one process that works on a study.
 
@@ -148,15 +172,19 @@ class Storage(RDBStorage):
             for write in held:
                 write(session)
             yield
-        except OperationalError:
+        except DATABASE_ERRORS:
             self._held[trial_id] = held  # the database may be back at the next try; other errors would only repeat
             raise
         finally:
             session.close()
 
     def _check_updatable(self, trial_id: int, session: Session) -> None:
-        state: Any = session.scalar(select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id))
+        trial = models.TrialModel
+        query = select(trial.state, LeaseRow.run_id).outerjoin(LeaseRow, LeaseRow.trial_id == trial.trial_id)
+        state, run_id = session.execute(query.where(trial.trial_id == trial_id)).one()
         self.check_trial_is_updatable(trial_id, state)
+        if state == TrialState.RUNNING and run_id not in (None, self.run_id):
+            raise LeaseLostError(f"trial {trial_id} was taken over by run {run_id}")
 
     def _set_trial_param(
         self,
@@ -213,10 +241,15 @@ class Storage(RDBStorage):
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Changes a trial's state, and writes what is held, in one transaction; a trial that starts is leased."""
-        if state == TrialState.RUNNING:
-            self.hold(trial_id, lambda session: self._lease_waiting(trial_id, session))
-        with self._releasing(trial_id):
+        if state != TrialState.RUNNING:
+            with self._releasing(trial_id):
+                return super().set_trial_state_values(trial_id, state, values)
+        session = self.scoped_session()
+        try:
+            self._lease_waiting(trial_id, session)
             return super().set_trial_state_values(trial_id, state, values)
+        finally:
+            session.close()
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session
@@ -275,26 +308,39 @@ class Storage(RDBStorage):
         with self.scoped_session() as session:
             runs = {run.run_id: run for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id))}
             running = (
-                select(models.TrialModel.trial_id, LeaseRow.run_id)
+                select(models.TrialModel.trial_id, LeaseRow)
                 .outerjoin(LeaseRow, LeaseRow.trial_id == models.TrialModel.trial_id)
                 .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.RUNNING)
                 .order_by(models.TrialModel.trial_id)
+                .with_for_update(of=models.TrialModel, skip_locked=True)
             )
-            for trial_id, run_id in session.execute(running).all():
-                if run_id not in runs or not runs[run_id].is_alive:
-                    self._restart(trial_id, session)
-                    session.commit()
-                    return int(trial_id)
+            for trial_id, lease in session.execute(running).all():
+                run = runs.get(lease.run_id) if lease else None
+                if run is not None and run.is_alive:
+                    continue
+                deaths = (lease.deaths if lease else 0) + (run is not None and not run.ended)
+                if deaths >= DEADLY:
+                    self._give_up(trial_id, deaths, session)
+                    continue
+                self._restart(trial_id, deaths, session)
+                session.commit()
+                return int(trial_id)
+            session.commit()
         return None
 
-    def _restart(self, trial_id: int, session: Session) -> None:
+    def _give_up(self, trial_id: int, deaths: int, session: Session) -> None:
+        for key, value in (("reason", "killed"), ("detail", f"its process died {deaths} times")):
+            self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, key, value)
+        models.TrialModel.find_or_raise_by_id(trial_id, session).state = TrialState.FAIL
+
+    def _restart(self, trial_id: int, deaths: int, session: Session) -> None:
         intermediate, attribute = models.TrialIntermediateValueModel, models.TrialSystemAttributeModel
         session.execute(delete(intermediate).where(intermediate.trial_id == trial_id))
         session.execute(delete(EpochRow).where(EpochRow.trial_id == trial_id))
         session.execute(
             delete(attribute).where(attribute.trial_id == trial_id, attribute.key.startswith("completed_rung_"))
         )
-        self._lease(trial_id, session)
+        self._lease(trial_id, session, deaths)
 
     def _lease_waiting(self, trial_id: int, session: Session) -> None:
         """Leases a trial that is about to start; where another process was faster, its lease stays."""
@@ -302,9 +348,9 @@ class Storage(RDBStorage):
         if trial.state == TrialState.WAITING:
             self._lease(trial_id, session)
 
-    def _lease(self, trial_id: int, session: Session) -> None:
+    def _lease(self, trial_id: int, session: Session, deaths: int = 0) -> None:
         if self.run_id is not None:
-            session.merge(LeaseRow(trial_id=trial_id, run_id=self.run_id))
+            session.merge(LeaseRow(trial_id=trial_id, run_id=self.run_id, deaths=deaths))
 
 
 class CachedStorage(_CachedStorage):

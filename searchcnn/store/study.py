@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 import searchcnn
@@ -58,10 +59,30 @@ class StoredStudy:
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         self.storage = storage
+        self.optuna_storage = CachedStorage(storage)
         self.name = name
         self.maximize = maximize
-        self.optuna = _create(CachedStorage(storage), name, "maximize" if maximize else "minimize", sampler, pruner)
+        self._sampler, self._pruner = sampler, pruner
+        self.optuna = self._create()
         self.study_id = study_id(self.optuna)
+
+    def _create(self) -> optuna.Study:
+        def create() -> optuna.Study:
+            return optuna.create_study(
+                storage=self.optuna_storage,
+                study_name=self.name,
+                direction=direction,
+                sampler=self._sampler,
+                pruner=self._pruner,
+                load_if_exists=True,
+            )
+
+        direction: Literal["maximize", "minimize"] = "maximize" if self.maximize else "minimize"
+        study = create()
+        if [d.name.lower() for d in study.directions] != [direction] and not study.get_trials(deepcopy=False):
+            optuna.delete_study(study_name=self.name, storage=self.optuna_storage)
+            study = create()
+        return study
 
     def agree(self, config: Mapping[str, Any], identity: Mapping[str, str], accept: bool = False) -> None:
         """Keeps what the study searches when it has no results yet, and checks it when it has.
@@ -74,18 +95,35 @@ class StoredStudy:
         Raises:
             StudyChangedError: If the database holds another search.
         """
-        began, has_results = not self.is_new, bool(self.trials((TrialState.COMPLETE, TrialState.PRUNED)))
-        with Session(self.storage.engine) as session, session.begin():
+        with Session(self.storage.engine) as session:
             row = session.get(StudyRow, self.study_id)
-            if row is None and began:
-                raise StudyChangedError(
-                    f"study '{self.name}' in this database was not made by searchcnn; choose another name with --name"
-                )
-            if row is not None and has_results:
-                _check_identity(self.name, row.identity, identity, accept)
-            row = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
-            row.version = searchcnn.__version__
-            session.merge(row)
+        if row is None and not self.is_new:
+            raise StudyChangedError(
+                f"study '{self.name}' in this database was not made by searchcnn; choose another name with --name"
+            )
+        changed = row is not None and row.identity != dict(identity)
+        if row is not None and changed and self._has_results:
+            _check_identity(self.name, row.identity, identity, accept)
+        elif changed and not self.is_new:
+            self._begin_anew()
+        new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
+        new.version = searchcnn.__version__
+        with Session(self.storage.engine) as session, session.begin():
+            session.merge(new)
+
+    @property
+    def _has_results(self) -> bool:
+        """Whether some trial has taught something, or may be about to: one that a living run works on."""
+        taught = self.trials((TrialState.COMPLETE, TrialState.PRUNED))
+        with Session(self.storage.engine) as session:
+            runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
+            return bool(taught) or any(run.is_alive for run in runs)
+
+    def _begin_anew(self) -> None:
+        """Throws away what was begun but taught nothing: waiting baselines, a trial that was stopped, failures."""
+        optuna.delete_study(study_name=self.name, storage=self.optuna_storage)
+        self.optuna = self._create()
+        self.study_id = study_id(self.optuna)
 
     @property
     def is_new(self) -> bool:
@@ -111,6 +149,7 @@ class StoredStudy:
         """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one."""
         left = self.storage.take_over(self.study_id)
         if left is not None:
+            self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
             return optuna.Trial(self.optuna, left)
         return self.optuna.ask()
 
@@ -155,11 +194,12 @@ class StoredStudy:
                 trial.set_user_attr(key, fact)
             self.optuna.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
 
-    def add_model(self, trial_number: int, path: str, score: float) -> None:
-        """Keeps where a trial's saved model lies."""
-        key = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial_number)
+    def add_model(self, trial: optuna.Trial, path: Path, score: float) -> None:
+        """Keeps which trial's network a file now holds, and what it scored."""
+        row = ModelRow(trial_id=trial_id(trial), study_id=self.study_id, path=str(path), score=score)
         with Session(self.storage.engine) as session, session.begin():
-            session.merge(ModelRow(trial_id=key, study_id=self.study_id, path=path, score=score))
+            session.execute(delete(ModelRow).where(ModelRow.study_id == self.study_id, ModelRow.path == str(path)))
+            session.merge(row)
 
     def curve(self, trial_number: int) -> list[Epoch]:
         """Returns a trial's learning curve."""
@@ -193,32 +233,14 @@ def _epoch(row: EpochRow) -> Epoch:
     return Epoch(row.epoch, metrics, row.learning_rate, row.seconds)
 
 
-def _create(
-    storage: CachedStorage,
-    name: str,
-    direction: Literal["maximize", "minimize"],
-    sampler: optuna.samplers.BaseSampler | None,
-    pruner: optuna.pruners.BasePruner | None,
-) -> optuna.Study:
-    def create() -> optuna.Study:
-        return optuna.create_study(
-            storage=storage, study_name=name, direction=direction, sampler=sampler, pruner=pruner, load_if_exists=True
-        )
-
-    study = create()
-    if [d.name.lower() for d in study.directions] != [direction] and not study.get_trials(deepcopy=False):
-        optuna.delete_study(study_name=name, storage=storage)
-        study = create()
-    return study
-
-
 def _check_identity(name: str, before: Mapping[str, str], after: Mapping[str, str], accept: bool) -> None:
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if accept and "search.direction" not in changed:
         return
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
+    accepting = "" if "search.direction" in changed else ", or go on all the same with --accept-changes"
     if changes:
         raise StudyChangedError(
             f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change, or begin a new study with --name {name}-2, or go on all the same with --accept-changes"
+            f"undo the change, or begin a new study with --name {name}-2" + accepting
         )

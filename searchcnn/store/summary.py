@@ -146,7 +146,7 @@ def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:
     values = dict(rows(VALUES, VALUES.c.trial_id, VALUES.c.value).all())
     reported = rows(REPORTS, REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value).all()
     last = {trial_id: value for trial_id, _, value in sorted(reported, key=lambda row: (row[0], row[1]))}
-    epochs = _epochs(connection)
+    epochs = _epochs(connection, study_id)
     query = select(TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state).where(TRIALS.c.study_id == study_id)
     return [
         TrialSummary(
@@ -161,7 +161,8 @@ def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:
     ]
 
 
-def _epochs(connection: Connection) -> dict[int, tuple[int, float]]:
+def _epochs(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:
     columns: Table = EpochRow.__table__  # type: ignore[assignment]
     query = select(columns.c.trial_id, func.count(), func.sum(columns.c.seconds)).group_by(columns.c.trial_id)
+    query = query.join(TRIALS, TRIALS.c.trial_id == columns.c.trial_id).where(TRIALS.c.study_id == study_id)
     return {trial_id: (count, seconds) for trial_id, count, seconds in connection.execute(query)}

@@ -57,7 +57,7 @@ class EpochRow(Table):
 
 
 class ModelRow(Table):
-    """A saved model and where it lies, relative to the study's folder of models."""
+    """A saved model: whose network it is, and where it lies."""
 
     __tablename__ = "searchcnn_models"
     trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -88,11 +88,12 @@ class RunRow(Table):
 
 
 class LeaseRow(Table):
-    """Which run works on a running trial."""
+    """Which run works on a running trial, and how many runs have died of it."""
 
     __tablename__ = "searchcnn_leases"
     trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     run_id: Mapped[int]
+    deaths: Mapped[int] = mapped_column(default=0)
 
 
 def _process_exists(pid: int) -> bool:

@@ -206,3 +206,12 @@ class StudyConfig(Section):
     search: SearchConfig = Field(default_factory=SearchConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        searched = [
+            key for key in ("l1", "l2", "label_smoothing") if not isinstance(getattr(self.training, key), float)
+        ]
+        if self.search.objective == "val_loss" and searched:
+            raise ValueError(f"val_loss contains training.{searched[0]}, which is searched; fix it or use val_accuracy")
+        return self

@@ -54,6 +54,9 @@ class Reporter(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Shows progress; ends training when the time that is left is needed for the validation, or on request."""
+        if self.ending:
+            self.model.stop_training = True  # a search space's own `fit` may begin to train once more
+            return
         now = time.monotonic()
         if self._first[0] < 0:
             self._first = batch, now

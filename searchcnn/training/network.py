@@ -81,14 +81,28 @@ def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
 def _check(model: Any, num_classes: int) -> None:
     if not isinstance(model, keras.Model):
         raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
-    outputs = getattr(model, "outputs", None)
-    if not outputs:
-        return  # a subclassed model: its shape shows in the dry run
+    foreign = [layer for layer in [model, *_layers(model)] if not _is_stock(layer)]
+    if foreign:
+        raise PluginError(
+            f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
+            "use stock layers only, and no Lambda"
+        )
+    outputs = model.outputs
+    if len(outputs) > 1 and not is_compiled(model):
+        raise PluginError(f"build(hp) returned a model with {len(outputs)} outputs; return one, or compile the model")
     if len(outputs[0].shape) != 2 or outputs[0].shape[-1] != num_classes:
         raise PluginError(
             f"build(hp) returned a model whose first output has shape {tuple(outputs[0].shape)}; "
             f"expected class probabilities of shape (None, {num_classes})"
         )
+
+
+def _layers(model: Any) -> list[Any]:
+    return [part for layer in getattr(model, "layers", ()) for part in (layer, *_layers(layer))]
+
+
+def _is_stock(layer: Any) -> bool:
+    return type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, keras.layers.Lambda)
 
 
 def _raised_by_keras(error: BaseException) -> bool:

@@ -73,7 +73,7 @@ class Trainer:
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
         trial.describe(stopped=reporter.ending or "finished")
-        return Evaluation(trial.best, model)
+        return Evaluation(trial.best, model, is_cut=reporter.ending == "timeout")
 
     def sample(self, hp: Any) -> tuple[str, Any, Any, Recipe]:
         """Builds the network and the recipe that ``hp`` stands for.
@@ -132,7 +132,7 @@ class Trainer:
                 **self._options(space, recipe, classes),
                 callbacks=[reporter, *self._callbacks(recipe)],
             )
-        if trial.best is None and not reporter.ending:
+        if trial.best is None and reporter.ending in ("", "timeout"):
             trial.best = _objective_of(returned, objective)
         return reporter
 

@@ -40,7 +40,8 @@ def test_examples_in_docstrings(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
 
-def test_the_live_view_shows_trials_progress_best_and_budget(study: Study) -> None:
+def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.phase("reading digits")
     assert "reading digits" in drawn(view)

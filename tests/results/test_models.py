@@ -215,15 +215,23 @@ def test_a_rehearsal_leaves_the_best_model_alone(
     checked: list[Path] = []
     monkeypatch.setattr(best_module, "verify", lambda path, images, expected: checked.append(path))
     best = BestModel(tmp_path / "study" / "best.keras", "mine", study_config(), few, ORIGINS)
-    best.rehearse(network, tmp_path)
-    assert checked == [tmp_path / "best.keras"]
+    best.rehearse(network)
+    assert [path.name for path in checked] == ["best.keras"]
     assert not (tmp_path / "study").exists()
-    best.verify()  # nothing of its own was saved yet
-    assert len(checked) == 1
-    best.save(network, {})
+    assert best.is_verified  # there is nothing to verify
+
+
+def test_a_model_that_a_killed_run_left_is_verified_by_the_next(
+    saved: Path, few: Dataset, study_config: Callable[..., StudyConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[Any] = []
+    monkeypatch.setattr(best_module, "verify", lambda path, images, expected: compared.append(expected))
+    best = BestModel(saved, "mine", study_config(), few, ORIGINS)
+    before = best.is_verified
     best.verify()
-    best.verify()
-    assert checked[1:] == [tmp_path / "study" / "best.keras"]
+    assert (before, best.is_verified) == (False, True)
+    assert compared[0].shape == (16, few.num_classes)
+    assert read_card(saved)["verified"] is True
 
 
 def test_export(saved: Path, tmp_path: Path) -> None:

@@ -352,3 +352,10 @@ def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
     with pytest.raises(StoreError, match="disk full"):
         run(open_study, scripted({}), 1, keep=keep)
     assert states(run(open_study, scripted({}), 1)) == ["COMPLETE"]
+
+
+def test_a_trial_cut_by_the_timeout_counts_only_if_it_is_the_best(open_study: OpenStudy) -> None:
+    values = {0: 0.5, 1: 0.4, 2: 0.6}
+    trials = run(open_study, lambda trial: Evaluation(values[trial.number], is_cut=trial.number > 0), 3)
+    assert states(trials) == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert trials[1].user_attrs["reason"] == "timeout"

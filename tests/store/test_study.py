@@ -24,7 +24,7 @@ from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url, read_su
 from searchcnn.store.database import connect
 from searchcnn.store.intervals import covered
 from searchcnn.store.migrations import STEPS, migrate, schema_version
-from searchcnn.store.tables import RunRow, StudyRow, now
+from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now
 from searchcnn.study import validate
 
 Open = Callable[..., StoredStudy]
@@ -86,6 +86,16 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     begin(open_study(), changed)
 
 
+def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -> None:
+    study = begin(open_study())
+    study.enqueue({"x": 1}, "baseline")
+    with study.run():
+        study.next_trial()  # and the process is stopped
+    changed = begin(open_study(maximize=False), {"data": "another"})
+    assert changed.is_new
+    assert changed.optuna.direction == optuna.study.StudyDirection.MINIMIZE
+
+
 def test_a_study_without_trials_may_change(open_study: Open) -> None:
     begin(open_study())
     study = begin(open_study(maximize=False), {"data": "another"})
@@ -123,8 +133,10 @@ def test_models_and_the_best_value(open_study: Open) -> None:
     add_trial(study, 0.5)
     add_trial(study, None, TrialState.PRUNED)
     assert [study.is_better(value) for value in (0.4, 0.5, 0.6)] == [False, False, True]
-    study.add_model(0, "best.keras", 0.5)
-    study.add_model(0, "best.keras", 0.6)
+    for score in (0.6, 0.7):
+        study.add_model(study.next_trial(), Path("best.keras"), score)
+    with Session(study.storage.engine) as session:
+        assert [(row.path, row.score) for row in session.scalars(select(ModelRow))] == [("best.keras", 0.7)]
     smaller = open_study("y", maximize=False)
     add_trial(smaller, 0.5)
     assert [smaller.is_better(value) for value in (0.4, 0.5, 0.6)] == [True, False, False]

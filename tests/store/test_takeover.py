@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
-from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store import Epoch, LeaseLostError, StoredStudy
 from searchcnn.store.storage import trial_id
 from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
 
@@ -171,3 +171,28 @@ def test_a_run_that_is_left_by_an_error_has_ended(open_study: Open) -> None:
         raise KeyboardInterrupt
     with Session(study.storage.engine) as session:
         assert session.scalars(select(RunRow.ended)).all() == [True]
+
+
+def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, open_study: Open) -> None:
+    age(abandoned, timedelta(0), pid=2**22 + 1)
+    study = open_study()
+    with study.run():
+        assert study.next_trial().number == 0
+    age(abandoned, timedelta(0), pid=2**22 + 1)
+    study = open_study()
+    with study.run():
+        assert study.next_trial().number == 1
+    (given_up,) = study.trials([TrialState.FAIL])
+    assert (given_up.number, given_up.user_attrs["reason"]) == (0, "killed")
+
+
+def test_who_has_lost_the_lease_writes_nothing(open_study: Open) -> None:
+    first, second = open_study(), open_study()
+    with first.run():
+        trial = first.next_trial()
+        age(first, GRACE + timedelta(seconds=5))
+        with second.run():
+            assert second.next_trial().number == trial.number
+            with pytest.raises(LeaseLostError):
+                first.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 1.0), 0.5)
+            assert second.curve(trial.number) == []
