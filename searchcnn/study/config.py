@@ -180,7 +180,9 @@ class TrainingConfig(Section):
         ):
             smallest, largest = bounds(getattr(self, name))
             if not (low <= smallest and largest < high):
-                raise ValueError(f"{name} must be at least {low} and below {high}, not {smallest}..{largest}")
+                limits = f"at least {low}" + (f" and below {high}" if high < float("inf") else "")
+                given = smallest if smallest == largest else f"{smallest}..{largest}"
+                raise ValueError(f"{name} must be {limits}, not {given}")
         size = self.batch_size
         if isinstance(size, Range) and any(number % 1 for number in (size.min, size.max, size.step or 1)):
             raise ValueError(
