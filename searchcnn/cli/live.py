@@ -152,7 +152,7 @@ class LiveView(View):
         parts.append(f"{trials} trials, {pruned} pruned")
         left = f", {duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
         parts.append(f"{duration(used)} used{left}")
-        parts.append("stopping ..." if self._stopping else "Ctrl-C stops")
+        parts.append("stopping; Ctrl-C again: at once" if self._stopping else "Ctrl-C stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
     def _best(self) -> TrialSummary | None:

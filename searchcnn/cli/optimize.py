@@ -52,7 +52,7 @@ def command(
     place = workspace()
     found, path = place.find(study_name)
     config = load(path, overrides, {"budget.trials": trials, "budget.timeout": timeout})
-    study = Study(valid_name(name or found), config, place, storage, plugins, accept_changes)
+    study = Study(valid_name(found if name is None else name), config, place, storage, plugins, accept_changes)
     view = _view(study, quiet)
     with _stop_on_signals(view) as stop, view:
         optimize(study, view, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -41,3 +42,5 @@ def command(check: bool, plugins: tuple[Path, ...], as_json: bool) -> None:
             plugin.name, plugin.source, status, Text(plugin.error or plugin.description), Text(plugin.location)
         )
     console().print(made)
+    if check and any(plugin.status == "error" for plugin in found):
+        sys.exit(1)

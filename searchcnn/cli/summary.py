@@ -34,7 +34,10 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
         size = f"{amount(best.facts['params'])} parameters, {amount(best.facts['macs'])} MACs"
         yield f"Best: trial {best.number}, {metric} {objective(best.value)}, {best.facts['space']}, {size}"
         yield f"      {point(best.facts['hyperparameters'])}"
-        yield f"Model: {_relative(study)} (loads with plain Keras: verified)"
+        if study.workspace.best_model(study.name).exists():
+            yield f"Model: {_relative(study)} (loads with plain Keras: verified)"
+        else:
+            yield f"Model: {_relative(study)} is gone; a better trial writes it anew, or search again with --name"
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
     elif best is not None:
@@ -48,7 +51,10 @@ def counts(summary: StudySummary) -> str:
     states = Counter(trial.state for trial in summary.trials)
     ended = ", ".join(f"{states[state]} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAIL") if states[state])
     waiting = f"; {states['WAITING']} waiting" if states["WAITING"] else ""
-    return f"{summary.finished} trials in {duration(summary.seconds)}: {ended or 'none ended'}{waiting}"
+    left = 0 if summary.running else states["RUNNING"]
+    interrupted = f"; {left} interrupted, begins again with the same command" if left else ""
+    trials = f"{summary.finished} trial{'' if summary.finished == 1 else 's'}"
+    return f"{trials} in {duration(summary.seconds)}: {ended or 'none ended'}{interrupted}{waiting}"
 
 
 def _relative(study: Study) -> str:

@@ -79,6 +79,7 @@ class PlainView(View):
             objective(value),
             outcome.reason,
             str(outcome.facts.get("detail", "")),
+            "cut by the timeout" if outcome.value is not None and trial.facts.get("stopped") == "timeout" else "",
             "best so far" if is_best else "",
         ]
         self._say(f"trial {trial.number}: {outcome.state}  " + "  ".join(part for part in parts if part))

@@ -52,7 +52,7 @@ def read_card(model: Path) -> dict[str, Any]:
         own = card["sha256"] == sha256(model)
     except FileNotFoundError as error:
         raise StoreError(
-            f"{error.filename}: no such file; a study has a model when its first trial is complete"
+            f"{error.filename}: no such file; a study has a model when its first trial is complete, until it is deleted"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: not a model card ({type(error).__name__}: {error})") from None

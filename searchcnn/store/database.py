@@ -94,7 +94,10 @@ def check_sqlite_file(file: Path) -> None:
 def explain(error: BaseException, url: URL) -> StoreError:
     """Returns the one-line form of what a database, or Optuna's storage on it, raised."""
     cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error.__cause__ or error
-    return StoreError(f"{url.render_as_string()}: {str(cause).strip().splitlines()[0]}; what was finished is safe")
+    line = str(cause).strip().splitlines()[0]
+    damaged = "malformed" in line or "not a database" in line
+    remedy = "move it away and begin anew, or restore a copy of it" if damaged else "what was finished is safe"
+    return StoreError(f"{sqlite_file(url) or url.render_as_string()}: {line}; {remedy}")
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:

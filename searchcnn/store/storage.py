@@ -48,10 +48,8 @@ def open_storage(url: URL) -> "Storage":
                 file.touch()
         _prepare(url)
         return _open(url)
-    except DatabaseError as error:
+    except DATABASE_ERRORS as error:
         raise explain(error, url) from None
-    except optuna.exceptions.StorageInternalError as error:
-        raise StoreError(f"{url.render_as_string()}: {error.__cause__ or error}") from None
     except RuntimeError as error:  # Optuna's check of its own tables' layout
         raise StoreError(f"{url.render_as_string()}: {error}") from None
     except OSError as error:

@@ -27,13 +27,15 @@ def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | N
         StudyFileError: If the file cannot be read, or a key or value is not valid.
     """
     table = _read(path)
-    for text in overrides:
-        key, value = _parse(text)
+    given = [*map(_parse, overrides), *((key, value) for key, value in (extra or {}).items() if value is not None)]
+    for key, value in given:
         _put(table, key, value)
-    for key, value in (extra or {}).items():
-        if value is not None:
-            _put(table, key, value)
-    return validate(table, str(path))
+    try:
+        return validate(table, str(path))
+    except StudyFileError as error:
+        if not given or _problem(path) == str(error):
+            raise
+        raise StudyFileError(str(error).replace(str(path), "command line", 1)) from None
 
 
 def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
@@ -46,6 +48,15 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
         return StudyConfig.model_validate(table)
     except ValidationError as error:
         raise StudyFileError(" ".join(f"{source}: {_one_line(error)}".splitlines())) from None
+
+
+def _problem(path: Path) -> str:
+    """Returns what is wrong with a file itself; empty if nothing is."""
+    try:
+        validate(_read(path), str(path))
+    except StudyFileError as error:
+        return str(error)
+    return ""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -84,7 +95,8 @@ def _put(table: dict[str, Any], key: str, value: Any) -> None:
 
 def _one_line(error: ValidationError) -> str:
     """Turns the first problem into ``training.epoch: unknown key; did you mean 'epochs'?``."""
-    first = error.errors()[0]
+    # A misspelt key comes first: it is often why another one is missing.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     unknown = first["type"] == "extra_forbidden"
     place = _place(first["loc"], unknown)
     key = ".".join(place)

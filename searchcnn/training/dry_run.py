@@ -1,5 +1,7 @@
 """Finds a wrong metric, shape or builder in seconds: one batch before the first trial."""
 
+import traceback
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -26,12 +28,23 @@ def dry_run(trainer: Trainer, name: str) -> Any:
     forget()
     try:
         return _one_batch(trainer, name)
+    except PluginError as error:
+        prefix = f"search space '{name}': "
+        raise PluginError(prefix + str(error).removeprefix(prefix)) from error
     except SearchcnnError:
         raise
     except InfeasibleError as error:
         raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
     except Exception as error:
-        raise PluginError(f"search space '{name}' fails with its default values: {first_line(error)}") from error
+        raise PluginError(
+            f"search space '{name}' fails with its default values: {first_line(error)}{_where(error)}"
+        ) from error
+
+
+def _where(error: Exception) -> str:
+    """Returns the last file and line of an error that are neither Keras' nor a library's of it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
 def _one_batch(trainer: Trainer, name: str) -> Any:

@@ -187,7 +187,7 @@ def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: 
     printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "15s", *settings)
     (trial,) = [t for t in trials(tmp_path) if t["state"] == "COMPLETE"]
     assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
-    assert "1 trials in 1" in printed  # 15 s and little more; the epochs alone would take many minutes
+    assert "1 trial in 1" in printed  # 15 s and little more; the epochs alone would take many minutes
 
 
 def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> None:

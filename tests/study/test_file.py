@@ -85,7 +85,13 @@ def test_what_is_no_override(file: Path, override: str) -> None:
 def test_overrides_are_validated(file: Path, override: str, message: str) -> None:
     with pytest.raises(StudyFileError) as caught:
         load(file, [override])
-    assert str(caught.value).startswith(f"{file}: {message}")
+    assert str(caught.value).startswith(f"command line: {message}")
+
+
+def test_the_file_is_blamed_for_its_own_mistakes(file: Path) -> None:
+    file.write_text(file.read_text() + "\n[traning]\nepochs = 3\n")
+    with pytest.raises(StudyFileError, match=r"x.toml: traning: unknown key; did you mean 'training'\?"):
+        load(file, ["seed=1"])
 
 
 @pytest.mark.parametrize(

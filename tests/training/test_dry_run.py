@@ -72,7 +72,10 @@ def contradictory(hp: Any) -> Any:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (broken, r"^search space 'net' fails with its default values: KeyError: 'no such\\nthing'$"),
+        (
+            broken,
+            r"^search space 'net' fails with its default values: KeyError: 'no such\\nthing' \(test_dry_run.py:\d+\)$",
+        ),
         (infeasible, r"^search space 'net': its default network cannot be built: too deep: 9 > 8$"),
         (impossible, r"^search space 'net': its default network cannot be built: invalid graph: "),
         (contradictory, r"hyperparameter 'x' is declared twice with different meanings"),
