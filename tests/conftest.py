@@ -1,6 +1,7 @@
 """What the tests of several rooms share: scikit-learn's digits, small studies and trials in a real database."""
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,16 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from searchcnn.data import Dataset, load_dataset
 from searchcnn.study import DataConfig, StudyConfig, validate
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets Keras 3.15 save weights under NumPy 2, which is the one warning that it cannot avoid."""
+    """Lets Keras 3.15 save weights under NumPy 2, the one warning that it cannot avoid; CI draws the same examples."""
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
     )
+    settings.register_profile("ci", derandomize=True, deadline=None)
+    if "CI" in os.environ:
+        settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def seconds(duration: Any) -> float:
     """
     total: float
     if isinstance(duration, int | float) and not isinstance(duration, bool):
-        total = float(min(duration, _LONGEST))
+        total = 0.0 if duration <= 0 else float(min(duration, _LONGEST))
     elif isinstance(duration, str) and re.fullmatch(r"\s*(\d+(\.\d+)?\s*[smhd]\s*)+", duration):
         total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", duration))
     elif isinstance(duration, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", duration):

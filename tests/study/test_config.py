@@ -110,6 +110,7 @@ def test_settings_of_the_recipe_are_fixed_choices_or_ranges() -> None:
         ({"training": {"learning_rate": [0.1, float("nan")]}}, "training.learning_rate.1: should be a finite number"),
         ({"training": {"momentum": 1.0}}, "momentum must be at least 0 and below 1, not 1.0"),
         ({"training": {"batch_size": 0}}, "batch_size must be at least 1, not 0"),
+        ({"budget": {"timeout": -(10**400)}}, "budget.timeout: a duration must be above zero"),
         ({"training": {"batch_size": -(10**400)}}, "batch_size must be at least 1"),
         ({"training": {"batch_size": {"min": 1.5, "max": 9}}}, "batch_size must be whole numbers, not 1.5..9, step 1"),
         ({"training": {"l1": {"min": 2, "max": 1}}}, "training.l1: min 2 must be smaller than max 1"),
