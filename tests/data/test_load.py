@@ -248,7 +248,7 @@ def test_debian_package(machine: Path, debian_machine: Path) -> None:
 
 def test_known_lists_are_not_refreshed(machine: Path, debian_machine: Path) -> None:
     (machine / "lists").mkdir()
-    (machine / "lists" / "deb.debian.org_main_binary-amd64_Packages.lz4").touch()
+    (machine / "lists" / "mirror_main_binary-amd64_Packages.lz4").touch()
     load("fashion_mnist")
     assert "update" not in (machine / "calls").read_text()
 
