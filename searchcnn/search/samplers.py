@@ -105,7 +105,6 @@ def make_sampler(config: ComponentConfig, study_seed: int) -> SeededSampler:
             )
         return sampler
 
-    fresh(0)
     return SeededSampler(fresh, study_seed)
 
 

@@ -257,7 +257,7 @@ class Storage(RDBStorage):
             self._lease(cast("int", trial.trial_id), session)
         return trial
 
-    # -- reads see what is held
+    # -- reads of one trial see what is held; lists of trials do not
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Returns a trial as it is stored."""

@@ -1,7 +1,7 @@
 """The training recipe of one trial: each setting fixed by the study, or sampled."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from searchcnn.study import Range, TrainingConfig
@@ -39,10 +39,6 @@ class Recipe:
     l1: float = 0.0
     l2: float = 0.0
     label_smoothing: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the settings by name."""
-        return asdict(self)
 
 
 def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool) -> Recipe:

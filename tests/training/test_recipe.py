@@ -1,6 +1,7 @@
 """Which settings of a recipe are asked for, and what they are by default."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
         "label_smoothing": 0.1,
     }
     recipe, asked = ask(study_config(training=training))
-    assert recipe.as_dict() == training
+    assert asdict(recipe) == training
     assert asked == {}
 
 
