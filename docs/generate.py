@@ -28,6 +28,9 @@ MARK = "<!-- Written by docs/generate.py: change the code, then run `make docs`.
 MANY = 3
 """Names are listed as the type of a key up to this number; its description lists more."""
 
+WORDS = {"integer": "whole number", "string": "text", "boolean": "`true`, `false`", "object": "table"}
+"""JSON Schema's types in words, where they are others."""
+
 EXIT_CODES = {
     0: "All went well.",
     SearchcnnError.exit_code: "The search stopped, or its database or model cannot be used; finished trials are safe.",
@@ -36,7 +39,8 @@ EXIT_CODES = {
 }
 
 VARIABLES = {
-    places.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/` or `NAME.npz`.",
+    places.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/`, an archive of them, "
+    "or `NAME.npz`.",
     discovery.VARIABLE: "Folders of search spaces, separated like those of `PATH`; looked through before `./plugins`.",
     "KERAS_HOME": "Keras's own: below it, `datasets/` is looked through for files already downloaded.",
 }
@@ -160,8 +164,7 @@ def _words(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{name}`" for name in schema["enum"]) if len(schema["enum"]) <= MANY else "name"
     if schema["type"] == "array":
         return f"list of {_words(schema['items'])}s"
-    kind = str(schema["type"])
-    return {"integer": "whole number", "string": "text", "boolean": "`true`, `false`"}.get(kind, kind) + _least(schema)
+    return WORDS.get(schema["type"], schema["type"]) + _least(schema)
 
 
 def _least(schema: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from searchcnn.errors import InfeasibleError, SearchcnnError
 if TYPE_CHECKING:
     from searchcnn.optimization import Study, optimize
     from searchcnn.search import Listener
-    from searchcnn.spaces import SearchSpace
+    from searchcnn.spaces import Phase, SearchSpace
     from searchcnn.study import StudyConfig, Workspace
 
 __version__ = "0.1.0"
@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 __all__ = [
     "InfeasibleError",
     "Listener",
+    "Phase",
     "SearchSpace",
     "SearchcnnError",
     "Study",
@@ -27,6 +28,7 @@ __all__ = [
 
 _HOMES = {
     "Listener": "searchcnn.search",
+    "Phase": "searchcnn.spaces",
     "SearchSpace": "searchcnn.spaces",
     "Study": "searchcnn.optimization",
     "StudyConfig": "searchcnn.study",

@@ -1,7 +1,8 @@
 """A whole search, from a study to its best model."""
 
+import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     from searchcnn.results import BestModel
     from searchcnn.training import Trainer
 
-    trainer = Trainer(config, dataset, {s.name: s.create(dataset.input_shape, dataset.num_classes) for s in spaces})
+    trainer = Trainer(config, dataset, create(spaces, config, dataset))
     best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     with explaining(url):
         stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
@@ -88,6 +89,20 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         best.verify()
 
 
+def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
+    """Creates the search spaces of a study for its images, with its options, by name.
+
+    Raises:
+        PluginError: If one cannot be created so.
+    """
+    names = [space.name for space in spaces]
+    for name in config.options:
+        if name not in names:
+            raise PluginError(f"options.{name}: the study has no search space '{name}' ({', '.join(names)})")
+    shape, classes = dataset.input_shape, dataset.num_classes
+    return {space.name: space.create(shape, classes, config.options.get(space.name)) for space in spaces}
+
+
 def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace]) -> dict[str, str]:
     """Returns what must be the same in all runs of a study, by the name of its key; the budget may change."""
     recipe = config.training.model_dump()
@@ -98,6 +113,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         "search.objective": config.search.objective,
         "search.direction": "maximize" if config.search.maximize else "minimize",
         **{f"search space {space.name}": space.fingerprint[:12] for space in spaces},
+        **{f"options.{name}": str(options) for name, options in sorted(config.options.items())},
         **{f"training.{key}": str(value) for key, value in recipe.items()},
     }
 
@@ -124,21 +140,27 @@ def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
     """Returns the default point and the baselines of each search space that keep the limits: origins and values.
 
+    The search spaces take turns, so that a short search sees something of each.
+
     Raises:
         PluginError: If one fails for another reason than its size or graph.
     """
-    points: list[tuple[str, dict[str, Any]]] = []
-    for space in spaces if trainer.config.search.baselines else ():
-        baselines: Mapping[str, Mapping[str, Any]] = space.baselines(trainer.spaces[space.name])
-        for origin, values in [("default", {}), *((f"baseline {name}", point) for name, point in baselines.items())]:
-            try:
-                preset = trainer.preset(space.name, values)
-                check_limits(trainer.cost(preset), trainer.config.limits)
-            except InfeasibleError:
-                continue
-            except PluginError as error:
-                raise PluginError(f"search space '{space.name}', {origin}: {error}") from error
-            except Exception as error:
-                raise PluginError(f"search space '{space.name}', {origin}: {first_line(error)}") from error
-            points.append((origin, preset))
-    return points
+    if not trainer.config.search.baselines:
+        return []
+    turns = itertools.zip_longest(*(_points_of(trainer, space) for space in spaces))
+    return [point for turn in turns for point in turn if point is not None]
+
+
+def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[tuple[str, dict[str, Any]]]:
+    baselines = space.baselines(trainer.spaces[space.name])
+    for origin, values in [("default", {}), *((f"baseline {name}", point) for name, point in baselines.items())]:
+        try:
+            point, price = trainer.point(space.name, values)
+            check_limits(price, trainer.config.limits)
+        except InfeasibleError:
+            continue
+        except PluginError as error:
+            raise PluginError(f"search space '{space.name}', {origin}: {error}") from error
+        except Exception as error:
+            raise PluginError(f"search space '{space.name}', {origin}: {first_line(error)}") from error
+        yield origin, point

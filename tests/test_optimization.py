@@ -16,7 +16,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import load_dataset
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
-from searchcnn.optimization import Study, known_points, optimize
+from searchcnn.optimization import Study, create, known_points, optimize
 from searchcnn.search import Listener, Outcome, Trial
 from searchcnn.spaces import load_space, load_spaces
 from searchcnn.store import StudySummary, read_summary
@@ -267,6 +267,18 @@ def test_only_baselines_that_can_be_trained_come_first(
     assert points(tmp_path, code, study_config(search={"baselines": False})) == {}
 
 
+def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
+    code = BASELINES.replace(', "WRONG": {"units": 13}', "")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(code)
+    config = study_config()
+    dataset, spaces = load_dataset(config.data, 0), load_spaces(["one.py", "two.py"], Workspace(tmp_path))
+    enqueued = known_points(Trainer(config, dataset, create(spaces, config, dataset)), spaces)
+    origins = ["default", "default", "baseline small", "baseline small", "baseline large", "baseline large"]
+    assert [origin for origin, _ in enqueued] == origins
+    assert [point["space"] for _, point in enqueued] == ["one", "two"] * 3
+
+
 def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
     with pytest.raises(PluginError, match=r"^search space 'net', baseline WRONG: RuntimeError: thirteen$"):
         points(tmp_path, BASELINES, study_config())
@@ -361,7 +373,7 @@ def test_networks_that_come_with_keras_tuner(
         assert (model.input_shape, model.output_shape) == ((None, 71, 71, 3), (None, 10))
         assert model.compiled
         assert recipe.optimizer == ""
-        assert trainer.cost(hp.active).macs > 10_000_000
+        assert trainer.point(name, {})[1].macs > 10_000_000
 
 
 SCRIPT = """

@@ -29,8 +29,9 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
     dataset = load_dataset(summary.config.data, summary.config.seed)
     scores = evaluate_model(workspace().best_model(study), dataset)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(scores), indent=2))
+        click.echo(json.dumps({**dataclasses.asdict(scores), "published": summary.config.published}, indent=2))
         return
+    from searchcnn.cli.comparison import beside_published
     from searchcnn.cli.tables import console, table
 
     made = table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
@@ -38,5 +39,7 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
         made.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
     console().print(made)
     click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images")
+    for line in beside_published(scores.accuracy, summary.config.published):
+        click.echo(line)
     if scores.times_read > 1:
         click.echo(f"This model has now been scored on the test images {scores.times_read} times.")

@@ -99,7 +99,7 @@ class LiveView(View):
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
         for line in closing_lines(self.study, arguments, stopped):
-            self._console.print(Text(line))
+            self._console.print(Text(line) if isinstance(line, str) else line)
 
     def _render(self) -> RenderableType:
         rows = list(self._trials.values())

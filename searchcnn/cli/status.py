@@ -35,8 +35,9 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
 
 def _print(summary: StudySummary, top: int | None) -> None:
+    from searchcnn.cli.comparison import compared_spaces
     from searchcnn.cli.summary import counts
-    from searchcnn.cli.tables import console, trial_table
+    from searchcnn.cli.tables import console, show, trial_table
     from searchcnn.cli.text import objective, point
 
     best = summary.best
@@ -44,6 +45,7 @@ def _print(summary: StudySummary, top: int | None) -> None:
     if rows:
         console().print(trial_table(rows, summary.config.search.objective, best.number if best else None))
     click.echo(f"{counts(summary)}{'; a search is at work' if summary.running else ''}")
+    show(compared_spaces(summary))
     if best is not None:
         click.echo(f"Best: trial {best.number}, {summary.config.search.objective} {objective(best.value)}")
         click.echo(f"      {point(best.facts['hyperparameters'])}")

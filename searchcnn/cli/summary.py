@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
+from searchcnn.cli.comparison import best_first, compared_spaces
 from searchcnn.cli.text import amount, duration, objective, point
 
 if TYPE_CHECKING:
@@ -14,8 +17,8 @@ if TYPE_CHECKING:
     from searchcnn.store import StudySummary
 
 
-def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str]:
-    """Yields the lines.
+def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str | Table]:
+    """Yields the lines, and the table of the search spaces where there are several.
 
     Args:
         study: The study that was searched.
@@ -26,6 +29,7 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
 
     summary = read_summary(study.url, study.name)
     yield counts(summary)
+    yield from compared_spaces(summary)
     best = summary.best
     if best is None:
         yield "No trial is complete yet, so there is no model."
@@ -38,6 +42,9 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
             yield f"Model: {_relative(study)} (loads with plain Keras: verified)"
         else:
             yield f"Model: {_relative(study)} is gone; a better trial writes it anew, or search again with --name"
+    if study.config.published:
+        published = (f"{name} {score:.4f}" for name, score in best_first(study.config.published))
+        yield f"To beat on test: {', '.join(published)}"
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
     elif best is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 from searchcnn.cli.text import STYLES, amount, duration, note, objective
 
 if TYPE_CHECKING:
-    from searchcnn.store import TrialSummary
+    from searchcnn.store import SpaceSummary, TrialSummary
 
 PIPED_WIDTH = 160
 """Columns of a table that is not shown in a terminal."""
@@ -23,6 +24,15 @@ def console() -> Console:
     """Returns where tables are printed: as wide as the terminal, wide enough for grep where there is none."""
     shown = Console()
     return shown if shown.is_terminal else Console(width=PIPED_WIDTH)
+
+
+def show(lines: Iterable[str | Table]) -> None:
+    """Prints lines and tables."""
+    for line in lines:
+        if isinstance(line, str):
+            click.echo(line)
+        else:
+            console().print(line)
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -57,3 +67,25 @@ def trial_table(trials: Sequence[TrialSummary], metric: str, best: int | None) -
             style="bold" if trial.number == best else "",
         )
     return made
+
+
+def space_table(spaces: Sequence[SpaceSummary], metric: str) -> Table:
+    """Returns search spaces as a table, the first one marked if it has a complete trial."""
+    best = f"best {metric}"
+    numbers = ("trials", "complete", "pruned", "time", best, "params", "MACs", "epochs")
+    made = table("search space", *numbers, right=numbers)
+    for place, space in enumerate(spaces):
+        won = place == 0 and space.best is not None
+        counts = (str(number) for number in (space.trials, space.complete, space.pruned))
+        time = duration(space.seconds) if space.seconds else ""
+        made.add_row(
+            f"{'★ ' if won else ''}{space.name}", *counts, time, *_network(space.best), style="bold" if won else ""
+        )
+    return made
+
+
+def _network(trial: TrialSummary | None) -> tuple[str, ...]:
+    if trial is None:
+        return ("",) * 4
+    facts = trial.facts
+    return objective(trial.value), amount(facts["params"]), amount(facts["macs"]), str(trial.epochs)

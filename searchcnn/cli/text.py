@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+from searchcnn.words import amount, listed, point, short
+
+__all__ = ["STYLES", "amount", "duration", "listed", "note", "objective", "point", "short"]
 
 STYLES: Mapping[str, str] = {
     "COMPLETE": "green",
@@ -13,20 +15,6 @@ STYLES: Mapping[str, str] = {
     "WAITING": "dim",
 }
 """Colour of each trial state."""
-
-
-def amount(number: float | None) -> str:
-    """Returns a number with a unit.
-
-    >>> amount(62_346), amount(1_250_000), amount(None)
-    ('62.3k', '1.25M', '')
-    """
-    if number is None:
-        return ""
-    for size, unit in UNITS:
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.0f}"
 
 
 def duration(seconds: float) -> str:
@@ -54,13 +42,3 @@ def note(facts: Mapping[str, Any]) -> str:
     ending = "cut by the timeout" if facts.get("stopped") == "timeout" else ""
     why = f"{reason}: {detail}" if reason and detail else reason
     return ", ".join(part for part in (facts.get("origin", ""), why, ending) if part)
-
-
-def point(hyperparameters: Mapping[str, Any]) -> str:
-    """Returns hyperparameters in one line."""
-    return "  ".join(f"{name}={short(value)}" for name, value in hyperparameters.items())
-
-
-def short(value: Any) -> str:
-    """Returns a value, floats with three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -87,9 +87,9 @@ class PlainView(View):
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
         from searchcnn.cli.summary import closing_lines
+        from searchcnn.cli.tables import show
 
-        for line in closing_lines(self.study, arguments, stopped):
-            click.echo(line)
+        show(closing_lines(self.study, arguments, stopped))
 
     def _say(self, text: str) -> None:
         click.echo(f"[{duration(time.monotonic() - self._began):>6}] {text}")

@@ -5,5 +5,17 @@ from searchcnn.data.builtin import NAMES
 from searchcnn.data.dataset import Dataset, Split
 from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.load import load_dataset
+from searchcnn.data.places import cache
 
-__all__ = ["NAMES", "PIXEL_SCALE", "Dataset", "Found", "Split", "arrays", "batches", "find_datasets", "load_dataset"]
+__all__ = [
+    "NAMES",
+    "PIXEL_SCALE",
+    "Dataset",
+    "Found",
+    "Split",
+    "arrays",
+    "batches",
+    "cache",
+    "find_datasets",
+    "load_dataset",
+]

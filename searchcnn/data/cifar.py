@@ -53,6 +53,9 @@ LAYOUTS = {
     ),
 }
 
+ARCHIVES = frozenset(archive for layout in LAYOUTS.values() for archive in layout.archives)
+"""Names of the archives as they were published."""
+
 _ALLOWED = frozenset(
     {
         ("_codecs", "encode"),

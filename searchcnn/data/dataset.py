@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,12 @@ class Split:
     """One part of a dataset.
 
     Attributes:
-        images: Pixels 0..255, uint8 of shape (samples, height, width, channels).
+        images: Pixels 0..255, uint8 of shape (samples, height, width, channels); or features that a network has
+            computed from them, float32 of shape (samples, ...).
         labels: Index of each image's class, int64 of shape (samples,).
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:

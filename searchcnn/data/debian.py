@@ -29,8 +29,8 @@ def fetch() -> Path:
     if missing := [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]:
         raise ConnectionError(f"Debian's {PACKAGE} (no {' and no '.join(missing)} here)")
     try:
-        places.cache().mkdir(parents=True, exist_ok=True)
-        return _fetch_into(places.cache() / _FOLDER)
+        places.cache("datasets").mkdir(parents=True, exist_ok=True)
+        return _fetch_into(places.cache("datasets") / _FOLDER)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConnectionError(f"Debian's {PACKAGE} ({_reason(error)})") from error
 

@@ -2,6 +2,7 @@
 
 from searchcnn.data import digits
 from searchcnn.data.builtin import BUILTIN, NAMES
+from searchcnn.data.classes import reduce, select_classes
 from searchcnn.data.dataset import Dataset, Undivided, fingerprint
 from searchcnn.data.divide import divide
 from searchcnn.data.download import download
@@ -15,17 +16,18 @@ def load_dataset(config: DataConfig, seed: int) -> Dataset:
     """Finds or downloads a dataset and takes the validation part out of its training images.
 
     Args:
-        config: The dataset's name and the size of the validation part.
+        config: The dataset's name, the size of the validation part and the classes.
         seed: Chooses the validation images, with the same share of each class.
 
     Raises:
-        DataError: If the dataset cannot be found or read, or cannot be divided so.
+        DataError: If the dataset cannot be found or read, or cannot be reduced or divided so.
     """
     undivided, source = _fetched(config.name)
     class_names = _checked_names(undivided, config.name, source)
-    train, validation = divide(undivided.train, config.validation, seed, class_names)
-    content = fingerprint(undivided.train, undivided.test, class_names)
-    return Dataset(config.name, source, class_names, train, validation, undivided.test, content)
+    kept = select_classes(config.classes, class_names, source)
+    whole, test = (reduce(part, class_names, kept) for part in (undivided.train, undivided.test))
+    train, validation = divide(whole, config.validation, seed, kept)
+    return Dataset(config.name, source, kept, train, validation, test, fingerprint(whole, test, kept))
 
 
 def _fetched(name: str) -> tuple[Undivided, str]:
@@ -43,7 +45,7 @@ def _unknown(name: str) -> DataError:
     hint = nearest(name, known) or f"; known: {', '.join(known)}"
     return DataError(
         f"no dataset named '{name}'{hint}; for your own images, set {VARIABLE} to a folder that holds "
-        "<name>/train/<class>/ and <name>/test/<class>/, or <name>.npz"
+        "<name>/train/<class>/ and <name>/test/<class>/, an archive of them, or <name>.npz"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from searchcnn.data import cifar, idx, image_folder, npz
+from searchcnn.data import archive, cifar, idx, image_folder, npz
 from searchcnn.data.builtin import BUILTIN
 from searchcnn.data.dataset import Undivided
 from searchcnn.data.places import folders, own_folder
@@ -23,7 +23,11 @@ class Format(NamedTuple):
     read: Callable[[Path, str], Undivided]
 
 
-_OPEN_FORMATS = (Format(image_folder.find, image_folder.read), Format(npz.find, npz.read))
+_OPEN_FORMATS = (
+    Format(image_folder.find, image_folder.read),
+    Format(npz.find, npz.read),
+    Format(archive.find, archive.read),
+)
 _FORMATS = (Format(idx.find, idx.read), Format(cifar.find, cifar.read), *_OPEN_FORMATS)
 
 
@@ -63,8 +67,14 @@ def locate(name: str) -> Location | None:
 def own_names() -> list[str]:
     """Returns the names of the datasets in ``SEARCHCNN_DATA`` that are not built in."""
     own = own_folder()
-    names = {path.name.removesuffix(".npz") for path in own.iterdir()} if own else set()
+    names = {_name(path.name) for path in own.iterdir() if path.name not in cifar.ARCHIVES} if own else set()
     return sorted(name for name in names if name not in BUILTIN and locate(name))
+
+
+def _name(file: str) -> str:
+    """Returns the name of the dataset that a file or folder of that name could hold."""
+    ending = next((suffix for suffix in (".npz", *archive.SUFFIXES) if file.endswith(suffix)), "")
+    return file.removesuffix(ending)
 
 
 def _first(name: str, places: list[Path], formats: tuple[Format, ...]) -> Location | None:

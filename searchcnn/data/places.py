@@ -23,7 +23,7 @@ def folders() -> dict[str, Path]:
         **({f"${VARIABLE}": own} if own else {}),
         "Keras' cache": keras_cache(),
         "the system's datasets": SYSTEM,
-        "searchcnn's cache": cache(),
+        "searchcnn's cache": cache("datasets"),
     }
 
 
@@ -49,6 +49,6 @@ def keras_cache() -> Path:
     return (Path(home) if home else Path.home() / ".keras") / "datasets"
 
 
-def cache() -> Path:
-    """Returns the folder that searchcnn itself fetches datasets into."""
-    return platformdirs.user_cache_path("searchcnn") / "datasets"
+def cache(kind: str) -> Path:
+    """Returns the folder for what searchcnn itself has fetched or computed, such as "datasets" or "features"."""
+    return platformdirs.user_cache_path("searchcnn") / kind

@@ -108,6 +108,19 @@ class Trial:
         """Tells the listener how far an epoch is, from 0 to 1."""
         self._listener.epoch_progressed(self, epoch, fraction)
 
+    def check(self, fraction: float) -> None:
+        """Shows progress before the first epoch.
+
+        Args:
+            fraction: The part that is done, 0..1.
+
+        Raises:
+            InterruptedTrialError: If the user wants the search to stop, or its time is over.
+        """
+        self.progress(0, fraction)
+        if self.is_interrupted or self.budget.seconds_left() <= 0:
+            raise InterruptedTrialError
+
     @property
     def is_interrupted(self) -> bool:
         """Whether the user wants the search to stop."""

@@ -1,6 +1,6 @@
 """Search spaces: their contract, and how plugins are found and loaded. Knows neither Optuna nor storage.
 
-Keras is imported when `SearchSpace` is asked for or a plugin is loaded, not before.
+Keras is imported when the contract (`SearchSpace`, `Phase`) is asked for or a plugin is loaded, not before.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,12 @@ from searchcnn.spaces.loading import LoadedSpace, check, load, load_space, load_
 from searchcnn.spaces.plugin import Plugin
 
 if TYPE_CHECKING:
-    from searchcnn.spaces.space import SearchSpace
+    from searchcnn.spaces.space import AUXILIARY_WEIGHT, Phase, SearchSpace
 
 __all__ = [
+    "AUXILIARY_WEIGHT",
     "LoadedSpace",
+    "Phase",
     "Plugin",
     "SearchSpace",
     "check",
@@ -26,11 +28,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name != "SearchSpace":
+    if name not in ("AUXILIARY_WEIGHT", "Phase", "SearchSpace"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from searchcnn.backend import start_keras
 
     start_keras()
-    from searchcnn.spaces.space import SearchSpace
+    from searchcnn.spaces import space
 
-    return SearchSpace
+    return getattr(space, name)

@@ -14,5 +14,11 @@ def accepted(function: Callable[..., Any], input_shape: tuple[int, int, int], nu
         num_classes: Number of classes; ``classes`` means the same, as in ``keras_tuner.applications``.
     """
     known = {"input_shape": input_shape, "num_classes": num_classes, "classes": num_classes}
-    parameters = inspect.signature(function).parameters
-    return {name: value for name, value in known.items() if name in parameters}
+    names = parameters(function)
+    return {name: value for name, value in known.items() if name in names}
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    """Returns the names of a constructor's or function's parameters, without ``*args`` and ``**kwargs``."""
+    found = inspect.signature(function).parameters.values()
+    return [one.name for one in found if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]

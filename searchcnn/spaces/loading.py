@@ -8,7 +8,7 @@ import inspect
 import operator
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ from typing import Any
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, nearest
-from searchcnn.spaces.arguments import accepted
+from searchcnn.spaces.arguments import accepted, parameters
 from searchcnn.spaces.discovery import EXPECTED, find
 from searchcnn.spaces.plugin import Plugin
 from searchcnn.spaces.source import Source, fingerprint
@@ -44,22 +44,25 @@ class LoadedSpace:
     module: str
     target: Any
 
-    def create(self, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+    def create(
+        self, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any] | None = None
+    ) -> Any:
         """Creates the space for images and classes.
 
         Args:
             input_shape: Shape of an image: (height, width, channels) in pixels.
             num_classes: Number of classes.
+            options: More arguments of its constructor or function.
 
         Returns:
             A ``keras_tuner.HyperModel`` whose ``build(hp)`` may be called. A space loaded as an instance is that
             instance each time.
 
         Raises:
-            PluginError: If the space cannot be created, or not for such images.
+            PluginError: If the space cannot be created, or not for such images or with such options.
         """
         with blamed(self.location, self.module):
-            space = _instance(self.target, input_shape, num_classes)
+            space = _instance(self.name, self.target, input_shape, num_classes, options or {})
             space.input_shape, space.num_classes = input_shape, num_classes
         _check_capabilities(self.name, space)
         return space
@@ -235,27 +238,39 @@ def _files(module: ModuleType, target: Any) -> list[Path]:
     return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
 
 
-def _instance(target: Any, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+def _instance(
+    name: str, target: Any, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]
+) -> Any:
     import keras_tuner
 
     from searchcnn.spaces.space import FunctionSpace
 
+    is_class = isinstance(target, type)
     if isinstance(target, keras_tuner.HyperModel):
+        _check_options(name, options, [])
         return target
-    if not isinstance(target, type):
-        return FunctionSpace(target)
-    arguments = accepted(target, input_shape, num_classes)
-    _check_arguments(target, arguments)
-    return target(**arguments)
+    known = accepted(target, input_shape, num_classes)
+    _check_options(name, options, [key for key in parameters(target)[0 if is_class else 1 :] if key not in known])
+    if not is_class:
+        return FunctionSpace(target, options)
+    _check_arguments(name, target, {**known, **options})
+    return target(**known, **options)
 
 
-def _check_arguments(constructor: Callable[..., Any], arguments: dict[str, Any]) -> None:
+def _check_options(name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in options:
+        if key not in known:
+            hint = nearest(key, known) or (f" (it has {', '.join(known)})" if known else "; it has none")
+            raise PluginError(f"options.{name}: '{key}' is no option of this search space{hint}")
+
+
+def _check_arguments(name: str, constructor: Callable[..., Any], arguments: dict[str, Any]) -> None:
     try:
         inspect.signature(constructor).bind(**arguments)
     except TypeError as error:
         raise PluginError(
-            f"{constructor.__name__}: {error}; only input_shape and num_classes (or classes) are given: "
-            "set a default, or name an instance as file.py:name"
+            f"{constructor.__name__}: {error}; input_shape and num_classes (or classes) are given, the study sets "
+            f"others in [options.{name}]: set them there, or a default here, or name an instance as file.py:name"
         ) from None
 
 

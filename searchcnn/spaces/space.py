@@ -1,12 +1,29 @@
 """The contract of a search space, for authors of plugins."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras_tuner
 
 from searchcnn.spaces.arguments import accepted
+
+AUXILIARY_WEIGHT = 0.3
+"""Weight of an auxiliary head in the loss (GoogLeNet: Szegedy et al. 2015, https://arxiv.org/abs/1409.4842)."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training between whose ends the network's trainable weights stay the same.
+
+    Attributes:
+        share: Part of the recipe's epochs, 0..1; what earlier phases have left where that is less.
+        rate: What the recipe's learning rate is multiplied by.
+    """
+
+    share: float = 1.0
+    rate: float = 1.0
 
 
 class SearchSpace(keras_tuner.HyperModel, abc.ABC):
@@ -29,7 +46,9 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             ])
     ```
 
-    Where training needs more than the study's recipe, override Keras Tuner's ``fit(hp, model, ...)``.
+    Where training needs more than the study's recipe, override `phases`, or Keras Tuner's ``fit(hp, model, ...)``.
+
+    A constructor may have parameters with defaults: a study sets them in its table ``[options.<name of the space>]``.
 
     Attributes:
         input_shape: Shape of an image: (height, width, channels) in pixels; set before `build`.
@@ -58,13 +77,47 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
         Returns:
             A ``keras.Model`` of stock layers. Its input are images, shape (batch, height, width, channels), pixels
-            scaled to 0..1; its output class probabilities, shape (batch, num_classes). A model that is not compiled is
-            trained by the study's recipe; a compiled one is left alone, and may have further outputs, which are cut
-            off when it is saved.
+            scaled to 0..1; its output class probabilities, shape (batch, num_classes). Further outputs are auxiliary
+            heads of the same shape: they add to the loss, see `auxiliary_weight`, and are cut off when it is saved. A
+            model that is not compiled is trained by the study's recipe; a compiled one is left alone.
 
         Raises:
             InfeasibleError: If there is no such network; the search goes on and learns to avoid the point.
         """
+
+    def auxiliary_weight(self, hp: Any) -> float:
+        """Returns the weight of each auxiliary head in the loss, where `build` has returned any.
+
+        Args:
+            hp: The hyperparameters that the network was built with; more may be asked for.
+
+        Returns:
+            `AUXILIARY_WEIGHT` by default.
+        """
+        return AUXILIARY_WEIGHT
+
+    def initialize(self, hp: Any, model: Any) -> None:
+        """Loads pretrained weights into a network that is going to be trained.
+
+        `build` is called far more often: to count weights, to draw, to check limits.
+
+        Args:
+            hp: The hyperparameters that the network was built with.
+            model: What `build` returned.
+        """
+
+    def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
+        """Yields the phases of training; one by default.
+
+        Before each ``yield`` it may set which layers are trainable: the network is compiled anew for each phase, with
+        the recipe's learning rate schedule over the phase's epochs. Early stopping ends a phase, and the next one
+        begins; the best weights of all of them are kept. Phases are not for models that `build` has compiled.
+
+        Args:
+            hp: The hyperparameters that the network was built with; more may be asked for.
+            model: What `build` returned.
+        """
+        yield Phase()
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """Returns points known to be good, by name; a search tries them first.
@@ -82,12 +135,14 @@ class FunctionSpace(SearchSpace):
 
     Args:
         function: Returns the network for ``hp``.
+        options: More arguments of the function.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         super().__init__()
         self.function = function
+        self.options = options
 
     def build(self, hp: Any) -> Any:
         """Calls the function."""
-        return self.function(hp, **accepted(self.function, self.input_shape, self.num_classes))
+        return self.function(hp, **accepted(self.function, self.input_shape, self.num_classes), **self.options)

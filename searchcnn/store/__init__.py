@@ -6,7 +6,7 @@ Optuna is imported when `StoredStudy` or `open_storage` is asked for, not before
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.store.database import parse_url, sqlite_file
-from searchcnn.store.summary import StudySummary, TrialSummary, read_summary
+from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_summary
 
 if TYPE_CHECKING:
     from searchcnn.store.storage import DATABASE_ERRORS, LeaseLostError, explaining, open_storage
@@ -16,6 +16,7 @@ __all__ = [
     "DATABASE_ERRORS",
     "Epoch",
     "LeaseLostError",
+    "SpaceSummary",
     "StoredStudy",
     "StudySummary",
     "TrialSummary",

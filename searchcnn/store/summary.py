@@ -1,7 +1,7 @@
 """Reads a study for people: fast, without Optuna and without Keras, also while a search writes."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +49,27 @@ class TrialSummary:
 
 
 @dataclass(frozen=True)
+class SpaceSummary:
+    """What one search space has brought in a study.
+
+    Attributes:
+        name: The search space.
+        trials: Number of its trials.
+        complete: Number of those that are COMPLETE.
+        pruned: Number of those that are PRUNED.
+        seconds: Time trained, over all of them.
+        best: The best COMPLETE one; None before the first.
+    """
+
+    name: str
+    trials: int
+    complete: int
+    pruned: int
+    seconds: float
+    best: TrialSummary | None
+
+
+@dataclass(frozen=True)
 class StudySummary:
     """One study.
 
@@ -76,6 +97,21 @@ class StudySummary:
     def best(self) -> TrialSummary | None:
         """The best COMPLETE trial; None before the first."""
         return next(iter(self.ranking), None)
+
+    @property
+    def spaces(self) -> list[SpaceSummary]:
+        """The search spaces, the best first; those without a COMPLETE trial come last."""
+        ranked = [trial.facts["space"] for trial in self.ranking]
+        plugins = [spec for spec in self.config.spaces if spec.isidentifier()]  # others have names that trials tell
+        tried = [trial.facts["space"] for trial in self.trials if "space" in trial.facts]
+        return [self._space(name) for name in dict.fromkeys([*ranked, *plugins, *tried])]
+
+    def _space(self, name: str) -> SpaceSummary:
+        trials = [trial for trial in self.trials if trial.facts.get("space") == name]
+        states = Counter(trial.state for trial in trials)
+        best = next((trial for trial in self.ranking if trial.facts["space"] == name), None)
+        seconds = sum(trial.seconds for trial in trials)
+        return SpaceSummary(name, len(trials), states["COMPLETE"], states["PRUNED"], seconds, best)
 
     @property
     def finished(self) -> int:

@@ -37,6 +37,25 @@ def seconds(duration: Any) -> float:
     return total
 
 
+def size(amount: Any) -> int:
+    """Reads an amount of bytes: a number, or text like ``"500MB"`` or ``"4GB"``.
+
+    >>> size("4GB")
+    4294967296
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    if isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0:
+        return amount
+    match = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", amount, re.IGNORECASE) if isinstance(amount, str) else None
+    )
+    if match is None:
+        raise ValueError(f"{amount!r} is not an amount of bytes; write a number or a text such as '500MB' or '4GB'")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
 class Section(BaseModel):
     """A table of a study file: unknown keys and wrong types are errors, values never change."""
 
@@ -52,12 +71,35 @@ class DataConfig(Section):
     validation: float | int = Field(
         default=0.1, description="Part of the training images that selects: a fraction below 1, or a number of images."
     )
+    classes: int | list[str] | None = Field(
+        default=None,
+        description="Some of the classes only: the first so many by label, or a list of names, labelled in that order.",
+    )
 
     @field_validator("validation")
     @classmethod
     def _part(cls, value: float | int) -> float | int:
         if value <= 0 or (isinstance(value, float) and value >= 1):
             raise ValueError(f"must be a fraction between 0 and 1 or a number of images, not {value}")
+        return value
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _number_or_names(cls, value: Any) -> Any:
+        names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if not (names or number or value is None):
+            raise ValueError(f"must be a number of classes or a list of their names, not {value!r}")
+        return value
+
+    @field_validator("classes")
+    @classmethod
+    def _several(cls, value: int | list[str] | None) -> int | list[str] | None:
+        names = value if isinstance(value, list) else []
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"names '{twice[0]}' twice")
+        if value is not None and (value if isinstance(value, int) else len(value)) < 2:
+            raise ValueError(f"must be at least 2 classes, not {value}")
         return value
 
 
@@ -142,6 +184,12 @@ class LimitsConfig(Section):
         default=None, ge=1, description="Largest number of multiply-accumulates for one image, forward."
     )
 
+    feature_cache: Annotated[int, BeforeValidator(lambda v: size(v))] = Field(
+        default=4 * 2**30,
+        description="Most disk space for features of frozen networks, in bytes or as text such as `4GB`: they are "
+        "computed once for each image instead of in each epoch. 0: never keep them.",
+    )
+
 
 class TrainingConfig(Section):
     """`[training]`: the recipe; most settings are a value (fixed), a list (a choice) or `{min, max, step, log}`."""
@@ -203,6 +251,15 @@ class StudyConfig(Section):
         "Several are searched together.",
     )
     seed: int = Field(default=0, ge=0, description="Everything random derives from this and the trial's number.")
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="`[options.NAME]`: arguments of the search space of that name, such as `backbones` of `transfer`.",
+    )
+    published: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict,
+        description="Test accuracies that others have published, above 0 and up to 1, by the name of their network; "
+        "shown beside ours.",
+    )
     data: DataConfig
     budget: BudgetConfig
     search: SearchConfig = Field(default_factory=SearchConfig)

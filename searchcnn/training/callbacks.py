@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
@@ -19,6 +19,58 @@ FORWARD_PART = 1 / 3
 """Part of a training step that a forward pass takes: two more passes compute gradients."""
 
 
+class FirstOutput(keras.callbacks.Callback):
+    """Gives the metrics of a network's first output the names that they have where it is the only one.
+
+    Keras names them after the output: ``val_main_accuracy`` becomes ``val_accuracy``, ``main_loss`` becomes ``loss``;
+    what was ``loss`` before, the weighted sum over all outputs, becomes ``total_loss``. It must come before callbacks
+    that read metrics.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Renames the metrics."""
+        first, *others = getattr(self.model, "output_names", ("",))  # a `fit` of its own may train any model
+        if logs is None or not others:
+            return
+        for part in ("", "val_"):
+            own = f"{part}{first}_"
+            theirs = tuple(f"{part}{other}_" for other in others if other.startswith(f"{first}_"))
+            mine = [key for key in logs if key.startswith(own) and not key.startswith(theirs)]
+            renamed = {part + key.removeprefix(own): logs[key] for key in mine}
+            if f"{part}loss" in renamed:
+                logs[f"{part}total_loss"] = logs[f"{part}loss"]
+            logs.update(renamed)
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps a network's weights of the best epoch, over all phases of its training.
+
+    Args:
+        network: The network, of which the model that is trained may be a part.
+        objective: The metric to compare.
+        maximize: Whether larger is better.
+    """
+
+    def __init__(self, network: Any, objective: str, maximize: bool) -> None:
+        super().__init__()
+        self._network = network
+        self._objective = objective
+        self._sign = 1.0 if maximize else -1.0
+        self._best = -math.inf
+        self._weights: list[Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Keeps the weights if there were none better."""
+        score = self._sign * (logs or {}).get(self._objective, math.nan)
+        if score > self._best:
+            self._best, self._weights = score, self._network.get_weights()
+
+    def restore(self) -> None:
+        """Gives the network the weights that were kept."""
+        if self._weights is not None:
+            self._network.set_weights(self._weights)
+
+
 class Reporter(keras.callbacks.Callback):
     """Reports a trial's training to the search, and stops it when the search says so.
 
@@ -32,6 +84,7 @@ class Reporter(keras.callbacks.Callback):
 
     Attributes:
         ending: Why the search stopped the training; empty if it did not.
+        epochs: Epochs that were reported.
     """
 
     def __init__(self, trial: Trial, objective: str, steps: int, validation_steps: float) -> None:
@@ -42,7 +95,7 @@ class Reporter(keras.callbacks.Callback):
         self._steps = steps
         self._validation_steps = validation_steps
         self._validation_seconds: float | None = None
-        self._epochs = 0  # not Keras' number: a search space's own `fit` may train twice
+        self.epochs = 0  # not Keras' number: there may be several phases, and a space's own `fit` may train twice
         self._began = self._shown = time.monotonic()
         self._first = -1, 0.0
         self._validation_began = 0.0
@@ -62,7 +115,7 @@ class Reporter(keras.callbacks.Callback):
             self._first = batch, now
         if now - self._shown > PROGRESS_INTERVAL:
             self._shown = now
-            self._trial.progress(self._epochs + 1, (batch + 1) / self._steps)
+            self._trial.progress(self.epochs + 1, (batch + 1) / self._steps)
         if self._trial.is_interrupted:
             self._end("interrupted")
         elif self._trial.budget.seconds_left() <= self._expected_validation(batch, now):
@@ -88,11 +141,11 @@ class Reporter(keras.callbacks.Callback):
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         if self._objective not in metrics:
             return  # a search space's own `fit` without validation; it may return the objective in the end
-        if math.isnan(metrics.get("loss", 0.0)) or math.isnan(metrics[self._objective]):
+        if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._objective)):
             self._end("NaN")
             return
-        self._epochs += 1
-        row = Epoch(self._epochs, metrics, self._learning_rate(), time.monotonic() - self._began)
+        self.epochs += 1
+        row = Epoch(self.epochs, metrics, self._learning_rate(), time.monotonic() - self._began)
         if not self._trial.report(row, metrics[self._objective]) and not self.ending:
             self._end("pruned")
         if self._trial.is_interrupted and not self.ending:

@@ -9,7 +9,8 @@ import keras
 from searchcnn.data import Split, batches
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
-from searchcnn.training.network import compile_model, is_compiled, wants_one_hot
+from searchcnn.training.callbacks import FirstOutput
+from searchcnn.training.fit import initialize, phases, prepare
 from searchcnn.training.trainer import Trainer, forget
 
 BATCH = 8
@@ -50,15 +51,16 @@ def _where(error: Exception) -> str:
 def _one_batch(trainer: Trainer, name: str) -> Any:
     several = len(trainer.spaces) > 1
     hp = CheckedHyperParameters({"space": name} if several else {})
-    _, _, model, recipe = trainer.sample(hp)
-    if not is_compiled(model):
-        compile_model(model, recipe, steps_per_epoch=1)
+    _, space, model, recipe = trainer.sample(hp)
     data = trainer.dataset
-    classes = data.num_classes if wants_one_hot(model) else None
     few = Split(data.train.images[:BATCH], data.train.labels[:BATCH])
-    batch = batches(few, BATCH, one_hot=classes)
-    history = model.fit(batch, validation_data=batch, shuffle=False, verbose=0).history
-    _check_objective(trainer.config.search.objective, [key for key in history if key.startswith("val_")])
+    with trainer.scope(hp, name):
+        initialize(space, hp, model)
+        for phase in phases(space, hp, model, recipe):
+            batch = batches(few, BATCH, **prepare(space, hp, model, recipe.during(phase, 1), steps_per_epoch=1))
+            history = model.fit(batch, validation_data=batch, shuffle=False, verbose=0, callbacks=[FirstOutput()])
+    metrics = history.history
+    _check_objective(trainer.config.search.objective, [key for key in metrics if key.startswith("val_")])
     _check_probabilities(model, few, name)
     return model
 

@@ -44,22 +44,40 @@ def is_compiled(model: Any) -> bool:
     return bool(getattr(model, "compiled", False))
 
 
-def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Compiles a network with a training recipe, its penalties on the kernels included."""
+def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_weight: float = 0.0) -> None:
+    """Compiles a network with a training recipe, its penalties on the kernels included.
+
+    Args:
+        model: The network; what it has computed for its first output is measured.
+        recipe: How it is trained.
+        steps_per_epoch: Batches of one epoch.
+        auxiliary_weight: Weight of each further output's loss.
+    """
     for weight in model.trainable_weights:
         if len(weight.shape) > 1 and (recipe.l1 or recipe.l2):
             weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
     smooth = recipe.label_smoothing
     losses = keras.losses
     loss = losses.CategoricalCrossentropy(label_smoothing=smooth) if smooth else losses.SparseCategoricalCrossentropy()
-    model.compile(make_optimizer(recipe, steps_per_epoch), loss, metrics=["accuracy"])
+    heads = len(model.outputs) - 1
+    model.compile(
+        make_optimizer(recipe, steps_per_epoch),
+        [loss] * (heads + 1),
+        loss_weights=[1.0] + [auxiliary_weight] * heads,
+        metrics=[["accuracy"]] + [[]] * heads,
+    )
 
 
 def wants_one_hot(model: Any) -> bool:
     """Whether a compiled model's loss expects one-hot labels (batch, classes) rather than class numbers (batch,)."""
-    loss = model.loss
+    loss = model.loss[0] if isinstance(model.loss, list) else model.loss
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     return "sparse" not in name.lower()
+
+
+def without_heads(model: Any) -> Any:
+    """Cuts off all outputs but the first, and the layers that only they need."""
+    return model if len(model.outputs) == 1 else keras.Model(model.input, model.outputs[0])
 
 
 def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
@@ -74,8 +92,8 @@ def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
         shape (batch, classes). Made of stock layers only, if the network is.
     """
     pixels = keras.Input(input_shape, name="pixels")
-    outputs = model(keras.layers.Rescaling(PIXEL_SCALE, name="scale")(pixels))
-    return keras.Model(pixels, outputs[0] if isinstance(outputs, list | tuple) else outputs, name="classifier")
+    scaled = keras.layers.Rescaling(PIXEL_SCALE, name="scale")(pixels)
+    return keras.Model(pixels, without_heads(model)(scaled), name="classifier")
 
 
 def _check(model: Any, num_classes: int) -> None:
@@ -88,8 +106,12 @@ def _check(model: Any, num_classes: int) -> None:
             "use stock layers only, and no Lambda"
         )
     outputs = model.outputs
-    if len(outputs) > 1 and not is_compiled(model):
-        raise PluginError(f"build(hp) returned a model with {len(outputs)} outputs; return one, or compile the model")
+    unlike = [output for output in outputs if output.shape != outputs[0].shape]
+    if unlike and not is_compiled(model):
+        raise PluginError(
+            f"build(hp) returned a model with outputs of shapes {outputs[0].shape} and {unlike[0].shape}; "
+            "auxiliary heads have the first one's shape, unless build compiles the model"
+        )
     if len(outputs[0].shape) != 2 or outputs[0].shape[-1] != num_classes:
         raise PluginError(
             f"build(hp) returned a model whose first output has shape {tuple(outputs[0].shape)}; "

@@ -1,9 +1,10 @@
 """The training recipe of one trial: each setting fixed by the study, or sampled."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+from searchcnn.spaces import Phase
 from searchcnn.study import Range, TrainingConfig
 
 SCOPE = "training"
@@ -39,6 +40,16 @@ class Recipe:
     l1: float = 0.0
     l2: float = 0.0
     label_smoothing: float = 0.0
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the network is compiled with this recipe; not if its builder has compiled it."""
+        return bool(self.optimizer)
+
+    def during(self, phase: Phase, epochs_left: int) -> Self:
+        """Returns the recipe of one phase of training."""
+        epochs = min(max(1, round(phase.share * self.epochs)), epochs_left)
+        return replace(self, epochs=epochs, learning_rate=phase.rate * self.learning_rate)
 
 
 def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool) -> Recipe:

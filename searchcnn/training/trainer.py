@@ -1,28 +1,23 @@
 """Trains the trials of a study: the evaluator that is given to the search."""
 
 import contextlib
-import inspect
 import math
-import numbers
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import keras
-import keras_tuner
 
-from searchcnn.data import Dataset, arrays, batches
+from searchcnn.data import Dataset, Split
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
-from searchcnn.training.callbacks import Reporter
+from searchcnn.training.callbacks import BestWeights, Reporter
 from searchcnn.training.cost import cost
-from searchcnn.training.network import build, compile_model, is_compiled, wants_one_hot
+from searchcnn.training.features import FeatureCache, divide
+from searchcnn.training.fit import ask, fit_phase, has_own_fit, initialize, objective_of, phases
+from searchcnn.training.network import build, is_compiled, without_heads
 from searchcnn.training.recipe import Recipe, sample_recipe
-
-VALIDATION_BATCH = 512
-"""Images per validation step: no gradients are kept, so it can be larger than a training batch."""
 
 
 class Trainer:
@@ -38,6 +33,8 @@ class Trainer:
         self.config = config
         self.dataset = dataset
         self.spaces = spaces
+        data = f"{dataset.fingerprint} {config.data.validation} {config.seed}"
+        self._features = FeatureCache(data, config.limits.feature_cache)
 
     def __call__(self, trial: Trial) -> Evaluation:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
@@ -59,10 +56,11 @@ class Trainer:
         except Exception:
             trial.note(space=hp.values.get("space", next(iter(self.spaces))), hyperparameters=hp.active)
             raise
-        price = cost(model)
+        price = cost(without_heads(model))
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
-        with self._scope(hp, name):
+        with self.scope(hp, name):
+            initialize(space, hp, model)
             reporter = self.fit(space, hp, model, recipe, trial)
         if hp.active != trial.facts["hyperparameters"]:  # the space's own `fit` has asked for more
             trial.describe(hyperparameters=hp.active)
@@ -86,29 +84,32 @@ class Trainer:
         else:
             name = hp.Choice("space", list(self.spaces))
         space = self.spaces[name]
-        with self._scope(hp, name):
+        with self.scope(hp, name):
             model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
         return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model))
 
-    def _scope(self, hp: Any, name: str) -> contextlib.AbstractContextManager[Any]:
+    def scope(self, hp: Any, name: str) -> contextlib.AbstractContextManager[Any]:
         """Gives a search space's hyperparameters a scope of their own where several spaces are searched."""
         scope: contextlib.AbstractContextManager[Any] = hp.name_scope(name)
         return scope if len(self.spaces) > 1 else contextlib.nullcontext()
 
-    def preset(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns all hyperparameters of a point of a search space; what ``values`` does not name has its default."""
+    def point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost]:
+        """Returns all hyperparameters of a point of a search space, and what its network costs.
+
+        Args:
+            name: The search space.
+            values: Values by hyperparameter; what they do not name has its default.
+        """
         several = len(self.spaces) > 1
         given = {f"{name}/{key}": value for key, value in values.items()} if several else dict(values)
         hp = CheckedHyperParameters({**given, "space": name} if several else given)
-        self.sample(hp)
+        _, space, model, recipe = self.sample(hp)
+        with self.scope(hp, name):
+            ask(space, hp, model, recipe)
         unknown = [key for key in given if key not in hp.active]
         if unknown:
             raise PluginError(f"'{unknown[0]}' is no hyperparameter of this point{nearest(unknown[0], hp.active)}")
-        return hp.active
-
-    def cost(self, preset: Mapping[str, Any]) -> Cost:
-        """Returns what the network with the given hyperparameters costs."""
-        return cost(self.sample(CheckedHyperParameters(dict(preset)))[2])
+        return hp.active, cost(without_heads(model))
 
     def fit(self, space: Any, hp: Any, model: Any, recipe: Recipe, trial: Trial) -> Reporter:
         """Trains a network with early stopping; it has its best epoch's weights afterwards.
@@ -116,51 +117,44 @@ class Trainer:
         Returns:
             The reporter, which knows why training ended.
         """
-        data, objective = self.dataset, self.config.search.objective
-        steps = math.ceil(len(data.train) / recipe.batch_size)
-        if not is_compiled(model):
-            compile_model(model, recipe, steps)
-        classes = data.num_classes if wants_one_hot(model) else None
-        reporter = Reporter(trial, objective, steps, len(data.validation) / recipe.batch_size)
-        with warnings.catch_warnings():
-            # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
-            warnings.filterwarnings("ignore", "`shuffle=True` was passed")
-            returned = space.fit(
-                hp,
-                model,
-                *self._images(space, recipe, trial.seed, classes),
-                **self._options(space, recipe, classes),
-                callbacks=[reporter, *self._callbacks(recipe)],
-            )
+        search = self.config.search
+        steps = math.ceil(len(self.dataset.train) / recipe.batch_size)
+        reporter = Reporter(trial, search.objective, steps, len(self.dataset.validation) / recipe.batch_size)
+        best = BestWeights(model, search.objective, search.maximize)
+        for phase in phases(space, hp, model, recipe):
+            part = recipe.during(phase, recipe.epochs - reporter.epochs)
+            network, train, validation = self._shortened(space, model, recipe, trial)
+            callbacks = [reporter, best, *self._callbacks(part)]
+            returned = fit_phase(space, hp, network, part, train, validation, trial.seed, callbacks)
+            if reporter.ending or reporter.epochs >= recipe.epochs:
+                break
+        best.restore()
         if trial.best is None and reporter.ending in ("", "timeout"):
-            trial.best = _objective_of(returned, objective)
+            trial.best = objective_of(returned, search.objective)
         return reporter
 
-    def _images(self, space: Any, recipe: Recipe, seed: int, classes: int | None) -> tuple[Any, ...]:
-        """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
-        if _takes_arrays(space):
-            return arrays(self.dataset.train, one_hot=classes)
-        return (batches(self.dataset.train, recipe.batch_size, seed=seed, one_hot=classes),)
+    def _shortened(self, space: Any, model: Any, recipe: Recipe, trial: Trial) -> tuple[Any, Split, Split]:
+        """Returns the network without the part that always computes the same, and that part's features as images.
 
-    def _options(self, space: Any, recipe: Recipe, classes: int | None) -> dict[str, Any]:
-        """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
-        split, named = self.dataset.validation, inspect.signature(space.fit).parameters
-        whole = _takes_arrays(space)
-        validation = arrays(split, one_hot=classes) if whole else batches(split, VALIDATION_BATCH, one_hot=classes)
-        options = {"validation_data": validation, "epochs": recipe.epochs, "verbose": 0}
-        if whole:
-            options["batch_size"] = recipe.batch_size
-        elif type(space).fit is keras_tuner.HyperModel.fit:
-            options["shuffle"] = False
-        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
-        return {key: value for key, value in options.items() if any_name or key in named}
+        Where there is no such part, or its features cannot be kept, it is the whole network.
+        """
+        data = self.dataset
+        parts = divide(model) if recipe.compiles and not has_own_fit(space) else None
+        if parts is None or not self._features.fits(parts[0], data.train, data.validation):
+            return model, data.train, data.validation
+        frozen, rest = parts
+        try:
+            train = self._features.features(frozen, data.train, "train", trial.check)
+            return rest, train, self._features.features(frozen, data.validation, "validation", trial.check)
+        except OSError:  # a full disk, say: training takes longer without, and that is all
+            return model, data.train, data.validation
 
     def _callbacks(self, recipe: Recipe) -> list[Any]:
         watch = {
             "monitor": self.config.search.objective,
             "mode": "max" if self.config.search.maximize else "min",
         }
-        stop = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience, restore_best_weights=True)
+        stop = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
         finite = keras.callbacks.TerminateOnNaN()
         if recipe.schedule != "plateau":
             return [stop, finite]
@@ -170,30 +164,6 @@ class Trainer:
 def forget() -> None:
     """Frees what earlier networks have left in the framework."""
     keras.utils.clear_session()  # collects garbage too
-
-
-def _takes_arrays(space: Any) -> bool:
-    return "y" in inspect.signature(space.fit).parameters
-
-
-def _objective_of(returned: Any, objective: str) -> float:
-    """Returns the objective from what a search space's own ``fit`` returned, as Keras Tuner allows it.
-
-    Raises:
-        PluginError: If it is not there.
-    """
-    if isinstance(returned, list) and returned:
-        return sum(_objective_of(one, objective) for one in returned) / len(returned)
-    if isinstance(returned, numbers.Real):
-        return float(returned)
-    history = getattr(returned, "history", returned)
-    if isinstance(history, Mapping) and objective in history:
-        value = history[objective]
-        return float(value[-1] if isinstance(value, list) else value)
-    raise PluginError(
-        f"fit() returned {type(returned).__name__} without '{objective}'; pass on `callbacks`, or return a History, "
-        f"a dict with '{objective}', or its value"
-    )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

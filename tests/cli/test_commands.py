@@ -18,7 +18,7 @@ import pytest
 
 from searchcnn.cli import main
 
-QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200")
+QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
 
 
 def run(folder: Path, *args: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,6 +66,7 @@ def test_a_search_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> N
     assert re.search(r"trial 0: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
     assert "3 trials in " in printed
     assert "Model: studies/digits/best.keras" in printed
+    assert "To beat on test: best 1.0000, worst 0.0100" in printed
     assert (folder / "studies/digits/best.keras").exists()
     assert "\x1b" not in printed
 
@@ -98,8 +99,12 @@ def test_evaluate_prints_test_scores_and_counts_the_readings(searched: tuple[Pat
     first, _ = call(folder, "evaluate", "digits")
     assert re.search(r"Test accuracy 0\.\d{4}, loss \d\.\d{4} on 360 images", first)
     assert "precision" in first
+    assert re.search(
+        r"images\npublished: best 1\.0000 \(ours is 0\.\d{4} lower\)\npublished: worst 0\.0100 .*higher", first
+    )
     scores = json.loads(call(folder, "evaluate", "digits", "--json")[0])
     assert scores["times_read"] == 2
+    assert scores["published"] == {"best": 1.0, "worst": 0.01}
     assert sum(row["images"] for row in scores["classes"]) == 360
 
 

@@ -3,6 +3,8 @@
 import gzip
 import pickle
 import struct
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,38 @@ def write_images() -> Callable[[Path, Arrays], None]:
                 path = folder / part / f"c{label}" / f"{index:03}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(path)
+
+    return write
+
+
+@pytest.fixture
+def write_archive() -> Callable[..., Path]:
+    """Returns a writer of an archive of a folder, in the format that its name says."""
+
+    def write(path: Path, folder: Path, top: str) -> Path:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                for file in [folder, *folder.rglob("*")]:
+                    archive.write(file, Path(top) / file.relative_to(folder))
+            return path
+        kind: Any = {".tar": "w", ".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz"}[path.suffix]
+        with tarfile.open(path, kind) as archive:
+            archive.add(folder, top)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_cifar100() -> Callable[[Path, Arrays], None]:
+    """Returns a writer of CIFAR-100's two pickled files."""
+
+    def write(folder: Path, arrays: Arrays) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+            rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+            batch = {b"data": rows, b"fine_labels": [int(label) for label in labels]}
+            (folder / file).write_bytes(pickle.dumps(batch, protocol=2))
 
     return write
 

@@ -152,6 +152,29 @@ def test_odd_image(tmp_path: Path, arrays: Make, write_images: Make, image: Imag
     assert str(caught.value).startswith(f"{odd}: {reason}")
 
 
+@pytest.mark.parametrize("part", ["val", "valid", "validation"])
+def test_where_there_is_no_test_part_the_validation_folder_is_held_out(
+    tmp_path: Path, arrays: Make, write_images: Make, part: str
+) -> None:
+    write_images(tmp_path / "birds", arrays((9, 7)))
+    assert image_folder.find(tmp_path, "birds")
+    (tmp_path / "birds" / "test").rename(tmp_path / "birds" / part)
+    path = image_folder.find(tmp_path, "birds")
+    assert path is not None
+    order = np.argsort(arrays()[3], kind="stable")
+    assert np.array_equal(image_folder.read(path, "birds").test.images[..., 0], arrays((9, 7))[2][order])
+    (tmp_path / "birds" / part).rename(tmp_path / "birds" / "other")
+    assert image_folder.find(tmp_path, "birds") is None
+
+
+def test_the_test_folder_comes_before_the_validation_folder(tmp_path: Path, arrays: Make, write_images: Make) -> None:
+    write_images(tmp_path, arrays((9, 7)))
+    (tmp_path / "test").rename(tmp_path / "val")
+    write_images(tmp_path, arrays((9, 7), seed=1))
+    order = np.argsort(arrays()[3], kind="stable")
+    assert np.array_equal(image_folder.read(tmp_path, "x").test.images[..., 0], arrays((9, 7), seed=1)[2][order])
+
+
 def test_image_folder_with_other_test_classes(tmp_path: Path, arrays: Make, write_images: Make) -> None:
     write_images(tmp_path, arrays((9, 7)))
     (tmp_path / "test" / "c4").rename(tmp_path / "test" / "c44")
@@ -184,17 +207,13 @@ def test_cifar10_archive(tmp_path: Path, arrays: Make, write_cifar10: Make) -> N
 
 
 @pytest.mark.parametrize("meta", [True, False])
-def test_cifar100(tmp_path: Path, arrays: Make, meta: bool) -> None:
-    x_train, y_train, x_test, y_test = arrays((32, 32, 3))
+def test_cifar100(tmp_path: Path, arrays: Make, write_cifar100: Make, meta: bool) -> None:
     folder = tmp_path / "cifar-100-python"
-    folder.mkdir()
-    for file, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
-        rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-        (folder / file).write_bytes(pickle.dumps({b"data": rows, b"fine_labels": labels.tolist()}))
+    write_cifar100(folder, arrays((32, 32, 3)))
     if meta:
         (folder / "meta").write_bytes(pickle.dumps({b"fine_label_names": [b"apple", b"pear"]}))
     read = cifar.read(folder, "cifar100")
-    assert same(read, (x_train, y_train, x_test, y_test))
+    assert same(read, arrays((32, 32, 3)))
     assert read.class_names == (("apple", "pear") if meta else None)
 
 

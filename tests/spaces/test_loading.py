@@ -225,7 +225,7 @@ def test_an_object_that_is_no_space(workspace: Workspace, spec: str, error: str)
         ("Tiny", (8, 8, 2), "takes images with 1 or 3 channels, not 2"),
         ("Tiny", (3, 8, 3), "takes images of at least 4x6 pixels, not 3x8"),
         ("Tiny", (4, 5, 3), "takes images of at least 4x6 pixels, not 4x5"),
-        ("Demanding", (8, 8, 1), "Demanding: missing a required argument: 'depth'; only input_shape and num_classes"),
+        ("Demanding", (8, 8, 1), "Demanding: missing a required argument: 'depth'; input_shape and num_classes"),
         ("Abstract", (8, 8, 1), "abstract"),
     ],
 )

@@ -296,7 +296,8 @@ def test_several_spaces_have_scopes_of_their_own(
 
     config = study_config(training={"batch_size": [64, 32]})
     trainer = Trainer(config, few, {"a": make_space(), "b": make_space(convolution)})
-    presets = trainer.preset("a", {"units": 20}), trainer.preset("b", {})
+    points = trainer.point("a", {"units": 20}), trainer.point("b", {})
+    presets = tuple(preset for preset, _ in points)
     assert presets == (
         {"space": "a", "a/units": 20, "training/batch_size": 64},
         {"space": "b", "b/units": 2, "training/batch_size": 64},
@@ -309,8 +310,8 @@ def test_several_spaces_have_scopes_of_their_own(
     assert [trial.user_attrs["space"] for trial in done] == ["a", "b"]
     assert [trial.params for trial in done] == list(presets)
     assert [trial.user_attrs["hyperparameters"] for trial in done] == list(presets)
-    check_limits(trainer.cost(presets[0]), config.limits)
-    assert trainer.cost(presets[0]).params == 65 * 20 + 21 * 10
+    check_limits(points[0][1], config.limits)
+    assert points[0][1].params == 65 * 20 + 21 * 10
 
 
 def test_randomness_comes_from_the_trial(

@@ -1,0 +1,178 @@
+"""Pretrained backbones: where they are cut, the head on top, and how deep they are unfrozen."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from keras import Input, Model, layers
+
+from searchcnn import Phase, SearchSpace
+from searchcnn.backbones import UNFROZEN, Backbone, leaves
+from searchcnn.blocks import convolve, dense, drop
+
+SIZE = 224
+"""Side in pixels of the images that most pretrained networks were trained on."""
+HEAD_SHARE = 0.3
+"""Part of the epochs in which the head is trained alone, before blocks are unfrozen."""
+
+
+class Transfer(SearchSpace):
+    """A backbone that was trained on other images, and a new head.
+
+    Searched are the number of its last blocks that are cut off, the pooling, the head's layers, and how many blocks
+    are trained with the head. The head is trained alone first, then the unfrozen blocks with it at a lower rate; what
+    is frozen, and the batch normalisation of a pretrained backbone throughout, stays in inference mode. Preprocessing
+    and the change of the image size are part of the network.
+
+    Reference: Yosinski et al. 2014, https://arxiv.org/abs/1411.1792.
+
+    Args:
+        backbones: Names in ``keras.applications``, with arguments if need be, as in ``MobileNet(alpha=0.25)``, or
+            ``.keras`` files that searchcnn has exported.
+        weights: "imagenet" (downloaded once), the path of a weights file, or "none" to train all of it from scratch.
+        image_sizes: Sides in pixels to which images are resized before they enter the backbone.
+    """
+
+    channels = (1, 3)
+    reference = "Yosinski et al. 2014, https://arxiv.org/abs/1411.1792"
+
+    def __init__(
+        self,
+        backbones: Sequence[str] = ("MobileNetV2", "ResNet50"),
+        weights: str = "imagenet",
+        image_sizes: Sequence[int] = (96, SIZE),
+    ) -> None:
+        super().__init__()
+        self.backbones = [backbones] if isinstance(backbones, str) else list(backbones)
+        self.weights = weights
+        self.image_sizes = list(image_sizes)
+
+    def build(self, hp: Any) -> Model:
+        """Builds the network; see the class."""
+        backbone = self.backbone(hp)
+        images = Input(self.input_shape)
+        x = backbone.preprocess(images)
+        frozen, unfrozen = self.divide(hp, backbone)
+        x = x if frozen is None else frozen(x, training=False)
+        x = x if unfrozen is None else unfrozen(x)
+        x = head(hp, x)
+        return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
+
+    def initialize(self, hp: Any, model: Model) -> None:
+        """Loads the backbone's weights."""
+        if not self.is_pretrained:
+            return
+        for part in self.divide(hp, self.backbone(hp, self.weights)):
+            if part is not None:
+                model.get_layer(part.name).set_weights(part.get_weights())
+
+    def phases(self, hp: Any, model: Model) -> Iterator[Phase]:
+        """Trains the head, and then the unfrozen blocks with it."""
+        names = [layer.name for layer in model.layers]
+        if not self.is_pretrained or UNFROZEN not in names:
+            yield Phase()
+            return
+        unfrozen = model.get_layer(UNFROZEN)
+        unfrozen.trainable = False
+        yield Phase(share=HEAD_SHARE)
+        unfreeze(unfrozen)
+        yield Phase(rate=hp.Float("fine_tuning_rate", 0.01, 1.0, sampling="log", default=0.1))
+
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Returns a whole ResNet50 and its features with the heads that were tried on 200 kinds of birds."""
+        if "ResNet50" not in self.backbones or not self.is_pretrained:
+            return {}
+        features = self._point("ResNet50", fine_tune=False)
+        whole = self._point("ResNet50", fine_tune=True, unfrozen_blocks=17)
+        wide = {"dense_layers": 1, "dense_1": 1024}
+        convolution = {"head_convolution": True, "head_filters": 64, "convolution_dropout": 0.2}
+        return {
+            "resnet50_features": features,
+            "resnet50_features_dense": {**features, **wide, "head_dropout": 0.0},
+            "resnet50_features_dropout": {**features, **wide, "head_dropout": 0.75},
+            "resnet50_finetune": whole,
+            "resnet50_finetune_dense": {**whole, **wide, "head_dropout": 0.0},
+            "resnet50_finetune_convolution": {**whole, **wide, **convolution, "head_dropout": 0.4},
+        }
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the backbone has been trained."""
+        return self.weights != "none"
+
+    def backbone(self, hp: Any, weights: str = "none") -> Backbone:
+        """Asks for the backbone.
+
+        Args:
+            hp: The hyperparameters.
+            weights: As in the constructor.
+        """
+        name = self._name(hp)
+        several = len(self.image_sizes) > 1 and not name.endswith(".keras")
+        size = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
+        return Backbone.load(name, size, weights)
+
+    def divide(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
+        """Asks where the backbone is cut and from which block on it is trained.
+
+        Returns:
+            The frozen part and the part that is trained; see `searchcnn.backbones.Backbone.divide`.
+        """
+        count = len(backbone.blocks)
+        with self._scope(hp, self._name(hp)):
+            cut = hp.Int("cut_blocks", 0, count // 2)
+            if not self.is_pretrained:
+                return backbone.divide(cut, count)
+            if not hp.Boolean("fine_tune"):
+                return backbone.divide(cut, 0)
+            unfrozen = hp.Int("unfrozen_blocks", 1, count, default=max(1, count // 4))
+        return backbone.divide(cut, unfrozen)
+
+    def _name(self, hp: Any) -> str:
+        name: str = hp.Choice("backbone", self.backbones) if len(self.backbones) > 1 else self.backbones[0]
+        return name
+
+    def _scope(self, hp: Any, name: str) -> AbstractContextManager[Any]:
+        """Blocks of one backbone are not those of another."""
+        return hp.name_scope(name) if len(self.backbones) > 1 else nullcontext()
+
+    def _point(self, name: str, **blocks: Any) -> dict[str, Any]:
+        """Returns the values of a backbone without anything cut off and with softmax on average features."""
+        if len(self.backbones) > 1:
+            blocks = {"backbone": name} | {f"{name}/{key}": value for key, value in blocks.items()}
+        size = {"image_size": SIZE} if len(self.image_sizes) > 1 and SIZE in self.image_sizes else {}
+        return {**blocks, **size, "head_convolution": False, "pooling": "average", "dense_layers": 0}
+
+
+def head(hp: Any, x: Any) -> Any:
+    """Turns feature maps into the features of the softmax layer.
+
+    Args:
+        hp: The hyperparameters.
+        x: Feature maps, shape (batch, height, width, channels).
+
+    Returns:
+        Features, shape (batch, units).
+    """
+    if hp.Boolean("head_convolution"):
+        x = convolve(x, hp.Int("head_filters", 32, 256, step=2, sampling="log", default=64), 3, padding="valid")
+        x = drop(x, hp.Float("convolution_dropout", 0.0, 0.8, step=0.05, default=0.2))
+    pooling = hp.Choice("pooling", ["average", "max", "flatten"])
+    x = {
+        "average": layers.GlobalAveragePooling2D,
+        "max": layers.GlobalMaxPooling2D,
+        "flatten": layers.Flatten,
+    }[pooling]()(x)
+    units = [
+        hp.Int(f"dense_{layer}", 64, 1024, step=2, sampling="log", default=256)
+        for layer in range(1, hp.Int("dense_layers", 0, 3) + 1)
+    ]
+    return dense(x, units, "relu", hp.Float("head_dropout", 0.0, 0.8, step=0.05, default=0.2))
+
+
+def unfreeze(part: Model) -> None:
+    """Makes layers trainable, batch normalisation excepted: small datasets would spoil its statistics."""
+    part.trainable = True
+    for layer in leaves(part):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False

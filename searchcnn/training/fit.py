@@ -1,0 +1,154 @@
+"""Fits a network through a search space's own ``fit`` hook, phase by phase."""
+
+import inspect
+import math
+import numbers
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+
+from searchcnn.data import Split, arrays, batches
+from searchcnn.errors import PluginError
+from searchcnn.spaces import AUXILIARY_WEIGHT, Phase, SearchSpace
+from searchcnn.training.callbacks import FirstOutput
+from searchcnn.training.network import compile_model, wants_one_hot
+from searchcnn.training.recipe import Recipe
+
+VALIDATION_BATCH = 512
+"""Images per validation step: no gradients are kept, so it can be larger than a training batch."""
+
+
+def initialize(space: Any, hp: Any, model: Any) -> None:
+    """Gives a network that is going to be trained the pretrained weights of its search space, if there are any."""
+    if isinstance(space, SearchSpace):
+        space.initialize(hp, model)
+
+
+def phases(space: Any, hp: Any, model: Any, recipe: Recipe) -> Iterator[Phase]:
+    """Yields the phases of a network's training: one where the search space knows none or trains by itself."""
+    if not (isinstance(space, SearchSpace) and recipe.compiles) or has_own_fit(space):
+        yield Phase()
+        return
+    phase = None
+    for phase in space.phases(hp, model):
+        yield phase
+    if phase is None:
+        raise PluginError("phases(hp, model) yields nothing; expected at least one searchcnn.Phase")
+
+
+def ask(space: Any, hp: Any, model: Any, recipe: Recipe) -> None:
+    """Asks for the hyperparameters that only training asks for, except for those of a search space's own ``fit``.
+
+    The model's layers are left as the last phase trains them.
+    """
+    if recipe.compiles and len(model.outputs) > 1:
+        _auxiliary_weight(space, hp)
+    for _ in phases(space, hp, model, recipe):
+        pass
+
+
+def prepare(space: Any, hp: Any, network: Any, recipe: Recipe, steps_per_epoch: int) -> dict[str, Any]:
+    """Compiles a network with a recipe, unless its builder has compiled it.
+
+    Returns:
+        In what form its loss wants the labels: arguments of `searchcnn.data.batches`.
+    """
+    if recipe.compiles:
+        weight = _auxiliary_weight(space, hp) if len(network.outputs) > 1 else 0.0
+        compile_model(network, recipe, steps_per_epoch, weight)
+    classes = network.outputs[0].shape[-1] if wants_one_hot(network) else None
+    return {"one_hot": classes, "outputs": len(network.outputs)}
+
+
+def fit_phase(
+    space: Any,
+    hp: Any,
+    network: Any,
+    recipe: Recipe,
+    train: Split,
+    validation: Split,
+    seed: int,
+    callbacks: Sequence[Any] = (),
+) -> Any:
+    """Prepares a network and fits it.
+
+    Args:
+        space: Its search space, a Keras Tuner hypermodel.
+        hp: The hyperparameters that it was built with.
+        network: What to train.
+        recipe: How to train it.
+        train: Images, or features of them, to train on.
+        validation: Images, or features of them, to measure on.
+        seed: Order of the training images.
+        callbacks: Keras' callbacks.
+
+    Returns:
+        What the search space's ``fit`` returned: a ``History``, unless it has its own.
+    """
+    labels = prepare(space, hp, network, recipe, math.ceil(len(train) / recipe.batch_size))
+    with warnings.catch_warnings():
+        # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
+        warnings.filterwarnings("ignore", "`shuffle=True` was passed")
+        return space.fit(
+            hp,
+            network,
+            *_images(space, train, recipe, seed, labels),
+            **_options(space, validation, recipe, labels),
+            callbacks=[FirstOutput(), *callbacks],
+        )
+
+
+def objective_of(returned: Any, objective: str) -> float:
+    """Returns the objective from what a search space's own ``fit`` returned, as Keras Tuner allows it.
+
+    Raises:
+        PluginError: If it is not there.
+    """
+    if isinstance(returned, list) and returned:
+        return sum(objective_of(one, objective) for one in returned) / len(returned)
+    if isinstance(returned, numbers.Real):
+        return float(returned)
+    history = getattr(returned, "history", returned)
+    if isinstance(history, Mapping) and objective in history:
+        value = history[objective]
+        return float(value[-1] if isinstance(value, list) else value)
+    raise PluginError(
+        f"fit() returned {type(returned).__name__} without '{objective}'; pass on `callbacks`, or return a History, "
+        f"a dict with '{objective}', or its value"
+    )
+
+
+def has_own_fit(space: Any) -> bool:
+    """Whether a search space trains its networks by itself."""
+    return type(space).fit is not keras_tuner.HyperModel.fit
+
+
+def _auxiliary_weight(space: Any, hp: Any) -> float:
+    return space.auxiliary_weight(hp) if isinstance(space, SearchSpace) else AUXILIARY_WEIGHT
+
+
+def _images(space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
+    if _takes_arrays(space):
+        return arrays(split, **labels)
+    return (batches(split, recipe.batch_size, seed=seed, **labels),)
+
+
+def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
+    named = inspect.signature(space.fit).parameters
+    whole = _takes_arrays(space)
+    data = arrays(validation, **labels) if whole else batches(validation, VALIDATION_BATCH, **labels)
+    options = {"validation_data": data, "epochs": recipe.epochs, "verbose": 0}
+    if whole:
+        options["batch_size"] = recipe.batch_size
+    elif not has_own_fit(space):
+        options["shuffle"] = False
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
+    return {key: value for key, value in options.items() if any_name or key in named}
+
+
+def _takes_arrays(space: Any) -> bool:
+    return "y" in inspect.signature(space.fit).parameters

@@ -1,0 +1,76 @@
+"""The search spaces of a study, compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy.engine import URL
+
+from searchcnn.store import Epoch, SpaceSummary, StoredStudy, read_summary
+from searchcnn.study import StudyConfig
+
+Open = Callable[..., StoredStudy]
+Trials = list[tuple[str, TrialState, float | None]]
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+
+
+@pytest.fixture
+def compared(url: URL, open_study: Open, study_config: Callable[..., StudyConfig]) -> Callable[..., list[SpaceSummary]]:
+    """Returns the search spaces of a study with the given trials."""
+
+    def compare(spaces: list[str], trials: Trials, **search: Any) -> list[SpaceSummary]:
+        config = study_config(spaces=spaces, search=search)
+        study = open_study(maximize=config.search.maximize)
+        study.agree(config.model_dump(), {})
+        for space, state, value in trials:
+            trial = study.next_trial()
+            for epoch in (1, 2):
+                study.add_epoch(trial, Epoch(epoch, {"val_accuracy": 0.1}, None, 1.5), 0.1)
+            study.finish(trial, state, value, {"space": space, "params": trial.number, "hyperparameters": {}})
+        return read_summary(url, "x").spaces
+
+    return compare
+
+
+TRIALS: Trials = [
+    ("a", COMPLETE, 0.7),
+    ("b", PRUNED, None),
+    ("c", PRUNED, None),
+    ("b", COMPLETE, 0.9),
+    ("a", COMPLETE, 0.8),
+    ("c", FAIL, None),
+    ("b", COMPLETE, 0.85),
+]
+
+
+def test_the_best_comes_first_and_those_without_a_complete_trial_last(
+    compared: Callable[..., list[SpaceSummary]],
+) -> None:
+    spaces = compared(["never", "c", "a", "b"], TRIALS)
+    assert [(space.name, space.trials, space.complete, space.pruned, space.seconds) for space in spaces] == [
+        ("b", 3, 2, 1, 9.0),
+        ("a", 2, 2, 0, 6.0),
+        ("never", 0, 0, 0, 0.0),
+        ("c", 2, 0, 1, 6.0),
+    ]
+    best = [space.best for space in spaces]
+    assert [(trial.number, trial.value, trial.epochs) for trial in best if trial] == [(3, 0.9, 2), (4, 0.8, 2)]
+    assert best[2:] == [None, None]
+
+
+def test_a_smaller_objective_can_be_the_better_one(compared: Callable[..., list[SpaceSummary]]) -> None:
+    spaces = compared(["a", "b", "c"], TRIALS, objective="val_loss")
+    assert [(space.name, space.best.value) for space in spaces if space.best] == [("a", 0.7), ("b", 0.85)]
+
+
+def test_a_search_space_named_by_its_file_has_the_name_that_its_trials_tell(
+    compared: Callable[..., list[SpaceSummary]],
+) -> None:
+    spaces = compared(["a", "nets.py:b", "nets.py:c"], TRIALS)
+    assert [space.name for space in spaces] == ["b", "a", "c"]
+
+
+def test_a_study_without_trials_has_its_search_spaces(compared: Callable[..., list[SpaceSummary]]) -> None:
+    spaces = compared(["a", "b"], [])
+    assert [(space.name, space.trials, space.best) for space in spaces] == [("a", 0, None), ("b", 0, None)]
