@@ -140,15 +140,18 @@ def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
     """Returns the default point and the baselines of each search space that keep the limits: origins and values.
 
-    The search spaces take turns, so that a short search sees something of each.
+    The search spaces take turns, so that a short search sees something of each. A point that is there already, such as
+    a baseline that is the default, does not come again.
 
     Raises:
         PluginError: If one fails for another reason than its size or graph.
     """
     if not trainer.config.search.baselines:
         return []
-    turns = itertools.zip_longest(*(_points_of(trainer, space) for space in spaces))
-    return [point for turn in turns for point in turn if point is not None]
+    points: list[tuple[str, dict[str, Any]]] = []
+    for turn in itertools.zip_longest(*(_points_of(trainer, space) for space in spaces)):
+        points += [point for point in turn if point is not None and point[1] not in [known for _, known in points]]
+    return points
 
 
 def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[tuple[str, dict[str, Any]]]:

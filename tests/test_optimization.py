@@ -246,7 +246,7 @@ class Net(SearchSpace):
                                  keras.layers.Dense(10, "softmax")])
 
     def baselines(self):
-        return {"small": {"units": 4}, "large": {"units": 1000}, "seven": {"units": 7}, "WRONG": {"units": 13}}
+        return {"small": {"units": 4}, "again": {"units": 8}, "large": {"units": 1000}, "seven": {"units": 7}, "WRONG": {"units": 13}}
 """
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from searchcnn.study.values import Integer, Number, Optimizer, Range, Schedule, bounds
+from searchcnn.study.values import Flag, Integer, Number, Optimizer, Range, Schedule, bounds
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 1e10
@@ -214,6 +214,15 @@ class TrainingConfig(Section):
     l1: Number = Field(default=0.0, description="L1 penalty on convolution and dense kernels.")
     l2: Number = Field(default=0.0, description="L2 penalty on convolution and dense kernels.")
     label_smoothing: Number = Field(default=0.0, description="Part of each label spread over the other classes.")
+    flip: Flag = Field(
+        default=False,
+        description="Mirror half of the training images, left to right, in each epoch; not for digits or text.",
+    )
+    shift: Number = Field(
+        default=0.0,
+        description="Shift training images at random along each axis, at most by this part of its side; the edge is "
+        "repeated.",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -225,6 +234,7 @@ class TrainingConfig(Section):
             ("l1", 0, float("inf")),
             ("l2", 0, float("inf")),
             ("label_smoothing", 0, 1),
+            ("shift", 0, 1),
         ):
             smallest, largest = bounds(getattr(self, name))
             if not (low <= smallest and largest < high):

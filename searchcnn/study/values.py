@@ -58,6 +58,9 @@ Integer: TypeAlias = Annotated[
     | Annotated[list[int], Field(min_length=1), Tag("choice")],
     Discriminator(_form),
 ]
+Flag: TypeAlias = Annotated[
+    Annotated[bool, Tag("fixed")] | Annotated[list[bool], Field(min_length=1), Tag("choice")], Discriminator(_form)
+]
 Optimizer: TypeAlias = Annotated[
     Annotated[OptimizerName, Tag("fixed")] | Annotated[list[OptimizerName], Field(min_length=1), Tag("choice")],
     Discriminator(_form),

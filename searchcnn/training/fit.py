@@ -133,7 +133,7 @@ def _images(space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping
     """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
     if _takes_arrays(space):
         return arrays(split, **labels)
-    return (batches(split, recipe.batch_size, seed=seed, **labels),)
+    return (batches(split, recipe.batch_size, seed=seed, augmentation=recipe.augmentation, **labels),)
 
 
 def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str, Any]) -> dict[str, Any]:

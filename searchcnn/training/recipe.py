@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from searchcnn.data import Augmentation
 from searchcnn.spaces import Phase
 from searchcnn.study import Range, TrainingConfig
 
@@ -27,6 +28,8 @@ class Recipe:
         l1: L1 penalty on kernels.
         l2: L2 penalty on kernels.
         label_smoothing: Part of each label that is spread over the other classes.
+        flip: Whether training images are mirrored, left to right, at random.
+        shift: Largest random shift of training images along each axis, as a part of its side.
     """
 
     epochs: int
@@ -40,6 +43,13 @@ class Recipe:
     l1: float = 0.0
     l2: float = 0.0
     label_smoothing: float = 0.0
+    flip: bool = False
+    shift: float = 0.0
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to training images at random."""
+        return Augmentation(self.flip, self.shift)
 
     @property
     def compiles(self) -> bool:
@@ -61,15 +71,19 @@ def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool) -> Recipe:
         compiled: Whether the builder compiled the model; then only the batch size is ours.
     """
     with hp.name_scope(SCOPE):
-        batch_size = int(_ask(hp, "batch_size", config.batch_size))
+        images: dict[str, Any] = {
+            "batch_size": int(_ask(hp, "batch_size", config.batch_size)),
+            "flip": bool(_ask(hp, "flip", config.flip)),
+            "shift": float(_ask(hp, "shift", config.shift)),
+        }
         if compiled:
-            return Recipe(config.epochs, config.patience, batch_size)
+            return Recipe(config.epochs, config.patience, **images)
         optimizer = str(_ask(hp, "optimizer", config.optimizer))
         momentum = float(_ask(hp, "momentum", config.momentum)) if optimizer in ("sgd", "rmsprop") else 0.0
         return Recipe(
             epochs=config.epochs,
             patience=config.patience,
-            batch_size=batch_size,
+            **images,
             optimizer=optimizer,
             learning_rate=float(_ask(hp, "learning_rate", config.learning_rate)),
             momentum=momentum,
@@ -86,6 +100,8 @@ def _ask(hp: Any, name: str, setting: Any) -> Any:
 
     Known good points of a search space are trained with the defaults: a list's first entry, a range's middle.
     """
+    if isinstance(setting, list) and isinstance(setting[0], bool):
+        return hp.Boolean(name, default=setting[0]) if len(set(setting)) > 1 else setting[0]
     if isinstance(setting, list):
         return hp.Choice(name, setting)
     if not isinstance(setting, Range):

@@ -139,7 +139,8 @@ class Trainer:
         Where there is no such part, or its features cannot be kept, it is the whole network.
         """
         data = self.dataset
-        parts = divide(model) if recipe.compiles and not has_own_fit(space) else None
+        is_fixed = recipe.compiles and not has_own_fit(space) and not recipe.augmentation
+        parts = divide(model) if is_fixed else None
         if parts is None or not self._features.fits(parts[0], data.train, data.validation):
             return model, data.train, data.validation
         frozen, rest = parts

@@ -39,10 +39,20 @@ def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
         "l1": 1e-5,
         "l2": 1e-4,
         "label_smoothing": 0.1,
+        "flip": True,
+        "shift": 0.125,
     }
     recipe, asked = ask(study_config(training=training))
     assert asdict(recipe) == training
     assert asked == {}
+
+
+def test_a_list_of_both_flags_is_a_boolean(study_config: Config) -> None:
+    recipe, asked = ask(study_config(training={"flip": [True, False], "l2": [1.0, 0.0]}))
+    assert recipe.flip is True
+    assert (type(asked["flip"]).__name__, type(asked["l2"]).__name__) == ("Boolean", "Choice")
+    recipe, asked = ask(study_config(training={"flip": [True]}))
+    assert (recipe.flip, asked) == (True, {})
 
 
 def test_a_list_is_a_choice_and_its_first_entry_the_default(study_config: Config) -> None:
