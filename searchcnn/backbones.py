@@ -25,6 +25,8 @@ SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 """Layers that mix neighbouring pixels, if their kernel is larger than one."""
 MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
 """Layers that mix channels."""
+DROPOUT: Final = (layers.Dropout, layers.AlphaDropout, layers.GaussianDropout)
+"""Layers that are random while their rate is not zero."""
 GIVEN: Final = (
     *("input_shape", "input_tensor", "include_top", "include_preprocessing", "weights"),
     *("pooling", "classes", "classifier_activation", "name"),
@@ -77,12 +79,12 @@ class Backbone:
         narrow = {id(tensor) for tensor in narrow_points(self.network)}
         ends: list[Any] = []
         is_spatial = is_mixing = False
-        for call, following in itertools.pairwise(calls(self.network)):
+        for call, following in itertools.pairwise([*calls(self.network), None]):
             for leaf in leaves(call.operation):
                 is_spatial |= isinstance(leaf, SPATIAL) and max(leaf.kernel_size) > 1
                 is_mixing |= is_spatial and isinstance(leaf, MIXING)
             (output, *_) = call.output_tensors
-            if is_mixing and id(output) in narrow and self._begins_block(output, following.operation):
+            if is_mixing and id(output) in narrow and following and self._begins_block(output, following.operation):
                 ends.append(output)
                 is_spatial = is_mixing = False
         last: Any = self.network.output
@@ -107,7 +109,8 @@ class Backbone:
         if first is not None:
             _freeze(first)
         if second is not None:
-            second.trainable = True  # a saved model's layers keep what they were
+            second.trainable = False  # of a saved model only some layers may be; Keras skips what would change nothing
+            second.trainable = True
         return first, second
 
     def preprocess(self, images: Any) -> Any:
@@ -137,14 +140,18 @@ class Backbone:
         return is_mixing or sum(tensor is output for tensor in _inputs(self.network)) > 1
 
 
+def functional(model: Any) -> Any:
+    """Returns a sequential model as a functional one, and others as they are."""
+    return keras.Model(model.inputs[0], model.outputs[0]) if isinstance(model, keras.Sequential) else model
+
+
 def calls(model: Any) -> list[Any]:
     """Returns the calls that a functional or sequential model is made of, in the order in which they are computed.
 
     An operation has one for each time that it was called in this model, whatever other models it is part of. Each has
     an ``operation``, ``input_tensors`` and ``output_tensors``.
     """
-    graph = keras.Model(model.input, model.output) if isinstance(model, keras.Sequential) else model
-    by_depth = graph._nodes_by_depth
+    by_depth = functional(model)._nodes_by_depth
     return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
 
 
@@ -182,7 +189,7 @@ def _freeze(model: Any) -> None:
     """Makes a network compute the same in training as otherwise: no updates, no batch statistics, no dropout."""
     model.trainable = False
     for leaf in leaves(model):
-        if isinstance(leaf, layers.Dropout):
+        if isinstance(leaf, DROPOUT):
             leaf.rate = 0.0
 
 
@@ -247,7 +254,7 @@ def _features_of(path: Path) -> Any:
         model = keras.models.load_model(path, compile=False)
         network = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.Model))
         maps = [tensor for tensor in narrow_points(network) if len(tensor.shape) == 4]
-        features = keras.Model(network.inputs[0], maps[-1])
+        features = keras.Model(functional(network).input, maps[-1])
         if not features.weights:
             raise ValueError("it computes no feature maps")
     except Exception as error:

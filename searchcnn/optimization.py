@@ -1,6 +1,7 @@
 """A whole search, from a study to its best model."""
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         "search.objective": config.search.objective,
         "search.direction": "maximize" if config.search.maximize else "minimize",
         **{f"search space {space.name}": space.fingerprint[:12] for space in spaces},
-        **{f"options.{name}": str(options) for name, options in sorted(config.options.items())},
+        **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
         **{f"training.{key}": str(value) for key, value in recipe.items()},
     }
 

@@ -25,6 +25,9 @@ from searchcnn.study import Workspace
 KINDS = "a subclass of searchcnn.SearchSpace or keras_tuner.HyperModel, an instance of one, or a function build(hp)"
 """What an object named by ``file.py:name`` or ``package.module:name`` may be."""
 
+OWN = ("name", "tunable")
+"""Arguments of every Keras Tuner hypermodel, which say nothing about its networks."""
+
 
 @dataclass(frozen=True)
 class LoadedSpace:
@@ -250,7 +253,8 @@ def _instance(
         _check_options(name, options, [])
         return target
     known = accepted(target, input_shape, num_classes)
-    _check_options(name, options, [key for key in parameters(target)[0 if is_class else 1 :] if key not in known])
+    taken = {*known, *OWN} if is_class else {*known, *parameters(target)[:1]}
+    _check_options(name, options, [key for key in parameters(target) if key not in taken])
     if not is_class:
         return FunctionSpace(target, options)
     _check_arguments(name, target, {**known, **options})

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.backbones import calls, leaves, narrow_points
+from searchcnn.backbones import calls, functional, leaves, narrow_points
 from searchcnn.data import Split, arrays, cache
 
 BATCH = 64
@@ -37,9 +37,10 @@ def divide(model: Any) -> tuple[Any, Any] | None:
         The part before, from images to features, and the part after, from features to the model's outputs; they share
         its layers. None if no weights come before such a point, so that nothing would be saved.
     """
-    narrow = {id(tensor) for tensor in narrow_points(model)}
+    graph = functional(model)
+    narrow = {id(tensor) for tensor in narrow_points(graph)}
     point, has_weights = None, False
-    for call in calls(model):
+    for call in calls(graph):
         parts = list(leaves(call.operation))
         if any(_changes(part) for part in parts):
             break
@@ -47,9 +48,9 @@ def divide(model: Any) -> tuple[Any, Any] | None:
         (output, *_) = call.output_tensors
         if has_weights and id(output) in narrow:
             point = output
-    if point is None or any(point is output for output in model.outputs):
+    if point is None or any(point is output for output in graph.outputs):
         return None
-    return keras.Model(model.input, point), keras.Model(point, model.output)
+    return keras.Model(graph.input, point), keras.Model(point, graph.output)
 
 
 class FeatureCache:
@@ -97,7 +98,8 @@ class FeatureCache:
         return Split(features if features.nbytes > IN_MEMORY else np.array(features), split.labels)
 
     def _digest(self, network: Any, split: Split, name: str) -> str:
-        digest = hashlib.blake2b(f"{self._data} {name}".encode(), digest_size=16)
+        known = f"{self._data} {name} {_shape(network, split)}"  # flattened features have the same bytes
+        digest = hashlib.blake2b(known.encode(), digest_size=16)
         images, _ = arrays(Split(split.images[:PROBE], split.labels[:PROBE]))
         for array in [*network.get_weights(), keras.ops.convert_to_numpy(network(images, training=False))]:
             digest.update(np.ascontiguousarray(array).data)

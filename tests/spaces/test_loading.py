@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.errors import PluginError
+from searchcnn.data import Dataset
+from searchcnn.errors import PluginError, StudyFileError
+from searchcnn.optimization import create, identity
 from searchcnn.spaces import check, discover, load_space, load_spaces
 from searchcnn.study import Workspace
+from searchcnn.study.config import size
 
 start_keras()
 
@@ -316,3 +319,157 @@ def test_the_fingerprint_is_of_the_code(workspace: Workspace, text: str, same: b
 def test_the_fingerprint_stays(workspace: Workspace) -> None:
     write(workspace, '"""A."""\nclass A:\n    """Only a docstring."""\ndef build(hp):\n    return f"{1!r:>{2}}" "b"\n')
     assert load_space("mine", workspace).fingerprint == "39125fd8ba3825563c239a5eb41c9f40"
+
+
+OPTIONS = """
+import functools
+import keras
+import keras_tuner
+from searchcnn import SearchSpace
+
+
+class Base(SearchSpace):
+    def __init__(self, depth=2, names=("a", "b")):
+        super().__init__()
+        self.got = {"depth": depth, "names": names}
+
+    def build(self, hp):
+        return {**self.got, "shape": self.input_shape}
+
+
+class Foreign(keras_tuner.HyperModel):
+    def __init__(self, num_classes, width=8, **kwargs):
+        super().__init__(**kwargs)
+        self.got = {"width": width, "classes": num_classes}
+
+    def build(self, hp):
+        return self.got
+
+
+class Demanding(Base):
+    def __init__(self, depth):
+        super().__init__(depth)
+
+
+class Bare(SearchSpace):
+    def build(self, hp):
+        return {}
+
+
+def function(hp, input_shape, width=8, depth=2):
+    return {"width": width, "depth": depth, "shape": input_shape}
+
+
+partial = functools.partial(function, width=16)
+instance = Base()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "got"),
+    [
+        ("Base", {}, {"depth": 2, "names": ("a", "b"), "shape": SHAPE}),
+        ("Base", {"depth": 3, "names": ["c"]}, {"depth": 3, "names": ["c"], "shape": SHAPE}),
+        ("Foreign", {"width": 32}, {"width": 32, "classes": 3}),
+        ("Demanding", {"depth": 5}, {"depth": 5, "names": ("a", "b"), "shape": SHAPE}),
+        ("Bare", {}, {}),
+        ("function", {"depth": 4}, {"width": 8, "depth": 4, "shape": SHAPE}),
+        ("partial", {"depth": 4}, {"width": 16, "depth": 4, "shape": SHAPE}),
+        ("partial", {"width": 4}, {"width": 4, "depth": 2, "shape": SHAPE}),
+        ("instance", {}, {"depth": 2, "names": ("a", "b"), "shape": SHAPE}),
+    ],
+)
+def test_options(workspace: Workspace, name: str, options: dict[str, Any], got: dict[str, Any]) -> None:
+    write(workspace, OPTIONS)
+    loaded = load_space(f"plugins/mine.py:{name}", workspace)
+    for given in (options, options or None):
+        assert loaded.create(SHAPE, 3, given).build(keras_tuner.HyperParameters()) == got
+
+
+def test_options_of_spaces_that_come_with_keras_tuner(workspace: Workspace) -> None:
+    loaded = load_space("keras_tuner.applications:HyperResNet", workspace)
+    assert loaded.create((32, 32, 3), 4, {"include_top": False}).include_top is False
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error"),
+    [
+        ("Base", {"dept": 3}, "options.Base: 'dept' is no option of this search space; did you mean 'depth'?"),
+        ("Base", {"depth": 3, "x": 1}, "options.Base: 'x' is no option of this search space (it has depth, names)"),
+        ("Base", {"input_shape": [1, 1, 1]}, "options.Base: 'input_shape' is no option of this search space (it has "),
+        ("Base", {"self": 1}, "options.Base: 'self' is no option of this search space (it has depth, names)"),
+        ("Foreign", {"num_classes": 4}, "options.Foreign: 'num_classes' is no option of this search space"),
+        ("Foreign", {"kwargs": {}}, "options.Foreign: 'kwargs' is no option of this search space"),
+        ("Demanding", {}, "Demanding: missing a required argument: 'depth'; input_shape and num_classes"),
+        ("Foreign", {"name": "x"}, "options.Foreign: 'name' is no option of this search space (it has width)"),
+        ("Bare", {"depth": 1}, "options.Bare: 'depth' is no option of this search space; it has none"),
+        ("function", {"with": 1}, "options.function: 'with' is no option of this search space; did you mean 'width'?"),
+        ("function", {"hp": 1}, "options.function: 'hp' is no option of this search space (it has width, depth)"),
+        ("instance", {"depth": 1}, "options.instance: 'depth' is no option of this search space; it has none"),
+    ],
+)
+def test_what_is_no_option(workspace: Workspace, name: str, options: dict[str, Any], error: str) -> None:
+    write(workspace, OPTIONS)
+    loaded = load_space(f"plugins/mine.py:{name}", workspace)
+    with pytest.raises(PluginError) as raised:
+        loaded.create(SHAPE, 3, options)
+    assert error in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_option_of_the_wrong_kind_names_the_line_that_fails(workspace: Workspace) -> None:
+    text = "from searchcnn import SearchSpace\nclass Net(SearchSpace):\n  def __init__(self, depth=1):\n    depth + 1\n"
+    write(workspace, text + "  def build(self, hp): ...\n")
+    with pytest.raises(PluginError, match=r"mine.py:4: TypeError: "):
+        load_space("mine", workspace).create(SHAPE, 3, {"depth": "deep"})
+
+
+def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits: Dataset) -> None:
+    write(workspace, OPTIONS)
+    spaces = load_spaces(["plugins/mine.py:Base", "plugins/mine.py:function"], workspace)
+    config = study_config(options={"Base": {"depth": 7}})
+    created = create(spaces, config, digits)
+    hp = keras_tuner.HyperParameters()
+    assert created["Base"].build(hp)["depth"] == 7
+    assert created["function"].build(hp)["depth"] == 2
+    with pytest.raises(PluginError, match=r"^options.Bas: the study has no search space 'Bas' \(Base, function\)$"):
+        create(spaces, study_config(options={"Bas": {}}), digits)
+
+
+def test_options_are_part_of_what_a_study_is(workspace: Workspace, study_config: Any, digits: Dataset) -> None:
+    write(workspace, OPTIONS)
+    spaces = load_spaces(["plugins/mine.py:Base"], workspace)
+
+    def known(options: dict[str, Any]) -> dict[str, str]:
+        return identity(study_config(options=options), digits, spaces)
+
+    assert known({"Base": {"depth": 7}}) == known({"Base": {"depth": 7}})
+    assert known({"Base": {"depth": 7}}) != known({"Base": {"depth": 8}})
+    assert known({"Base": {"depth": 7}}) != known({})
+    changed = known({"Base": {"depth": 7}}).items() - known({"Base": {"depth": 8}}).items()
+    assert [key for key, _ in changed] == ["options.Base"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "size_in_bytes"),
+    [
+        ("4GB", 4 * 2**30),
+        ("500 mb", 500 * 2**20),
+        ("1.5k", 1536),
+        ("2T", 2 * 2**40),
+        (" 7 ", 7),
+        ("7B", 7),
+        (0, 0),
+        ("0", 0),
+        (10**9, 10**9),
+    ],
+)
+def test_an_amount_of_disk_space(study_config: Any, amount: Any, size_in_bytes: int) -> None:
+    assert size(amount) == size_in_bytes
+    assert study_config(limits={"feature_cache": amount}).limits.feature_cache == size_in_bytes
+
+
+@pytest.mark.parametrize("amount", [-1, True, 1.5, None, "", "GB", "4 XB", "-4GB", "4GBs", "1e3", "infGB", [4]])
+def test_what_is_no_amount_of_disk_space(study_config: Any, amount: Any) -> None:
+    with pytest.raises(StudyFileError, match=r"limits.feature_cache.* is not an amount of bytes; write a number"):
+        study_config(limits={"feature_cache": amount})

@@ -1,0 +1,298 @@
+"""The built-in space `transfer`: its reference networks, its pretrained weights and what of them is trained when."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
+from searchcnn.errors import PluginError
+from searchcnn.search import Trial
+from searchcnn.search.hyperparameters import CheckedHyperParameters, Parameter
+from searchcnn.spaces import LoadedSpace, load_space
+from searchcnn.study import StudyConfig, Workspace
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.backbones import FROZEN, UNFROZEN, leaves  # noqa: E402
+from searchcnn.training import Trainer, callbacks, dry_run, features  # noqa: E402
+
+BIRDS = ((224, 224, 3), 200)
+DIGITS = ((8, 8, 1), 10)
+SMALL = "MobileNet(alpha=0.25)"
+RESNET = 23_587_712
+RESNET_CHANNELS = 26_560
+"""Channels that are normalised in ResNet50: each has a scale, a shift and two statistics."""
+Config = Callable[..., StudyConfig]
+Begin = Callable[..., Trial]
+
+
+@pytest.fixture(scope="module")
+def transfer(tmp_path_factory: pytest.TempPathFactory) -> LoadedSpace:
+    return load_space("transfer", Workspace(tmp_path_factory.mktemp("empty")))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a file of weights of the small backbone that no other network has."""
+    keras.utils.set_random_seed(7)
+    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    random = np.random.default_rng(7)
+    network.set_weights([weight + 0.01 * random.random(weight.shape) for weight in network.get_weights()])
+    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    network.save_weights(path)
+    return path
+
+
+@pytest.fixture
+def small(transfer: LoadedSpace, weights: Path) -> Any:
+    """Returns the space of the small backbone with those weights, for digits."""
+    options = {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]}
+    return transfer.create(*DIGITS, options)
+
+
+def point(**values: Any) -> Any:
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    return hp
+
+
+def trainable(model: Any) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def phases(space: Any, hp: Any, model: Any) -> Iterator[tuple[float, float, int]]:
+    """Yields the share, the rate and the number of trainable weights of each phase."""
+    for phase in space.phases(hp, model):
+        yield phase.share, phase.rate, trainable(model)
+
+
+SOFTMAX = 2048 * 200 + 200
+DENSE = 2048 * 1024 + 1024 + 1024 * 200 + 200
+CONVOLUTION = 3 * 3 * 2048 * 64 + 64 + 64 * 1024 + 1024 + 1024 * 200 + 200
+UNFREEZABLE = RESNET - 4 * RESNET_CHANNELS
+"""Weights of ResNet50 without batch normalisation's, which is never trained."""
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "is_tuned", "drops"),
+    [
+        ("resnet50_features", SOFTMAX, False, [0.2]),
+        ("resnet50_features_dense", DENSE, False, []),
+        ("resnet50_features_dropout", DENSE, False, [0.75]),
+        ("resnet50_finetune", SOFTMAX, True, [0.2]),
+        ("resnet50_finetune_dense", DENSE, True, []),
+        ("resnet50_finetune_convolution", CONVOLUTION, True, [0.2, 0.4]),
+    ],
+)
+def test_reference_networks(transfer: LoadedSpace, name: str, head: int, is_tuned: bool, drops: list[float]) -> None:
+    space = transfer.create(*BIRDS)
+    values = transfer.baselines(space)[name]
+    hp = CheckedHyperParameters(values)
+    model = space.build(hp)
+    assert (model.input_shape, model.output_shape) == ((None, 224, 224, 3), (None, 200))
+    assert model.count_params() == RESNET + head
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == drops
+    assert {layer.name for layer in model.layers} & {FROZEN, UNFROZEN} == {UNFROZEN if is_tuned else FROZEN}
+    planned = list(phases(space, hp, model))
+    assert planned == ([(0.3, 1.0, head), (1.0, 0.1, UNFREEZABLE + head)] if is_tuned else [(1.0, 1.0, head)])
+    assert values.keys() <= hp.active.keys()
+    assert ("fine_tuning_rate" in hp.values) == is_tuned
+    for declared in hp.space:
+        parameter = Parameter(declared)
+        stored = parameter.to_optuna(hp.values[declared.name])  # raises if it is out of range
+        assert parameter.from_optuna(stored) == hp.values[declared.name]
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        ({"backbones": ["ResNet50"]}, {"fine_tune", "image_size"}),
+        ({"backbones": "ResNet50", "image_sizes": [224]}, {"fine_tune"}),
+        ({"backbones": ["VGG16", "ResNet50"]}, {"backbone", "ResNet50/fine_tune", "image_size"}),
+        ({"backbones": ["VGG16", "ResNet50"], "image_sizes": [64, 96]}, {"backbone", "ResNet50/fine_tune"}),
+    ],
+)
+def test_baselines_fit_the_options(transfer: LoadedSpace, options: dict[str, Any], keys: set[str]) -> None:
+    space = transfer.create(*BIRDS, options)
+    values = transfer.baselines(space)["resnet50_features"]
+    assert values.keys() - {"head_convolution", "pooling", "dense_layers"} == keys
+    hp = CheckedHyperParameters(values)
+    assert space.backbone(hp).network.name == "resnet50"
+    space.divide(hp, space.backbone(hp))
+    assert keys <= hp.active.keys()
+
+
+@pytest.mark.parametrize("options", [{"backbones": [SMALL]}, {"backbones": ["ResNet50"], "weights": "none"}])
+def test_no_baselines_without_their_network(transfer: LoadedSpace, options: dict[str, Any]) -> None:
+    assert transfer.baselines(transfer.create(*BIRDS, options)) == {}
+
+
+def test_the_options_are_checked(transfer: LoadedSpace) -> None:
+    with pytest.raises(PluginError, match=r"options.transfer: 'backbone' is no option of this .*; did you mean"):
+        transfer.create(*DIGITS, {"backbone": SMALL})
+    with pytest.raises(PluginError, match="has no 'ResNet5'; did you mean 'ResNet50'"):
+        transfer.create(*DIGITS, {"backbones": ["ResNet5"]}).build(point())
+    with pytest.raises(PluginError, match="takes images with 1 or 3 channels, not 2"):
+        transfer.create((8, 8, 2), 3)
+
+
+def test_digits(transfer: LoadedSpace) -> None:
+    space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32, 64]})
+    for size in (32, 64):
+        model = space.build(point(image_size=size))
+        assert model.get_layer(FROZEN).input_shape == (None, size, size, 3)
+        outputs = np.asarray(model(np.random.default_rng(0).random((2, 8, 8, 1), "float32")))
+        np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("values", [{}, {"pooling": "flatten"}, {"pooling": "max"}, {"head_convolution": True}])
+def test_each_head_trains(small: Any, values: dict[str, Any]) -> None:
+    hp = point(cut_blocks=7, dense_layers=2, **values)
+    model = small.build(hp)
+    assert model.output_shape == (None, 10)
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [256, 256, 10]
+    assert len(model.trainable_weights) == 2 * (3 + values.get("head_convolution", False))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_point_is_a_network(small: Any, seed: int) -> None:
+    class Random(keras_tuner.HyperParameters):
+        def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
+            self.values.setdefault(hyperparameter.name, hyperparameter.prob_to_value(random.random()))
+            return super()._register(hyperparameter, overwrite)
+
+    random = np.random.default_rng(seed)
+    hp = Random()
+    model = small.build(hp)
+    assert model.output_shape == (None, 10), hp.values
+    planned = list(phases(small, hp, model))
+    tuned = hp.values["fine_tune"]
+    assert len(planned) == 1 + tuned
+    assert ("unfrozen_blocks" in hp.values) == ("fine_tuning_rate" in hp.values) == tuned
+
+
+def test_from_scratch_all_is_trained_in_one_phase(transfer: LoadedSpace) -> None:
+    space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32], "weights": "none"})
+    hp = point()
+    model = space.build(hp)
+    before = model.get_weights()
+    space.initialize(hp, model)
+    for mine, its in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    (phase,) = phases(space, hp, model)
+    statistics = sum(2 * leaf.gamma.shape[0] for leaf in normalisations(model))
+    assert phase == (1.0, 1.0, model.count_params() - statistics)
+    assert not {"fine_tune", "unfrozen_blocks", "fine_tuning_rate"} & set(hp.values)
+    assert "cut_blocks" in hp.values
+
+
+def normalisations(model: Any) -> list[Any]:
+    return [leaf for leaf in leaves(model) if isinstance(leaf, keras.layers.BatchNormalization)]
+
+
+@pytest.mark.parametrize(("cut", "unfrozen"), [(0, 0), (3, 4), (7, 7), (5, 14)])
+def test_the_weights_of_a_file_in_both_parts(small: Any, weights: Path, cut: int, unfrozen: int) -> None:
+    tuned = {"fine_tune": True, "unfrozen_blocks": unfrozen} if unfrozen else {}
+    hp = point(cut_blocks=cut, **tuned)
+    model = small.build(hp)
+    expected = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    expected.load_weights(weights)
+    parts = [layer for layer in model.layers if layer.name in (FROZEN, UNFROZEN)]
+    assert len(parts) == (2 if 0 < unfrozen < 14 - cut else 1)
+    given = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
+    assert not np.array_equal(given[0], expected.get_weights()[0])
+    small.initialize(hp, model)
+    given = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
+    wanted = [weight for layer in expected.layers for weight in layer.get_weights()][: len(given)]
+    assert len(given) == (1 + 4) + (13 - cut) * 2 * (1 + 4)
+    for mine, its in zip(given, wanted, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert unfrozen or len(model.trainable_weights) == 2
+
+
+def test_missing_weights_are_found_out_before_the_first_trial(
+    transfer: LoadedSpace, study_config: Config, few: Dataset
+) -> None:
+    options = {"backbones": [SMALL], "weights": "nowhere.h5", "image_sizes": [32]}
+    trainer = Trainer(study_config(), few, {"transfer": transfer.create(*DIGITS, options)})
+    with pytest.raises(PluginError, match=r"^search space 'transfer': weights 'nowhere.h5': no such file; "):
+        dry_run(trainer, "transfer")
+
+
+def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
+    transfer: LoadedSpace,
+    weights: Path,
+    study_config: Config,
+    begin: Begin,
+    few: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(callbacks.BestWeights, "restore", lambda self: None)  # of random features the best is any epoch
+    space = transfer.create(*DIGITS, {"backbones": [SMALL, "VGG16"], "weights": str(weights), "image_sizes": [32]})
+    config = study_config(training={"epochs": 2})
+    trial = begin(config)
+    blocks = {f"{SMALL}/cut_blocks": 2, f"{SMALL}/fine_tune": True, f"{SMALL}/unfrozen_blocks": 3}
+    trial.preset = {"backbone": SMALL, **blocks, "fine_tuning_rate": 0.5, "head_convolution": False}
+    evaluation = Trainer(config, few, {"transfer": space})(trial)
+    assert trial.preset.items() <= trial.facts["hyperparameters"].items()
+    curve = trial._study.curve(0)
+    assert [epoch.learning_rate for epoch in curve] == pytest.approx([0.01, 0.005])
+    assert len(list((tmp_path / "features").iterdir())) == 4  # all blocks without dropout, then the frozen ones
+
+    fresh = space.build(point(**trial.facts["hyperparameters"]))
+    space.initialize(point(**trial.facts["hyperparameters"]), fresh)
+    network = evaluation.network
+    for mine, its in zip(network.get_layer(FROZEN).get_weights(), fresh.get_layer(FROZEN).get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    for mine, its in zip(network.get_layer(UNFROZEN).layers, fresh.get_layer(UNFROZEN).layers, strict=True):
+        is_still = isinstance(mine, keras.layers.BatchNormalization)
+        for new, old in zip(mine.get_weights(), its.get_weights(), strict=True):
+            assert np.array_equal(new, old) == is_still, mine.name
+    predicted = network.predict(few.validation.images.astype("float32") / 255, verbose=0).argmax(-1)
+    assert curve[-1].metrics["val_accuracy"] == pytest.approx((predicted == few.validation.labels).mean())
+
+
+def test_batch_normalisation_stays_as_it_was_in_the_unfrozen_part(small: Any) -> None:
+    hp = point(fine_tune=True, unfrozen_blocks=4, head_dropout=0.0)
+    model = small.build(hp)
+    small.initialize(hp, model)
+    images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
+    for _ in small.phases(hp, model):
+        before = model.get_weights()
+        np.testing.assert_allclose(model(images, training=True), model(images, training=False), rtol=1e-5, atol=1e-6)
+        for mine, its in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(mine, its)
+
+
+def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, tmp_path: Path) -> None:
+    """Each study saves its model as best.keras."""
+    from searchcnn.results import save_model
+
+    paths = [tmp_path / study / "best.keras" for study in ("one", "two")]
+    for count, path in enumerate(paths, 2):
+        convolutions = [keras.layers.Conv2D(4, 3) for _ in range(count)]
+        end = [keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
+        save_model(path, keras.Sequential([keras.Input((8, 8, 1)), *convolutions, *end]), (8, 8, 1), {})
+    space = transfer.create(*DIGITS, {"backbones": [str(path) for path in paths]})
+    declared = []
+    for path in paths:
+        hp = point(backbone=str(path))
+        hp.values[f"{path}/fine_tune"] = True
+        model = space.build(hp)
+        space.initialize(hp, model)
+        loaded = keras.models.load_model(path)
+        stored = next(layer for layer in loaded.layers if isinstance(layer, keras.Sequential)).get_weights()
+        given = [weight for name in (FROZEN, UNFROZEN) for weight in model.get_layer(name).get_weights()]
+        for mine, its in zip(given, stored, strict=False):
+            np.testing.assert_array_equal(mine, its)
+        declared.append({item.name: item.max_value for item in hp.space if "unfrozen_blocks" in item.name})
+    assert declared == [{f"{paths[0]}/unfrozen_blocks": 2}, {f"{paths[1]}/unfrozen_blocks": 3}]
