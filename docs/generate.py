@@ -66,14 +66,14 @@ def main(arguments: Sequence[str]) -> int:
 def _cli_page() -> str:
     assert isinstance(cli, LazyGroup)
     context = click.Context(cli, info_name="searchcnn")
-    commands = [(name, cli.get_command(context, name)) for name in cli.list_commands(context)]
-    listed = [(f"[`{name}`](#{name})", one.get_short_help_str(100)) for name, one in commands if one]
+    commands = list(_commands(context, cli))
+    listed = [(f"[`{name}`](#{name.replace(' ', '-')})", text) for name, text, _ in commands]
     parts = [
         f"# Commands\n\n{MARK}",
         "`searchcnn COMMAND --help` says the same in a terminal. A command works in the current folder: it looks for\n"
         "studies in `./studies` and for search spaces in `./plugins`, and keeps what it makes in `./studies`.",
         _table(("command", "purpose"), listed),
-        *(_command(context, name, one) for name, one in commands if one),
+        *(_command(context, name, one) for name, _, one in commands),
         "## Exit codes",
         _table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in EXIT_CODES.items()]),
         "## Environment variables",
@@ -82,13 +82,24 @@ def _cli_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _commands(context: click.Context, group: LazyGroup, prefix: str = "") -> Iterator[tuple[str, str, click.Command]]:
+    """Yields the name, the short help and the command itself of each command, those of groups behind them."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield prefix + name, group.short_help_of(name), command
+        if isinstance(command, LazyGroup):
+            yield from _commands(context, command, f"{prefix}{name} ")
+
+
 def _command(parent: click.Context, name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     rows = [record for option in command.params if (record := option.get_help_record(context))]
     options = [(f"`{names}`", _text(text)) for names, text in rows if text]
     help_text = _text(inspect.cleandoc(command.help or ""))
-    return f"## {name}\n\n```sh\n{usage}\n```\n\n{help_text}\n\n{_table(('option', 'meaning'), options)}"
+    table = f"\n\n{_table(('option', 'meaning'), options)}" if options else ""
+    return f"## {name}\n\n```sh\n{usage}\n```\n\n{help_text}{table}"
 
 
 def _configuration_page() -> str:

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from searchcnn.backend import start_keras
+from searchcnn.cli import plugins
 from searchcnn.cli.main import COMMANDS
 from searchcnn.data import load_dataset
 from searchcnn.optimization import Study
@@ -87,9 +88,9 @@ class TestGeneratedPages:
         done = run(sys.executable, "-c", code, cwd=ROOT)
         assert done.returncode == 0, done.stderr
 
-    @pytest.mark.parametrize("command", list(COMMANDS))
+    @pytest.mark.parametrize("command", [*COMMANDS, *(f"plugins {name}" for name in plugins.COMMANDS)])
     def test_hold_every_command_and_its_options(self, command: str) -> None:
-        done = run(sys.executable, "-m", "searchcnn", command, "--help", cwd=ROOT)
+        done = run(sys.executable, "-m", "searchcnn", *command.split(), "--help", cwd=ROOT)
         options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", done.stdout, re.MULTILINE)) - {"--help"}
         text = section("reference/cli.md", command)
         assert set(re.findall(r"^\| `(--[\w-]+)", text, re.MULTILINE)) == options

@@ -246,7 +246,8 @@ class Net(SearchSpace):
                                  keras.layers.Dense(10, "softmax")])
 
     def baselines(self):
-        return {"small": {"units": 4}, "again": {"units": 8}, "large": {"units": 1000}, "seven": {"units": 7}, "WRONG": {"units": 13}}
+        return {"small": {"units": 4}, "again": {"units": 8}, "large": {"units": 1000}, "seven": {"units": 7},
+                "WRONG": {"units": 13}}
 """
 
 
@@ -261,14 +262,14 @@ def test_only_baselines_that_can_be_trained_come_first(
     tmp_path: Path, study_config: Callable[..., StudyConfig]
 ) -> None:
     config = study_config(limits={"max_params": 5000}, training={"learning_rate": [0.01, 0.1]})
-    code = BASELINES.replace(', "WRONG": {"units": 13}', "")
+    code = BASELINES.replace('"WRONG": {"units": 13}', "")
     rate = {"training/learning_rate": 0.01}
     assert points(tmp_path, code, config) == {"default": {"units": 8, **rate}, "baseline small": {"units": 4, **rate}}
     assert points(tmp_path, code, study_config(search={"baselines": False})) == {}
 
 
 def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
-    code = BASELINES.replace(', "WRONG": {"units": 13}', "")
+    code = BASELINES.replace('"WRONG": {"units": 13}', "")
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(code)
     config = study_config()

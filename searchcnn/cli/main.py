@@ -2,8 +2,8 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -17,7 +17,7 @@ COMMANDS = {
     "export": "Copy a study's best model to a file.",
     "studies": "List the studies and their state.",
     "datasets": "List the datasets and where they are.",
-    "plugins": "List the search spaces and their state.",
+    "plugins": "List, show, check and write search spaces.",
 }
 """Subcommands and their short help; each lives in the module of its name and is imported when it is run."""
 
@@ -26,17 +26,33 @@ INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for."""
+    """A group whose commands are imported when they are asked for.
+
+    Args:
+        args: Of a click group.
+        lazy: The commands' short help, by name, in the order in which a user needs them.
+        module: Begins the names of the modules in which they live.
+        options: Of a click group.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], module: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+        self._module = module
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the commands in the order in which a user needs them."""
-        return list(COMMANDS)
+        """Returns the names of the commands."""
+        return list(self._lazy)
+
+    def short_help_of(self, name: str) -> str:
+        """Returns the short help of a command, without importing it."""
+        return self._lazy[name]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports a command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._lazy:
             return None
-        module = importlib.import_module(f"searchcnn.cli.{cmd_name}")
+        module = importlib.import_module(f"{self._module}{cmd_name}")
         command: click.Command = module.command
         return command
 
@@ -44,17 +60,22 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds the command, and names the nearest one if there is none of that name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command '{args[0]}'{nearest(args[0], COMMANDS)}", ctx)
+        if args and args[0] not in self._lazy and not args[0].startswith("-"):
+            raise click.UsageError(f"no command '{args[0]}'{nearest(args[0], self._lazy)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self._lazy.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    module="searchcnn.cli.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(searchcnn.__version__, prog_name="searchcnn")
 def cli() -> None:
     """Find a convolutional network for your images.

@@ -72,3 +72,29 @@ def stored_study(name: str, storage: str | None) -> StudySummary:
         place.find(name)
         raise StoreError(f"study '{name}' has not been begun here; begin it with: searchcnn optimize --study {name}")
     return read_summary(url, name)
+
+
+def read_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """Reads ``32x32x3``: the shape of an image, (height, width, channels) in pixels."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) == 2:
+        parts.append("3")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{value}' is no size of images; write height x width x channels, such as 32x32x3")
+    height, width, channels = map(int, parts)
+    return height, width, channels
+
+
+def size_option(command: Command) -> Command:
+    """Adds ``--size``."""
+    text = "Images: height, width and channels.  [default: 32x32x3, or the smallest that the space can handle]"
+    return click.option("--size", metavar="HxWxC", callback=read_size, help=text)(command)
+
+
+def classes_option(command: Command) -> Command:
+    """Adds ``--classes``."""
+    kind = click.IntRange(min=2)
+    text = "Number of classes."
+    return click.option("--classes", type=kind, metavar="N", default=10, show_default=True, help=text)(command)

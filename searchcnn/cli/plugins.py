@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from searchcnn.cli.main import LazyGroup
 from searchcnn.cli.options import json_option, plugins_option, workspace
 
+COMMANDS = {
+    "new": "Write a search space to start from, and its test.",
+    "show": "Show a search space: hyperparameters, baselines and a network.",
+    "check": "Check that search spaces do what they have to.",
+}
+"""Subcommands and their short help."""
 
-@click.command("plugins")
-@click.option("--check", is_flag=True, help="Load each one and show what goes wrong.")
+
+@click.group("plugins", cls=LazyGroup, lazy=COMMANDS, module="searchcnn.cli.plugins_", invoke_without_command=True)
 @plugins_option
 @json_option
-def command(check: bool, plugins: tuple[Path, ...], as_json: bool) -> None:
-    """List the search spaces and their state.
+@click.pass_context
+def command(context: click.Context, plugins: tuple[Path, ...], as_json: bool) -> None:
+    """List the search spaces and their state, or show, check and write some.
 
-    They are read without being executed, except with --check.
+    Listed ones are read without being executed.
     """
-    from searchcnn.spaces import check as load_each
+    if context.invoked_subcommand is not None:
+        if plugins or as_json:
+            raise click.UsageError(f"options come after the command: plugins {context.invoked_subcommand} ...")
+        return
     from searchcnn.spaces import discover
 
     found = discover(workspace(), plugins)
-    if check:
-        found = load_each(found)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in found], indent=2))
         return
@@ -42,5 +50,3 @@ def command(check: bool, plugins: tuple[Path, ...], as_json: bool) -> None:
             plugin.name, plugin.source, status, Text(plugin.error or plugin.description), Text(plugin.location)
         )
     console().print(made)
-    if check and any(plugin.status == "error" for plugin in found):
-        sys.exit(1)

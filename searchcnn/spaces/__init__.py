@@ -6,7 +6,7 @@ Keras is imported when the contract (`SearchSpace`, `Phase`) is asked for or a p
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.spaces.discovery import discover, find
-from searchcnn.spaces.loading import LoadedSpace, check, load, load_space, load_spaces
+from searchcnn.spaces.loading import LoadedSpace, load, load_space, load_spaces
 from searchcnn.spaces.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ __all__ = [
     "Phase",
     "Plugin",
     "SearchSpace",
-    "check",
     "discover",
     "find",
     "load",

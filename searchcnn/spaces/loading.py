@@ -9,7 +9,7 @@ import operator
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -111,11 +111,6 @@ def load_spaces(specs: Iterable[str], workspace: Workspace, folders: Sequence[Pa
     return list(spaces.values())
 
 
-def check(plugins: Iterable[Plugin]) -> list[Plugin]:
-    """Loads each usable plugin and returns all of them, with the errors that came up."""
-    return [_tried(plugin) if plugin.status == "ok" else plugin for plugin in plugins]
-
-
 def load(plugin: Plugin) -> LoadedSpace:
     """Loads a plugin.
 
@@ -155,14 +150,6 @@ def blamed(location: str, module: str) -> Iterator[None]:
         place = lines[-1] if lines else location
         message = "".join(traceback.format_exception_only(error)[-1:]).strip().partition("\n")[0]
         raise PluginError(f"{place}: {message}") from error
-
-
-def _tried(plugin: Plugin) -> Plugin:
-    try:
-        load(plugin)
-    except PluginError as error:
-        return replace(plugin, status="error", error=str(error))
-    return plugin
 
 
 def _execute(path: Path) -> ModuleType:

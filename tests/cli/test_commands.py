@@ -122,7 +122,7 @@ def test_lists_answer_and_name_what_there_is(searched: tuple[Path, str]) -> None
     assert "fashion_mnist" in call(folder, "studies")[0]
     assert "scikit-learn" in call(folder, "datasets")[0]
     assert "sequential" in call(folder, "plugins")[0]
-    plugins = json.loads(call(folder, "plugins", "--check", "--json")[0])
+    plugins = json.loads(call(folder, "plugins", "--json")[0])
     assert {p["name"]: p["status"] for p in plugins}["sequential"] == "ok"
 
 

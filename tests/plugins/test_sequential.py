@@ -1,6 +1,5 @@
 """The built-in space `sequential`: its reference networks, and random networks for all kinds of images."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,12 @@ start_keras()
 
 import keras_tuner  # noqa: E402
 
+from searchcnn.search.hyperparameters import RandomHyperParameters  # noqa: E402
+
 SHAPES = [(1, 1, 1), (7, 5, 3), (8, 8, 1), (28, 28, 1), (32, 32, 3)]
 FASHION = ((28, 28, 1), 10)
 CIFAR10 = ((32, 32, 3), 10)
 CIFAR25 = ((32, 32, 3), 25)
-
-
-class RandomHyperParameters(keras_tuner.HyperParameters):
-    """Answers each new hyperparameter with a random value of its range."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.random = random.Random(seed)
-
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        self.values.setdefault(hyperparameter.name, hyperparameter.prob_to_value(self.random.random()))
-        return super()._register(hyperparameter, overwrite)
 
 
 @pytest.fixture(scope="module")

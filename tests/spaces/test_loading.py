@@ -10,7 +10,7 @@ from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError, StudyFileError
 from searchcnn.optimization import create, identity
-from searchcnn.spaces import check, discover, load_space, load_spaces
+from searchcnn.spaces import discover, load, load_space, load_spaces
 from searchcnn.study import Workspace
 from searchcnn.study.config import size
 
@@ -287,16 +287,12 @@ def test_several_spaces_of_a_study(workspace: Workspace) -> None:
         load_spaces(["mine", "plugins/mine.py"], workspace)
 
 
-def test_check_loads_what_the_listing_only_reads(workspace: Workspace) -> None:
+def test_an_error_while_loading_is_not_seen_by_the_listing(workspace: Workspace) -> None:
     write(workspace, "def build(hp): ...\n1 / 0\n", "divides")
-    listed = discover(workspace)
-    checked = check(listed)
-    assert [plugin.status for plugin in listed if plugin.name == "divides"] == ["ok"]
-    assert [plugin.error for plugin in checked if plugin.name == "divides"] == [
-        f"{workspace.plugins / 'divides.py'}:2: ZeroDivisionError: division by zero"
-    ]
-    assert [plugin.name for plugin in checked] == [plugin.name for plugin in listed]
-    assert all(plugin.status == "ok" for plugin in checked if plugin.name != "divides")
+    (listed,) = [plugin for plugin in discover(workspace) if plugin.name == "divides"]
+    assert listed.status == "ok"
+    with pytest.raises(PluginError, match=r"divides.py:2: ZeroDivisionError: division by zero"):
+        load(listed)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""`searchcnn plugins show`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from searchcnn.cli.options import classes_option, json_option, plugins_option, size_option, workspace
+
+if TYPE_CHECKING:
+    from searchcnn.testing.portrait import Portrait
+    from searchcnn.testing.subject import Subject
+
+SAMPLES = 64
+"""Random points from which it is inferred when a hyperparameter is asked for."""
+
+
+@click.command("show")
+@click.argument("name", metavar="NAME|PATH")
+@click.option("--baseline", metavar="NAME", help="Draw this baseline's network.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a hyperparameter of that network.")
+@click.option("--seed", type=int, metavar="N", help="Draw a random network; the same for the same number.")
+@size_option
+@classes_option
+@plugins_option
+@json_option
+def command(
+    name: str,
+    baseline: str | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    size: tuple[int, int, int] | None,
+    classes: int,
+    plugins: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Show a search space: what it searches, its baselines, and one of its networks.
+
+    The network is that of the default values, unless --baseline, --set or --seed say otherwise. Networks are built,
+    without pretrained weights, but not trained.
+    """
+    values = dict(map(_assignment, settings))
+    with _busy(as_json):
+        portrait = _portrait(_subject(name, plugins, size, classes), baseline, values, seed)
+    if as_json:
+        click.echo(json.dumps(portrait.facts(), indent=2, default=str))
+        return
+    from searchcnn.cli.drawing import print_portrait
+
+    print_portrait(portrait)
+
+
+def _subject(name: str, folders: Sequence[Path], size: tuple[int, int, int] | None, classes: int) -> Subject:
+    from searchcnn.backend import start_keras
+    from searchcnn.spaces import find
+
+    plugin = find(name, workspace(), folders)  # an unknown name is refused before Keras takes its seconds
+    start_keras()
+    from searchcnn.spaces import load
+    from searchcnn.testing.subject import Subject
+
+    return Subject(load(plugin), SAMPLES, image=size, classes=classes)
+
+
+def _portrait(subject: Subject, baseline: str | None, values: Mapping[str, Any], seed: int | None) -> Portrait:
+    from searchcnn.testing.portrait import Portrait
+
+    return Portrait.of(subject, baseline, values, seed)
+
+
+def _busy(quiet: bool) -> Any:
+    from searchcnn.cli.tables import console
+
+    shown = console()
+    return shown.status("building random points") if shown.is_terminal and not quiet else contextlib.nullcontext()
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Reads ``key=value``; a value that is not JSON is a text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.BadParameter(f"'{text}' is no setting; write KEY=VALUE, such as blocks=3", param_hint="--set")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, {"True": True, "False": False}.get(value, value)

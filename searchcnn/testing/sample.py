@@ -1,0 +1,68 @@
+"""One point of a search space, and what became of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras_tuner
+
+from searchcnn.errors import PluginError
+from searchcnn.search import Cost
+from searchcnn.search.hyperparameters import CheckedHyperParameters, RandomHyperParameters
+from searchcnn.testing.signature import Signature
+
+NO_COST = Cost(0, 0)
+
+
+class _Lenient:
+    """Collects what `CheckedHyperParameters` refuses, so that a build goes on as it would in Keras Tuner."""
+
+    conflicts: list[str]
+
+    def _retrieve(self, hp: Any) -> Any:
+        try:
+            return super()._retrieve(hp)  # type: ignore[misc]
+        except PluginError as error:
+            self.conflicts = [*getattr(self, "conflicts", ()), str(error)]
+            return keras_tuner.HyperParameters._retrieve(self, hp)
+
+
+class GivenPoint(_Lenient, CheckedHyperParameters):
+    """Values that are given; others have their default."""
+
+
+class RandomPoint(_Lenient, RandomHyperParameters):
+    """Values that are random."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A point of a search space that was tried out.
+
+    Attributes:
+        values: Of the hyperparameters that were asked for and are active, by name.
+        declared: All hyperparameters that were declared, in order.
+        active: Those that are not switched off by a conditional scope.
+        conflicts: Hyperparameters that were declared twice with different meanings, in words.
+        signature: Of its network; empty if there is none.
+        cost: Of its network without auxiliary heads.
+        whole: Of its network with auxiliary heads.
+        error: Why there is no network; empty if there is one.
+        is_infeasible: Whether the space says so itself, by an `InfeasibleError`.
+        reason: The reason of that.
+    """
+
+    values: dict[str, Any]
+    declared: tuple[Any, ...]
+    active: tuple[Any, ...]
+    conflicts: tuple[str, ...]
+    signature: Signature = ()
+    cost: Cost = NO_COST
+    whole: Cost = NO_COST
+    error: str = ""
+    is_infeasible: bool = False
+    reason: str = ""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether there is a network."""
+        return bool(self.signature)
