@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from keras import Input, Model, layers
 
 from searchcnn import Phase, SearchSpace
-from searchcnn.backbones import UNFROZEN, Backbone, leaves
+from searchcnn.backbones import UNFROZEN, Backbone, unfreeze
 from searchcnn.blocks import convolve, dense, drop
 
 SIZE = 224
@@ -46,6 +47,12 @@ class Transfer(SearchSpace):
         self.backbones = [backbones] if isinstance(backbones, str) else list(backbones)
         self.weights = weights
         self.image_sizes = list(image_sizes)
+        self._check()
+
+    def files(self) -> list[Path]:
+        """Returns the files that weights come from."""
+        own = [] if self.weights in ("imagenet", "none") else [self.weights]
+        return [Path(name).expanduser() for name in [*own, *filter(is_file, self.backbones)]]
 
     def build(self, hp: Any) -> Model:
         """Builds the network; see the class."""
@@ -88,12 +95,21 @@ class Transfer(SearchSpace):
         convolution = {"head_convolution": True, "head_filters": 64, "convolution_dropout": 0.2}
         return {
             "resnet50_features": features,
-            "resnet50_features_dense": {**features, **wide, "head_dropout": 0.0},
+            "resnet50_features_dense": {**features, **wide},
             "resnet50_features_dropout": {**features, **wide, "head_dropout": 0.75},
             "resnet50_finetune": whole,
-            "resnet50_finetune_dense": {**whole, **wide, "head_dropout": 0.0},
+            "resnet50_finetune_dense": {**whole, **wide},
             "resnet50_finetune_convolution": {**whole, **wide, **convolution, "head_dropout": 0.4},
         }
+
+    def _check(self) -> None:
+        named = [name for name in self.backbones if not is_file(name)]
+        if not self.backbones or not self.image_sizes:
+            raise ValueError("backbones and image_sizes must name at least one each")
+        if self.weights not in ("imagenet", "none") and len(named) > 1:
+            raise ValueError(f"weights '{self.weights}' fit one backbone, not {' and '.join(named)}; name one")
+        if self.weights == "none" and len(named) < len(self.backbones):
+            raise ValueError("a .keras file brings its own weights: leave weights = 'none' out, or the file")
 
     @property
     def is_pretrained(self) -> bool:
@@ -108,7 +124,7 @@ class Transfer(SearchSpace):
             weights: As in the constructor.
         """
         name = self._name(hp)
-        several = len(self.image_sizes) > 1 and not name.endswith(".keras")
+        several = len(self.image_sizes) > 1 and not is_file(name)
         size = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
         return Backbone.load(name, size, weights)
 
@@ -141,7 +157,13 @@ class Transfer(SearchSpace):
         if len(self.backbones) > 1:
             blocks = {"backbone": name} | {f"{name}/{key}": value for key, value in blocks.items()}
         size = {"image_size": SIZE} if len(self.image_sizes) > 1 and SIZE in self.image_sizes else {}
-        return {**blocks, **size, "head_convolution": False, "pooling": "average", "dense_layers": 0}
+        softmax = {"head_convolution": False, "pooling": "average", "dense_layers": 0, "head_dropout": 0.0}
+        return {**blocks, **size, **softmax}
+
+
+def is_file(backbone: str) -> bool:
+    """Whether a backbone is a saved model rather than one of ``keras.applications``."""
+    return backbone.endswith(".keras")
 
 
 def head(hp: Any, x: Any) -> Any:
@@ -168,11 +190,3 @@ def head(hp: Any, x: Any) -> Any:
         for layer in range(1, hp.Int("dense_layers", 0, 3) + 1)
     ]
     return dense(x, units, "relu", hp.Float("head_dropout", 0.0, 0.8, step=0.05, default=0.2))
-
-
-def unfreeze(part: Model) -> None:
-    """Makes layers trainable, batch normalisation excepted: small datasets would spoil its statistics."""
-    part.trainable = True
-    for layer in leaves(part):
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False

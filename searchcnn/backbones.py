@@ -4,8 +4,7 @@ import ast
 import inspect
 import itertools
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,6 +14,9 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, first_line, nearest
+from searchcnn.graph import calls, functional, inputs, leaves, narrow_points
+
+__all__ = ["FROZEN", "UNFROZEN", "Backbone", "unfreeze"]
 
 FROZEN: Final = "frozen"
 """Name of the part of a backbone that is not trained."""
@@ -137,52 +139,19 @@ class Backbone:
     def _begins_block(self, output: Any, following: Any) -> bool:
         """Whether what follows a narrow point mixes pixels or channels, or has several branches."""
         is_mixing = any(isinstance(leaf, (*SPATIAL, *MIXING)) for leaf in leaves(following))
-        return is_mixing or sum(tensor is output for tensor in _inputs(self.network)) > 1
+        return is_mixing or sum(tensor is output for tensor in inputs(self.network)) > 1
 
 
-def functional(model: Any) -> Any:
-    """Returns a sequential model as a functional one, and others as they are."""
-    return keras.Model(model.inputs[0], model.outputs[0]) if isinstance(model, keras.Sequential) else model
-
-
-def calls(model: Any) -> list[Any]:
-    """Returns the calls that a functional or sequential model is made of, in the order in which they are computed.
-
-    An operation has one for each time that it was called in this model, whatever other models it is part of. Each has
-    an ``operation``, ``input_tensors`` and ``output_tensors``.
-    """
-    by_depth = functional(model)._nodes_by_depth
-    return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
-
-
-def narrow_points(model: Any) -> Iterator[Any]:
-    """Yields the symbolic tensors of a model that are all that later operations see of the earlier ones.
+def unfreeze(part: Any) -> None:
+    """Makes a part of a backbone trainable, batch normalisation excepted: small datasets would spoil its statistics.
 
     Args:
-        model: A functional or sequential Keras model.
+        part: A Keras model.
     """
-    waiting = Counter(id(tensor) for tensor in [*_inputs(model), *model.outputs])
-    live: set[int] = set()
-    for call in calls(model):
-        waiting.subtract(id(tensor) for tensor in call.input_tensors)
-        outputs = {id(tensor) for tensor in call.output_tensors}
-        live = {tensor for tensor in live if waiting[tensor]} | outputs
-        if live == outputs and len(outputs) == 1:
-            yield call.output_tensors[0]
-
-
-def leaves(operation: Any) -> Iterator[Any]:
-    """Yields a layer, or the layers of a model, those of models in it included."""
-    inner = getattr(operation, "layers", None)
-    if inner is None:
-        yield operation
-    for part in inner or ():
-        yield from leaves(part)
-
-
-def _inputs(model: Any) -> list[Any]:
-    """Returns what the calls of a model are given, a tensor once for each use."""
-    return [tensor for call in calls(model) for tensor in call.input_tensors]
+    part.trainable = True
+    for leaf in leaves(part):
+        if isinstance(leaf, layers.BatchNormalization):
+            leaf.trainable = False
 
 
 def _freeze(model: Any) -> None:
@@ -221,6 +190,7 @@ def _parse(name: str) -> tuple[str, dict[str, Any]]:
 def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weights: str) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")  # weights fit any size
+        warnings.filterwarnings("ignore", "Skipping nested container")  # said once, below, when that is an error
         if weights == "none":
             try:
                 return make(weights=None, **arguments)

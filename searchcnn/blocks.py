@@ -8,6 +8,8 @@ from typing import Any
 
 from keras import layers
 
+__all__ = ["activate", "convolve", "dense", "drop", "pool"]
+
 MOMENTUM = 0.9
 """Of batch normalisation's moving averages: Keras's 0.99 lags behind in the first epochs, and those decide a trial."""
 

@@ -1,9 +1,10 @@
 """A whole search, from a study to its best model."""
 
+import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,11 +69,12 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     from searchcnn.results import BestModel
     from searchcnn.training import Trainer
 
-    trainer = Trainer(config, dataset, create(spaces, config, dataset))
+    created = create(spaces, config, dataset)
+    trainer = Trainer(config, dataset, created)
     best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     with explaining(url):
         stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
-        stored.agree(config.model_dump(), identity(config, dataset, spaces), study.accept_changes)
+        stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
@@ -117,6 +119,35 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
         **{f"training.{key}": str(value) for key, value in recipe.items()},
     }
+
+
+def files(created: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the part of a study's identity that lies in files that its search spaces depend on.
+
+    Raises:
+        PluginError: If one cannot be read.
+    """
+    from searchcnn.spaces import SearchSpace
+
+    return {
+        f"search space {name}, {path}": content_hash(path)
+        for name, space in created.items()
+        if isinstance(space, SearchSpace)
+        for path in space.files()
+    }
+
+
+def content_hash(path: Path) -> str:
+    """Returns 12 hexadecimal digits that identify a file's content (BLAKE2b).
+
+    Raises:
+        PluginError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=6)).hexdigest()
+    except OSError as error:
+        raise PluginError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:

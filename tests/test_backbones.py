@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, _preprocessing, leaves, narrow_points
+from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, _preprocessing
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
+from searchcnn.graph import leaves, narrow_points
 
 start_keras()
 

@@ -280,6 +280,23 @@ def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., St
     assert [point["space"] for _, point in enqueued] == ["one", "two"] * 3
 
 
+def test_files_of_a_search_space_are_part_of_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"old")
+    code = NET.replace(
+        "    def build", f"    def files(self):\n        return (Path({str(weights)!r}),)\n\n    def build", 1
+    )
+    (tmp_path / "plugins" / "net.py").write_text(code.replace("import keras", "from pathlib import Path\nimport keras"))
+    run(make_study(tmp_path, overrides=["budget.trials=1"]))
+    weights.write_bytes(b"new")
+    with pytest.raises(StudyChangedError, match=r"search space net, .*weights \("):
+        run(make_study(tmp_path, overrides=["budget.trials=2"]))
+    weights.unlink()
+    with pytest.raises(PluginError, match="weights: cannot be read: No such file"):
+        run(make_study(tmp_path, overrides=["budget.trials=2"]))
+
+
 def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
     with pytest.raises(PluginError, match=r"^search space 'net', baseline WRONG: RuntimeError: thirteen$"):
         points(tmp_path, BASELINES, study_config())

@@ -44,7 +44,7 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
             yield f"Model: {_relative(study)} is gone; a better trial writes it anew, or search again with --name"
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in best_first(study.config.published))
-        yield f"To beat on test: {', '.join(published)}"
+        yield f"To beat: {', '.join(published)}"
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
     elif best is not None:

@@ -98,7 +98,7 @@ class Passes:
         taken = self.split.take(order[index * self.batch_size : (index + 1) * self.batch_size])
         if self.seed is None or not self.augmentation:
             return taken
-        random = np.random.default_rng([self.seed, epoch, index])
+        random = np.random.default_rng([self.seed, epoch, index + 1])  # 0 is the stream of the order
         return Split(self.augmentation(taken.images, random), taken.labels)
 
 

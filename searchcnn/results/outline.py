@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import keras
 
+from searchcnn.graph import functional
 from searchcnn.training.cost import cost
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -50,8 +51,7 @@ def outline(model: Any) -> list[Line]:
     Args:
         model: A functional or sequential Keras model. Outputs after the first are auxiliary heads.
     """
-    graph = keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
-    steps = _steps(graph)
+    steps = _steps(functional(model))
     return _merged(_Drawing(steps).segments(steps[0]))
 
 

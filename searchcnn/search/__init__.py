@@ -7,7 +7,7 @@ from searchcnn.search.listener import Listener, Outcome
 from searchcnn.search.pruners import make_pruner
 from searchcnn.search.samplers import SeededSampler, make_sampler
 from searchcnn.search.seeds import Stream, derive
-from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
+from searchcnn.search.trial import InterruptedTrialError, OutOfTimeError, Trial, TrialPrunedError
 
 __all__ = [
     "Budget",
@@ -16,6 +16,7 @@ __all__ = [
     "Evaluator",
     "InterruptedTrialError",
     "Listener",
+    "OutOfTimeError",
     "Outcome",
     "Search",
     "SeededSampler",

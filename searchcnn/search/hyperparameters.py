@@ -5,7 +5,6 @@ Optuna suggestion, and each further one gets the same answer.
 """
 
 import math
-import random
 from decimal import Decimal
 from typing import Any
 
@@ -56,26 +55,6 @@ class CheckedHyperParameters(keras_tuner.HyperParameters):
         return {hp.name: self.values[hp.name] for hp in self.space if self.is_active(hp)}
 
 
-class RandomHyperParameters(CheckedHyperParameters):
-    """Hyperparameters with random values: the same for the same seed, in whatever order they are asked for.
-
-    Args:
-        seed: Of the random values.
-        values: Values by name that are not left to chance.
-    """
-
-    def __init__(self, seed: int, values: dict[str, Any] | None = None) -> None:
-        super().__init__(values)
-        self._seed = seed
-
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        # A copy, because `conditions` is the live stack of open scopes.
-        hp = type(hyperparameter).from_config(hyperparameter.get_config())
-        if self.is_active(hp) and hp.name not in self.values:
-            self.values[hp.name] = hp.prob_to_value(random.Random(f"{self._seed} {hp.name}").random())
-        return super()._register(hyperparameter, overwrite=False)
-
-
 class TrialHyperParameters(CheckedHyperParameters):
     """Hyperparameters whose values an Optuna trial suggests.
 
@@ -123,6 +102,8 @@ class Parameter:
 
     def _make_distribution(self) -> BaseDistribution:
         hp = self._hp
+        if isinstance(hp, kinds.Fixed):
+            return CategoricalDistribution((hp.value,))
         if isinstance(hp, kinds.Choice):
             return CategoricalDistribution(tuple(hp.values))
         if isinstance(hp, kinds.Boolean):

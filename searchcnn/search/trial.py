@@ -22,6 +22,10 @@ class InterruptedTrialError(Exception):
     """The user stopped the search; the trial is trained again when it continues."""
 
 
+class OutOfTimeError(Exception):
+    """The study's time is over before the next epoch could begin."""
+
+
 class Trial:
     """One trial, from the first sampled value to its last epoch.
 
@@ -115,11 +119,14 @@ class Trial:
             fraction: The part that is done, 0..1.
 
         Raises:
-            InterruptedTrialError: If the user wants the search to stop, or its time is over.
+            InterruptedTrialError: If the user wants the search to stop.
+            OutOfTimeError: If the study's time is over.
         """
         self.progress(0, fraction)
-        if self.is_interrupted or self.budget.seconds_left() <= 0:
+        if self.is_interrupted:
             raise InterruptedTrialError
+        if self.budget.seconds_left() <= 0:
+            raise OutOfTimeError
 
     @property
     def is_interrupted(self) -> bool:

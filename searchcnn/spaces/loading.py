@@ -36,7 +36,8 @@ class LoadedSpace:
     Attributes:
         name: A Python identifier, the scope of its hyperparameters where several spaces are searched together.
         location: File or module that it was loaded from.
-        fingerprint: Identifies the code of its file, whatever the formatting; not what that imports.
+        fingerprint: Identifies the code of its file, and of `searchcnn.blocks` and `searchcnn.backbones` if it uses
+            them, whatever the formatting; not what else it imports.
         module: Name of its module.
         target: A subclass of ``keras_tuner.HyperModel``, an instance of one, or a function ``build(hp)``.
     """
@@ -225,7 +226,18 @@ def _files(module: ModuleType, target: Any) -> list[Path]:
     with contextlib.suppress(TypeError):  # no file: built into Python or made by functools.partial
         definition = target if isinstance(target, type) or inspect.isroutine(target) else type(target)
         files.append(inspect.getsourcefile(definition))
+    files += [tool.__file__ for tool in _tools() if _uses(module, tool)]
     return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
+
+
+def _tools() -> tuple[ModuleType, ...]:
+    from searchcnn import backbones, blocks
+
+    return backbones, blocks
+
+
+def _uses(module: ModuleType, tool: ModuleType) -> bool:
+    return any(item is tool or getattr(item, "__module__", "") == tool.__name__ for item in vars(module).values())
 
 
 def _instance(

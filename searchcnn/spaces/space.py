@@ -1,8 +1,9 @@
 """The contract of a search space, for authors of plugins."""
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -106,12 +107,20 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             model: What `build` returned.
         """
 
+    def files(self) -> Sequence[Path]:
+        """Returns the files, beside its own code, that its networks depend on, such as pretrained weights.
+
+        A study that was begun is not continued with other content in them.
+        """
+        return ()
+
     def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
         """Yields the phases of training; one by default.
 
         Before each ``yield`` it may set which layers are trainable: the network is compiled anew for each phase, with
         the recipe's learning rate schedule over the phase's epochs. Early stopping ends a phase, and the next one
-        begins; the best weights of all of them are kept. Phases are not for models that `build` has compiled.
+        begins with the best weights so far. It is called twice for a network: once only to learn what it asks for.
+        Phases are not for models that `build` has compiled.
 
         Args:
             hp: The hyperparameters that the network was built with; more may be asked for.

@@ -6,7 +6,7 @@ Each field's description is also the text of the configuration reference in the 
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from searchcnn.study.values import Flag, Integer, Number, Optimizer, Range, Schedule, bounds
 
@@ -261,14 +261,13 @@ class StudyConfig(Section):
         "Several are searched together.",
     )
     seed: int = Field(default=0, ge=0, description="Everything random derives from this and the trial's number.")
-    options: dict[str, dict[str, Any]] = Field(
+    options: dict[str, dict[str, JsonValue]] = Field(
         default_factory=dict,
         description="`[options.NAME]`: arguments of the search space of that name, such as `backbones` of `transfer`.",
     )
     published: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict,
-        description="Test accuracies that others have published, above 0 and up to 1, by the name of their network; "
-        "shown beside ours.",
+        description="Accuracies that others have published, by the name of their network; shown beside ours.",
     )
     data: DataConfig
     budget: BudgetConfig

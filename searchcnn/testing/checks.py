@@ -26,7 +26,6 @@ from searchcnn.testing.signature import difference
 from searchcnn.testing.subject import Image, Subject
 from searchcnn.testing.surroundings import reseeded
 from searchcnn.training import Recipe, classifier
-from searchcnn.training.callbacks import FirstOutput
 from searchcnn.training.fit import fit_phase, has_own_fit, phases
 from searchcnn.training.network import is_compiled
 from searchcnn.training.trainer import forget
@@ -130,7 +129,7 @@ def check_training(subject: Subject) -> str:
         before = {weight.path: np.array(weight) for weight in model.trainable_weights}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")  # is said below, and what to do
-            returned = fit_phase(subject.space, hp, model, recipe.during(phase, 1), split, split, 0, [FirstOutput()])
+            returned = fit_phase(subject.space, hp, model, recipe.during(phase, 1), split, split, 0)
         _check_loss(returned)
         still |= {path for path, old in before.items() if np.array_equal(old, _weight(model, path))}
     if still:
@@ -275,7 +274,7 @@ def _check_declarations(samples: list[Sample]) -> None:
     known: dict[str, Any] = {}
     for sample in samples:
         for hp in sample.declared:
-            other = known.setdefault(Parameter(hp).name if hasattr(hp, "default") else hp.name, hp)
+            other = known.setdefault(Parameter(hp).name, hp)
             if _declaration(other) != _declaration(hp):
                 raise CheckFailedError(
                     f"hyperparameter '{hp.name}' has several meanings, {other!r} and {hp!r}; give each its own name. "

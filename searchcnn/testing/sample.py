@@ -1,5 +1,6 @@
 """One point of a search space, and what became of it."""
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import keras_tuner
 
 from searchcnn.errors import PluginError
 from searchcnn.search import Cost
-from searchcnn.search.hyperparameters import CheckedHyperParameters, RandomHyperParameters
+from searchcnn.search.hyperparameters import CheckedHyperParameters
 from searchcnn.testing.signature import Signature
 
 NO_COST = Cost(0, 0)
@@ -24,6 +25,26 @@ class _Lenient:
         except PluginError as error:
             self.conflicts = [*getattr(self, "conflicts", ()), str(error)]
             return keras_tuner.HyperParameters._retrieve(self, hp)
+
+
+class RandomHyperParameters(CheckedHyperParameters):
+    """Hyperparameters with random values: the same for the same seed, in whatever order they are asked for.
+
+    Args:
+        seed: Of the random values.
+        values: Values by name that are not left to chance.
+    """
+
+    def __init__(self, seed: int, values: dict[str, Any] | None = None) -> None:
+        super().__init__(values)
+        self._seed = seed
+
+    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
+        # A copy, because `conditions` is the live stack of open scopes.
+        hp = type(hyperparameter).from_config(hyperparameter.get_config())
+        if self.is_active(hp) and hp.name not in self.values:
+            self.values[hp.name] = hp.prob_to_value(random.Random(f"{self._seed} {hp.name}").random())
+        return super()._register(hyperparameter, overwrite=False)
 
 
 class GivenPoint(_Lenient, CheckedHyperParameters):

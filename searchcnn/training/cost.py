@@ -1,9 +1,9 @@
 """What a network costs: weights and multiply-accumulates."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
+from searchcnn.graph import leaves
 from searchcnn.search import Cost
 
 
@@ -13,16 +13,7 @@ def cost(model: Any) -> Cost:
     A convolution or dense layer uses each kernel weight once at every position of its output (a transposed convolution:
     of its input); normalisation, pooling and activations are not counted, as is usual.
     """
-    return Cost(params=model.count_params(), macs=sum(_macs(layer) for layer in _leaves(model)))
-
-
-def _leaves(layer: Any) -> Iterator[Any]:
-    inner = getattr(layer, "layers", None)
-    if inner is None:
-        yield layer
-        return
-    for part in inner:
-        yield from _leaves(part)
+    return Cost(params=model.count_params(), macs=sum(_macs(layer) for layer in leaves(model)))
 
 
 def _macs(layer: Any) -> int:

@@ -9,8 +9,9 @@ import keras
 from searchcnn.data import Split, batches
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
+from searchcnn.study import StudyConfig
 from searchcnn.training.callbacks import FirstOutput
-from searchcnn.training.fit import initialize, phases, prepare
+from searchcnn.training.fit import initialize, phases, prepare, takes_arrays
 from searchcnn.training.trainer import Trainer, forget
 
 BATCH = 8
@@ -53,6 +54,7 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
     hp = CheckedHyperParameters({"space": name} if several else {})
     _, space, model, recipe = trainer.sample(hp)
     data = trainer.dataset
+    _check_augmentation(trainer.config, space, name)
     few = Split(data.train.images[:BATCH], data.train.labels[:BATCH])
     with trainer.scope(hp, name):
         initialize(space, hp, model)
@@ -63,6 +65,14 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
     _check_objective(trainer.config.search.objective, [key for key in metrics if key.startswith("val_")])
     _check_probabilities(model, few, name)
     return model
+
+
+def _check_augmentation(config: StudyConfig, space: Any, name: str) -> None:
+    if takes_arrays(space) and (config.training.flip, config.training.shift) != (False, 0.0):
+        raise StudyFileError(
+            f"training.flip and training.shift cannot reach search space '{name}', whose own fit() takes all images at "
+            "once; leave them out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
+        )
 
 
 def _check_objective(objective: str, measured: list[str]) -> None:

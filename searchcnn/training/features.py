@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.backbones import calls, functional, leaves, narrow_points
 from searchcnn.data import Split, arrays, cache
+from searchcnn.graph import calls, functional, leaves, narrow_points
 
 BATCH = 64
 """Images computed at once; the feature maps of a large network take megabytes each."""

@@ -131,7 +131,7 @@ def _auxiliary_weight(space: Any, hp: Any) -> float:
 
 def _images(space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping[str, Any]) -> tuple[Any, ...]:
     """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
-    if _takes_arrays(space):
+    if takes_arrays(space):
         return arrays(split, **labels)
     return (batches(split, recipe.batch_size, seed=seed, augmentation=recipe.augmentation, **labels),)
 
@@ -139,7 +139,7 @@ def _images(space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping
 def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
     named = inspect.signature(space.fit).parameters
-    whole = _takes_arrays(space)
+    whole = takes_arrays(space)
     data = arrays(validation, **labels) if whole else batches(validation, VALIDATION_BATCH, **labels)
     options = {"validation_data": data, "epochs": recipe.epochs, "verbose": 0}
     if whole:
@@ -150,5 +150,6 @@ def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str,
     return {key: value for key, value in options.items() if any_name or key in named}
 
 
-def _takes_arrays(space: Any) -> bool:
+def takes_arrays(space: Any) -> bool:
+    """Whether a search space's own ``fit`` takes all images and labels at once, as arrays."""
     return "y" in inspect.signature(space.fit).parameters

@@ -9,7 +9,15 @@ import keras
 
 from searchcnn.data import Dataset, Split
 from searchcnn.errors import InfeasibleError, PluginError, nearest
-from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
+from searchcnn.search import (
+    Cost,
+    Evaluation,
+    InterruptedTrialError,
+    OutOfTimeError,
+    Trial,
+    TrialPrunedError,
+    check_limits,
+)
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
 from searchcnn.training.callbacks import BestWeights, Reporter
@@ -56,6 +64,8 @@ class Trainer:
         except Exception:
             trial.note(space=hp.values.get("space", next(iter(self.spaces))), hyperparameters=hp.active)
             raise
+        with self.scope(hp, name):
+            ask(space, hp, model, recipe)
         price = cost(without_heads(model))
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
@@ -123,12 +133,18 @@ class Trainer:
         best = BestWeights(model, search.objective, search.maximize)
         for phase in phases(space, hp, model, recipe):
             part = recipe.during(phase, recipe.epochs - reporter.epochs)
-            network, train, validation = self._shortened(space, model, recipe, trial)
+            try:
+                network, train, validation = self._shortened(space, model, recipe, trial)
+            except OutOfTimeError:
+                if trial.best is None:
+                    raise InterruptedTrialError from None  # nothing is known of it: it begins again, given more time
+                reporter.ending = "timeout"
+                break
             callbacks = [reporter, best, *self._callbacks(part)]
             returned = fit_phase(space, hp, network, part, train, validation, trial.seed, callbacks)
+            best.restore()
             if reporter.ending or reporter.epochs >= recipe.epochs:
                 break
-        best.restore()
         if trial.best is None and reporter.ending in ("", "timeout"):
             trial.best = objective_of(returned, search.objective)
         return reporter

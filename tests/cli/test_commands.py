@@ -66,7 +66,7 @@ def test_a_search_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> N
     assert re.search(r"trial 0: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
     assert "3 trials in " in printed
     assert "Model: studies/digits/best.keras" in printed
-    assert "To beat on test: best 1.0000, worst 0.0100" in printed
+    assert "To beat: best 1.0000, worst 0.0100" in printed
     assert (folder / "studies/digits/best.keras").exists()
     assert "\x1b" not in printed
 

@@ -110,7 +110,7 @@ def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[.
 
 
 def test_what_there_is_to_beat(search: Callable[..., Study]) -> None:
-    assert "To beat on test: googlenet 0.8191, cifar10_convnet 0.6709" in printed(search())
+    assert "To beat: googlenet 0.8191, cifar10_convnet 0.6709" in printed(search())
 
 
 def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> None:

@@ -1,7 +1,6 @@
 """The built-in space `inception`: GoogLeNet, and random networks for all kinds of images."""
 
 import math
-import random
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,12 @@ start_keras()
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
+from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
 from searchcnn.training.cost import cost  # noqa: E402
 
 IMAGENET = ((224, 224, 3), 10)
 CIFAR10 = ((32, 32, 3), 10)
 PATHS = ["1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj"]
-
-
-class RandomHyperParameters(keras_tuner.HyperParameters):
-    """Answers each new hyperparameter with a random value of its range."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.random = random.Random(seed)
-
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        self.values.setdefault(hyperparameter.name, hyperparameter.prob_to_value(self.random.random()))
-        return super()._register(hyperparameter, overwrite)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The built-in space `residual`: its baselines, what a block is made of, and random networks for all images."""
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,12 @@ start_keras()
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
+from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
+
 SHAPES = [(1, 1, 1), (7, 5, 3), (8, 8, 1), (28, 28, 1), (32, 32, 3)]
 CIFAR10 = ((32, 32, 3), 10)
 SMALL = ((8, 8, 1), 3)
 TINY = {"stages": 2, "filters": 16, "stem_reduction": "none"}
-
-
-class RandomHyperParameters(keras_tuner.HyperParameters):
-    """Answers each new hyperparameter with a random value of its range."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.random = random.Random(seed)
-
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        self.values.setdefault(hyperparameter.name, hyperparameter.prob_to_value(self.random.random()))
-        return super()._register(hyperparameter, overwrite)
 
 
 @pytest.fixture(scope="module")

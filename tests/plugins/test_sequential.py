@@ -14,7 +14,7 @@ start_keras()
 
 import keras_tuner  # noqa: E402
 
-from searchcnn.search.hyperparameters import RandomHyperParameters  # noqa: E402
+from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
 
 SHAPES = [(1, 1, 1), (7, 5, 3), (8, 8, 1), (28, 28, 1), (32, 32, 3)]
 FASHION = ((28, 28, 1), 10)

@@ -20,7 +20,8 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.backbones import FROZEN, UNFROZEN, leaves  # noqa: E402
+from searchcnn.backbones import FROZEN, UNFROZEN  # noqa: E402
+from searchcnn.graph import leaves  # noqa: E402
 from searchcnn.training import Trainer, callbacks, dry_run, features  # noqa: E402
 
 BIRDS = ((224, 224, 3), 200)
@@ -83,10 +84,10 @@ UNFREEZABLE = RESNET - 4 * RESNET_CHANNELS
 @pytest.mark.parametrize(
     ("name", "head", "is_tuned", "drops"),
     [
-        ("resnet50_features", SOFTMAX, False, [0.2]),
+        ("resnet50_features", SOFTMAX, False, []),
         ("resnet50_features_dense", DENSE, False, []),
         ("resnet50_features_dropout", DENSE, False, [0.75]),
-        ("resnet50_finetune", SOFTMAX, True, [0.2]),
+        ("resnet50_finetune", SOFTMAX, True, []),
         ("resnet50_finetune_dense", DENSE, True, []),
         ("resnet50_finetune_convolution", CONVOLUTION, True, [0.2, 0.4]),
     ],
@@ -122,7 +123,7 @@ def test_reference_networks(transfer: LoadedSpace, name: str, head: int, is_tune
 def test_baselines_fit_the_options(transfer: LoadedSpace, options: dict[str, Any], keys: set[str]) -> None:
     space = transfer.create(*BIRDS, options)
     values = transfer.baselines(space)["resnet50_features"]
-    assert values.keys() - {"head_convolution", "pooling", "dense_layers"} == keys
+    assert values.keys() - {"head_convolution", "pooling", "dense_layers", "head_dropout"} == keys
     hp = CheckedHyperParameters(values)
     assert space.backbone(hp).network.name == "resnet50"
     space.divide(hp, space.backbone(hp))
@@ -237,11 +238,11 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
     monkeypatch.setattr(callbacks.BestWeights, "restore", lambda self: None)  # of random features the best is any epoch
-    space = transfer.create(*DIGITS, {"backbones": [SMALL, "VGG16"], "weights": str(weights), "image_sizes": [32]})
+    space = transfer.create(*DIGITS, {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]})
     config = study_config(training={"epochs": 2})
     trial = begin(config)
-    blocks = {f"{SMALL}/cut_blocks": 2, f"{SMALL}/fine_tune": True, f"{SMALL}/unfrozen_blocks": 3}
-    trial.preset = {"backbone": SMALL, **blocks, "fine_tuning_rate": 0.5, "head_convolution": False}
+    blocks = {"cut_blocks": 2, "fine_tune": True, "unfrozen_blocks": 3}
+    trial.preset = {**blocks, "fine_tuning_rate": 0.5, "head_convolution": False}
     evaluation = Trainer(config, few, {"transfer": space})(trial)
     assert trial.preset.items() <= trial.facts["hyperparameters"].items()
     curve = trial._study.curve(0)
@@ -296,3 +297,23 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
             np.testing.assert_array_equal(mine, its)
         declared.append({item.name: item.max_value for item in hp.space if "unfrozen_blocks" in item.name})
     assert declared == [{f"{paths[0]}/unfrozen_blocks": 2}, {f"{paths[1]}/unfrozen_blocks": 3}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbones": []}, "must name at least one each"),
+        ({"image_sizes": []}, "must name at least one each"),
+        ({"backbones": [SMALL, "VGG16"], "weights": "a.weights.h5"}, "fit one backbone, not MobileNet.* and VGG16"),
+        ({"backbones": ["best.keras"], "weights": "none"}, "a .keras file brings its own"),
+    ],
+)
+def test_options_that_do_not_go_together(transfer: LoadedSpace, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        transfer.create(*DIGITS, options)
+
+
+def test_files_that_a_study_depends_on(transfer: LoadedSpace) -> None:
+    space = transfer.create(*DIGITS, {"backbones": [SMALL, "best.keras"], "weights": "a.weights.h5"})
+    assert [str(path) for path in space.files()] == ["a.weights.h5", "best.keras"]
+    assert transfer.create(*DIGITS).files() == []

@@ -302,3 +302,12 @@ def test_given_values_are_taken_and_the_others_sampled(make_trial: Make) -> None
 def test_given_values_outside_the_range(make_trial: Make, kind: str, value: Any) -> None:
     with pytest.raises(PluginError, match=r"^hyperparameter 'p' cannot be "):
         KINDS[kind][0](TrialHyperParameters(make_trial(p=value)))
+
+
+def test_a_fixed_value_is_a_parameter_of_one_value() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("units", 16)
+    parameter = Parameter(hp.space[0])
+    assert parameter.from_optuna(parameter.to_optuna(16)) == 16
+    with pytest.raises(PluginError, match="'units' cannot be 3"):
+        parameter.to_optuna(3)

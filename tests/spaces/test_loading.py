@@ -469,3 +469,20 @@ def test_an_amount_of_disk_space(study_config: Any, amount: Any, size_in_bytes: 
 def test_what_is_no_amount_of_disk_space(study_config: Any, amount: Any) -> None:
     with pytest.raises(StudyFileError, match=r"limits.feature_cache.* is not an amount of bytes; write a number"):
         study_config(limits={"feature_cache": amount})
+
+
+@pytest.mark.parametrize(
+    ("imported", "is_covered"), [("from searchcnn.blocks import pool", True), ("import json", False)]
+)
+def test_the_fingerprint_covers_the_blocks_that_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported: str, is_covered: bool
+) -> None:
+    from searchcnn import blocks
+
+    file = tmp_path / "net.py"
+    file.write_text(f"{imported}\ndef build(hp): ...\n")
+    before = load_space("net.py", Workspace(tmp_path)).fingerprint
+    other = tmp_path / "blocks.py"
+    other.write_text(Path(blocks.__file__).read_text() + "\nMORE = 1\n")
+    monkeypatch.setattr(blocks, "__file__", str(other))
+    assert (load_space("net.py", Workspace(tmp_path)).fingerprint != before) == is_covered

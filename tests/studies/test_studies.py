@@ -13,11 +13,11 @@ REFERENCES = [
     ("fashion_mnist", "sequential", "two_conv_pooling", 0.916),
     ("fashion_mnist", "sequential", "two_conv_500k", 0.934),
     ("cifar10", "sequential", "cifar10_convnet", 0.6709),
-    ("cifar10", "inception", "googlenet", 0.8191),
-    ("cifar10_inception", "inception", "googlenet", 0.8191),
+    ("cifar10", "inception", "googlenet_validation", 0.8191),
+    ("cifar10_inception", "inception", "googlenet_validation", 0.8191),
     ("cifar100_25", "sequential", "cifar100_dropout", 0.6108),
     ("cifar100_25", "sequential", "cifar100_bn", 0.6968),
-    ("birds_transfer", "transfer", "resnet50_features", 0.4329),
+    ("birds_transfer", "transfer", "resnet50_features_dense", 0.4329),
     ("birds_transfer", "transfer", "resnet50_finetune", 0.4468),
 ]
 """Study, search space, published network, its score."""

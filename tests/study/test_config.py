@@ -1,5 +1,7 @@
 """What a study file may say, and the one line that is said about everything else."""
 
+from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -224,3 +226,10 @@ def test_every_table_is_valid_or_gets_one_line(table: dict[str, Any], more: dict
         assert len(str(error).splitlines()) == 1
     else:
         assert validate(config.model_dump(), "x.toml") == config
+
+
+def test_options_hold_what_json_holds(study_config: Callable[..., StudyConfig]) -> None:
+    options = {"net": {"names": ["a", "b"], "depth": 3, "deep": {"x": 0.5}, "on": True}}
+    assert study_config(options=options).options == options
+    with pytest.raises(StudyFileError, match=r"options.net.weights: input was not a valid JSON value"):
+        study_config(options={"net": {"weights": date(2020, 1, 1)}})

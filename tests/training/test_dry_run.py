@@ -98,3 +98,17 @@ def test_one_of_several_spaces_is_named(study_config: Config, few: Dataset, make
     assert dry_run(trainer, "good").count_params() == 65 * 10
     with pytest.raises(PluginError, match="search space 'bad' fails"):
         dry_run(trainer, "bad")
+
+
+def test_augmentation_that_cannot_reach_a_space_s_own_fit(
+    study_config: Callable[..., StudyConfig], few: Dataset, make_space: Callable[..., Any]
+) -> None:
+    class Space(type(make_space())):  # type: ignore[misc]
+        def fit(self, hp: Any, model: Any, x: Any, y: Any, **options: Any) -> Any:
+            return model.fit(x, y, **options)
+
+    space = make_space()
+    space.__class__ = Space
+    trainer = Trainer(study_config(training={"flip": True}), few, {"net": space})
+    with pytest.raises(StudyFileError, match=r"training.flip and training.shift cannot reach search space 'net'"):
+        dry_run(trainer, "net")

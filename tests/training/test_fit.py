@@ -227,6 +227,7 @@ class Phased(SearchSpace):
         self.plan = plan or (Phase(share=0.5), Phase(rate=0.1))
         self.before = before
         self.weights: list[Any] = []
+        self.passes = 0
         self.initialized: list[Any] = []
 
     def build(self, hp: Any) -> Any:
@@ -239,10 +240,13 @@ class Phased(SearchSpace):
         self.initialized.append((dict(hp.values), model))
 
     def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
+        self.weights.clear()
+        self.passes += 1  # the first one only asks
         for number, phase in enumerate(self.plan):
             model.get_layer("base").trainable = number > 0
             self.weights.append(model.get_layer("base").get_weights()[0])
-            self.before(number, model)
+            if self.passes > 1:
+                self.before(number, model)
             yield phase
         self.weights.append(model.get_layer("base").get_weights()[0])
 
@@ -364,6 +368,55 @@ def test_a_stop_in_the_first_phase_ends_all(study_config: Config, begin: Begin, 
         assert 1 <= len(curve(trial)) <= 2
         assert scores(evaluation.network, few)[0] == pytest.approx(evaluation.value)
     in_phase_one(space)
+
+
+class Deep(Phased):
+    """The same on a layer that is never trained."""
+
+    def build(self, hp: Any) -> Any:
+        images = keras.Input(self.input_shape)
+        x = layers.Dense(32, name="stem", trainable=False)(layers.Flatten()(images))
+        x = layers.Dense(32, activation="relu", name="base")(x)
+        return keras.Model(images, layers.Dense(10, activation="softmax", name="top")(x))
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_time_that_is_over_while_features_are_computed(
+    study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: Any, phase: int
+) -> None:
+    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+
+    def end(number: int, model: Any) -> None:
+        if number == phase:
+            trial.budget = Budget(None, 0.0)
+
+    config = study_config(training={"epochs": 4})
+    trainer = make_trainer(config, few, net=Deep(before=end))
+    trial = begin(config)
+    if phase == 0:
+        with pytest.raises(InterruptedTrialError):
+            trainer(trial)
+        assert curve(trial) == []
+    else:
+        evaluation = trainer(trial)
+        assert evaluation.is_cut
+        assert [epoch.number for epoch in curve(trial)] == [1, 2]
+        assert scores(evaluation.network, few)[0] == pytest.approx(evaluation.value)
+
+
+def test_what_training_asks_for_is_known_before_it_begins(study_config: Config, begin: Begin, few: Dataset) -> None:
+    class Asking(Phased):
+        def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
+            yield Phase(rate=hp.Float("rate", 0.1, 1.0))
+
+    class Ear(Listener):
+        def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+            known.append(dict(trial.stored.user_attrs["hyperparameters"]))
+
+    known: list[dict[str, Any]] = []
+    config = study_config(limits=NO_CACHE)
+    make_trainer(config, few, net=Asking())(begin(config, listener=Ear()))
+    assert known[0].keys() == {"units", "rate"}
 
 
 def no_number(layer: Any) -> None:
