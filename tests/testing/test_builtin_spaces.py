@@ -5,9 +5,13 @@ Few points, so that it takes seconds; CI checks 200 of each with `searchcnn plug
 
 from pathlib import Path
 
+import pytest
+
 from searchcnn.spaces import discover
 from searchcnn.study import Workspace
 from searchcnn.testing import SearchSpaceTests
+
+pytestmark = pytest.mark.slow
 
 EMPTY = Path(__file__).parent
 """A folder without plugins of its own."""

@@ -30,6 +30,7 @@ Begin = Callable[..., Trial]
 MakeSpace = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_hyper_xception_is_searched(tmp_path: Path) -> None:
     config = validate(
         {
@@ -47,6 +48,7 @@ def test_hyper_xception_is_searched(tmp_path: Path) -> None:
     assert study.workspace.best_model("xception").exists()
 
 
+@pytest.mark.slow
 def test_hyper_resnet_is_built_counted_and_trained_a_step(tmp_path: Path) -> None:
     """A whole search would take a minute: its smallest network is ResNet50V2."""
     space = load_space("keras_tuner.applications:HyperResNet", Workspace(tmp_path)).create((32, 32, 3), 10)
