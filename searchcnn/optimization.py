@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, load_dataset
-from searchcnn.errors import InfeasibleError, PluginError, first_line
+from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
@@ -101,7 +101,8 @@ def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset)
     names = [space.name for space in spaces]
     for name in config.options:
         if name not in names:
-            raise PluginError(f"options.{name}: the study has no search space '{name}' ({', '.join(names)})")
+            hint = nearest(name, names) or f" (it has {', '.join(names)})"
+            raise PluginError(f"options.{name}: the study has no search space '{name}'{hint}")
     shape, classes = dataset.input_shape, dataset.num_classes
     return {space.name: space.create(shape, classes, config.options.get(space.name)) for space in spaces}
 

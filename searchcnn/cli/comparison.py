@@ -35,7 +35,9 @@ def verdict(spaces: Sequence[SpaceSummary]) -> str:
     is_level = any(other.best and objective(other.best.value) == score for other in others)
     beaten = [_beside(won.best, other.name, other.best) for other in others if other.best]
     without = [other.name for other in others if not other.best]
-    against = f" against {listed(beaten)}" if beaten else ""
+    against = f" against {listed(beaten)}"
+    if not beaten:
+        return f"only {won.name} has a complete trial: {score}"
     missing = f"; no complete trial of {listed(without)}" if without else ""
     return f"{won.name} {'was the first at' if is_level else 'won:'} {score}{against}{missing}"
 

@@ -128,11 +128,11 @@ class LiveView(View):
 
     def _panel(self, trial: Trial) -> Panel:
         epochs = self.study.config.training.epochs
-        done = min(1.0, (self._epoch - 1 + self._fraction) / epochs)
+        done = min(1.0, max(0.0, self._epoch - 1 + self._fraction) / epochs)
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
             ProgressBar(total=1.0, completed=done, width=40),
-            Text(f"epoch {min(self._epoch, epochs)}/{epochs}"),
+            Text(f"epoch {min(self._epoch, epochs)}/{epochs}" if self._epoch else f"features {self._fraction:.0%}"),
             Text(sparkline(self._curve), style="cyan"),
             Text(objective(self._curve[-1]) if self._curve else "", style="bold"),
             Text(duration(time.monotonic() - self._started), style="dim"),

@@ -53,6 +53,7 @@ class PlainView(View):
     def __init__(self, study: Study) -> None:
         super().__init__(study)
         self._began = time.monotonic()
+        self._computing: int | None = None
 
     def phase(self, text: str) -> None:
         """Shows what is begun."""
@@ -65,6 +66,12 @@ class PlainView(View):
         origin = f", {trial.origin}" if trial.origin else ""
         size = f"{amount(trial.facts['params'])} parameters, {amount(trial.facts['macs'])} MACs"
         self._say(f"trial {trial.number}: {trial.facts['space']}{origin}, {size}")
+
+    def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+        """Shows, once for each trial, that something is computed before its first epoch."""
+        if epoch == 0 and self._computing != trial.number:
+            self._computing = trial.number
+            self._say(f"trial {trial.number}: computing the features of what is not trained")
 
     def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
         """Shows an epoch's metrics."""

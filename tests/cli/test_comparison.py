@@ -127,7 +127,7 @@ def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
     [
         ([space("a", 0.9), space("b", 0.8, 250)], "a won: 0.9000 against b 0.8000 (with 2.5x the MACs)"),
         ([space("a", 0.90001), space("b", 0.9)], "a was the first at 0.9000 against b 0.9000 (with 1x the MACs)"),
-        ([space("a", 0.9), space("b", None), space("c", None)], "a won: 0.9000; no complete trial of b and c"),
+        ([space("a", 0.9), space("b", None), space("c", None)], "only a has a complete trial: 0.9000"),
         ([space("a", None), space("b", None)], "no complete trial yet of a and b"),
         ([space("a", 0.9, 0), space("b", 0.8, 0)], "a won: 0.9000 against b 0.8000 (with 0x the MACs)"),
     ],

@@ -428,7 +428,7 @@ def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits:
     hp = keras_tuner.HyperParameters()
     assert created["Base"].build(hp)["depth"] == 7
     assert created["function"].build(hp)["depth"] == 2
-    with pytest.raises(PluginError, match=r"^options.Bas: the study has no search space 'Bas' \(Base, function\)$"):
+    with pytest.raises(PluginError, match=r"^options.Bas: the study has no search space 'Bas'; did you mean 'Base'\?$"):
         create(spaces, study_config(options={"Bas": {}}), digits)
 
 
