@@ -34,7 +34,7 @@ WORDS = {"integer": "whole number", "string": "text", "boolean": "`true`, `false
 EXIT_CODES = {
     0: "All went well.",
     SearchcnnError.exit_code: "The search stopped, or its database or model cannot be used; finished trials are safe.",
-    UsageError.exit_code: "The command, a file or a value makes no sense. Nothing was changed.",
+    UsageError.exit_code: "The command, a file or a value makes no sense. No trial was begun.",
     INTERRUPTED: "Stopped by Ctrl-C or SIGTERM, in good order.",
 }
 

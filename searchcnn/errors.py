@@ -26,7 +26,7 @@ class SearchcnnError(Exception):
 
 
 class UsageError(SearchcnnError):
-    """What was asked for makes no sense; nothing was changed."""
+    """What was asked for makes no sense; no trial was begun."""
 
     exit_code = 2
 

@@ -75,16 +75,16 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     with explaining(url):
         stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
         stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
-        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             best.keep(trial, evaluation)
             stored.add_model(trial.stored, best.path, evaluation.value)
 
+        if stored.is_new:
+            listener.phase("dry run: one batch of each search space, saved and loaded again")
+            begin(stored, trainer, spaces, best)
+        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
         with stored.run():
-            if stored.is_new:
-                listener.phase("dry run: one batch of each search space, saved and loaded again")
-                begin(stored, trainer, spaces, best)
             search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep)
             search.run(listener, stop)
     if not best.is_verified:

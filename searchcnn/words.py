@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from searchcnn.cli.tables import console, table
 from searchcnn.cli.text import amount, short
+from searchcnn.words import TIMES
 
 if TYPE_CHECKING:
     from searchcnn.results.outline import Line
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 BAR = 10
 """Width of a full bar in characters."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def print_portrait(portrait: Portrait) -> None:

@@ -91,23 +91,22 @@ def _report(plugin: Plugin, samples: int, settings: dict[str, Any], quiet: bool)
     shown = console()
     if not quiet:
         shown.print(f"[bold]{plugin.name}[/]  [dim]{plugin.source}, {plugin.location}[/]", highlight=False)
-    results = []
-    for result in _results(plugin, samples, settings, None if quiet else shown):
-        results.append(result)
+    results = list(_results(plugin, samples, settings, quiet))
     if not quiet:
         _print(shown, results)
     facts = {"name": plugin.name, "source": plugin.source, "location": plugin.location}
     return {**facts, "checks": [dataclasses.asdict(result) for result in results]}
 
 
-def _results(plugin: Plugin, samples: int, settings: dict[str, Any], shown: Console | None) -> Iterator[Result]:
+def _results(plugin: Plugin, samples: int, settings: dict[str, Any], quiet: bool) -> Iterator[Result]:
     """Yields the results; a plugin that cannot be loaded has one, which says why."""
     from searchcnn.backend import start_keras
+    from searchcnn.cli.tables import busy
     from searchcnn.errors import PluginError
     from searchcnn.spaces import load
 
     began = time.perf_counter()
-    with _status(shown, "loading"):
+    with busy("loading", quiet):
         start_keras()
     from searchcnn.testing.checks import CHECKS
     from searchcnn.testing.conformance import run_check
@@ -120,16 +119,9 @@ def _results(plugin: Plugin, samples: int, settings: dict[str, Any], shown: Cons
         yield Result("loading", "failed", str(error), time.perf_counter() - began)
         return
     for name in CHECKS:
-        with _status(shown, name):
+        with busy(name, quiet):
             result = run_check(name, subject)
         yield result
-
-
-def _status(shown: Console | None, text: str) -> Any:
-    """Shows what is going on, in a terminal."""
-    import contextlib
-
-    return shown.status(text) if shown is not None and shown.is_terminal else contextlib.nullcontext()
 
 
 def _print(shown: Console, results: Sequence[Result]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,8 +43,12 @@ def command(
     The network is that of the default values, unless --baseline, --set or --seed say otherwise. Networks are built,
     without pretrained weights, but not trained.
     """
+    from searchcnn.cli.tables import busy
+
+    if baseline is not None and seed is not None:
+        raise click.UsageError("--baseline and --seed both say which network to draw; give one of them")
     values = dict(map(_assignment, settings))
-    with _busy(as_json):
+    with busy("building random points", as_json):
         portrait = _portrait(_subject(name, plugins, size, classes), baseline, values, seed)
     if as_json:
         click.echo(json.dumps(portrait.facts(), indent=2, default=str))
@@ -71,13 +74,6 @@ def _portrait(subject: Subject, baseline: str | None, values: Mapping[str, Any],
     from searchcnn.testing.portrait import Portrait
 
     return Portrait.of(subject, baseline, values, seed)
-
-
-def _busy(quiet: bool) -> Any:
-    from searchcnn.cli.tables import console
-
-    shown = console()
-    return shown.status("building random points") if shown.is_terminal and not quiet else contextlib.nullcontext()
 
 
 def _assignment(text: str) -> tuple[str, Any]:

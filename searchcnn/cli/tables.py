@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -33,6 +34,12 @@ def show(lines: Iterable[str | Table]) -> None:
             click.echo(line)
         else:
             console().print(line)
+
+
+def busy(text: str, quiet: bool) -> AbstractContextManager[Any]:
+    """Shows what is going on while the body runs: in a terminal, unless it is to be quiet."""
+    shown = console()
+    return shown.status(text) if shown.is_terminal and not quiet else nullcontext()
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:

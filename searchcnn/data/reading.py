@@ -29,7 +29,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:  # decoders raise almost anything on a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{path}: expected {expected} ({reason}); replace the file, or delete it to have it fetched again"
+            f"{path}: expected {expected} ({reason}); replace it, or delete it if it was downloaded"
         ) from error
 
 

@@ -90,6 +90,7 @@ class BestModel:
             trial=trial.number,
             space=trial.facts["space"],
             plugin=self._plugins[trial.facts["space"]],
+            options=self._config.options.get(trial.facts["space"], {}),
             hyperparameters=trial.facts["hyperparameters"],
             params=trial.facts["params"],
             macs=trial.facts["macs"],

@@ -7,10 +7,10 @@ from typing import Any, Optional
 
 import keras
 
-from searchcnn.graph import functional
+from searchcnn.graph import calls, functional
 from searchcnn.training.cost import cost
+from searchcnn.words import TIMES
 
-TIMES = "\N{MULTIPLICATION SIGN}"
 FOLDED = ("Activation", "BatchNormalization", "Dropout", "LayerNormalization", "ReLU", "SpatialDropout2D")
 """Layers that are shown in the line of the layer before them."""
 SHORT = {
@@ -127,43 +127,20 @@ class _Drawing:
 
 
 def _steps(model: Any) -> list[_Step]:
-    """Returns the steps of a functional model, from its images on."""
-    config = model.get_config()
-    operations = {operation.name: operation for operation in model.operations}
-    steps: dict[tuple[str, int], _Step] = {}
-    inputs: dict[tuple[str, int], list[Any]] = {}
-    for layer in config["layers"]:
-        for number, node in enumerate(layer["inbound_nodes"] or [{}]):
-            steps[layer["name"], number] = _Step(operations[layer["name"]], number == 0)
-            inputs[layer["name"], number] = list(_tensors(node))
-    for key, step in steps.items():
-        for tensor in inputs[key]:
-            name, number, _ = tensor["keras_history"]
-            before = steps[name, number]
-            before.shape = tuple(tensor["shape"][1:])
-            before.following.append(step)
-            step.before.append(before)
-    for step in steps.values():
-        step.shape = step.shape or tuple(_listed(step.operation.output)[0].shape[1:])
-    _mark(next(steps[name, number] for name, number, _ in [_first(config["output_layers"])]))
-    return _sorted(list(steps.values()))
-
-
-def _first(layers: Any) -> Any:
-    """Returns the first of some outputs, or the only one, as a model's configuration has it."""
-    return layers if isinstance(layers[0], str) else _first(layers[0])
-
-
-def _tensors(node: Any) -> Iterator[Any]:
-    """Yields the tensors among the arguments of a layer's call."""
-    if isinstance(node, Mapping) and node.get("class_name") == "__keras_tensor__":
-        yield node["config"]
-    elif isinstance(node, Mapping):
-        for item in node.values():
-            yield from _tensors(item)
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _tensors(item)
+    """Returns the steps of a functional model in the order in which they are computed, from its images on."""
+    seen: set[int] = set()
+    makers: dict[int, _Step] = {}
+    steps = []
+    for call in calls(model):
+        step = _Step(call.operation, id(call.operation) not in seen, tuple(call.output_tensors[0].shape[1:]))
+        seen.add(id(call.operation))
+        for tensor in call.input_tensors:
+            step.before.append(makers[id(tensor)])
+            makers[id(tensor)].following.append(step)
+        makers |= {id(tensor): step for tensor in call.output_tensors}
+        steps.append(step)
+    _mark(makers[id(model.outputs[0])])
+    return steps
 
 
 def _mark(step: _Step) -> None:
@@ -174,21 +151,6 @@ def _mark(step: _Step) -> None:
         if not step.is_main:
             step.is_main = True
             waiting += step.before
-
-
-def _sorted(steps: Sequence[_Step]) -> list[_Step]:
-    """Returns steps so that each comes after those before it."""
-    order: list[_Step] = []
-    missing = {step: len(step.before) for step in steps}
-    ready = [step for step in steps if not step.before]
-    while ready:
-        step = ready.pop(0)
-        order.append(step)
-        for following in step.following:
-            missing[following] -= 1
-            if not missing[following]:
-                ready.append(following)
-    return order
 
 
 def _meeting(step: _Step, place: Mapping[_Step, int]) -> _Step | None:
@@ -267,7 +229,3 @@ def _window(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"stride {strides[0] if len(set(strides)) == 1 else TIMES.join(map(str, strides))}"
     if "kernel_size" in config and config.get("padding") == "valid" and max(window) > 1:
         yield "valid"
-
-
-def _listed(tensors: Any) -> list[Any]:
-    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]

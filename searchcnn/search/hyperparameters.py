@@ -148,7 +148,7 @@ class Parameter:
                 return stored
         except (TypeError, ValueError):  # a value of another type
             pass
-        raise PluginError(f"hyperparameter '{self._hp.name}' cannot be {value!r}: {self._hp!r}")
+        raise PluginError(f"hyperparameter '{self._hp.name}' cannot be {value!r}; its values: {described(self._hp)}")
 
     def _stored(self, value: Any) -> Any:
         if self._indexed:
@@ -162,6 +162,21 @@ class Parameter:
         assert isinstance(possible, IntDistribution | FloatDistribution)
         steps = (stored - possible.low) / possible.step if possible.step else 0.0
         return possible.low <= stored <= possible.high and math.isclose(steps, round(steps), abs_tol=1e-6)
+
+
+def described(hp: Any) -> str:
+    """Returns the values of one of Keras Tuner's hyperparameters in words.
+
+    >>> described(kinds.Int("blocks", 2, 6, step=2))
+    '2 to 6, step 2'
+    """
+    if not hasattr(hp, "min_value"):
+        return ", ".join(map(str, getattr(hp, "values", (getattr(hp, "value", ""),))))
+    text = f"{hp.min_value:g} to {hp.max_value:g}"
+    sampling = getattr(hp, "sampling", None) or "linear"
+    if sampling == "linear":
+        return text + (f", step {hp.step:g}" if hp.step not in (None, 1) else "")
+    return text + f", {sampling.replace('_', ' ')}" + (f", times {hp.step:g}" if hp.step is not None else "")
 
 
 def _declaration(hp: Any) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -126,7 +127,7 @@ def check_training(subject: Subject) -> str:
     recipe = Recipe(1, 1, BATCH) if is_compiled(model) else Recipe(1, 1, BATCH, "adam", 1e-3)
     still: set[str] = set()
     for phase in phases(subject.space, hp, model, recipe):
-        before = {weight.path: np.array(weight) for weight in model.trainable_weights}
+        before = {weight.path: _array(weight) for weight in model.trainable_weights}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")  # is said below, and what to do
             returned = fit_phase(subject.space, hp, model, recipe.during(phase, 1), split, split, 0)
@@ -233,9 +234,12 @@ def _shapes(subject: Subject) -> Iterator[Image]:
 
 def _check_classifier(subject: Subject, shape: Image) -> None:
     space = subject.create(shape)
-    remedy = "; build it from self.input_shape and self.num_classes"
+    remedy = ""  # what is wrong for the usual images is not their shape
     if shape != subject.image:
-        remedy += ", pad, pool less, or set the class's min_size or channels to what it can handle"
+        remedy = (
+            "; build it from self.input_shape and self.num_classes, pad, pool less, or set the class's min_size or "
+            "channels to what it can handle"
+        )
     try:
         model = subject.build(GivenPoint(), space)
         images = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
@@ -244,7 +248,9 @@ def _check_classifier(subject: Subject, shape: Image) -> None:
         raise CheckFailedError(f"images {_named(shape)}: the default point is infeasible: {error}{remedy}") from None
     except (Exception, SystemExit) as error:
         raise CheckFailedError(f"images {_named(shape)}: {subject.explain(error)}{remedy}") from error
-    _check_probabilities(np.asarray(outputs[0] if isinstance(outputs, list | tuple) else outputs), shape)
+    _check_probabilities(
+        keras.ops.convert_to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs), shape
+    )
 
 
 def _check_probabilities(outputs: npt.NDArray[Any], shape: Image) -> None:
@@ -358,7 +364,12 @@ def _check_loss(returned: Any) -> None:
 
 
 def _weight(model: Any, path: str) -> Any:
-    return np.array(next(weight for weight in model.weights if weight.path == path))
+    return _array(next(weight for weight in model.weights if weight.path == path))
+
+
+def _array(weight: Any) -> Any:
+    """Returns a copy of a weight, which does not change with it."""
+    return np.array(keras.ops.convert_to_numpy(weight))
 
 
 def _is_within(price: Cost, limits: Any) -> bool:

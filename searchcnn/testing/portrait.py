@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -10,7 +10,7 @@ from typing import Any, Self
 from searchcnn.errors import PluginError, UsageError, nearest
 from searchcnn.results.outline import Line, outline
 from searchcnn.search import Cost
-from searchcnn.search.hyperparameters import Parameter
+from searchcnn.search.hyperparameters import Parameter, described
 from searchcnn.testing.checks import first_network
 from searchcnn.testing.conditions import condition
 from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
@@ -108,7 +108,7 @@ class Portrait:
         chosen = {**points.get(baseline or "", {}), **values}
         samples = _samples(subject)
         _check(values, samples)
-        sample, network = _network(subject, chosen, seed)
+        sample, network = _network(subject, chosen, seed, samples)
         return cls(
             name=subject.loaded.name,
             description=_description(subject),
@@ -144,8 +144,10 @@ def _samples(subject: Subject) -> list[Sample]:
     return samples
 
 
-def _network(subject: Subject, values: Mapping[str, Any], seed: int | None) -> tuple[Sample, list[Line]]:
-    """Returns a point and the lines of its network.
+def _network(
+    subject: Subject, values: Mapping[str, Any], seed: int | None, samples: Sequence[Sample]
+) -> tuple[Sample, list[Line]]:
+    """Returns a point and the lines of its network; samples say when a hyperparameter is asked for.
 
     Raises:
         UsageError: If it has none.
@@ -155,10 +157,9 @@ def _network(subject: Subject, values: Mapping[str, Any], seed: int | None) -> t
     if not sample.is_network:
         raise UsageError(f"this point has no network: {sample.error}; the point: {point(sample.values)}")
     if unused := [key for key in values if key not in sample.values]:
-        raise UsageError(
-            f"'{unused[0]}' is not asked for at this point{nearest(unused[0], sample.values)}; "
-            f"the point: {point(sample.values)}"
-        )
+        when = condition(unused[0], samples)
+        where = "at this point" if when in ("", "sometimes") else f"here, only with {when}"
+        raise UsageError(f"'{unused[0]}' is not asked for {where}; this point: {point(sample.values)}")
     return sample, outline(subject.model(make))
 
 
@@ -179,7 +180,7 @@ def _hyperparameters(samples: list[Sample]) -> list[Hyperparameter]:
     declared = {hp.name: hp for sample in samples for hp in sample.active}
     order = _order([[hp.name for hp in sample.active] for sample in samples])
     return [
-        Hyperparameter(name, type(hp).__name__, _range(hp), hp.default, condition(name, samples))
+        Hyperparameter(name, type(hp).__name__, described(hp), hp.default, condition(name, samples))
         for name, hp in ((name, declared[name]) for name in order)
     ]
 
@@ -196,22 +197,6 @@ def _order(lists: list[list[str]]) -> list[str]:
                 order.insert(place, name)
                 place += 1
     return order
-
-
-def _range(hp: Any) -> str:
-    """Returns the values of a hyperparameter in words.
-
-    >>> import keras_tuner
-    >>> _range(keras_tuner.HyperParameters().Int("blocks", 2, 4) and keras_tuner.engine.hyperparameters.Int("n", 2, 4))
-    '2 to 4'
-    """
-    if not hasattr(hp, "min_value"):
-        return ", ".join(map(str, getattr(hp, "values", (getattr(hp, "value", ""),))))
-    text = f"{hp.min_value:g} to {hp.max_value:g}"
-    sampling = getattr(hp, "sampling", None) or "linear"
-    if sampling == "linear":
-        return text + (f", step {hp.step:g}" if hp.step not in (None, 1) else "")
-    return text + f", {sampling.replace('_', ' ')}" + (f", times {hp.step:g}" if hp.step is not None else "")
 
 
 def _baseline(subject: Subject, name: str, values: Mapping[str, Any]) -> Baseline:

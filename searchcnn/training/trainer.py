@@ -61,11 +61,11 @@ class Trainer:
         hp = TrialHyperParameters(trial)
         try:
             name, space, model, recipe = self.sample(hp)
+            with self.scope(hp, name):
+                ask(space, hp, model, recipe)
         except Exception:
             trial.note(space=hp.values.get("space", next(iter(self.spaces))), hyperparameters=hp.active)
             raise
-        with self.scope(hp, name):
-            ask(space, hp, model, recipe)
         price = cost(without_heads(model))
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)

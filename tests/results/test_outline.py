@@ -9,8 +9,9 @@ start_keras()
 import keras  # noqa: E402
 from keras import layers  # noqa: E402
 
-from searchcnn.results.outline import TIMES, outline  # noqa: E402
+from searchcnn.results.outline import outline  # noqa: E402
 from searchcnn.training.cost import cost  # noqa: E402
+from searchcnn.words import TIMES  # noqa: E402
 
 
 def lines(model: Any) -> list[str]:
