@@ -302,100 +302,8 @@ def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[.
         points(tmp_path, BASELINES, study_config())
 
 
-# As in Keras Tuner's own guides, https://keras.io/keras_tuner/getting_started/: written for it, not for searchcnn.
-GUIDES = """
-import keras
-import keras_tuner
-from keras import layers
-
-
-def build_model(hp):
-    model = keras.Sequential()
-    model.add(layers.Flatten())
-    model.add(
-        layers.Dense(
-            units=hp.Int("units", min_value=32, max_value=512, step=32),
-            activation=hp.Choice("activation", ["relu", "tanh"]),
-        )
-    )
-    if hp.Boolean("dropout"):
-        model.add(layers.Dropout(rate=0.25))
-    model.add(layers.Dense(10, activation="softmax"))
-    learning_rate = hp.Float("lr", min_value=1e-4, max_value=1e-2, sampling="log")
-    model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=learning_rate),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    return model
-
-
-class MyHyperModel(keras_tuner.HyperModel):
-    def build(self, hp):
-        model = keras.Sequential()
-        model.add(layers.Flatten())
-        model.add(layers.Dense(units=hp.Int("units", min_value=32, max_value=512, step=32), activation="relu"))
-        model.add(layers.Dense(10, activation="softmax"))
-        model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
-        return model
-
-    def fit(self, hp, model, *args, **kwargs):
-        return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
-
-
-def conditional(hp):
-    model = keras.Sequential()
-    model.add(keras.Input(shape=(8, 8, 1)))
-    model_type = hp.Choice("model_type", ["mlp", "cnn"])
-    with hp.conditional_scope("model_type", ["mlp"]):
-        if model_type == "mlp":
-            model.add(layers.Flatten())
-            model.add(layers.Dense(32 * hp.Int("n_layers", 1, 3), activation="relu"))
-    with hp.conditional_scope("model_type", ["cnn"]):
-        if model_type == "cnn":
-            model.add(layers.Conv2D(hp.Int("filters", 4, 8, step=4), 3, activation="relu"))
-            model.add(layers.GlobalAveragePooling2D())
-    model.add(layers.Dense(10, activation="softmax"))
-    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-"""
-
-
-def test_spaces_written_for_keras_tuner(tmp_path: Path) -> None:
-    (tmp_path / "guides.py").write_text(GUIDES)
-    names = ["build_model", "MyHyperModel", "conditional"]
-    spaces = [f"guides.py:{name}" for name in names]
-    study = make_study(tmp_path, STUDY, ["budget.trials=5", f"spaces={spaces}"])
-    assert run(study).heard[2:7] == [f"{number} COMPLETE" for number in range(5)]
-    trials = summary(study).trials
-    assert [trial.facts["space"] for trial in trials[:3]] == names
-    assert [set(trial.facts["hyperparameters"]) - {"space"} for trial in trials[:3]] == [
-        {"build_model/units", "build_model/activation", "build_model/dropout", "build_model/lr"},
-        {"MyHyperModel/units", "MyHyperModel/shuffle"},
-        {"conditional/model_type", "conditional/n_layers"},
-    ]
-    assert all(trial.epochs == 1 and trial.value is not None for trial in trials)
-
-
-def test_networks_that_come_with_keras_tuner(
-    tmp_path: Path, study_config: Callable[..., StudyConfig], few: Any
-) -> None:
-    from searchcnn.search.hyperparameters import CheckedHyperParameters
-
-    data = replace(few, train=replace(few.train, images=np.zeros((256, 71, 71, 3), np.uint8)))
-    for name in ("HyperResNet", "HyperXception"):
-        (loaded,) = load_spaces([f"keras_tuner.applications:{name}"], Workspace(tmp_path))
-        trainer = Trainer(study_config(), data, {name: loaded.create(data.input_shape, data.num_classes)})
-        hp = CheckedHyperParameters()
-        _, _, model, recipe = trainer.sample(hp)
-        assert (model.input_shape, model.output_shape) == ((None, 71, 71, 3), (None, 10))
-        assert model.compiled
-        assert recipe.optimizer == ""
-        assert trainer.point(name, {})[1].macs > 10_000_000
-
-
 SCRIPT = """
-import signal, sys, threading
+import os, signal, sys, threading
 from pathlib import Path
 from searchcnn.backend import start_keras
 from searchcnn.optimization import Study, optimize
@@ -404,28 +312,33 @@ from searchcnn.study import Workspace, load
 
 class Voice(Listener):
     def epoch_finished(self, trial, epoch):
-        print("epoch", trial.number, epoch.number, flush=True)
+        if (trial.number, epoch.number) == (1, 1):
+            os.environ["SECONDS_A_BATCH"] = "0.2"  # time for the signal
+            print("second epoch", flush=True)
 
 stop = threading.Event()
 signal.signal(signal.SIGINT, lambda *_: stop.set())
-folder = Path(sys.argv[1])
 start_keras()
 from searchcnn.results import best
 best.verify = lambda *_: None
-optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice(), stop)
-print("in good order", flush=True)
+for folder in map(Path, sys.argv[1:]):
+    stop.clear()
+    os.environ["SECONDS_A_BATCH"] = "0"
+    optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice(), stop)
+    print("in good order", flush=True)
 """
 THREE = STUDY.replace("trials = 2", "trials = 3").replace("epochs = 1", "epochs = 3")
 
 
-def begin_and_end(folder: Path, number: signal.Signals) -> tuple[int, str]:
-    """Searches in a process of its own, and sends it a signal in the second epoch of its second trial."""
-    (folder / "plugins").mkdir(parents=True)
-    (folder / "plugins" / "net.py").write_text(NET)
-    make_study(folder, THREE)
+def search_and_signal(folders: dict[signal.Signals, Path]) -> tuple[int, str]:
+    """Searches in a process of its own; a signal comes in the second epoch of the second trial of each search.
+
+    Returns:
+        The exit code, and what was printed.
+    """
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder)],
-        env={"SECONDS_A_BATCH": "0.05", "PATH": "", "HOME": str(folder)},
+        [sys.executable, "-c", SCRIPT, *map(str, folders.values())],
+        env={"PATH": "", "HOME": str(next(iter(folders.values())))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -433,49 +346,47 @@ def begin_and_end(folder: Path, number: signal.Signals) -> tuple[int, str]:
         alarm = threading.Timer(200, process.kill)
         alarm.start()
         assert process.stdout is not None
+        signals, lines = iter(folders), []
         try:
             for line in process.stdout:
-                if line == "epoch 1 1\n":
-                    process.send_signal(number)
-                    break
-            out, _ = process.communicate()
+                lines.append(line)
+                if line == "second epoch\n":
+                    process.send_signal(next(signals))
+            process.communicate()
         finally:
             alarm.cancel()
-        return process.returncode, out
+        return process.returncode, "".join(lines)
 
 
 def test_a_search_that_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
-    results: dict[signal.Signals, tuple[int, str]] = {}
+    folders = {number: tmp_path / number.name for number in (signal.SIGINT, signal.SIGKILL)}
+    for folder in folders.values():
+        (folder / "plugins").mkdir(parents=True)
+        (folder / "plugins" / "net.py").write_text(NET)
+        make_study(folder, THREE)
+    printed = "second epoch\nin good order\nsecond epoch\n"
+    assert search_and_signal(folders) == (-signal.SIGKILL, printed)
+    assert go_on(folders[signal.SIGINT]) == go_on(folders[signal.SIGKILL])
 
-    def work(number: signal.Signals) -> None:
-        results[number] = begin_and_end(tmp_path / number.name, number)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in (signal.SIGINT, signal.SIGKILL)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == {signal.SIGINT: (0, "in good order\n"), signal.SIGKILL: (-signal.SIGKILL, "")}
+def go_on(folder: Path) -> list[dict[str, Any]]:
+    """Continues a search that was left in its second trial; returns the hyperparameters of all its trials."""
+    study = make_study(folder, THREE)
+    left = summary(study)
+    assert [trial.state for trial in left.trials] == ["COMPLETE", "RUNNING"]
+    assert left.trials[1].epochs == 1
+    assert not left.running
+    assert read_card(study.workspace.best_model("study"))["trial"] == 0
 
-    searched = []
-    for number in results:
-        study = make_study(tmp_path / number.name, THREE)
-        left = summary(study)
-        assert [trial.state for trial in left.trials] == ["COMPLETE", "RUNNING"]
-        assert left.trials[1].epochs == 1
-        assert not left.running
-        assert read_card(study.workspace.best_model("study"))["trial"] == 0
-
-        assert run(study).heard[:3] == ["reading", "1 COMPLETE", "2 COMPLETE"]
-        done = summary(study)
-        assert [trial.epochs for trial in done.trials] == [3, 3, 3]
-        assert done.trials[1].facts["hyperparameters"] == left.trials[1].facts["hyperparameters"]
-        assert done.best is not None
-        assert read_card(study.workspace.best_model("study"))["trial"] == done.best.number
-        keras.models.load_model(study.workspace.best_model("study"))
-        searched.append([trial.facts["hyperparameters"] for trial in done.trials])
-        assert not list(study.workspace.best_model("study").parent.glob(".*"))
-    assert searched[0] == searched[1]
+    assert run(study).heard[:3] == ["reading", "1 COMPLETE", "2 COMPLETE"]
+    done = summary(study)
+    assert [trial.epochs for trial in done.trials] == [3, 3, 3]
+    assert done.trials[1].facts["hyperparameters"] == left.trials[1].facts["hyperparameters"]
+    assert done.best is not None
+    assert read_card(study.workspace.best_model("study"))["trial"] == done.best.number
+    keras.models.load_model(study.workspace.best_model("study"))
+    assert not list(study.workspace.best_model("study").parent.glob(".*"))
+    return [trial.facts["hyperparameters"] for trial in done.trials]
 
 
 def test_too_many_failures_end_the_study(tmp_path: Path) -> None:

@@ -7,33 +7,29 @@ starting TensorFlow takes seconds each time.
 import contextlib
 import io
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from searchcnn.backend import start_keras
 from searchcnn.cli import main
 
+start_keras()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from searchcnn.results import best, export  # noqa: E402
+
 QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
-
-
-def run(folder: Path, *args: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "searchcnn", *args],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+SEARCH = ("optimize", "--study", "digits", "--trials", "3", *QUICK)
 
 
 def call(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
@@ -46,21 +42,67 @@ def call(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A workspace after a search of three trials, and what that printed."""
-    folder = tmp_path_factory.mktemp("workspace")
-    done = run(folder, "optimize", "--study", "digits", "--trials", "3", *QUICK)
-    assert done.stderr == ""
-    return folder, done.stdout
-
-
 def trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
     found: list[dict[str, object]] = json.loads(call(folder, "status", study, "--json")[0])
     return found
 
 
-def test_a_search_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> None:
+@dataclass(frozen=True)
+class Interrupted:
+    """A search that ended by Ctrl-C in its first trial, and what its process left."""
+
+    folder: Path
+    code: int
+    out: str
+    err: str
+    trials: list[dict[str, object]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def verify_here() -> Iterator[None]:
+    """Verifies saved models in this process, which takes no seconds; tests/results does it in a fresh one."""
+
+    def verify(path: Path, images: Any, expected: Any) -> None:
+        assert np.abs(keras.models.load_model(path).predict(images, verbose=0) - expected).max() < 1e-4
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(best, "verify", verify)
+        patch.setattr(export, "verify", verify)
+        yield
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    """A search in a process of its own, which gets Ctrl-C in its first trial."""
+    folder = tmp_path_factory.mktemp("workspace")
+    command = [sys.executable, "-m", "searchcnn", *SEARCH]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "trial 0: " in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest, err = process.communicate(timeout=60)
+    return Interrupted(folder, process.returncode, "".join(lines) + rest, err, trials(folder))
+
+
+@pytest.fixture(scope="module")
+def searched(interrupted: Interrupted) -> tuple[Path, str]:
+    """A workspace after the same command has gone on to the end of three trials, and what that printed."""
+    return interrupted.folder, call(interrupted.folder, *SEARCH)[0]
+
+
+def test_ctrl_c_stops_in_good_order(interrupted: Interrupted) -> None:
+    assert interrupted.code == 130, interrupted.out + interrupted.err
+    assert re.fullmatch(r".*Stopping.*\n", interrupted.err)
+    assert "Go on with:  searchcnn optimize --study digits --trials 3" in interrupted.out
+    (running,) = [trial for trial in interrupted.trials if trial["state"] == "RUNNING"]
+    assert running["number"] == 0
+
+
+def test_the_same_command_goes_on_and_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> None:
     folder, printed = searched
     assert "trial 0: sequential, default, 94.9k parameters" in printed
     assert re.search(r"trial 0: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
@@ -169,30 +211,15 @@ def test_another_search_under_the_same_name_is_refused(searched: tuple[Path, str
     assert "--name digits-2" in err
 
 
-def test_ctrl_c_stops_in_good_order_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "searchcnn", "optimize", "--study", "digits", "--trials", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "trial 0: epoch 1/" in line:
-            process.send_signal(signal.SIGINT)
-            break
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, out + err
-    assert "Stopping" in err
-    assert "Go on with:  searchcnn optimize --study digits --trials 1" in out
-    (interrupted,) = [t for t in trials(tmp_path) if t["state"] == "RUNNING"]
-    assert interrupted["number"] == 0
-    call(tmp_path, "optimize", "--study", "digits", "--trials", "1", "--quiet")
-    assert trials(tmp_path)[0]["state"] == "COMPLETE"
-
-
+@pytest.mark.slow  # tests/training has the same of one trial
 def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: Path) -> None:
     settings = ("--set", "training.epochs=1000", "--set", "training.patience=1000", "--set", "budget.trials=1")
-    printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "15s", *settings)
+    printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "8s", *settings)
     (trial,) = [t for t in trials(tmp_path) if t["state"] == "COMPLETE"]
     assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
-    assert "1 trial in 1" in printed  # 15 s and little more; the epochs alone would take many minutes
+    took = re.search(r"1 trial in (\d+)[.\d]*s", printed)
+    assert took
+    assert 8 <= int(took[1]) < 16  # the epochs alone would take many minutes
 
 
 def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> None:

@@ -94,7 +94,7 @@ class TestNew:
             assert command in printed
 
     def test_the_plugin_passes_all_checks(self, workspace: Path) -> None:
-        (report,) = table(workspace, "check", "my_net", "--samples", "20")
+        (report,) = table(workspace, "check", "my_net", "--samples", "8")
         assert {check["status"] for check in report["checks"]} == {"passed"}
         assert len(report["checks"]) == 10
 

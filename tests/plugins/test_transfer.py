@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import keras_tuner
 import numpy as np
 import pytest
 
@@ -22,6 +21,7 @@ import keras  # noqa: E402
 
 from searchcnn.backbones import FROZEN, UNFROZEN  # noqa: E402
 from searchcnn.graph import leaves  # noqa: E402
+from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
 from searchcnn.training import Trainer, callbacks, dry_run, features  # noqa: E402
 
 BIRDS = ((224, 224, 3), 200)
@@ -32,6 +32,7 @@ RESNET_CHANNELS = 26_560
 """Channels that are normalised in ResNet50: each has a scale, a shift and two statistics."""
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
+Sketch = Callable[[Any, Any], Any]
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +52,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pretrained(weights: Path) -> list[Any]:
+    """Returns the arrays of that file as Keras loads them, layer by layer."""
+    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    network.load_weights(weights)
+    return [weight for layer in network.layers for weight in layer.get_weights()]
+
+
 @pytest.fixture
 def small(transfer: LoadedSpace, weights: Path) -> Any:
     """Returns the space of the small backbone with those weights, for digits."""
     options = {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]}
     return transfer.create(*DIGITS, options)
-
-
-def point(**values: Any) -> Any:
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(values)
-    return hp
 
 
 def trainable(model: Any) -> int:
@@ -92,11 +95,13 @@ UNFREEZABLE = RESNET - 4 * RESNET_CHANNELS
         ("resnet50_finetune_convolution", CONVOLUTION, True, [0.2, 0.4]),
     ],
 )
-def test_reference_networks(transfer: LoadedSpace, name: str, head: int, is_tuned: bool, drops: list[float]) -> None:
+def test_reference_networks(
+    transfer: LoadedSpace, sketch: Sketch, name: str, head: int, is_tuned: bool, drops: list[float]
+) -> None:
     space = transfer.create(*BIRDS)
     values = transfer.baselines(space)[name]
     hp = CheckedHyperParameters(values)
-    model = space.build(hp)
+    model = sketch(space, hp)
     assert (model.input_shape, model.output_shape) == ((None, 224, 224, 3), (None, 200))
     assert model.count_params() == RESNET + head
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == drops
@@ -125,8 +130,10 @@ def test_baselines_fit_the_options(transfer: LoadedSpace, options: dict[str, Any
     values = transfer.baselines(space)["resnet50_features"]
     assert values.keys() - {"head_convolution", "pooling", "dense_layers", "head_dropout"} == keys
     hp = CheckedHyperParameters(values)
-    assert space.backbone(hp).network.name == "resnet50"
-    space.divide(hp, space.backbone(hp))
+    with keras.StatelessScope(initialize_variables=False):
+        backbone = space.backbone(hp)
+        space.divide(hp, backbone)
+    assert backbone.network.name == "resnet50"
     assert keys <= hp.active.keys()
 
 
@@ -139,7 +146,7 @@ def test_the_options_are_checked(transfer: LoadedSpace) -> None:
     with pytest.raises(PluginError, match=r"options.transfer: 'backbone' is no option of this .*; did you mean"):
         transfer.create(*DIGITS, {"backbone": SMALL})
     with pytest.raises(PluginError, match="has no 'ResNet5'; did you mean 'ResNet50'"):
-        transfer.create(*DIGITS, {"backbones": ["ResNet5"]}).build(point())
+        transfer.create(*DIGITS, {"backbones": ["ResNet5"]}).build(CheckedHyperParameters())
     with pytest.raises(PluginError, match="takes images with 1 or 3 channels, not 2"):
         transfer.create((8, 8, 2), 3)
 
@@ -147,31 +154,25 @@ def test_the_options_are_checked(transfer: LoadedSpace) -> None:
 def test_digits(transfer: LoadedSpace) -> None:
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32, 64]})
     for size in (32, 64):
-        model = space.build(point(image_size=size))
+        model = space.build(CheckedHyperParameters({"image_size": size}))
         assert model.get_layer(FROZEN).input_shape == (None, size, size, 3)
         outputs = np.asarray(model(np.random.default_rng(0).random((2, 8, 8, 1), "float32")))
         np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("values", [{}, {"pooling": "flatten"}, {"pooling": "max"}, {"head_convolution": True}])
-def test_each_head_trains(small: Any, values: dict[str, Any]) -> None:
-    hp = point(cut_blocks=7, dense_layers=2, **values)
-    model = small.build(hp)
+def test_each_head_trains(small: Any, sketch: Sketch, values: dict[str, Any]) -> None:
+    hp = CheckedHyperParameters({"cut_blocks": 7, "dense_layers": 2, **values})
+    model = sketch(small, hp)
     assert model.output_shape == (None, 10)
     assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [256, 256, 10]
     assert len(model.trainable_weights) == 2 * (3 + values.get("head_convolution", False))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_point_is_a_network(small: Any, seed: int) -> None:
-    class Random(keras_tuner.HyperParameters):
-        def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-            self.values.setdefault(hyperparameter.name, hyperparameter.prob_to_value(random.random()))
-            return super()._register(hyperparameter, overwrite)
-
-    random = np.random.default_rng(seed)
-    hp = Random()
-    model = small.build(hp)
+def test_every_point_is_a_network(small: Any, sketch: Sketch, seed: int) -> None:
+    hp = RandomHyperParameters(seed)
+    model = sketch(small, hp)
     assert model.output_shape == (None, 10), hp.values
     planned = list(phases(small, hp, model))
     tuned = hp.values["fine_tune"]
@@ -181,7 +182,7 @@ def test_every_point_is_a_network(small: Any, seed: int) -> None:
 
 def test_from_scratch_all_is_trained_in_one_phase(transfer: LoadedSpace) -> None:
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32], "weights": "none"})
-    hp = point()
+    hp = CheckedHyperParameters()
     model = space.build(hp)
     before = model.get_weights()
     space.initialize(hp, model)
@@ -199,21 +200,18 @@ def normalisations(model: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("cut", "unfrozen"), [(0, 0), (3, 4), (7, 7), (5, 14)])
-def test_the_weights_of_a_file_in_both_parts(small: Any, weights: Path, cut: int, unfrozen: int) -> None:
+def test_the_weights_of_a_file_in_both_parts(small: Any, pretrained: list[Any], cut: int, unfrozen: int) -> None:
     tuned = {"fine_tune": True, "unfrozen_blocks": unfrozen} if unfrozen else {}
-    hp = point(cut_blocks=cut, **tuned)
+    hp = CheckedHyperParameters({"cut_blocks": cut, **tuned})
     model = small.build(hp)
-    expected = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
-    expected.load_weights(weights)
     parts = [layer for layer in model.layers if layer.name in (FROZEN, UNFROZEN)]
     assert len(parts) == (2 if 0 < unfrozen < 14 - cut else 1)
     given = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
-    assert not np.array_equal(given[0], expected.get_weights()[0])
+    assert not np.array_equal(given[0], pretrained[0])
     small.initialize(hp, model)
     given = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
-    wanted = [weight for layer in expected.layers for weight in layer.get_weights()][: len(given)]
     assert len(given) == (1 + 4) + (13 - cut) * 2 * (1 + 4)
-    for mine, its in zip(given, wanted, strict=True):
+    for mine, its in zip(given, pretrained[: len(given)], strict=True):
         np.testing.assert_array_equal(mine, its)
     assert unfrozen or len(model.trainable_weights) == 2
 
@@ -241,7 +239,7 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]})
     config = study_config(training={"epochs": 2})
     trial = begin(config)
-    blocks = {"cut_blocks": 2, "fine_tune": True, "unfrozen_blocks": 3}
+    blocks = {"cut_blocks": 7, "fine_tune": True, "unfrozen_blocks": 3}
     trial.preset = {**blocks, "fine_tuning_rate": 0.5, "head_convolution": False}
     evaluation = Trainer(config, few, {"transfer": space})(trial)
     assert trial.preset.items() <= trial.facts["hyperparameters"].items()
@@ -249,8 +247,8 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     assert [epoch.learning_rate for epoch in curve] == pytest.approx([0.01, 0.005])
     assert len(list((tmp_path / "features").iterdir())) == 4  # all blocks without dropout, then the frozen ones
 
-    fresh = space.build(point(**trial.facts["hyperparameters"]))
-    space.initialize(point(**trial.facts["hyperparameters"]), fresh)
+    fresh = space.build(CheckedHyperParameters(trial.facts["hyperparameters"]))
+    space.initialize(CheckedHyperParameters(trial.facts["hyperparameters"]), fresh)
     network = evaluation.network
     for mine, its in zip(network.get_layer(FROZEN).get_weights(), fresh.get_layer(FROZEN).get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
@@ -263,7 +261,7 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
 
 
 def test_batch_normalisation_stays_as_it_was_in_the_unfrozen_part(small: Any) -> None:
-    hp = point(fine_tune=True, unfrozen_blocks=4, head_dropout=0.0)
+    hp = CheckedHyperParameters({"cut_blocks": 6, "fine_tune": True, "unfrozen_blocks": 4, "head_dropout": 0.0})
     model = small.build(hp)
     small.initialize(hp, model)
     images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
@@ -286,7 +284,7 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
     space = transfer.create(*DIGITS, {"backbones": [str(path) for path in paths]})
     declared = []
     for path in paths:
-        hp = point(backbone=str(path))
+        hp = CheckedHyperParameters({"backbone": str(path)})
         hp.values[f"{path}/fine_tune"] = True
         model = space.build(hp)
         space.initialize(hp, model)

@@ -487,7 +487,7 @@ def train(config: StudyConfig, data: Dataset, begin: Begin, space: Any = None, *
     return evaluation, trial._study.curve(trial.number)
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("in_memory", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_training_on_features_is_training_on_images(
     study_config: Config,
     begin: Begin,

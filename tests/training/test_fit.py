@@ -83,7 +83,12 @@ def make_trainer(config: StudyConfig, data: Dataset, **spaces: Any) -> Trainer:
 
 
 @pytest.mark.parametrize(
-    ("heads", "smoothing", "objective"), [(1, 0.0, "val_loss"), (1, 0.0, "val_accuracy"), (2, 0.1, "val_accuracy")]
+    ("heads", "smoothing", "objective"),
+    [
+        (1, 0.0, "val_loss"),
+        (2, 0.1, "val_accuracy"),
+        pytest.param(1, 0.0, "val_accuracy", marks=pytest.mark.slow),
+    ],
 )
 def test_the_objective_is_of_the_first_output(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, heads: int, smoothing: float, objective: str
@@ -255,7 +260,7 @@ def spoil(model: Any) -> None:
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
 
 
-@pytest.mark.parametrize("limits", [{}, NO_CACHE])
+@pytest.mark.parametrize("limits", [{}, pytest.param(NO_CACHE, marks=pytest.mark.slow)])
 def test_two_phases(
     study_config: Config, begin: Begin, few: Dataset, limits: dict[str, int], tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -279,8 +284,8 @@ def test_two_phases(
     [
         ((Phase(share=0.3), Phase(rate=0.1)), 1, [1.0]),
         ((Phase(share=0.5), Phase(0.25, 0.1), Phase(rate=0.2)), 4, [1.0, 1.0, 0.1, 0.2]),
-        ((Phase(share=0.0), Phase(share=0.01, rate=0.5)), 4, [1.0, 0.5]),
-        ((Phase(share=1.0), Phase(share=1.0, rate=0.5)), 3, [1.0] * 3),
+        pytest.param((Phase(share=0.0), Phase(share=0.01, rate=0.5)), 4, [1.0, 0.5], marks=pytest.mark.slow),
+        pytest.param((Phase(share=1.0), Phase(share=1.0, rate=0.5)), 3, [1.0] * 3, marks=pytest.mark.slow),
     ],
 )
 def test_the_epochs_are_shared_out(

@@ -119,7 +119,7 @@ def test_a_trial(study_config: Config, begin: Begin, few: Dataset, make_space: M
     assert frozen.user_attrs["hyperparameters"] == {"units": units}
 
 
-@pytest.mark.parametrize("objective_name", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("objective_name", ["val_loss", pytest.param("val_accuracy", marks=pytest.mark.slow)])
 def test_early_stopping_gives_the_best_epoch_and_its_weights(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, objective_name: str
 ) -> None:
