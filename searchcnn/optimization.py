@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optuna.trial import TrialState
+
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, load_dataset
 from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
@@ -67,10 +69,11 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
     from searchcnn.results import BestModel
-    from searchcnn.training import Trainer
+    from searchcnn.training import Checkpoints, Trainer
 
+    checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
-    trainer = Trainer(config, dataset, created)
+    trainer = Trainer(config, dataset, created, checkpoints)
     best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     with explaining(url):
         stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
@@ -80,12 +83,15 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
             best.keep(trial, evaluation)
             stored.add_model(trial.stored, best.path, evaluation.value)
 
+        checkpoints.sweep(trial.number for trial in stored.trials([TrialState.RUNNING]))
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
             begin(stored, trainer, spaces, best)
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
         with stored.run():
-            search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep)
+            search = Search(
+                stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, checkpoints.drop
+            )
             search.run(listener, stop)
     if not best.is_verified:
         listener.phase("checking the saved model in a fresh process")

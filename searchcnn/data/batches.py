@@ -23,6 +23,7 @@ def batches(
     batch_size: int,
     *,
     seed: int | None = None,
+    first: int = 0,
     one_hot: int | None = None,
     outputs: int = 1,
     augmentation: Augmentation = NONE,
@@ -37,6 +38,7 @@ def batches(
         split: The images and labels; they stay bytes in memory until a batch is made.
         batch_size: Images in a batch; the last batch may be smaller.
         seed: Order of the images and their augmentation, anew for each pass; None keeps the order of the split.
+        first: Number of the first pass; a training that goes on begins later than 0.
         one_hot: Number of classes, to get labels as probabilities; None keeps them as integers.
         outputs: Outputs of the network; where it is more than one, the labels come as a tuple, once for each.
         augmentation: Changes the images of a seeded pass.
@@ -49,7 +51,7 @@ def batches(
     start_keras()
     import keras
 
-    passes = Passes(split, batch_size, seed, augmentation)
+    passes = Passes(split, batch_size, seed, augmentation, first)
     if keras.backend.backend() != "tensorflow" or isinstance(split.images, np.memmap):
         return _numpy_batches(passes, one_hot, outputs)
     return (_augmented_batches if augmentation else _tensorflow_batches)(passes, one_hot, outputs)
@@ -76,12 +78,14 @@ class Passes:
         batch_size: Samples in a batch.
         seed: Order of the samples and their augmentation; None keeps the order of the split.
         augmentation: Changes the images of a seeded pass.
+        first: Number of the first pass.
     """
 
     split: Split
     batch_size: int
     seed: int | None = None
     augmentation: Augmentation = NONE
+    first: int = 0
 
     def __len__(self) -> int:
         return -(-len(self.split) // self.batch_size)
@@ -106,7 +110,7 @@ def _tensorflow_batches(passes: Passes, one_hot: int | None = None, outputs: int
     """Shuffles indices and gathers whole batches: half the CPU time of shuffling images one by one."""
     import tensorflow as tf
 
-    epochs, split = itertools.count(), passes.split
+    epochs, split = itertools.count(passes.first), passes.split
     with tf.device("CPU"):  # tf.data runs there: on a GPU the images would be copied back for each batch
         images, labels = tf.constant(split.images), tf.constant(split.labels)
 
@@ -124,7 +128,7 @@ def _augmented_batches(passes: Passes, one_hot: int | None, outputs: int) -> Any
     """Makes batches in NumPy, a few ahead of the training."""
     import tensorflow as tf
 
-    epochs, split = itertools.count(), passes.split
+    epochs, split = itertools.count(passes.first), passes.split
 
     def made() -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
         epoch = next(epochs)
@@ -161,7 +165,7 @@ def _numpy_batches(passes: Passes, one_hot: int | None = None, outputs: int = 1)
     class Batches(keras.utils.PyDataset):
         def __init__(self) -> None:
             super().__init__()
-            self._epoch = 0
+            self._epoch = passes.first
             self._ended = False
             self._order = passes.order(self._epoch)
 

@@ -61,6 +61,7 @@ class Search:
         seed: The study's seed.
         max_failures: Unexpected failures in a row that end the search.
         keep: Called with each new best evaluation before it is told to the database.
+        drop: Called with each trial that has ended: nobody will go on with it.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Search:
         budget: Budget,
         seed: int = 0,
         max_failures: int = 5,
-        keep: Callable[[Trial, Evaluation], None] | None = None,
+        keep: Callable[[Trial, Evaluation], None] = lambda trial, evaluation: None,
+        drop: Callable[[Trial], None] = lambda trial: None,
     ) -> None:
         self._study = study
         self._sampler = sampler
@@ -79,7 +81,8 @@ class Search:
         self._budget = budget
         self._seed = seed
         self._max_failures = max_failures
-        self._keep = keep or (lambda trial, evaluation: None)
+        self._keep = keep
+        self._drop = drop
         self._listener = Listener()
         self._stop = threading.Event()
         self._failures = 0
@@ -124,6 +127,7 @@ class Search:
         elif evaluation is not None and evaluation.is_cut:
             outcome = Outcome("PRUNED", reason="timeout")
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
+        self._drop(trial)
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         self._listener.trial_finished(trial, outcome, is_best)
 

@@ -41,6 +41,10 @@ class Workspace:
         """Returns where a study's best model lies once there is one."""
         return self.studies / study / "best.keras"
 
+    def checkpoints(self, study: str) -> Path:
+        """Returns the folder of the checkpoints of a study's running trials."""
+        return self.studies / study / "checkpoints"
+
     def study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""
         folders = (bundled("studies"), self.studies)

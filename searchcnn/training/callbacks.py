@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -56,19 +56,19 @@ class BestWeights(keras.callbacks.Callback):
         self._network = network
         self._objective = objective
         self._sign = 1.0 if maximize else -1.0
-        self._best = -math.inf
-        self._weights: list[Any] | None = None
+        self.best = -math.inf
+        self.weights: list[Any] = []
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Keeps the weights if there were none better."""
         score = self._sign * (logs or {}).get(self._objective, math.nan)
-        if score > self._best:
-            self._best, self._weights = score, self._network.get_weights()
+        if score > self.best:
+            self.best, self.weights = score, self._network.get_weights()
 
     def restore(self) -> None:
         """Gives the network the weights that were kept."""
-        if self._weights is not None:
-            self._network.set_weights(self._weights)
+        if self.weights:
+            self._network.set_weights(self.weights)
 
 
 class Reporter(keras.callbacks.Callback):
@@ -81,13 +81,21 @@ class Reporter(keras.callbacks.Callback):
         objective: The metric to report.
         steps: Batches of one epoch.
         validation_steps: Batch equivalents (in training batches) of one validation.
+        save: Called with the learning curve so far before its last epoch is reported: what it keeps is never behind the
+            database.
 
     Attributes:
         ending: Why the search stopped the training; empty if it did not.
-        epochs: Epochs that were reported.
     """
 
-    def __init__(self, trial: Trial, objective: str, steps: int, validation_steps: float) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        objective: str,
+        steps: int,
+        validation_steps: float,
+        save: Callable[[Sequence[Epoch]], None] = lambda epochs: None,
+    ) -> None:
         super().__init__()
         self.ending: Ending = ""
         self._trial = trial
@@ -95,7 +103,10 @@ class Reporter(keras.callbacks.Callback):
         self._steps = steps
         self._validation_steps = validation_steps
         self._validation_seconds: float | None = None
-        self.epochs = 0  # not Keras' number: there may be several phases, and a space's own `fit` may train twice
+        self._save = save
+        self._curve: list[
+            Epoch
+        ] = []  # not counted by Keras' number: there may be several phases, and a space's own `fit` may train twice
         self._began = self._shown = time.monotonic()
         self._first = -1, 0.0
         self._validation_began = 0.0
@@ -144,12 +155,33 @@ class Reporter(keras.callbacks.Callback):
         if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._objective)):
             self._end("NaN")
             return
-        self.epochs += 1
-        row = Epoch(self.epochs, metrics, self._learning_rate(), time.monotonic() - self._began)
-        if not self._trial.report(row, metrics[self._objective]) and not self.ending:
+        rate = metrics.pop("learning_rate", None) or self._learning_rate()
+        self._curve.append(Epoch(self.epochs + 1, metrics, rate, time.monotonic() - self._began))
+        if not self.ending:
+            self._save(self._curve)
+        if not self._reported(self._curve[-1]) and not self.ending:
             self._end("pruned")
         if self._trial.is_interrupted and not self.ending:
             self._end("interrupted")
+
+    def resume(self, curve: Sequence[Epoch]) -> bool:
+        """Reports epochs that another process has trained.
+
+        Returns:
+            Whether the pruner lets the trial go on.
+        """
+        self._curve = list(curve)
+        going_on = [self._reported(epoch) for epoch in curve][-1]
+        self.ending = "" if going_on else "pruned"
+        return going_on
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were reported."""
+        return len(self._curve)
+
+    def _reported(self, epoch: Epoch) -> bool:
+        return self._trial.report(epoch, epoch.metrics[self._objective])
 
     def _end(self, ending: Ending) -> None:
         self.ending = ending

@@ -71,6 +71,7 @@ def fit_phase(
     validation: Split,
     seed: int,
     callbacks: Sequence[Any] = (),
+    first: int = 0,
 ) -> Any:
     """Prepares a network and fits it.
 
@@ -83,6 +84,7 @@ def fit_phase(
         validation: Images, or features of them, to measure on.
         seed: Order of the training images.
         callbacks: Keras' callbacks.
+        first: The epoch to begin with, from 0; later than 0 where another process has trained those before.
 
     Returns:
         What the search space's ``fit`` returned: a ``History``, unless it has its own.
@@ -94,8 +96,8 @@ def fit_phase(
         return space.fit(
             hp,
             network,
-            *_images(space, train, recipe, seed, labels),
-            **_options(space, validation, recipe, labels),
+            *_images(space, train, recipe, seed, labels, first),
+            **_options(space, validation, recipe, labels, first),
             callbacks=[FirstOutput(), *callbacks],
         )
 
@@ -129,14 +131,16 @@ def _auxiliary_weight(space: Any, hp: Any) -> float:
     return space.auxiliary_weight(hp) if isinstance(space, SearchSpace) else AUXILIARY_WEIGHT
 
 
-def _images(space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping[str, Any]) -> tuple[Any, ...]:
+def _images(
+    space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping[str, Any], first: int
+) -> tuple[Any, ...]:
     """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
     if takes_arrays(space):
         return arrays(split, **labels)
-    return (batches(split, recipe.batch_size, seed=seed, augmentation=recipe.augmentation, **labels),)
+    return (batches(split, recipe.batch_size, seed=seed, first=first, augmentation=recipe.augmentation, **labels),)
 
 
-def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str, Any]) -> dict[str, Any]:
+def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str, Any], first: int) -> dict[str, Any]:
     """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
     named = inspect.signature(space.fit).parameters
     whole = takes_arrays(space)
@@ -145,7 +149,7 @@ def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str,
     if whole:
         options["batch_size"] = recipe.batch_size
     elif not has_own_fit(space):
-        options["shuffle"] = False
+        options |= {"shuffle": False, "initial_epoch": first}
     any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
     return {key: value for key, value in options.items() if any_name or key in named}
 

@@ -20,7 +20,9 @@ from searchcnn.search import (
 )
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
+from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BestWeights, Reporter
+from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.cost import cost
 from searchcnn.training.features import FeatureCache, divide
 from searchcnn.training.fit import ask, fit_phase, has_own_fit, initialize, objective_of, phases
@@ -35,12 +37,16 @@ class Trainer:
         config: The study.
         dataset: Its images.
         spaces: Its search spaces, Keras Tuner hypermodels by name.
+        checkpoints: From which interrupted trials go on; without, they begin anew.
     """
 
-    def __init__(self, config: StudyConfig, dataset: Dataset, spaces: Mapping[str, Any]) -> None:
+    def __init__(
+        self, config: StudyConfig, dataset: Dataset, spaces: Mapping[str, Any], checkpoints: Checkpoints | None = None
+    ) -> None:
         self.config = config
         self.dataset = dataset
         self.spaces = spaces
+        self._checkpoints = checkpoints
         data = f"{dataset.fingerprint} {config.data.validation} {config.seed}"
         self._features = FeatureCache(data, config.limits.feature_cache)
 
@@ -129,10 +135,21 @@ class Trainer:
         """
         search = self.config.search
         steps = math.ceil(len(self.dataset.train) / recipe.batch_size)
-        reporter = Reporter(trial, search.objective, steps, len(self.dataset.validation) / recipe.batch_size)
         best = BestWeights(model, search.objective, search.maximize)
-        for phase in phases(space, hp, model, recipe):
-            part = recipe.during(phase, recipe.epochs - reporter.epochs)
+        backup = self._backup(space, model, trial, best)
+        validation_steps = len(self.dataset.validation) / recipe.batch_size
+        reporter = Reporter(trial, search.objective, steps, validation_steps, backup.save)
+        left = backup.left
+        if left is not None and not reporter.resume(left.epochs):
+            return reporter
+        for number, phase in enumerate(phases(space, hp, model, recipe)):
+            if left is not None and number < left.phase:
+                continue
+            callbacks = self._callbacks(recipe)
+            begun = backup.begin(number, reporter.epochs, callbacks)
+            part = recipe.during(phase, recipe.epochs - begun)
+            first = part.epochs if left is not None and left.is_over else reporter.epochs - begun
+            left = None
             try:
                 network, train, validation = self._shortened(space, model, recipe, trial)
             except OutOfTimeError:
@@ -140,8 +157,8 @@ class Trainer:
                     raise InterruptedTrialError from None  # nothing is known of it: it begins again, given more time
                 reporter.ending = "timeout"
                 break
-            callbacks = [reporter, best, *self._callbacks(part)]
-            returned = fit_phase(space, hp, network, part, train, validation, trial.seed, callbacks)
+            callbacks = [best, *callbacks, reporter, backup]
+            returned = fit_phase(space, hp, network, part, train, validation, trial.seed, callbacks, first)
             best.restore()
             if reporter.ending or reporter.epochs >= recipe.epochs:
                 break
@@ -165,6 +182,16 @@ class Trainer:
             return rest, train, self._features.features(frozen, data.validation, "validation", trial.check)
         except OSError:  # a full disk, say: training takes longer without, and that is all
             return model, data.train, data.validation
+
+    def _backup(self, space: Any, model: Any, trial: Trial, best: BestWeights) -> Backup:
+        """Returns what keeps the trial's checkpoint; a search space's own ``fit`` can only begin anew."""
+        path = None if self._checkpoints is None or has_own_fit(space) else self._checkpoints.path(trial.number)
+        return Backup(path, self._key(trial), model, best)
+
+    def _key(self, trial: Trial) -> dict[str, Any]:
+        """Returns what a checkpoint must share with a trial."""
+        facts = {"seed": trial.seed, "hyperparameters": trial.facts["hyperparameters"]}
+        return facts | {"training": self.config.training.model_dump(), "data": self.dataset.fingerprint}
 
     def _callbacks(self, recipe: Recipe) -> list[Any]:
         watch = {

@@ -1,0 +1,128 @@
+"""Checkpoints: a trial's training as it stands after an epoch, from which any process can go on with it."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from searchcnn.search import Trial
+from searchcnn.store import Epoch
+
+Arrays = Sequence[npt.NDArray[Any]]
+GROUPS = ("variables", "optimizer", "best")
+"""The groups of arrays in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a training depends on, between two epochs.
+
+    Attributes:
+        phase: The phase of the training, from 0.
+        begun: Epochs that had been trained when the phase began.
+        is_over: Whether the phase has ended.
+        epochs: The learning curve so far.
+        counters: State of callbacks, such as the epochs that early stopping has waited, by class and attribute.
+        variables: The network's weights and the states of its random layers.
+        optimizer: The optimizer's state.
+        best: The network's weights of the best epoch so far.
+    """
+
+    phase: int
+    begun: int
+    is_over: bool
+    epochs: Sequence[Epoch]
+    counters: Mapping[str, Mapping[str, Any]]
+    variables: Arrays
+    optimizer: Arrays
+    best: Arrays
+
+    def write(self, path: Path, key: Mapping[str, Any]) -> None:
+        """Writes the checkpoint in one step: a reader sees the old one or the new one.
+
+        Args:
+            path: The file, a NumPy archive.
+            key: What it belongs to, as JSON has it.
+
+        Raises:
+            OSError: If it cannot be written; the old one is still there.
+        """
+        facts = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in GROUPS
+        }
+        facts["epochs"] = [dataclasses.asdict(epoch) for epoch in self.epochs]
+        arrays = {f"{group}/{index}": array for group in GROUPS for index, array in enumerate(getattr(self, group))}
+        with replacing(path) as new, new.open("wb") as file:
+            np.savez(file, facts=np.array(json.dumps({"key": key, **facts})), **arrays)
+
+    @classmethod
+    def read(cls, path: Path, key: Mapping[str, Any]) -> Self | None:
+        """Reads a checkpoint.
+
+        Args:
+            path: The file.
+            key: What it has to belong to.
+
+        Returns:
+            None if there is none, or if it is damaged or of something else: training begins anew then.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                facts = json.loads(str(archive["facts"]))
+                if facts.pop("key") != json.loads(json.dumps(key)):
+                    return None
+                facts["epochs"] = [Epoch(**epoch) for epoch in facts["epochs"]]
+                arrays: dict[str, Any] = {group: list(_group(archive, group)) for group in GROUPS}
+                return cls(**facts, **arrays)
+        except Exception:  # decoders raise almost anything on a damaged file
+            return None
+
+
+class Checkpoints:
+    """The checkpoints of a study's trials.
+
+    Args:
+        folder: Where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, trial: int) -> Path:
+        """Returns the file of a trial's checkpoint, given its number."""
+        return self._folder / f"trial-{trial:04}.npz"
+
+    def drop(self, trial: Trial) -> None:
+        """Deletes the checkpoint of a trial that has ended."""
+        self.path(trial.number).unlink(missing_ok=True)
+
+    def sweep(self, running: Iterable[int]) -> None:
+        """Deletes all but those of running trials, given their numbers."""
+        left = {self.path(number) for number in running}
+        for file in self._folder.glob("*.npz"):
+            if file not in left:
+                file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a file to write, which takes its name only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:
+    count = sum(name.startswith(f"{group}/") for name in archive.files)
+    return (archive[f"{group}/{index}"] for index in range(count))

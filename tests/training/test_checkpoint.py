@@ -1,0 +1,98 @@
+"""A training that was interrupted goes on from its last epoch as if nothing had happened."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
+from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial
+from searchcnn.spaces import Phase, SearchSpace
+from searchcnn.store import Epoch, StoredStudy
+from searchcnn.study import StudyConfig
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.training import Checkpoints, Trainer  # noqa: E402
+from searchcnn.training.checkpoint import Checkpoint  # noqa: E402
+
+Config = Callable[..., StudyConfig]
+layers = keras.layers
+RECIPE = {"epochs": 6, "patience": 3, "schedule": "plateau", "flip": True, "shift": 0.1, "learning_rate": 0.02}
+
+
+class Net(SearchSpace):
+    """A network with all that has a state: batch statistics, random layers, a second phase."""
+
+    def build(self, hp: Any) -> Any:
+        images = keras.Input(self.input_shape)
+        x = layers.Conv2D(4, 3, name="first")(images)
+        x = layers.BatchNormalization()(x)
+        x = layers.Dropout(0.3)(layers.Flatten()(x))
+        return keras.Model(images, layers.Dense(10, activation="softmax")(x))
+
+    def phases(self, hp: Any, model: Any) -> Any:
+        model.get_layer("first").trainable = False
+        yield Phase(share=0.4)
+        model.get_layer("first").trainable = True
+        yield Phase(rate=0.5)
+
+
+class Stop(Listener):
+    """Stops a search after an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.event = threading.Event()
+
+    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+        if epoch.number == self.epoch:
+            self.event.set()
+
+
+@pytest.fixture
+def trainer(study_config: Config, few: Dataset, tmp_path: Path) -> Callable[..., Trainer]:
+    """Returns a maker of trainers: each is that of another process."""
+
+    def make(folder: str, **training: Any) -> Trainer:
+        space = Net()
+        space.input_shape, space.num_classes = few.input_shape, few.num_classes
+        config = study_config(training=RECIPE | training)
+        return Trainer(config, few, {"net": space}, Checkpoints(tmp_path / folder))
+
+    return make
+
+
+def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
+    """Works on a trial: the one that is left, or a new one."""
+    stop = Stop(stop_after)
+    sampler: Any = study.optuna.sampler
+    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop, stop.event)
+    return trainer(trial).network
+
+
+def curve(study: StoredStudy) -> list[Epoch]:
+    return [replace(epoch, seconds=0.0) for epoch in study.curve(0)]
+
+
+@pytest.mark.parametrize("epochs", [(1,), (2,), (4,), (1, 2, 5)])
+def test_it_equals_the_one_that_was_not(
+    trainer: Callable[..., Trainer], stored: Callable[[StudyConfig], StoredStudy], epochs: tuple[int, ...]
+) -> None:
+    whole, parts = stored(trainer("whole").config), stored(trainer("parts").config)
+    network = work(trainer("whole"), whole)
+    for epoch in epochs:
+        with pytest.raises(InterruptedTrialError):
+            work(trainer("parts"), parts, stop_after=epoch)
+    again = work(trainer("parts"), parts)
+    assert len(curve(whole)) > 5
+    assert curve(parts) == curve(whole)
+    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
