@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from searchcnn.errors import InfeasibleError, SearchcnnError
 
 if TYPE_CHECKING:
-    from searchcnn.optimization import Study, optimize
+    from searchcnn.optimization import Study
     from searchcnn.search import Listener
     from searchcnn.spaces import Phase, SearchSpace
     from searchcnn.study import StudyConfig, Workspace
+    from searchcnn.workers import optimize
 
 __version__ = "0.1.0"
 
@@ -33,7 +34,7 @@ _HOMES = {
     "Study": "searchcnn.optimization",
     "StudyConfig": "searchcnn.study",
     "Workspace": "searchcnn.study",
-    "optimize": "searchcnn.optimization",
+    "optimize": "searchcnn.workers",
 }
 """Where public names live; they are imported when they are asked for, because some of them import Keras."""
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import TrialState
-
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, load_dataset
 from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
@@ -20,7 +18,7 @@ from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, Workspace
 
 if TYPE_CHECKING:
-    from searchcnn.results import BestModel
+    from searchcnn.results import Models
     from searchcnn.training import Trainer
 
 
@@ -56,7 +54,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     Args:
         study: What to search; a study that was begun before is continued.
         listener: Hears what happens.
-        stop: Set it to end the search in good order; the trial at work begins again next time.
+        stop: Set it to end the search in good order; the trial at work goes on next time.
 
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
@@ -68,34 +66,42 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     dataset = load_dataset(config.data, config.seed)
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
-    from searchcnn.results import BestModel
+    from searchcnn.results import Models
     from searchcnn.training import Checkpoints, Trainer
 
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
     trainer = Trainer(config, dataset, created, checkpoints)
-    best = BestModel(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
+    models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     with explaining(url):
         stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
         stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
-            best.keep(trial, evaluation)
-            stored.add_model(trial.stored, best.path, evaluation.value)
+            if stored.rank(evaluation.value) < config.search.keep_models:
+                models.keep(trial, evaluation)
+                stored.add_model(trial.stored, models.file(trial.number), evaluation.value)
 
-        checkpoints.sweep(trial.number for trial in stored.trials([TrialState.RUNNING]))
+        def settle() -> None:
+            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
+
+        def ended(trial: Trial) -> None:
+            checkpoints.drop([trial.number])
+            settle()
+
+        checkpoints.drop(stored.finished())
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
-            begin(stored, trainer, spaces, best)
+            begin(stored, trainer, spaces, models)
+        settle()
+        listener.begun()
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
         with stored.run():
-            search = Search(
-                stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, checkpoints.drop
-            )
+            search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, ended)
             search.run(listener, stop)
-    if not best.is_verified:
+    if not models.is_verified and not stop.is_set():
         listener.phase("checking the saved model in a fresh process")
-        best.verify()
+        models.verify()
 
 
 def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
     return {space.name: {"location": space.location, "fingerprint": space.fingerprint} for space in spaces}
 
 
-def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], best: "BestModel") -> None:
+def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], models: "Models") -> None:
     """Tries out each search space before any time is spent, then makes the known good points the first trials.
 
     Raises:
@@ -171,7 +177,7 @@ def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]
     from searchcnn.training import dry_run
 
     for name in trainer.spaces:
-        best.rehearse(dry_run(trainer, name))
+        models.rehearse(dry_run(trainer, name))
     for origin, point in known_points(trainer, spaces):
         stored.enqueue(point, origin)
 

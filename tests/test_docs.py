@@ -115,7 +115,7 @@ class TestSite:
 
     def test_describes_the_python_interface(self, site: Path) -> None:
         text = (site / "reference" / "python.html").read_text(encoding="utf-8")
-        for name in ("spaces.space.SearchSpace.build", "optimization.optimize", "errors.StudyFailedError"):
+        for name in ("spaces.space.SearchSpace.build", "workers.processes.optimize", "errors.StudyFailedError"):
             assert f'id="searchcnn.{name}"' in text
 
 
@@ -168,7 +168,7 @@ class TestCode:
     def test_of_the_python_page_starts_a_search(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_files("reference/python.md", tmp_path)
         begun: list[Study] = []
-        monkeypatch.setattr("searchcnn.optimization.optimize", begun.append)
+        monkeypatch.setattr("searchcnn.workers.processes.supervise", lambda study, *_: begun.append(study))
         monkeypatch.chdir(tmp_path)
         exec((tmp_path / "search.py").read_text(encoding="utf-8"), {})
         (study,) = begun

@@ -20,7 +20,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import best  # noqa: E402
+from searchcnn.results import models  # noqa: E402
 from searchcnn.search.hyperparameters import CheckedHyperParameters  # noqa: E402
 from searchcnn.training import Trainer  # noqa: E402
 from searchcnn.training.cost import cost  # noqa: E402
@@ -47,7 +47,7 @@ def search(config: StudyConfig, folder: Path) -> list[TrialSummary]:
 def test_the_guides_are_searched_together(
     tmp_path: Path, study_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(best, "verify", lambda *_: None)  # in a fresh process: tests/results does it
+    monkeypatch.setattr(models, "verify", lambda *_: None)  # in a fresh process: tests/results does it
     names = ["getting_started", "MyHyperModel", "model_selection"]
     trials = search(study_config(spaces=[f"{GUIDES}:{name}" for name in names], budget={"trials": 4}), tmp_path)
     assert [trial.facts["space"] for trial in trials[:3]] == names

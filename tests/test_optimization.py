@@ -17,7 +17,7 @@ from searchcnn.backend import start_keras
 from searchcnn.data import load_dataset
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
 from searchcnn.optimization import Study, create, known_points, optimize
-from searchcnn.search import Listener, Outcome, Trial
+from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.spaces import load_space, load_spaces
 from searchcnn.store import StudySummary, read_summary
 from searchcnn.study import StudyConfig, Workspace, load
@@ -26,7 +26,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import best, read_card  # noqa: E402
+from searchcnn.results import models, read_card  # noqa: E402
 from searchcnn.training import Trainer  # noqa: E402
 
 STUDY = """
@@ -87,7 +87,7 @@ class Ear(Listener):
     def phase(self, text: str) -> None:
         self.heard.append(text.split(" ")[0].strip(":"))
 
-    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         self.heard.append(f"{trial.number} {outcome.state}")
         self.values.append(outcome.value)
         self.models += [read_card(self._best)["trial"]] if self._best.exists() else []
@@ -116,7 +116,7 @@ def verify_here(monkeypatch: pytest.MonkeyPatch) -> None:
         difference = keras.models.load_model(path).predict(images, verbose=0) - expected
         assert np.abs(difference).max() < 1e-4
 
-    monkeypatch.setattr(best, "verify", verify)
+    monkeypatch.setattr(models, "verify", verify)
     monkeypatch.delenv("SEARCHCNN_PLUGINS", raising=False)
     monkeypatch.delenv("SECONDS_A_BATCH", raising=False)
 
@@ -128,7 +128,7 @@ def two_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plugins").mkdir()
     (folder / "plugins" / "net.py").write_text(NET)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(best, "verify", lambda *_: None)
+        patch.setattr(models, "verify", lambda *_: None)
         ear = run(make_study(folder))
     assert ear.heard == ["reading", "dry", "0 COMPLETE", "1 COMPLETE", "checking"]
     values = [value or 0.0 for value in ear.values]
@@ -319,8 +319,8 @@ class Voice(Listener):
 stop = threading.Event()
 signal.signal(signal.SIGINT, lambda *_: stop.set())
 start_keras()
-from searchcnn.results import best
-best.verify = lambda *_: None
+from searchcnn.results import models
+models.verify = lambda *_: None
 for folder in map(Path, sys.argv[1:]):
     stop.clear()
     os.environ["SECONDS_A_BATCH"] = "0"

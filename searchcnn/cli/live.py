@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +23,7 @@ from searchcnn.store.summary import TrialSummary, read_summary
 
 if TYPE_CHECKING:
     from searchcnn.optimization import Study
-    from searchcnn.search import Outcome, Trial
+    from searchcnn.search import Outcome, TrialProgress
     from searchcnn.store import Epoch
 
 LAST_ROWS = 30
@@ -31,8 +32,27 @@ LAST_ROWS = 30
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
+@dataclass
+class _Running:
+    """A trial at work as it is shown.
+
+    Attributes:
+        trial: What is known of it.
+        began: When, by `time.monotonic`.
+        epoch: The epoch that is trained, from 1; 0 while features are computed.
+        fraction: The part of it that is done.
+        curve: The objective of each epoch.
+    """
+
+    trial: TrialProgress
+    began: float = field(default_factory=time.monotonic)
+    epoch: int = 1
+    fraction: float = 0.0
+    curve: list[float] = field(default_factory=list)
+
+
 class LiveView(View):
-    """Shows the trials, the one that runs, the best so far and the budget, and keeps showing them."""
+    """Shows the trials, those that run, the best so far and the budget, and keeps showing them."""
 
     def __init__(self, study: Study, console: Console | None = None) -> None:
         super().__init__(study)
@@ -41,11 +61,8 @@ class LiveView(View):
         self._spent_before = 0.0
         self._phase = "starting"
         self._trials: dict[int, TrialSummary] = {}
-        self._running: Trial | None = None
-        self._started = 0.0
-        self._epoch = 1
-        self._fraction = 0.0
-        self._curve: list[float] = []
+        self._running: dict[int, _Running] = {}
+        self._trouble = ""
         self._stopping = False
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
@@ -56,7 +73,7 @@ class LiveView(View):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._running = None
+        self._running = {}
         self._live.stop()
         if self._trials:
             self._console.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
@@ -65,32 +82,41 @@ class LiveView(View):
         """Shows what is begun."""
         self._phase = text
 
-    def trial_started(self, trial: Trial) -> None:
+    def trial_started(self, trial: TrialProgress) -> None:
         """Shows a new trial; the first time, also those of earlier runs."""
         if not self._trials:
             summary = read_summary(self.study.url, self.study.name)
             self._spent_before = summary.seconds - (time.monotonic() - self._began)
             self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
-        self._running, self._started = trial, time.monotonic()
-        self._epoch, self._fraction, self._curve = 1, 0.0, []
+        self._running[trial.number] = _Running(trial)
         self._phase = ""
 
-    def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+    def trial_described(self, trial: TrialProgress) -> None:
+        """Shows the network that is trained."""
+        self._running[trial.number].trial = trial
+
+    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
         """Moves the progress bar."""
-        self._epoch, self._fraction = epoch, fraction
+        running = self._running[trial.number]
+        running.epoch, running.fraction = epoch, fraction
 
-    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """Moves the progress bar and draws the curve on."""
-        self._epoch, self._fraction = epoch.number + 1, 0.0
-        self._curve = [*self._curve, epoch.metrics[self.study.config.search.objective]]
+        running = self._running[trial.number]
+        running.epoch, running.fraction = epoch.number + 1, 0.0
+        running.curve = [*running.curve, epoch.metrics[self.study.config.search.objective]]
 
-    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """Adds a row to the table."""
         facts = {**trial.facts, **outcome.facts, "origin": trial.origin, "reason": outcome.reason}
         value = outcome.value if outcome.value is not None else trial.best
-        seconds = time.monotonic() - self._started
-        self._trials[trial.number] = TrialSummary(trial.number, outcome.state, value, len(self._curve), seconds, facts)
-        self._running = None
+        running = self._running.pop(trial.number)
+        epochs, seconds = len(running.curve), time.monotonic() - running.began
+        self._trials[trial.number] = TrialSummary(trial.number, outcome.state, value, epochs, seconds, facts)
+
+    def trouble(self, text: str) -> None:
+        """Shows what went wrong last."""
+        self._trouble = text
 
     def stopping(self) -> None:
         """Shows that the search will stop."""
@@ -106,14 +132,18 @@ class LiveView(View):
         parts: list[RenderableType] = [self._header()]
         if rows:
             parts.append(self._table(rows[-self._room() :]))
-        running = self._running  # the search's thread may end it meanwhile
-        parts.append(self._panel(running) if running else Text(f"  {self._phase} ...", style="dim"))
+        running = list(self._running.values())  # the search's thread may end one meanwhile
+        parts += map(self._panel, running)
+        if not running:
+            parts.append(Text(f"  {self._phase} ...", style="dim"))
+        if self._trouble:
+            parts.append(Text(f"  {self._trouble}", style="yellow"))
         parts.append(self._footer())
         return Group(*parts)
 
     def _room(self) -> int:
         """Rows of the table that fit beside everything else."""
-        return max(3, self._console.size.height - 14)
+        return max(3, self._console.size.height - 10 - 4 * max(1, len(self._running)))
 
     def _table(self, rows: Sequence[TrialSummary]) -> Table:
         best = self._best()
@@ -126,16 +156,17 @@ class LiveView(View):
             f"  {config.data.name} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
         )
 
-    def _panel(self, trial: Trial) -> Panel:
-        epochs = self.study.config.training.epochs
-        done = min(1.0, max(0.0, self._epoch - 1 + self._fraction) / epochs)
+    def _panel(self, running: _Running) -> Panel:
+        trial, epochs = running.trial, self.study.config.training.epochs
+        place = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else f"features {running.fraction:.0%}"
+        done = min(1.0, max(0.0, running.epoch - 1 + running.fraction) / epochs)
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
             ProgressBar(total=1.0, completed=done, width=40),
-            Text(f"epoch {min(self._epoch, epochs)}/{epochs}" if self._epoch else f"features {self._fraction:.0%}"),
-            Text(sparkline(self._curve), style="cyan"),
-            Text(objective(self._curve[-1]) if self._curve else "", style="bold"),
-            Text(duration(time.monotonic() - self._started), style="dim"),
+            Text(place),
+            Text(sparkline(running.curve), style="cyan"),
+            Text(objective(running.curve[-1]) if running.curve else "", style="bold"),
+            Text(duration(time.monotonic() - running.began), style="dim"),
         )
         facts = trial.facts
         size = f"{amount(facts.get('params'))} parameters, {amount(facts.get('macs'))} MACs" if facts else "building"

@@ -12,10 +12,11 @@ from searchcnn.errors import SearchcnnError, nearest
 
 COMMANDS = {
     "optimize": "Search a study until its budget is spent.",
+    "worker": "Join the search of a study, from any shell or machine.",
     "status": "Show a study's trials.",
     "evaluate": "Score a study's best model on the test images.",
     "export": "Copy a study's best model to a file.",
-    "studies": "List the studies and their state.",
+    "studies": "List, copy and delete studies.",
     "datasets": "List the datasets and where they are.",
     "plugins": "List, show, check and write search spaces.",
 }

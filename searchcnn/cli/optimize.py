@@ -5,19 +5,34 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from searchcnn.cli.main import INTERRUPTED
-from searchcnn.cli.options import plugins_option, storage_option, workspace
+from searchcnn.cli.options import Command, plugins_option, storage_option, workspace
 
 if TYPE_CHECKING:
     from searchcnn.cli.view import View
     from searchcnn.optimization import Study
+
+
+def worker_options(command: Command) -> Command:
+    """Adds ``--gpus``, ``--slots-per-gpu``, ``--workers`` and ``--quiet``."""
+    options: list[Callable[[Any], Any]] = [
+        click.option("--gpus", metavar="all|none|0,1", default="all", help="GPUs to use, one worker on each."),
+        click.option("--slots-per-gpu", type=click.IntRange(min=1), default=1, help="Workers that share a GPU."),
+        click.option(
+            "--workers", type=click.IntRange(min=0), help="Number of worker processes; 0 searches in this process."
+        ),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command("optimize")
@@ -27,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
 @click.option("--accept-changes", is_flag=True, help="Continue although the search space, data or recipe has changed.")
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@worker_options
 @plugins_option
 @storage_option
 def command(
@@ -37,25 +52,31 @@ def command(
     timeout: str | None,
     overrides: tuple[str, ...],
     accept_changes: bool,
-    quiet: bool,
     plugins: tuple[Path, ...],
     storage: str | None,
+    **how: Any,
 ) -> None:
     """Search a study until its budget is spent.
 
     The same command continues a search that was stopped, by Ctrl-C or by anything else; a larger budget extends it. The
     best network so far is always in studies/NAME/best.keras.
     """
-    from searchcnn.optimization import Study, optimize
+    from searchcnn.optimization import Study
     from searchcnn.study import load, valid_name
 
     place = workspace()
     found, path = place.find(study_name)
     config = load(path, overrides, {"budget.trials": trials, "budget.timeout": timeout})
-    study = Study(valid_name(found if name is None else name), config, place, storage, plugins, accept_changes)
+    search(Study(valid_name(found if name is None else name), config, place, storage, plugins, accept_changes), **how)
+
+
+def search(study: Study, quiet: bool, gpus: str, slots_per_gpu: int, workers: int | None) -> None:
+    """Searches a study, shows how it goes, and leaves with the exit code of Ctrl-C if it was stopped."""
+    from searchcnn.workers import optimize
+
     view = _view(study, quiet)
     with _stop_on_signals(view) as stop, view:
-        optimize(study, view, stop)
+        optimize(study, view, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
     view.summarize(click.get_current_context().obj, stopped=stop.is_set())
     if stop.is_set():
         sys.exit(INTERRUPTED)

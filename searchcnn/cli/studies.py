@@ -8,16 +8,26 @@ from typing import Any
 
 import click
 
+from searchcnn.cli.main import LazyGroup
 from searchcnn.cli.options import json_option, workspace
 
+COMMANDS = {
+    "copy": "Copy a study, also while it is searched.",
+    "delete": "Delete what a search has found.",
+}
+"""Subcommands and their short help."""
 
-@click.command("studies")
+
+@click.group("studies", cls=LazyGroup, lazy=COMMANDS, module="searchcnn.cli.studies_", invoke_without_command=True)
 @json_option
-def command(as_json: bool) -> None:
-    """List the studies and their state.
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the studies and their state, or copy and delete some.
 
     Those of ./studies come before the built-in ones of the same name.
     """
+    if context.invoked_subcommand is not None:
+        return
     rows = [_row(name, path) for name, path in sorted(_all().items())]
     if as_json:
         click.echo(json.dumps(rows, indent=2))

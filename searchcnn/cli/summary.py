@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -39,7 +41,8 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
         yield f"Best: trial {best.number}, {metric} {objective(best.value)}, {best.facts['space']}, {size}"
         yield f"      {point(best.facts['hyperparameters'])}"
         if study.workspace.best_model(study.name).exists():
-            yield f"Model: {_relative(study)} (loads with plain Keras: verified)"
+            proof = "loads with plain Keras: verified" if _is_verified(study) else "verified when the search goes on"
+            yield f"Model: {_relative(study)} ({proof})"
         else:
             yield f"Model: {_relative(study)} is gone; a better trial writes it anew, or search again with --name"
     if study.config.published:
@@ -59,9 +62,17 @@ def counts(summary: StudySummary) -> str:
     ended = ", ".join(f"{states[state]} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAIL") if states[state])
     waiting = f"; {states['WAITING']} waiting" if states["WAITING"] else ""
     left = 0 if summary.running else states["RUNNING"]
-    interrupted = f"; {left} interrupted, begins again with the same command" if left else ""
+    interrupted = f"; {left} interrupted, goes on with the same command" if left else ""
     trials = f"{summary.finished} trial{'' if summary.finished == 1 else 's'}"
     return f"{trials} in {duration(summary.seconds)}: {ended or 'none ended'}{interrupted}{waiting}"
+
+
+def _is_verified(study: Study) -> bool:
+    """Whether the model's card says so; `searchcnn.results` would import Keras."""
+    card = study.workspace.best_model(study.name).with_suffix(".json")
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads(card.read_text(encoding="utf-8")).get("verified"))
+    return False
 
 
 def _relative(study: Study) -> str:

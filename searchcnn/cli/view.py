@@ -14,7 +14,7 @@ from searchcnn.search.listener import Listener
 
 if TYPE_CHECKING:
     from searchcnn.optimization import Study
-    from searchcnn.search import Outcome, Trial
+    from searchcnn.search import Outcome, TrialProgress
     from searchcnn.store import Epoch
 
 
@@ -59,7 +59,7 @@ class PlainView(View):
         """Shows what is begun."""
         self._say(text)
 
-    def trial_described(self, trial: Trial) -> None:
+    def trial_described(self, trial: TrialProgress) -> None:
         """Shows the network that is trained."""
         if trial.best is not None:
             return
@@ -67,19 +67,19 @@ class PlainView(View):
         size = f"{amount(trial.facts['params'])} parameters, {amount(trial.facts['macs'])} MACs"
         self._say(f"trial {trial.number}: {trial.facts['space']}{origin}, {size}")
 
-    def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
         """Shows, once for each trial, that something is computed before its first epoch."""
         if epoch == 0 and self._computing != trial.number:
             self._computing = trial.number
             self._say(f"trial {trial.number}: computing the features of what is not trained")
 
-    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """Shows an epoch's metrics."""
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
         last = self.study.config.training.epochs
         self._say(f"trial {trial.number}: epoch {epoch.number}/{last}  {metrics}  {duration(epoch.seconds)}")
 
-    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """Shows how a trial ended."""
         value = outcome.value if outcome.value is not None else trial.best
         parts = [
@@ -97,6 +97,10 @@ class PlainView(View):
         from searchcnn.cli.tables import show
 
         show(closing_lines(self.study, arguments, stopped))
+
+    def trouble(self, text: str) -> None:
+        """Shows what went wrong."""
+        self._say(text)
 
     def _say(self, text: str) -> None:
         click.echo(f"[{duration(time.monotonic() - self._began):>6}] {text}")

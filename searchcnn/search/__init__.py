@@ -3,7 +3,7 @@
 from searchcnn.search.budget import Budget
 from searchcnn.search.engine import Evaluation, Evaluator, Search
 from searchcnn.search.limits import Cost, check_limits
-from searchcnn.search.listener import Listener, Outcome
+from searchcnn.search.listener import Listener, Outcome, TrialProgress
 from searchcnn.search.pruners import make_pruner
 from searchcnn.search.samplers import SeededSampler, make_sampler
 from searchcnn.search.seeds import Stream, derive
@@ -22,6 +22,7 @@ __all__ = [
     "SeededSampler",
     "Stream",
     "Trial",
+    "TrialProgress",
     "TrialPrunedError",
     "check_limits",
     "derive",

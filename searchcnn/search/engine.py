@@ -17,7 +17,7 @@ from searchcnn.search.budget import Budget
 from searchcnn.search.listener import Listener, Outcome
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
-from searchcnn.store import DATABASE_ERRORS, LeaseLostError, StoredStudy
+from searchcnn.store import DATABASE_ERRORS, LeaseLostError, NoTrialLeftError, StoredStudy
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Search:
         budget: The study's totals.
         seed: The study's seed.
         max_failures: Unexpected failures in a row that end the search.
-        keep: Called with each new best evaluation before it is told to the database.
-        drop: Called with each trial that has ended: nobody will go on with it.
+        keep: Called with each evaluation that counts before it is told to the database.
+        ended: Called with each trial when it is told to the database.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Search:
         budget: Budget,
         seed: int = 0,
         max_failures: int = 5,
-        keep: Callable[[Trial, Evaluation], None] = lambda trial, evaluation: None,
-        drop: Callable[[Trial], None] = lambda trial: None,
+        keep: Callable[[Trial, Evaluation], None] | None = None,
+        ended: Callable[[Trial], None] | None = None,
     ) -> None:
         self._study = study
         self._sampler = sampler
@@ -81,8 +81,8 @@ class Search:
         self._budget = budget
         self._seed = seed
         self._max_failures = max_failures
-        self._keep = keep
-        self._drop = drop
+        self._keep = keep or (lambda trial, evaluation: None)
+        self._ended = ended or (lambda trial: None)
         self._listener = Listener()
         self._stop = threading.Event()
         self._failures = 0
@@ -101,6 +101,8 @@ class Search:
         self._sampler.before_search(self._study.optuna)
         while not self._is_over():
             trial = self._next_trial()
+            if trial is None:
+                return
             self._listener.trial_started(trial)
             try:
                 self._work_on(trial)
@@ -115,19 +117,23 @@ class Search:
         spent = self._budget.is_spent(self._study.count_finished())
         return spent or self._stop.is_set() or self._sampler.exhausted
 
-    def _next_trial(self) -> Trial:
-        stored = self._study.next_trial()
+    def _next_trial(self) -> Trial | None:
+        """Returns the trial to work on; None if the last ones are being worked on by other processes."""
+        try:
+            stored = self._study.next_trial(self._budget.trials)
+        except NoTrialLeftError:
+            return None
         return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._listener, self._stop)
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._outcome(trial)
         is_best = evaluation is not None and self._study.is_better(evaluation.value)
-        if evaluation is not None and is_best:
-            self._keep(trial, evaluation)
-        elif evaluation is not None and evaluation.is_cut:
+        if evaluation is not None and evaluation.is_cut and not is_best:
             outcome = Outcome("PRUNED", reason="timeout")
+        elif evaluation is not None:
+            self._keep(trial, evaluation)
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
-        self._drop(trial)
+        self._ended(trial)
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         self._listener.trial_finished(trial, outcome, is_best)
 
@@ -143,7 +149,7 @@ class Search:
             return Outcome("PRUNED", None, error.reason, {"detail": error.detail}, error.excess), None
         except MemoryError:
             return Outcome("PRUNED", None, "out of memory", excess=1.0), None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             detail = f"{type(error).__name__}: {error}"
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
         if not math.isfinite(evaluation.value):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from searchcnn.search.trial import Trial
     from searchcnn.store import Epoch
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -32,23 +31,45 @@ class Outcome:
     excess: float = 0.0
 
 
+class TrialProgress(Protocol):
+    """What there is to see of a trial at work; a `Trial`, or what another process tells of one.
+
+    Attributes:
+        number: The trial's number in its study, from 0.
+        origin: Where its hyperparameters come from, if they are given.
+        facts: What is known of it: its search space, hyperparameters, cost.
+        best: Best objective so far; None before the first epoch.
+    """
+
+    number: int
+    origin: str
+    facts: dict[str, Any]
+    best: float | None
+
+
 class Listener:
     """Hears what a search does; this one does nothing, subclasses override what they want to hear."""
 
-    def trial_started(self, trial: Trial) -> None:
+    def trial_started(self, trial: TrialProgress) -> None:
         """A trial begins."""
 
-    def trial_described(self, trial: Trial) -> None:
+    def trial_described(self, trial: TrialProgress) -> None:
         """A trial's network is built: its ``facts`` are known."""
 
-    def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
         """Part of an epoch, from 0 to 1, is trained."""
 
-    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """An epoch is trained, validated and stored."""
 
-    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """A trial has ended and is stored."""
 
     def phase(self, text: str) -> None:
         """Something that takes a while begins: loading, a dry run, saving."""
+
+    def begun(self) -> None:
+        """The study is in its database, ready for further processes to join."""
+
+    def trouble(self, text: str) -> None:
+        """Something went wrong that does not end the search."""

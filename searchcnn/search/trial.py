@@ -108,6 +108,11 @@ class Trial:
         self._listener.epoch_finished(self, epoch)
         return not self.stored.should_prune()
 
+    def begin_again(self) -> None:
+        """Takes back what was reported: the trial is trained once more, in another way."""
+        self.best = None
+        self._study.begin_again(self.stored)
+
     def progress(self, epoch: int, fraction: float) -> None:
         """Tells the listener how far an epoch is, from 0 to 1."""
         self._listener.epoch_progressed(self, epoch, fraction)

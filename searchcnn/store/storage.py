@@ -21,7 +21,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, delete, func, inspect, select
+from sqlalchemy import Connection, delete, func, inspect, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from searchcnn.errors import StoreError
 from searchcnn.store.database import connect, engine_options, explain, harden, sqlite_file
 from searchcnn.store.migrations import migrate
-from searchcnn.store.tables import EpochRow, LeaseRow, RunRow
+from searchcnn.store.tables import EpochRow, LeaseRow, ModelRow, RunRow, StudyRow
 
 Write = Callable[[Session], Any]
 
@@ -122,6 +122,10 @@ class LeaseLostError(Exception):
     """Another run works on the trial now; whoever gets this stops, and tells nothing."""
 
 
+class NoTrialLeftError(Exception):
+    """As many trials as the study may have are finished, or begun by other processes."""
+
+
 class Storage(RDBStorage):
     """Optuna's storage for one process that works on a study.
 
@@ -130,6 +134,8 @@ class Storage(RDBStorage):
 
     Attributes:
         run_id: The run of this process; trials that it starts are leased to it.
+        most_trials: How many trials a study may begin; None for any number. Those of all processes count, and two that
+            ask at the same time do not both get the last one.
     """
 
     def __init__(self, url: URL) -> None:
@@ -137,6 +143,7 @@ class Storage(RDBStorage):
         super().__init__(text, engine_kwargs=engine_options(url), skip_table_creation=True)
         harden(self.engine)
         self.run_id: int | None = None
+        self.most_trials: int | None = None
         self._held: dict[int, list[Write]] = {}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
@@ -252,6 +259,8 @@ class Storage(RDBStorage):
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session
     ) -> models.TrialModel:
+        if template_trial is None:
+            self._check_left(study_id, session)
         trial = super()._get_prepared_new_trial(study_id, template_trial, session)
         if template_trial is None:
             self._lease(cast("int", trial.trial_id), session)
@@ -281,17 +290,61 @@ class Storage(RDBStorage):
         with Session(self.engine) as session:
             return session.scalar(query) or 0
 
+    def finished(self, study_id: int) -> list[int]:
+        """Returns the numbers of a study's trials that have ended, in whatever state."""
+        trial, states = models.TrialModel, [state for state in TrialState if state.is_finished()]
+        query = select(trial.number).where(trial.study_id == study_id, trial.state.in_(states))
+        with Session(self.engine) as session:
+            return list(session.scalars(query))
+
+    def count_as_good(self, study_id: int, value: float, maximize: bool) -> int:
+        """Returns the number of a study's COMPLETE trials whose objective is at least as good as a value."""
+        known = models.TrialValueModel.value
+        query = self._complete(select(func.count()), study_id).where(known >= value if maximize else known <= value)
+        with Session(self.engine) as session:
+            return session.scalar(query) or 0
+
+    def ranking(self, study_id: int, maximize: bool, most: int) -> list[int]:
+        """Returns the numbers of a study's best COMPLETE trials, the best one first."""
+        trial, known = models.TrialModel, models.TrialValueModel.value
+        order = known.desc() if maximize else known
+        query = self._complete(select(trial.number), study_id).order_by(order, trial.number)
+        with Session(self.engine) as session:
+            return list(session.scalars(query.limit(most)))
+
     def best_value(self, study_id: int, maximize: bool) -> float | None:
         """Returns the best objective of a study's COMPLETE trials, or None before the first."""
         extreme = func.max if maximize else func.min
-        query = (
-            select(extreme(models.TrialValueModel.value))
-            .join(models.TrialModel, models.TrialModel.trial_id == models.TrialValueModel.trial_id)
-            .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.COMPLETE)
-        )
+        query = self._complete(select(extreme(models.TrialValueModel.value)), study_id)
         with Session(self.engine) as session:
             best: float | None = session.scalar(query)
         return best
+
+    @staticmethod
+    def _complete(query: Any, study_id: int) -> Any:
+        """Restricts a query to a study's COMPLETE trials and their objectives."""
+        trial, value = models.TrialModel, models.TrialValueModel
+        joined = query.select_from(trial).join(value, value.trial_id == trial.trial_id)
+        return joined.where(trial.study_id == study_id, trial.state == TrialState.COMPLETE)
+
+    # -- whole studies
+
+    def rename_study(self, name: str, new: str) -> None:
+        """Gives a study another name."""
+        study = models.StudyModel
+        with Session(self.engine) as session, session.begin():
+            session.execute(update(study).where(study.study_name == name).values(study_name=new))
+
+    def delete_study(self, study_id: int) -> None:
+        """Deletes a study from Optuna's tables and from ours."""
+        with Session(self.engine) as session, session.begin():
+            trials = select(models.TrialModel.trial_id).where(models.TrialModel.study_id == study_id)
+            session.execute(delete(EpochRow).where(EpochRow.trial_id.in_(trials)))
+            session.execute(delete(LeaseRow).where(LeaseRow.trial_id.in_(trials)))
+            session.execute(delete(ModelRow).where(ModelRow.study_id == study_id))
+            session.execute(delete(RunRow).where(RunRow.study_id == study_id))
+            session.execute(delete(StudyRow).where(StudyRow.study_id == study_id))
+        super().delete_study(study_id)
 
     # -- trials whose process is gone
 
@@ -326,25 +379,57 @@ class Storage(RDBStorage):
             session.commit()
         return None
 
+    def begin_again(self, trial_id: int) -> None:
+        """Deletes the learning curve of a running trial of this process."""
+        self.flush(trial_id)
+        with self.scoped_session() as session, session.begin():
+            self._forget_curve(trial_id, session)
+
+    def give_up(self, study_id: int, number: int, reason: str, detail: str) -> None:
+        """Fails a running trial whose process is gone or of no use; one that has ended stays as it is."""
+        trial = models.TrialModel
+        query = select(trial.trial_id).where(
+            trial.study_id == study_id, trial.number == number, trial.state == TrialState.RUNNING
+        )
+        with self.scoped_session() as session, session.begin():
+            if (trial_id := session.scalar(query.with_for_update())) is not None:
+                self._fail(trial_id, reason, detail, session)
+
     def _give_up(self, trial_id: int, deaths: int, session: Session) -> None:
-        for key, value in (("reason", "killed"), ("detail", f"its process died {deaths} times")):
+        self._fail(trial_id, "killed", f"its process died {deaths} times", session)
+
+    def _fail(self, trial_id: int, reason: str, detail: str, session: Session) -> None:
+        for key, value in (("reason", reason), ("detail", detail)):
             self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, key, value)
         models.TrialModel.find_or_raise_by_id(trial_id, session).state = TrialState.FAIL
 
     def _restart(self, trial_id: int, deaths: int, session: Session) -> None:
+        self._forget_curve(trial_id, session)
+        self._lease(trial_id, session, deaths)
+
+    def _forget_curve(self, trial_id: int, session: Session) -> None:
         intermediate, attribute = models.TrialIntermediateValueModel, models.TrialSystemAttributeModel
         session.execute(delete(intermediate).where(intermediate.trial_id == trial_id))
         session.execute(delete(EpochRow).where(EpochRow.trial_id == trial_id))
         session.execute(
             delete(attribute).where(attribute.trial_id == trial_id, attribute.key.startswith("completed_rung_"))
         )
-        self._lease(trial_id, session, deaths)
 
     def _lease_waiting(self, trial_id: int, session: Session) -> None:
         """Leases a trial that is about to start; where another process was faster, its lease stays."""
         trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
         if trial.state == TrialState.WAITING:
+            study_id = cast("int", trial.study_id)
+            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+            self._check_left(study_id, session)
             self._lease(trial_id, session)
+
+    def _check_left(self, study_id: int, session: Session) -> None:
+        """Refuses to begin more trials than the study may have; its row is locked."""
+        trial = models.TrialModel
+        begun = select(func.count()).where(trial.study_id == study_id, trial.state != TrialState.WAITING)
+        if self.most_trials is not None and (session.scalar(begun) or 0) >= self.most_trials:
+            raise NoTrialLeftError
 
     def _lease(self, trial_id: int, session: Session, deaths: int = 0) -> None:
         if self.run_id is not None:

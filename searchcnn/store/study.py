@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import searchcnn
@@ -145,8 +145,16 @@ class StoredStudy:
         """
         self.optuna.enqueue_trial({}, user_attrs={"preset": dict(values), "origin": origin})
 
-    def next_trial(self) -> optuna.Trial:
-        """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one."""
+    def next_trial(self, most: int | None = None) -> optuna.Trial:
+        """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one.
+
+        Args:
+            most: How many trials the study may begin, those of all processes counted.
+
+        Raises:
+            NoTrialLeftError: If they are begun.
+        """
+        self.storage.most_trials = most
         left = self.storage.take_over(self.study_id)
         if left is not None:
             self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
@@ -165,6 +173,10 @@ class StoredStudy:
         }
         self.storage.hold(key, lambda session: session.add(EpochRow(**row)))
         trial.report(objective, step=epoch.number)
+
+    def begin_again(self, trial: optuna.Trial) -> None:
+        """Deletes a trial's learning curve; its parameters stay."""
+        self.storage.begin_again(trial_id(trial))
 
     def flush(self, trial: optuna.Trial) -> None:
         """Makes everything that was set on a trial durable."""
@@ -198,7 +210,6 @@ class StoredStudy:
         """Keeps which trial's network a file now holds, and what it scored."""
         row = ModelRow(trial_id=trial_id(trial), study_id=self.study_id, path=str(path), score=score)
         with Session(self.storage.engine) as session, session.begin():
-            session.execute(delete(ModelRow).where(ModelRow.study_id == self.study_id, ModelRow.path == str(path)))
             session.merge(row)
 
     def curve(self, trial_number: int) -> list[Epoch]:
@@ -215,6 +226,18 @@ class StoredStudy:
     def count_finished(self) -> int:
         """Returns the number of trials that have ended, in whatever state."""
         return self.storage.count_finished(self.study_id)
+
+    def rank(self, value: float) -> int:
+        """Returns how many COMPLETE trials have an objective that is at least as good."""
+        return self.storage.count_as_good(self.study_id, value, self.maximize)
+
+    def ranking(self, most: int) -> list[int]:
+        """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
+        return self.storage.ranking(self.study_id, self.maximize, most)
+
+    def finished(self) -> list[int]:
+        """Returns the numbers of the trials that have ended, in whatever state."""
+        return self.storage.finished(self.study_id)
 
     def is_better(self, value: float) -> bool:
         """Whether an objective is better than that of every finished trial."""

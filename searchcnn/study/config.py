@@ -159,6 +159,7 @@ class SearchConfig(Section):
         description="A pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
     )
     baselines: bool = Field(default=True, description="Try the search space's known good points first.")
+    keep_models: int = Field(default=3, ge=1, description="Of how many of the best trials the networks are kept.")
     max_failures: int = Field(default=5, ge=1, description="Stop after this many unexpected failures in a row.")
 
     @field_validator("objective")
@@ -184,6 +185,9 @@ class LimitsConfig(Section):
         default=None, ge=1, description="Largest number of multiply-accumulates for one image, forward."
     )
 
+    trial_timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else seconds(v))] = Field(
+        default=None, description="Longest time for one trial, in seconds or as text such as `30m`."
+    )
     feature_cache: Annotated[int, BeforeValidator(lambda v: size(v))] = Field(
         default=4 * 2**30,
         description="Most disk space for features of frozen networks, in bytes or as text such as `4GB`: they are "

@@ -31,11 +31,15 @@ class Workspace:
         """Folder of the user's own search spaces."""
         return self.root / "plugins"
 
+    def database(self, study: str) -> Path:
+        """Returns a study's own SQLite file."""
+        return self.studies / f"{study}.db"
+
     def database_url(self, study: str) -> str:
         """Returns the URL of a study's own SQLite file."""
         from sqlalchemy import URL  # late: takes a while, and most commands need no database
 
-        return URL.create("sqlite", database=f"{self.studies / study}.db").render_as_string()
+        return URL.create("sqlite", database=str(self.database(study))).render_as_string()
 
     def best_model(self, study: str) -> Path:
         """Returns where a study's best model lies once there is one."""
@@ -44,6 +48,10 @@ class Workspace:
     def checkpoints(self, study: str) -> Path:
         """Returns the folder of the checkpoints of a study's running trials."""
         return self.studies / study / "checkpoints"
+
+    def log(self, study: str) -> Path:
+        """Returns the file of what a study's workers print."""
+        return self.studies / study / "workers.log"
 
     def study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""

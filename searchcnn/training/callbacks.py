@@ -10,7 +10,7 @@ import keras
 from searchcnn.search import Trial
 from searchcnn.store import Epoch
 
-Ending = Literal["", "pruned", "timeout", "interrupted", "NaN"]
+Ending = Literal["", "pruned", "timeout", "too slow", "interrupted", "NaN"]
 
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress reports."""
@@ -81,6 +81,7 @@ class Reporter(keras.callbacks.Callback):
         objective: The metric to report.
         steps: Batches of one epoch.
         validation_steps: Batch equivalents (in training batches) of one validation.
+        deadline: When the trial has to be over, by `time.monotonic`.
         save: Called with the learning curve so far before its last epoch is reported: what it keeps is never behind the
             database.
 
@@ -94,6 +95,7 @@ class Reporter(keras.callbacks.Callback):
         objective: str,
         steps: int,
         validation_steps: float,
+        deadline: float = math.inf,
         save: Callable[[Sequence[Epoch]], None] = lambda epochs: None,
     ) -> None:
         super().__init__()
@@ -103,6 +105,7 @@ class Reporter(keras.callbacks.Callback):
         self._steps = steps
         self._validation_steps = validation_steps
         self._validation_seconds: float | None = None
+        self._deadline = deadline
         self._save = save
         self._curve: list[
             Epoch
@@ -129,6 +132,8 @@ class Reporter(keras.callbacks.Callback):
             self._trial.progress(self.epochs + 1, (batch + 1) / self._steps)
         if self._trial.is_interrupted:
             self._end("interrupted")
+        elif now > self._deadline:
+            self._end("too slow")
         elif self._trial.budget.seconds_left() <= self._expected_validation(batch, now):
             self._end("timeout")
 
@@ -138,7 +143,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Cuts the validation short when its result will not be used."""
-        if self.ending == "interrupted":
+        if self.ending in ("interrupted", "too slow"):
             self.model.stop_evaluating = True
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
@@ -147,7 +152,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Reports the epoch."""
-        if self.ending == "interrupted":
+        if self.ending in ("interrupted", "too slow"):
             return
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         if self._objective not in metrics:

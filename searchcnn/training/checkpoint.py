@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.search import Trial
 from searchcnn.store import Epoch
 
 Arrays = Sequence[npt.NDArray[Any]]
@@ -99,16 +98,10 @@ class Checkpoints:
         """Returns the file of a trial's checkpoint, given its number."""
         return self._folder / f"trial-{trial:04}.npz"
 
-    def drop(self, trial: Trial) -> None:
-        """Deletes the checkpoint of a trial that has ended."""
-        self.path(trial.number).unlink(missing_ok=True)
-
-    def sweep(self, running: Iterable[int]) -> None:
-        """Deletes all but those of running trials, given their numbers."""
-        left = {self.path(number) for number in running}
-        for file in self._folder.glob("*.npz"):
-            if file not in left:
-                file.unlink(missing_ok=True)
+    def drop(self, trials: Iterable[int]) -> None:
+        """Deletes the checkpoints of trials that have ended, given their numbers."""
+        for number in trials:
+            self.path(number).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

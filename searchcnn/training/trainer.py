@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -54,14 +56,18 @@ class Trainer:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
         try:
             return self._train(trial)
-        except (InfeasibleError, PluginError, TrialPrunedError, InterruptedTrialError):
-            raise
         except Exception as error:
-            if _is_out_of_memory(error):
-                raise InfeasibleError("out of memory", str(error).splitlines()[0][:200]) from error
-            raise
+            if not _is_out_of_memory(error):
+                raise
+        trial.begin_again()
+        try:
+            return self._train(trial, batch_part=0.5)
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise InfeasibleError("out of memory", str(error).splitlines()[0][:200]) from error
 
-    def _train(self, trial: Trial) -> Evaluation:
+    def _train(self, trial: Trial, batch_part: float = 1.0) -> Evaluation:
         forget()
         keras.utils.set_random_seed(trial.seed)
         hp = TrialHyperParameters(trial)
@@ -69,9 +75,12 @@ class Trainer:
             name, space, model, recipe = self.sample(hp)
             with self.scope(hp, name):
                 ask(space, hp, model, recipe)
-        except Exception:
+        except (Exception, SystemExit):
             trial.note(space=hp.values.get("space", next(iter(self.spaces))), hyperparameters=hp.active)
             raise
+        if batch_part < 1:
+            recipe = replace(recipe, batch_size=max(1, round(batch_part * recipe.batch_size)))
+            trial.note(batch_size=recipe.batch_size)
         price = cost(without_heads(model))
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
@@ -84,6 +93,8 @@ class Trainer:
             raise InterruptedTrialError
         if reporter.ending == "pruned":
             raise TrialPrunedError
+        if reporter.ending == "too slow":
+            raise InfeasibleError("too slow", f"not trained in {self.config.limits.trial_timeout:g} s")
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
         trial.describe(stopped=reporter.ending or "finished")
@@ -136,9 +147,10 @@ class Trainer:
         search = self.config.search
         steps = math.ceil(len(self.dataset.train) / recipe.batch_size)
         best = BestWeights(model, search.objective, search.maximize)
-        backup = self._backup(space, model, trial, best)
+        backup = self._backup(space, model, recipe, trial, best)
         validation_steps = len(self.dataset.validation) / recipe.batch_size
-        reporter = Reporter(trial, search.objective, steps, validation_steps, backup.save)
+        deadline = time.monotonic() + (self.config.limits.trial_timeout or math.inf)
+        reporter = Reporter(trial, search.objective, steps, validation_steps, deadline, backup.save)
         left = backup.left
         if left is not None and not reporter.resume(left.epochs):
             return reporter
@@ -183,15 +195,20 @@ class Trainer:
         except OSError:  # a full disk, say: training takes longer without, and that is all
             return model, data.train, data.validation
 
-    def _backup(self, space: Any, model: Any, trial: Trial, best: BestWeights) -> Backup:
+    def _backup(self, space: Any, model: Any, recipe: Recipe, trial: Trial, best: BestWeights) -> Backup:
         """Returns what keeps the trial's checkpoint; a search space's own ``fit`` can only begin anew."""
         path = None if self._checkpoints is None or has_own_fit(space) else self._checkpoints.path(trial.number)
-        return Backup(path, self._key(trial), model, best)
+        return Backup(path, self._key(trial, recipe.batch_size), model, best)
 
-    def _key(self, trial: Trial) -> dict[str, Any]:
+    def _key(self, trial: Trial, batch_size: int) -> dict[str, Any]:
         """Returns what a checkpoint must share with a trial."""
-        facts = {"seed": trial.seed, "hyperparameters": trial.facts["hyperparameters"]}
-        return facts | {"training": self.config.training.model_dump(), "data": self.dataset.fingerprint}
+        return {
+            "seed": trial.seed,
+            "hyperparameters": trial.facts["hyperparameters"],
+            "training": self.config.training.model_dump(),
+            "batch_size": batch_size,
+            "data": self.dataset.fingerprint,
+        }
 
     def _callbacks(self, recipe: Recipe) -> list[Any]:
         watch = {
@@ -211,5 +228,9 @@ def forget() -> None:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (InfeasibleError, PluginError, TrialPrunedError, InterruptedTrialError)):
+        return False
+    if isinstance(error, MemoryError):
+        return True
     text = f"{type(error).__name__}: {error}".lower()
     return any(sign in text for sign in ("resourceexhausted", "resource_exhausted", "out of memory", "oom when"))

@@ -26,7 +26,7 @@ start_keras()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from searchcnn.results import best, export  # noqa: E402
+from searchcnn.results import export, models  # noqa: E402
 
 QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
 SEARCH = ("optimize", "--study", "digits", "--trials", "3", *QUICK)
@@ -66,7 +66,7 @@ def verify_here() -> Iterator[None]:
         assert np.abs(keras.models.load_model(path).predict(images, verbose=0) - expected).max() < 1e-4
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(best, "verify", verify)
+        patch.setattr(models, "verify", verify)
         patch.setattr(export, "verify", verify)
         yield
 

@@ -25,9 +25,9 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import BestModel, export_model, read_card, save_model  # noqa: E402
-from searchcnn.results import best as best_module  # noqa: E402
+from searchcnn.results import Models, export_model, read_card, save_model  # noqa: E402
 from searchcnn.results import export as export_module  # noqa: E402
+from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
 
 SHAPE = (8, 8, 1)
@@ -76,8 +76,9 @@ def test_the_card(
     config = study_config(seed=7)
     trial = begin(config, 2)
     trial.facts.update(space="net", hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
-    best = BestModel(tmp_path / "best.keras", "mine", config, few, ORIGINS)
+    best = Models(tmp_path / "best.keras", "mine", config, few, ORIGINS)
     best.keep(trial, Evaluation(0.75, network))
+    best.settle(lambda: [2], lambda: [2])
     card = read_card(tmp_path / "best.keras")
     assert card["sha256"] == hashlib.sha256((tmp_path / "best.keras").read_bytes()).hexdigest()
     assert {key: card[key] for key in ("study", "trial", "space", "plugin", "hyperparameters", "params", "macs")} == {
@@ -97,6 +98,37 @@ def test_the_card(
     assert card["training"]["learning_rate"] == 0.01
     assert card["versions"]["keras"] == keras.__version__
     assert sorted(path.name for path in tmp_path.glob("best*")) == ["best.json", "best.keras"]
+
+
+def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
+    tmp_path: Path,
+    network: Any,
+    few: Dataset,
+    study_config: Callable[..., StudyConfig],
+    begin: Callable[..., Trial],
+) -> None:
+    models = Models(tmp_path / "best.keras", "mine", study_config(), few, ORIGINS)
+    ranking: list[int] = []
+
+    def end(number: int, *ranked: int) -> tuple[int, list[str]]:
+        trial = begin(study_config(), number)
+        trial.facts.update(space="net", hyperparameters={}, params=1, macs=1)
+        models.keep(trial, Evaluation(0.5, network))
+        ranking[:] = ranked
+        models.settle(lambda: ranking, lambda: range(number + 1))
+        files = sorted(path.name for path in (tmp_path / "models").glob("*.keras"))
+        assert len(list((tmp_path / "models").iterdir())) == 2 * len(files)  # and their cards
+        return read_card(models.path)["trial"], files
+
+    assert end(0, 0) == (0, ["trial-0000.keras"])
+    assert end(1, 0, 1) == (0, ["trial-0000.keras", "trial-0001.keras"])
+    assert end(2, 2, 0) == (2, ["trial-0000.keras", "trial-0002.keras"])
+    models.file(2).unlink()  # by the user; the next best one is taken
+    models.file(2).with_suffix(".json").unlink()
+    assert end(3, 2, 3) == (3, ["trial-0003.keras"])
+    models.path.unlink()
+    Models(models.path, "mine", study_config(), few, ORIGINS).settle(lambda: ranking, list)
+    assert read_card(models.path)["trial"] == 3
 
 
 def test_a_card_that_is_missing_or_of_another_model(saved: Path) -> None:
@@ -213,8 +245,8 @@ def test_a_rehearsal_leaves_the_best_model_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checked: list[Path] = []
-    monkeypatch.setattr(best_module, "verify", lambda path, images, expected: checked.append(path))
-    best = BestModel(tmp_path / "study" / "best.keras", "mine", study_config(), few, ORIGINS)
+    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: checked.append(path))
+    best = Models(tmp_path / "study" / "best.keras", "mine", study_config(), few, ORIGINS)
     best.rehearse(network)
     assert [path.name for path in checked] == ["best.keras"]
     assert not (tmp_path / "study").exists()
@@ -225,8 +257,8 @@ def test_a_model_that_a_killed_run_left_is_verified_by_the_next(
     saved: Path, few: Dataset, study_config: Callable[..., StudyConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[Any] = []
-    monkeypatch.setattr(best_module, "verify", lambda path, images, expected: compared.append(expected))
-    best = BestModel(saved, "mine", study_config(), few, ORIGINS)
+    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
+    best = Models(saved, "mine", study_config(), few, ORIGINS)
     before = best.is_verified
     best.verify()
     assert (before, best.is_verified) == (False, True)

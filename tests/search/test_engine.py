@@ -24,6 +24,7 @@ from searchcnn.search import (
     Search,
     SeededSampler,
     Trial,
+    TrialProgress,
     TrialPrunedError,
     check_limits,
 )
@@ -54,19 +55,19 @@ class Ear(Listener):
     def __init__(self) -> None:
         self.heard: list[Any] = []
 
-    def trial_started(self, trial: Trial) -> None:
+    def trial_started(self, trial: TrialProgress) -> None:
         self.heard.append(("started", trial.number))
 
-    def trial_described(self, trial: Trial) -> None:
+    def trial_described(self, trial: TrialProgress) -> None:
         self.heard.append(("described", dict(trial.facts)))
 
-    def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
         self.heard.append(("progressed", epoch, fraction))
 
-    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         self.heard.append(("epoch", epoch.number, trial.best))
 
-    def trial_finished(self, trial: Trial, outcome: Outcome, is_best: bool) -> None:
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         self.heard.append(("finished", outcome.state, outcome.value, is_best))
 
 
@@ -122,9 +123,9 @@ def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
         assert trial.best == 0.3
         return Evaluation([0.3, 0.5, 0.2][trial.number])
 
-    kept: list[int] = []
-    run(open_study, evaluate, 3, keep=lambda trial, _: kept.append(trial.number), maximize=False)
-    assert kept == [0, 2]
+    ear = Ear()
+    run(open_study, evaluate, 3, ear, maximize=False)
+    assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [True, False, True]
 
 
 def test_an_infeasible_trial_teaches_the_sampler(open_study: OpenStudy) -> None:
@@ -311,7 +312,7 @@ def test_a_stop_between_trials(open_study: OpenStudy) -> None:
 # -- the best
 
 
-def test_only_new_bests_are_kept_and_before_they_are_told(open_study: OpenStudy) -> None:
+def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     study, sampler = open_study()
     kept: list[tuple[int, float, Any]] = []
 
@@ -331,7 +332,7 @@ def test_only_new_bests_are_kept_and_before_they_are_told(open_study: OpenStudy)
     ear = Ear()
     with study.run():
         Search(study, sampler, scripted(outcomes), Budget(7, None), keep=keep).run(ear)
-    assert kept == [(1, 0.5, "network 1"), (5, 0.6, "network 5")]
+    assert kept == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
         False,
         True,
@@ -342,7 +343,7 @@ def test_only_new_bests_are_kept_and_before_they_are_told(open_study: OpenStudy)
         False,
     ]
     run(open_study, scripted({7: 0.55, 8: 0.7}), 9, keep=lambda trial, evaluation: kept.append((trial.number, 0, 0)))
-    assert kept[2:] == [(8, 0, 0)]
+    assert kept[4:] == [(7, 0, 0), (8, 0, 0)]
 
 
 def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
@@ -356,6 +357,13 @@ def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
 
 def test_a_trial_cut_by_the_timeout_counts_only_if_it_is_the_best(open_study: OpenStudy) -> None:
     values = {0: 0.5, 1: 0.4, 2: 0.6}
-    trials = run(open_study, lambda trial: Evaluation(values[trial.number], is_cut=trial.number > 0), 3)
+    kept: list[int] = []
+    trials = run(
+        open_study,
+        lambda trial: Evaluation(values[trial.number], is_cut=trial.number > 0),
+        3,
+        keep=lambda trial, evaluation: kept.append(trial.number),
+    )
+    assert kept == [0, 2]
     assert states(trials) == ["COMPLETE", "PRUNED", "COMPLETE"]
     assert trials[1].user_attrs["reason"] == "timeout"

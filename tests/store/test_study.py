@@ -133,13 +133,20 @@ def test_models_and_the_best_value(open_study: Open) -> None:
     add_trial(study, 0.5)
     add_trial(study, None, TrialState.PRUNED)
     assert [study.is_better(value) for value in (0.4, 0.5, 0.6)] == [False, False, True]
-    for score in (0.6, 0.7):
-        study.add_model(study.next_trial(), Path("best.keras"), score)
+    study.add_model(study.next_trial(), Path("trial.keras"), 0.7)
     with Session(study.storage.engine) as session:
-        assert [(row.path, row.score) for row in session.scalars(select(ModelRow))] == [("best.keras", 0.7)]
+        assert [(row.path, row.score) for row in session.scalars(select(ModelRow))] == [("trial.keras", 0.7)]
+    for value in (0.7, 0.5, 0.6):
+        add_trial(study, value)
+    assert study.ranking(3) == [2, 4, 0]
+    assert [study.rank(value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
+    assert study.finished() == [0, 1, 2, 3, 4]
     smaller = open_study("y", maximize=False)
     add_trial(smaller, 0.5)
-    assert [smaller.is_better(value) for value in (0.4, 0.5, 0.6)] == [True, False, False]
+    add_trial(smaller, 0.3)
+    assert smaller.ranking(9) == [1, 0]
+    add_trial(smaller, 0.5)
+    assert [smaller.is_better(value) for value in (0.2, 0.3, 0.4)] == [True, False, False]
 
 
 # -- databases that are refused

@@ -11,7 +11,7 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
-from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial
+from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial, TrialProgress
 from searchcnn.spaces import Phase, SearchSpace
 from searchcnn.store import Epoch, StoredStudy
 from searchcnn.study import StudyConfig
@@ -21,7 +21,6 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Checkpoints, Trainer  # noqa: E402
-from searchcnn.training.checkpoint import Checkpoint  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 layers = keras.layers
@@ -52,7 +51,7 @@ class Stop(Listener):
         self.epoch = epoch
         self.event = threading.Event()
 
-    def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         if epoch.number == self.epoch:
             self.event.set()
 
@@ -82,7 +81,9 @@ def curve(study: StoredStudy) -> list[Epoch]:
     return [replace(epoch, seconds=0.0) for epoch in study.curve(0)]
 
 
-@pytest.mark.parametrize("epochs", [(1,), (2,), (4,), (1, 2, 5)])
+@pytest.mark.parametrize(
+    "epochs", [(1, 2, 5), *(pytest.param((epoch,), marks=pytest.mark.slow) for epoch in (1, 2, 4))]
+)
 def test_it_equals_the_one_that_was_not(
     trainer: Callable[..., Trainer], stored: Callable[[StudyConfig], StoredStudy], epochs: tuple[int, ...]
 ) -> None:

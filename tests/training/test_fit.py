@@ -353,7 +353,7 @@ def test_a_stop_in_the_first_phase_ends_all(study_config: Config, begin: Begin, 
     stop, space = threading.Event(), Phased()
 
     class Ear(Listener):
-        def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+        def epoch_finished(self, trial: Any, epoch: Epoch) -> None:
             if how == "interrupted":
                 stop.set()
             else:
@@ -415,7 +415,7 @@ def test_what_training_asks_for_is_known_before_it_begins(study_config: Config, 
             yield Phase(rate=hp.Float("rate", 0.1, 1.0))
 
     class Ear(Listener):
-        def epoch_finished(self, trial: Trial, epoch: Epoch) -> None:
+        def epoch_finished(self, trial: Any, epoch: Epoch) -> None:
             known.append(dict(trial.stored.user_attrs["hyperparameters"]))
 
     known: list[dict[str, Any]] = []

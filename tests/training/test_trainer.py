@@ -19,6 +19,7 @@ from searchcnn.search import (
     Search,
     SeededSampler,
     Trial,
+    TrialProgress,
     TrialPrunedError,
     check_limits,
 )
@@ -93,7 +94,7 @@ def test_a_trial(study_config: Config, begin: Begin, few: Dataset, make_space: M
     heard: list[tuple[int, float]] = []
 
     class Ear(Listener):
-        def epoch_progressed(self, trial: Trial, epoch: int, fraction: float) -> None:
+        def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
             heard.append((epoch, fraction))
 
     config = study_config(training={"epochs": 3, "batch_size": 2})

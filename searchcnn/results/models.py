@@ -1,7 +1,10 @@
-"""The best model of a study: on disk from the first complete trial on, replaced whenever a better one is found."""
+"""The models of a study's best trials, and the best of them: on disk from the first complete trial on."""
 
+import contextlib
+import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import PIXEL_SCALE, Dataset
-from searchcnn.results.card import make_card, read_card, write_card
+from searchcnn.errors import StoreError
+from searchcnn.results.card import card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, predict, save_model
 from searchcnn.results.verification import verify
 from searchcnn.search import Evaluation, Trial
 from searchcnn.study import StudyConfig
 
+TRIES = 10
+"""How often a process tries to make a network the best model while others do the same."""
 
-class BestModel:
-    """Keeps the best network of a study as a Keras file with a card.
+
+class Models:
+    """Keeps the networks of a study's best trials as Keras files with cards.
 
     Args:
-        path: The file.
+        path: The file of the best one, a link to one of the others.
         study: The study's name.
         config: The study's configuration.
         dataset: Its images.
@@ -37,12 +44,67 @@ class BestModel:
         self._dataset = dataset
         self._plugins = plugins
         self._images = dataset.validation.images[:SAMPLE]
-        self._expected: npt.NDArray[np.float32] | None = None
+        self._expected: dict[int, npt.NDArray[np.float32]] = {}
+        self._is_settled = False
+
+    def file(self, trial: int) -> Path:
+        """Returns the file of a trial's network, given its number."""
+        return self.path.parent / "models" / f"trial-{trial:04}.keras"
 
     def keep(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Saves a trial's network in the place of the old one."""
-        save_model(self.path, evaluation.network, self._dataset.input_shape, self._card(trial, evaluation.value))
-        self._expected = self._predictions(evaluation.network)
+        """Saves a trial's network."""
+        path = self.file(trial.number)
+        save_model(path, evaluation.network, self._dataset.input_shape, self._card(trial, evaluation.value))
+        self._expected[trial.number] = self._predictions(evaluation.network)
+        self._is_settled = False
+
+    def settle(self, ranking: Callable[[], Sequence[int]], finished: Callable[[], Sequence[int]]) -> None:
+        """Makes the best trial's network the best model, and deletes those of trials that are not among the best.
+
+        It does nothing where no network was saved since the last time.
+
+        Several processes may do so at the same time: each looks again when it is done.
+
+        Args:
+            ranking: Returns the numbers of the best trials, the best one first.
+            finished: Returns the numbers of all trials that have ended.
+        """
+        if self._is_settled:
+            return
+        for _ in range(TRIES):
+            best = next(filter(self._is_kept, ranking()), None)
+            if best is None or self._promoted() == best:
+                break
+            with contextlib.suppress(FileNotFoundError, StoreError):  # another process has deleted or replaced it
+                self._promote(best)
+        kept = {self.file(number) for number in ranking()}
+        ended = {self.file(number) for number in finished()}
+        for file in ended - kept:
+            file.unlink(missing_ok=True)
+            card_path(file).unlink(missing_ok=True)
+        self._is_settled = True
+
+    def _is_kept(self, trial: int) -> bool:
+        return self.file(trial).exists()
+
+    def _promoted(self) -> int | None:
+        """Returns the number of the trial whose network the best model is; None if there is none in good order."""
+        with contextlib.suppress(StoreError):
+            return int(read_card(self.path)["trial"])
+        return None
+
+    def _promote(self, trial: int) -> None:
+        source, new = self.file(trial), self.path.with_name(f".{os.getpid()}.{self.path.name}")
+        card = read_card(source)
+        try:
+            try:
+                os.link(source, new)
+            except OSError:  # a file system without links
+                shutil.copyfile(source, new)
+            new.replace(self.path)
+        finally:
+            new.unlink(missing_ok=True)
+        write_card(self.path, card)
 
     def rehearse(self, network: Any) -> None:
         """Saves a network elsewhere and verifies it.
@@ -70,7 +132,7 @@ class BestModel:
             StudyFailedError: If it does not load or predicts something else.
         """
         card = read_card(self.path)
-        expected = self._expected
+        expected = self._expected.get(card.get("trial", -1))
         if expected is None:
             expected = predict(keras.models.load_model(self.path), self._images)
         verify(self.path, self._images, expected)

@@ -1,0 +1,5 @@
+"""Runs a worker: `python -m searchcnn.workers`, as the supervisor does."""
+
+from searchcnn.workers.worker import main
+
+main()

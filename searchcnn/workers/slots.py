@@ -1,0 +1,81 @@
+"""Where workers run: each on its share of a GPU, or on the CPU."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from searchcnn.errors import UsageError
+
+HIDDEN = {"CUDA_VISIBLE_DEVICES": "-1"}
+"""The environment of a process that sees no GPU."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one worker.
+
+    Attributes:
+        name: For people: ``"GPU 0"``, ``"CPU"``.
+        environment: What its process finds in its environment before it imports a framework.
+    """
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) -> list[Slot]:
+    """Returns a slot for each worker.
+
+    Args:
+        gpus: ``"all"``, ``"none"``, or numbers or identifiers as `nvidia-smi` has them: ``"0,1"``.
+        per_gpu: Workers that share a GPU.
+        workers: Number of workers; one for each share of a GPU, or one on the CPU, where it is None.
+
+    Raises:
+        UsageError: If a GPU is asked for that is not there.
+    """
+    chosen = _chosen(gpus)
+    places = [_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in chosen]
+    places = places or [Slot("CPU", HIDDEN if gpus == "none" else {})]
+    count = len(places) if workers is None else workers
+    return [places[index % len(places)] for index in range(count)]
+
+
+def _gpu_slot(gpu: str, per_gpu: int) -> Slot:
+    """Returns a slot on a GPU whose memory a framework takes as it needs it, and JAX at most its share."""
+    environment = {
+        "CUDA_VISIBLE_DEVICES": gpu,
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / per_gpu:.2f}",
+    }
+    return Slot(f"GPU {gpu}", environment)
+
+
+def _chosen(gpus: str) -> Sequence[str]:
+    if gpus == "none":
+        return ()
+    known = found()
+    if gpus == "all":
+        return known
+    asked = [gpu.strip() for gpu in gpus.split(",") if gpu.strip()]
+    missing = [gpu for gpu in asked if gpu not in known]
+    if missing or not asked:
+        there = f"there are {', '.join(known)}" if known else "there is none"
+        raise UsageError(f"--gpus {gpus}: no GPU {missing[0] if missing else 'named'}; {there}; or use all or none")
+    return asked
+
+
+def found() -> Sequence[str]:
+    """Returns the NVIDIA GPUs that this process may use, without importing a framework."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ()
+    query = [command, "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    return done.stdout.split() if done.returncode == 0 else ()

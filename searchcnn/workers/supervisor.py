@@ -1,0 +1,220 @@
+"""Starts workers, hears them, and replaces those that die; it imports no framework and survives whatever they do."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from searchcnn import errors
+from searchcnn.errors import SearchcnnError, StudyFailedError
+from searchcnn.optimization import Study
+from searchcnn.search import Listener
+from searchcnn.store import explaining, open_storage
+from searchcnn.workers.events import deliver
+from searchcnn.workers.slots import Slot
+from searchcnn.workers.worker import job
+
+PATIENCE = 10.0
+"""Seconds in which workers that were told to stop have to be gone."""
+MOST_DEATHS = 3
+"""Workers that may die in a row without having begun a trial."""
+GRACE = 30.0
+"""Seconds after its time in which a trial has to end by itself."""
+TICK = 0.2
+"""Seconds between two looks at the user's stop."""
+
+
+def supervise(
+    study: Study, slots: Sequence[Slot], listener: Listener | None = None, stop: threading.Event | None = None
+) -> None:
+    """Searches in worker processes until a study's budget is spent.
+
+    Args:
+        study: What to search; a study that was begun before is continued.
+        slots: A place for each worker.
+        listener: Hears what happens, on this thread.
+        stop: Set it to end the search in good order.
+
+    Raises:
+        SearchcnnError: As `searchcnn.optimization.optimize`.
+    """
+    _Supervisor(study, slots, listener or Listener(), stop or threading.Event()).run()
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker process.
+
+    Attributes:
+        slot: Where it runs.
+        process: The process.
+        trial: Number of the trial that it works on.
+        began: When that trial began, by `time.monotonic`.
+        ending: The event that said how it ended; empty before, and if it died.
+    """
+
+    slot: Slot
+    process: subprocess.Popen[str]
+    trial: int | None = None
+    began: float = 0.0
+    ending: dict[str, Any] = field(default_factory=dict)
+
+
+class _Supervisor:
+    def __init__(self, study: Study, slots: Sequence[Slot], listener: Listener, stop: threading.Event) -> None:
+        self._study = study
+        self._slots = slots
+        self._listener = listener
+        self._stop = stop
+        self._events: queue.Queue[tuple[_Worker, str]] = queue.Queue()
+        self._workers: list[_Worker] = []
+        self._deaths = 0
+        self._failure: SearchcnnError | None = None
+
+    def run(self) -> None:
+        """Starts one worker, the others when the study is begun, and replaces those that end too early."""
+        try:
+            self._start(self._slots[0])
+            while self._workers:
+                self._hear()
+                self._end_hanging()
+                if self._stop.is_set() or self._failure:
+                    self._end()
+        finally:
+            self._kill()
+        if self._failure:
+            raise self._failure
+
+    def _start(self, slot: Slot) -> None:
+        log = self._study.workspace.log(self._study.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **slot.environment}
+        with log.open("a", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "searchcnn.workers"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=environment,
+                text=True,
+                encoding="utf-8",
+            )
+        worker = _Worker(slot, process)
+        self._workers.append(worker)
+        threading.Thread(target=self._read, args=(worker,), daemon=True).start()
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has died already, which is seen by the end of its output
+            process.stdin.write(json.dumps(job(self._study)) + "\n")
+            process.stdin.flush()
+
+    def _read(self, worker: _Worker) -> None:
+        """Puts a worker's lines into the queue, and an empty one at their end."""
+        assert worker.process.stdout
+        with worker.process.stdout as lines:
+            for line in lines:
+                self._events.put((worker, line))
+        self._events.put((worker, ""))
+
+    def _hear(self) -> None:
+        try:
+            worker, line = self._events.get(timeout=TICK)
+        except queue.Empty:
+            return
+        if not line:
+            self._gone(worker)
+            return
+        event = deliver(line, self._listener)
+        if event["event"] == "trial_started":
+            worker.trial, worker.began = event["trial"]["number"], time.monotonic()
+        elif event["event"] == "trial_finished":
+            worker.trial, self._deaths = None, 0
+        elif event["event"] == "begun" and len(self._workers) < len(self._slots):
+            for slot in self._slots[1:]:
+                self._start(slot)
+        elif event["event"] == "ended":
+            worker.ending = event
+
+    def _gone(self, worker: _Worker) -> None:
+        """Takes note that a process has ended, and replaces it where that was too early."""
+        code = worker.process.wait()
+        _close(worker)
+        self._workers.remove(worker)
+        ending = worker.ending.get("ending")
+        if ending == "failed":
+            self._failure = self._failure or self._error(worker.ending)
+        elif ending == "recycled" and not self._stop.is_set():
+            self._start(worker.slot)
+        elif ending is None and not self._stop.is_set() and not self._failure:
+            self._died(worker, code)
+
+    def _died(self, worker: _Worker, code: int) -> None:
+        self._deaths += 1
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        at_work = "" if worker.trial is None else f" in trial {worker.trial}"
+        # a trial is given up after two deaths
+        most = MOST_DEATHS if worker.trial is None else 2 * self._study.config.search.max_failures
+        if self._deaths >= most:
+            self._failure = StudyFailedError(
+                f"{self._deaths} workers died in a row, the last{at_work} ({cause}); finished trials are safe. "
+                f"{self._study.workspace.log(self._study.name)} has what they printed"
+            )
+            return
+        self._listener.trouble(f"a worker died{at_work} ({cause}); a new one goes on")
+        self._start(worker.slot)
+
+    def _end_hanging(self) -> None:
+        """Kills workers whose trial should have been over long ago; a trial that can, ends by itself."""
+        limit = self._study.config.limits.trial_timeout
+        if limit is None:
+            return
+        for worker in self._workers:
+            if worker.trial is not None and time.monotonic() > worker.began + limit + GRACE:
+                self._give_up(worker, worker.trial, f"it did not end within {limit:g} s")
+
+    def _give_up(self, worker: _Worker, trial: int, detail: str) -> None:
+        """Kills a worker and fails its trial."""
+        worker.process.kill()
+        worker.process.wait()
+        worker.trial, worker.ending = None, {"ending": "recycled"}
+        with explaining(self._study.url):
+            storage = open_storage(self._study.url)
+            storage.give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
+        self._listener.trouble(f"trial {trial}: {detail}")
+
+    def _error(self, event: dict[str, Any]) -> SearchcnnError:
+        known = getattr(errors, event["error"], None)
+        if isinstance(known, type) and issubclass(known, SearchcnnError):
+            return known(event["message"])
+        log = self._study.workspace.log(self._study.name)
+        return StudyFailedError(f"{event['error']}: {event['message']}; {log} has the traceback")
+
+    def _end(self) -> None:
+        """Tells the workers to stop, and hears what they still say for a while."""
+        for worker in self._workers:
+            _close(worker)
+        deadline = time.monotonic() + PATIENCE
+        while self._workers and time.monotonic() < deadline:
+            self._hear()
+        self._kill()
+        self._workers.clear()
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
+            _close(worker)
+
+
+def _close(worker: _Worker) -> None:
+    """Ends a worker's standard input, which tells it to stop."""
+    assert worker.process.stdin
+    with contextlib.suppress(BrokenPipeError):
+        worker.process.stdin.close()

@@ -1,0 +1,111 @@
+"""The process in which trials run: ``python -m searchcnn.workers``, started by a supervisor.
+
+It is given the study as a line of JSON on standard input, and stops when that is closed: by the supervisor, or by its
+death. Standard output carries events only; whatever a framework or a plugin prints goes to standard error.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from searchcnn.errors import SearchcnnError
+from searchcnn.optimization import Study, optimize
+from searchcnn.search import Outcome, TrialProgress
+from searchcnn.study import StudyConfig, Workspace
+from searchcnn.workers.events import Sender
+
+MOST_TRIALS = 100
+"""Trials after which a worker is replaced by a fresh process."""
+MOST_GROWTH = 2 * 2**30
+"""Bytes by which a worker's memory may have grown since its first trial before it is replaced."""
+
+
+class Recycler(Sender):
+    """Ends the work in good order between two trials when the process should be replaced by a fresh one.
+
+    Args:
+        stream: Where events are written.
+        stop: Is set to end the work.
+    """
+
+    def __init__(self, stream: IO[str], stop: threading.Event) -> None:
+        super().__init__(stream)
+        self._stop = stop
+        self._trials = 0
+        self._memory = 0
+        self.is_recycled = False
+
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
+        """Tells it, and looks whether it was the last one."""
+        super().trial_finished(trial, outcome, is_best)
+        self._trials += 1
+        self._memory = self._memory or resident()
+        has_grown = resident() - self._memory > MOST_GROWTH
+        if not self._stop.is_set() and (self._trials >= MOST_TRIALS or has_grown or outcome.reason == "out of memory"):
+            self.is_recycled = True
+            self._stop.set()
+
+
+def main() -> None:
+    """Works on the study until nothing is left to do, or it is told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which tells its workers
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
+        os.dup2(2, 1)
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        job = json.loads(sys.stdin.readline())
+        threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+        sys.exit(_work(study(job), Recycler(stream, stop), stop))
+
+
+def job(study: Study) -> dict[str, Any]:
+    """Returns a study as JSON has it."""
+    return {
+        "name": study.name,
+        "config": study.config.model_dump(mode="json"),
+        "workspace": str(study.workspace.root),
+        "storage": study.storage,
+        "plugins": [str(folder) for folder in study.plugins],
+        "accept_changes": study.accept_changes,
+    }
+
+
+def study(job: Mapping[str, Any]) -> Study:
+    """Returns the study of a job."""
+    config = StudyConfig.model_validate(job["config"])
+    place, folders = Workspace(Path(job["workspace"])), [Path(folder) for folder in job["plugins"]]
+    return Study(job["name"], config, place, job["storage"], folders, job["accept_changes"])
+
+
+def resident() -> int:
+    """Returns the bytes of memory that this process has; 0 where that is not known."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _work(study: Study, sender: Recycler, stop: threading.Event) -> int:
+    try:
+        optimize(study, sender, stop)
+    except SearchcnnError as error:
+        sender.ended("failed", type(error).__name__, str(error))
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        sender.ended("failed", type(error).__name__, str(error))
+        return 1
+    sender.ended("recycled" if sender.is_recycled else "stopped" if stop.is_set() else "finished")
+    return 0
+
+
+def _stop_at_end_of_input(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()

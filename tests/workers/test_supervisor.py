@@ -1,0 +1,246 @@
+"""Searches in worker processes that are killed, that hang, and that do what no process should."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+
+from searchcnn.errors import PluginError
+from searchcnn.optimization import Study
+from searchcnn.search import Listener, Outcome, TrialProgress
+from searchcnn.store import Epoch, StudySummary, read_summary
+from searchcnn.store.tables import EpochRow, RunRow
+from searchcnn.study import Workspace, load
+from searchcnn.workers import supervisor
+from searchcnn.workers.slots import Slot
+from searchcnn.workers.supervisor import supervise
+
+CPU = Slot("CPU")
+NET = '''
+import ctypes, os, signal, sys, time
+import keras
+from searchcnn import SearchSpace
+
+
+class Net(SearchSpace):
+    """A small network, of which some points do what no network should."""
+
+    def build(self, hp):
+        hp.Choice("what", ["nothing", *POINTS])
+        images = keras.Input(self.input_shape)
+        x = keras.layers.Dropout(0.2)(keras.layers.Flatten()(images))
+        return keras.Model(images, keras.layers.Dense(self.num_classes, activation="softmax")(x))
+
+    def initialize(self, hp, model):
+        what = hp.get("what")
+        if what == "exit":
+            sys.exit(3)
+        if what == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if what == "hang":
+            time.sleep(1000)
+        if what == "memory" or (what == "half" and not os.path.exists("tried")):
+            open("tried", "w").close()
+            raise MemoryError("no more memory")
+        if what == "error":
+            raise ValueError("wrong weights")
+        if what == "nan":
+            model.set_weights([weights * float("nan") for weights in model.get_weights()])
+
+    def baselines(self):
+        return {what: {"what": what} for what in POINTS}
+'''
+STUDY = """
+spaces = ["net"]
+[data]
+name = "digits"
+[budget]
+trials = {trials}
+[training]
+epochs = {epochs}
+patience = 99
+[search]
+pruner = "NopPruner"
+"""
+
+
+class Ear(Listener):
+    """Keeps what it hears.
+
+    Args:
+        on_epoch: Called with each epoch of each trial.
+    """
+
+    def __init__(self, on_epoch: Callable[[int, int], None] = lambda trial, epoch: None) -> None:
+        self.on_epoch = on_epoch
+        self.troubles: list[str] = []
+        self.epochs: list[tuple[int, int]] = []
+        self.outcomes: dict[int, Outcome] = {}
+
+    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
+        self.epochs.append((trial.number, epoch.number))
+        self.on_epoch(trial.number, epoch.number)
+
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
+        self.outcomes[trial.number] = outcome
+
+    def trouble(self, text: str) -> None:
+        self.troubles.append(text)
+
+
+def make_study(
+    folder: Path, trials: int = 1, epochs: int = 4, points: tuple[str, ...] = (), overrides: Sequence[str] = ()
+) -> Study:
+    (folder / "plugins").mkdir(exist_ok=True)
+    (folder / "plugins" / "net.py").write_text(NET.replace("POINTS", repr(points)))
+    (folder / "study.toml").write_text(STUDY.format(trials=trials, epochs=epochs))
+    return Study("study", load(folder / "study.toml", overrides), Workspace(folder))
+
+
+def summary(study: Study) -> StudySummary:
+    return read_summary(study.url, study.name)
+
+
+@contextlib.contextmanager
+def opened(study: Study) -> Iterator[Session]:
+    engine = create_engine(study.url)
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def processes(study: Study) -> list[int]:
+    """Returns the processes that work on a study."""
+    with opened(study) as session:
+        return [run.pid for run in session.scalars(select(RunRow)) if run.is_alive]
+
+
+def curves(study: Study) -> dict[int, list[int]]:
+    """Returns the epochs in the learning curve of each trial, by its number in the order of its making."""
+    found: dict[int, list[int]] = {}
+    with opened(study) as session:
+        for row in session.scalars(select(EpochRow).order_by(EpochRow.trial_id, EpochRow.epoch)):
+            found.setdefault(row.trial_id - 1, []).append(row.epoch)
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> None:
+    study = make_study(tmp_path, trials=2)
+    victims = {(0, 2), (1, 3)}
+
+    def kill(trial: int, epoch: int) -> None:
+        if (trial, epoch) in victims:
+            victims.remove((trial, epoch))
+            for process in processes(study):
+                os.kill(process, signal.SIGKILL)
+
+    ear = Ear(kill)
+    supervise(study, [CPU], ear)
+    assert ear.troubles == [f"a worker died in trial {n} (SIGKILL); a new one goes on" for n in (0, 1)]
+    assert [trial.state for trial in summary(study).trials] == ["COMPLETE", "COMPLETE"]
+    assert curves(study) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
+    assert not list((tmp_path / "studies" / "study" / "checkpoints").glob("*"))
+
+
+@pytest.mark.slow
+def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(supervisor, "GRACE", 2.0)
+    bad = ("exit", "crash", "hang", "memory", "half", "error", "nan")
+    settings = ["limits.trial_timeout=10", "search.max_failures=9"]
+    study = make_study(tmp_path, trials=1 + len(bad), epochs=1, points=bad, overrides=settings)
+    ear = Ear()
+    supervise(study, [CPU], ear)
+    ended = {
+        trial.facts["hyperparameters"]["what"]: (trial.state, trial.facts.get("reason", ""))
+        for trial in summary(study).trials
+    }
+    assert ended == {
+        "nothing": ("COMPLETE", ""),
+        "exit": ("FAIL", "error"),
+        "crash": ("FAIL", "killed"),
+        "hang": ("FAIL", "timeout"),
+        "memory": ("PRUNED", "out of memory"),
+        "half": ("COMPLETE", ""),
+        "error": ("FAIL", "error"),
+        "nan": ("FAIL", "NaN"),
+    }
+
+
+def test_an_error_of_a_worker_is_raised(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    (tmp_path / "plugins" / "net.py").write_text(NET.replace("keras.Input(", "keras.Imput(").replace("POINTS", "()"))
+    with pytest.raises(PluginError, match=r"^search space 'net' fails with its default values: AttributeError"):
+        supervise(study, [CPU])
+
+
+@pytest.mark.slow
+def test_several_workers_keep_to_the_budget(tmp_path: Path) -> None:
+    study = make_study(tmp_path, trials=7, epochs=1)
+    supervise(study, [CPU, CPU, CPU])
+    assert [trial.state for trial in summary(study).trials] == ["COMPLETE"] * 7
+
+
+@pytest.mark.slow
+def test_a_stop_ends_the_workers_and_nothing_is_lost(tmp_path: Path) -> None:
+    study, stop = make_study(tmp_path, epochs=200), threading.Event()
+    began = 0.0
+
+    def end(trial: int, epoch: int) -> None:
+        nonlocal began
+        if epoch == 3:
+            began = time.monotonic()
+            stop.set()
+
+    supervise(study, [CPU], Ear(end), stop)
+    assert time.monotonic() - began < supervisor.PATIENCE
+    assert [trial.state for trial in summary(study).trials] == ["RUNNING"]
+    stop.clear()
+    ear = Ear(lambda trial, epoch: stop.set())
+    supervise(study, [CPU], ear, stop)
+    assert ear.epochs[:3] == [(0, 1), (0, 2), (0, 3)]  # from the checkpoint
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from searchcnn.optimization import Study
+from searchcnn.search import Listener
+from searchcnn.study import Workspace, load
+from searchcnn.workers import optimize
+
+class Voice(Listener):
+    def epoch_finished(self, trial, epoch):
+        print(epoch.number, flush=True)
+
+folder = Path(sys.argv[1])
+optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice())
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    study = make_study(tmp_path, epochs=3000)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "1\n"
+        process.kill()
+    deadline = time.monotonic() + 30
+    while processes(study) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not processes(study)
+    (epochs,) = curves(study).values()
+    assert epochs == list(range(1, len(epochs) + 1))
