@@ -27,6 +27,8 @@ def command(context: click.Context, as_json: bool) -> None:
     Those of ./studies come before the built-in ones of the same name.
     """
     if context.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError(f"--json is for the list, not for {context.invoked_subcommand}")
         return
     rows = [_row(name, path) for name, path in sorted(_all().items())]
     if as_json:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 import keras
 
 from searchcnn.errors import StoreError
+from searchcnn.files import replacing
 
 PACKAGES = ("searchcnn", "keras", "optuna", "keras-tuner", "numpy")
 
@@ -34,10 +34,8 @@ def card_path(model: Path) -> Path:
 
 def write_card(model: Path, card: Mapping[str, Any]) -> None:
     """Writes a model's card in one step: a reader sees the old one or the new one."""
-    path = card_path(model)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    new.replace(path)
+    with replacing(card_path(model)) as new:
+        new.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(model: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Saves networks as ordinary Keras files."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.errors import StoreError, UsageError
+from searchcnn.files import replacing
 from searchcnn.results.card import read_card, sha256, write_card
 from searchcnn.results.verification import verify
 from searchcnn.training import classifier
@@ -27,14 +27,9 @@ def save_model(path: Path, network: Any, input_shape: tuple[int, int, int], card
         input_shape: Shape of an image: (height, width, channels).
         card: Facts for the model card.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with replacing(path) as new:
         classifier(network, input_shape).save(new)
         fingerprint = sha256(new)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
     write_card(path, {**card, "sha256": fingerprint})
 
 
@@ -59,18 +54,15 @@ def export_model(source: Path, target: Path) -> None:
     if target.resolve() == source.resolve():
         raise UsageError(f"{target} is the study's own model; name another file")
     card = read_card(source)
-    new = target.with_name(f".{os.getpid()}.{target.name}")
     try:
-        shutil.copyfile(source, new)
-        if sha256(new) != card["sha256"]:
-            raise StoreError(f"{source} was replaced by a better model meanwhile; export it again")
-        _verify_copy(source, new, card)
-        new.replace(target)
+        with replacing(target) as new:
+            shutil.copyfile(source, new)
+            if sha256(new) != card["sha256"]:
+                raise StoreError(f"{source} was replaced by a better model meanwhile; export it again")
+            _verify_copy(source, new, card)
         write_card(target, card)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _verify_copy(source: Path, copy: Path, card: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from searchcnn.data import PIXEL_SCALE, Dataset
 from searchcnn.errors import StoreError
+from searchcnn.files import replacing
 from searchcnn.results.card import card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, predict, save_model
 from searchcnn.results.verification import verify
@@ -94,16 +95,13 @@ class Models:
         return None
 
     def _promote(self, trial: int) -> None:
-        source, new = self.file(trial), self.path.with_name(f".{os.getpid()}.{self.path.name}")
+        source = self.file(trial)
         card = read_card(source)
-        try:
+        with replacing(self.path) as new:
             try:
                 os.link(source, new)
             except OSError:  # a file system without links
                 shutil.copyfile(source, new)
-            new.replace(self.path)
-        finally:
-            new.unlink(missing_ok=True)
         write_card(self.path, card)
 
     def rehearse(self, network: Any) -> None:

@@ -19,7 +19,7 @@ class TrialPrunedError(Exception):
 
 
 class InterruptedTrialError(Exception):
-    """The user stopped the search; the trial is trained again when it continues."""
+    """The user stopped the search; the trial goes on when it continues."""
 
 
 class OutOfTimeError(Exception):

@@ -1,9 +1,7 @@
 """Checkpoints: a trial's training as it stands after an epoch, from which any process can go on with it."""
 
-import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.files import replacing
 from searchcnn.store import Epoch
 
 Arrays = Sequence[npt.NDArray[Any]]
@@ -102,18 +101,6 @@ class Checkpoints:
         """Deletes the checkpoints of trials that have ended, given their numbers."""
         for number in trials:
             self.path(number).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a file to write, which takes its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield new
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Split, arrays, cache
+from searchcnn.files import replacing
 from searchcnn.graph import calls, functional, leaves, narrow_points
 
 BATCH = 64
@@ -90,7 +91,7 @@ class FeatureCache:
         features = _read(path, _shape(network, split))
         if features is None:
             self._make_room(_size(network, split))
-            with _replacing(path) as new:
+            with replacing(path) as new:
                 _compute(network, split, new, watch)
             features = np.load(path, mmap_mode="r")
         with contextlib.suppress(OSError):  # somebody else's, or no longer there
@@ -144,18 +145,6 @@ def _read(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
     except Exception:
         return None
     return features if features.shape == shape and features.dtype == np.float32 else None
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yields a file to write, which takes its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield new
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _compute(network: Any, split: Split, path: Path, watch: Callable[[float], None]) -> None:

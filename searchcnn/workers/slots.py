@@ -77,5 +77,8 @@ def found() -> Sequence[str]:
     if command is None:
         return ()
     query = [command, "--query-gpu=index", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:  # a driver in trouble
+        return ()
     return done.stdout.split() if done.returncode == 0 else ()

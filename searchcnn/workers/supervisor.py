@@ -187,6 +187,7 @@ class _Supervisor:
         with explaining(self._study.url):
             storage = open_storage(self._study.url)
             storage.give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
+            storage.engine.dispose()
         self._listener.trouble(f"trial {trial}: {detail}")
 
     def _error(self, event: dict[str, Any]) -> SearchcnnError:

@@ -81,6 +81,12 @@ def curve(study: StoredStudy) -> list[Epoch]:
     return [replace(epoch, seconds=0.0) for epoch in study.curve(0)]
 
 
+def check_same(whole: StoredStudy, parts: StoredStudy, network: Any, again: Any) -> None:
+    assert curve(parts) == curve(whole)
+    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     "epochs", [(1, 2, 5), *(pytest.param((epoch,), marks=pytest.mark.slow) for epoch in (1, 2, 4))]
 )
@@ -94,6 +100,18 @@ def test_it_equals_the_one_that_was_not(
             work(trainer("parts"), parts, stop_after=epoch)
     again = work(trainer("parts"), parts)
     assert len(curve(whole)) > 5
-    assert curve(parts) == curve(whole)
-    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    check_same(whole, parts, network, again)
+
+
+@pytest.mark.slow
+def test_a_phase_that_early_stopping_has_ended_is_over(
+    trainer: Callable[..., Trainer], stored: Callable[[StudyConfig], StoredStudy]
+) -> None:
+    how = {"epochs": 20, "patience": 1}
+    whole, parts = stored(trainer("whole", **how).config), stored(trainer("parts", **how).config)
+    network = work(trainer("whole", **how), whole)
+    assert len(curve(whole)) < 20  # both phases have 8 and 12 epochs
+    for epoch in range(1, len(curve(whole))):
+        with pytest.raises(InterruptedTrialError):
+            work(trainer("parts", **how), parts, stop_after=epoch)
+    check_same(whole, parts, network, work(trainer("parts", **how), parts))

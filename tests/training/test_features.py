@@ -13,6 +13,7 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, Split, arrays
+from searchcnn.files import replacing
 from searchcnn.results import save_model
 from searchcnn.search import InterruptedTrialError, Trial
 from searchcnn.spaces import SearchSpace
@@ -420,11 +421,11 @@ def test_writers_at_the_same_time_do_not_clash(few: Dataset, folder: Path, first
     (path,) = files(folder)
     path.unlink()
     if (child := os.fork()) == 0:  # no Keras there
-        with contextlib.suppress(BaseException), features._replacing(path) as new:
+        with contextlib.suppress(BaseException), replacing(path) as new:
             (folder.parent / "child").write_text(new.name)
         os._exit(0)
     os.waitpid(child, 0)
-    with features._replacing(path) as new:
+    with replacing(path) as new:
         mine = new.name
         new.touch()
     assert seen == {mine}
