@@ -5,6 +5,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     created = create(spaces, config, dataset)
     trainer = Trainer(config, dataset, created, checkpoints)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    with explaining(url):
-        stored = StoredStudy(open_storage(url), study.name, config.search.maximize, sampler, pruner)
+    with explaining(url), closing(open_storage(url)) as storage:
+        stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
+        stored.connection.tell = listener.trouble
         stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
@@ -178,8 +180,7 @@ def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]
 
     for name in trainer.spaces:
         models.rehearse(dry_run(trainer, name))
-    for origin, point in known_points(trainer, spaces):
-        stored.enqueue(point, origin)
+    stored.begin(known_points(trainer, spaces))
 
 
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:

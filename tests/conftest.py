@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from searchcnn.data import Dataset, load_dataset
 from searchcnn.study import DataConfig, StudyConfig, validate
+from tests.postgres import PostgreSQL
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,6 +40,15 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    """Returns a PostgreSQL server."""
+    if PostgreSQL.missing:
+        pytest.skip(PostgreSQL.missing)
+    with PostgreSQL() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +95,7 @@ def stored(tmp_path: Path) -> Iterator[Callable[[StudyConfig], Any]]:
 
     yield make
     for study in opened:
-        study.storage.remove_session()
-        study.storage.engine.dispose()
+        study.storage.close()
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ class Trial:
         self.best = objective if self.best is None else better(self.best, objective)
         self._study.add_epoch(self.stored, epoch, self.best)
         self._listener.epoch_finished(self, epoch)
-        return not self.stored.should_prune()
+        return not self._study.should_prune(self.stored)
 
     def begin_again(self) -> None:
         """Takes back what was reported: the trial is trained once more, in another way."""

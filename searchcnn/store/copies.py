@@ -33,12 +33,10 @@ def copy_study(source: Path, name: str, target: Path, new: str) -> None:
     try:
         with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
             old.backup(copy)  # a state between two transactions; a copy of the file might be in the middle of one
-        with explaining(url):
-            storage = open_storage(url)
+        with explaining(url), closing(open_storage(url)) as storage:
             storage.rename_study(name, new)
             with Session(storage.engine) as session, session.begin():
                 session.execute(update(RunRow).values(ended=True))  # nobody works on the copy
-            storage.engine.dispose()
     except (sqlite3.Error, StoreError) as error:
         target.unlink(missing_ok=True)
         raise StoreError(f"{target}: cannot be written: {error}") from None
@@ -50,8 +48,7 @@ def delete_study(url: URL, name: str) -> None:
     Raises:
         StoreError: If a process works on it, or the database cannot be written.
     """
-    with explaining(url):
-        storage = open_storage(url)
+    with explaining(url), closing(open_storage(url)) as storage:
         study_id = storage.get_study_id_from_name(name)
         with Session(storage.engine) as session:
             for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id)):
@@ -59,8 +56,6 @@ def delete_study(url: URL, name: str) -> None:
                     raise StoreError(f"process {run.pid} on {run.host} works on study '{name}'; stop it first")
         storage.delete_study(study_id)
         is_empty = not storage.get_all_studies()
-        storage.remove_session()
-        storage.engine.dispose()
     file = sqlite_file(url)
     if file is not None and is_empty:
         for part in ("", "-wal", "-shm"):

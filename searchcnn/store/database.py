@@ -9,14 +9,37 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from searchcnn.errors import StoreError
+from searchcnn.store.connection import message
 
 BUSY_TIMEOUT = 60_000
 """Milliseconds that a SQLite transaction waits for another one's lock."""
+SERVER_OPTIONS = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
+"""SQLAlchemy's options for a database server: few connections, each tested before use."""
+SERVER = "use a database server, as in --storage postgresql+psycopg://user@host/name"
+"""What to do where SQLite does not suffice."""
+NETWORK_FILE_SYSTEMS = (
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "nfs",
+    "nfs4",
+    "smb3",
+    "smbfs",
+    "sshfs",
+)
+"""Types of file systems, as the operating system names them, on which several hosts may see a file."""
+SILENCE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 30_000}
+"""libpq's options by which a server that went silent is noticed: seconds, the last one milliseconds."""
 
 
 def parse_url(text: str) -> URL:
@@ -26,11 +49,12 @@ def parse_url(text: str) -> URL:
         StoreError: If it is none.
     """
     try:
-        return make_url(text)
+        url = make_url(text)
     except ArgumentError:
         raise StoreError(
             f"'{text}' is not a database URL; expected sqlite:///path/to/file.db or postgresql+psycopg://user@host/name"
         ) from None
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -57,9 +81,10 @@ def connect(url: URL) -> Engine:
 
 
 def engine_options(url: URL) -> dict[str, Any]:
-    """Returns SQLAlchemy's options for a database server: few connections, each tested before use."""
-    server = url.get_backend_name() != "sqlite"
-    return {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2} if server else {}
+    """Returns SQLAlchemy's options for a database."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    return SERVER_OPTIONS | ({"connect_args": SILENCE} if "psycopg" in url.drivername else {})
 
 
 def harden(engine: Engine) -> None:
@@ -91,10 +116,33 @@ def check_sqlite_file(file: Path) -> None:
             connection.close()
 
 
+def check_place(file: Path) -> None:
+    """Checks that a SQLite database may be written where it is.
+
+    The journal that it keeps, a write-ahead log, needs memory that all its processes share (https://sqlite.org/wal.html).
+
+    Raises:
+        StoreError: If the file is on a network file system.
+    """
+    kind = file_system(file).removeprefix("fuse.")
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StoreError(
+            f"{file}: is on a network file system ({kind}), where SQLite loses data; give a file on a local disk, "
+            f"as in --storage sqlite:////var/tmp/{file.name}, or {SERVER}"
+        )
+
+
+def file_system(file: Path) -> str:
+    """Returns the type of the file system that a file is on, such as ``"ext4"``; empty where it is not known."""
+    place = file.resolve()
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if place.is_relative_to(mount.mountpoint)]
+    innermost = max(mounts, key=lambda mount: len(mount.mountpoint), default=None)
+    return innermost.fstype if innermost else ""
+
+
 def explain(error: BaseException, url: URL) -> StoreError:
     """Returns the one-line form of what a database, or Optuna's storage on it, raised."""
-    cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error.__cause__ or error
-    line = str(cause).strip().splitlines()[0]
+    line = message(error)
     damaged = "malformed" in line or "not a database" in line
     remedy = "move it away and begin anew, or restore a copy of it" if damaged else "what was finished is safe"
     return StoreError(f"{sqlite_file(url) or url.render_as_string()}: {line}; {remedy}")

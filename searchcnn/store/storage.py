@@ -6,7 +6,7 @@ one transaction. Nothing that cost training time is ever held back.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import optuna
@@ -17,17 +17,20 @@ from optuna.distributions import (
     distribution_to_json,
     json_to_distribution,
 )
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, delete, func, inspect, select, update
+from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy import delete, func, inspect, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
-from searchcnn.store.database import connect, engine_options, explain, harden, sqlite_file
+from searchcnn.store.connection import Connection, is_lost, repeated
+from searchcnn.store.database import check_place, connect, engine_options, explain, harden, sqlite_file
 from searchcnn.store.migrations import migrate
 from searchcnn.store.tables import EpochRow, LeaseRow, ModelRow, RunRow, StudyRow
 
@@ -44,6 +47,7 @@ def open_storage(url: URL) -> "Storage":
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
+            check_place(file)
             if not file.exists():
                 file.touch()
         _prepare(url)
@@ -62,6 +66,8 @@ def _prepare(url: URL) -> None:
         _check_layout(connection)
     harden(engine)
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # two processes may not make the same table at the same time
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
         models.BaseModel.metadata.create_all(connection)
         migrate(connection)
     engine.dispose()
@@ -75,7 +81,7 @@ def _open(url: URL) -> "Storage":
     return Storage(url)
 
 
-def _check_layout(connection: Connection) -> None:
+def _check_layout(connection: DatabaseConnection) -> None:
     """Refuses a database that belongs to another program; a server's may hold other tables, of other names."""
     tables = set(inspect(connection).get_table_names())
     if models.VersionInfoModel.__tablename__ in tables:
@@ -100,6 +106,9 @@ def trial_id(trial: optuna.Trial) -> int:
 
 DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 """What a database that cannot be read or written raises."""
+
+LOCK = int.from_bytes(b"searchcn")
+"""Number of the lock that a process holds while it makes tables in PostgreSQL."""
 
 DEADLY = 2
 """A trial whose process died this often is given up."""
@@ -126,6 +135,12 @@ class NoTrialLeftError(Exception):
     """As many trials as the study may have are finished, or begun by other processes."""
 
 
+def add(session: Session, model: Any, values: Mapping[str, Any]) -> None:
+    """Adds a row, unless it is there already: the answer to a write can be lost, and the write is repeated then."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(dialect.insert(model).values(**values).on_conflict_do_nothing())
+
+
 class Storage(RDBStorage):
     """Optuna's storage for one process that works on a study.
 
@@ -133,6 +148,7 @@ class Storage(RDBStorage):
         url: The database; its tables exist (see `open_storage`).
 
     Attributes:
+        connection: How this process stands with the database.
         run_id: The run of this process; trials that it starts are leased to it.
         most_trials: How many trials a study may begin; None for any number. Those of all processes count, and two that
             ask at the same time do not both get the last one.
@@ -142,13 +158,20 @@ class Storage(RDBStorage):
         text = url.render_as_string(hide_password=False)
         super().__init__(text, engine_kwargs=engine_options(url), skip_table_creation=True)
         harden(self.engine)
+        self.connection = Connection()
         self.run_id: int | None = None
         self.most_trials: int | None = None
         self._held: dict[int, list[Write]] = {}
+        self._at_work: set[int] = set()
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         harden(self.engine)
+
+    def close(self) -> None:
+        """Gives its connections back."""
+        self.remove_session()
+        self.engine.dispose()
 
     # -- writes that wait for the next durable one
 
@@ -156,12 +179,20 @@ class Storage(RDBStorage):
         """Adds a write to the trial's next transaction."""
         self._held.setdefault(trial_id, []).append(write)
 
+    def is_behind(self, trial_id: int) -> bool:
+        """Whether something of a trial is held: after an epoch, because the connection is lost."""
+        return trial_id in self._held
+
+    @repeated
     def flush(self, trial_id: int) -> None:
         """Writes what is held for a trial.
 
         Raises:
             optuna.exceptions.UpdateFinishedTrialError: If another process has finished the trial.
         """
+        self._flush(trial_id)
+
+    def _flush(self, trial_id: int) -> None:
         if trial_id in self._held:
             with self._releasing(trial_id):
                 self.scoped_session().commit()
@@ -208,7 +239,7 @@ class Storage(RDBStorage):
             "param_value": param_value_internal,
             "distribution_json": distribution_to_json(distribution),
         }
-        self.hold(trial_id, lambda session: session.add(models.TrialParamModel(**values)))
+        self.hold(trial_id, lambda session: add(session, models.TrialParamModel, values))
 
     def _known_distribution(self, trial_id: int, param_name: str) -> BaseDistribution | None:
         """Returns what an earlier run has stored of a parameter; Optuna's cache asks once per run."""
@@ -237,12 +268,20 @@ class Storage(RDBStorage):
     # -- durable writes
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """Writes an epoch's objective, and what is held, in one transaction."""
+        """Writes an epoch's objective, and what is held, in one transaction.
+
+        A lost connection does not stop the training: what could not be written is held until the next epoch.
+        """
         model = models.TrialIntermediateValueModel
         value, kind = model.intermediate_value_to_stored_repr(intermediate_value)
         row = {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": kind}
-        self.hold(trial_id, lambda session: session.add(model(**row)))
-        self.flush(trial_id)
+        self.hold(trial_id, lambda session: add(session, model, row))
+        try:
+            self._flush(trial_id)
+        except DATABASE_ERRORS as error:
+            if not is_lost(error):
+                raise
+            self.connection.lost(error)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Changes a trial's state, and writes what is held, in one transaction; a trial that starts is leased."""
@@ -281,6 +320,7 @@ class Storage(RDBStorage):
             rows = session.execute(select(model.key, model.value_json).where(model.trial_id == trial_id))
             return {key: json.loads(value) for key, value in rows}
 
+    @repeated
     def count_finished(self, study_id: int) -> int:
         """Returns the number of trials of a study that have ended, in whatever state."""
         finished = [state for state in TrialState if state.is_finished()]
@@ -290,6 +330,7 @@ class Storage(RDBStorage):
         with Session(self.engine) as session:
             return session.scalar(query) or 0
 
+    @repeated
     def finished(self, study_id: int) -> list[int]:
         """Returns the numbers of a study's trials that have ended, in whatever state."""
         trial, states = models.TrialModel, [state for state in TrialState if state.is_finished()]
@@ -297,6 +338,7 @@ class Storage(RDBStorage):
         with Session(self.engine) as session:
             return list(session.scalars(query))
 
+    @repeated
     def count_as_good(self, study_id: int, value: float, maximize: bool) -> int:
         """Returns the number of a study's COMPLETE trials whose objective is at least as good as a value."""
         known = models.TrialValueModel.value
@@ -304,6 +346,7 @@ class Storage(RDBStorage):
         with Session(self.engine) as session:
             return session.scalar(query) or 0
 
+    @repeated
     def ranking(self, study_id: int, maximize: bool, most: int) -> list[int]:
         """Returns the numbers of a study's best COMPLETE trials, the best one first."""
         trial, known = models.TrialModel, models.TrialValueModel.value
@@ -312,6 +355,7 @@ class Storage(RDBStorage):
         with Session(self.engine) as session:
             return list(session.scalars(query.limit(most)))
 
+    @repeated
     def best_value(self, study_id: int, maximize: bool) -> float | None:
         """Returns the best objective of a study's COMPLETE trials, or None before the first."""
         extreme = func.max if maximize else func.min
@@ -328,6 +372,15 @@ class Storage(RDBStorage):
         return joined.where(trial.study_id == study_id, trial.state == TrialState.COMPLETE)
 
     # -- whole studies
+
+    @repeated
+    def begin(self, study_id: int, waiting: Sequence[FrozenTrial]) -> None:
+        """Adds the first trials of a study that has none, all in one transaction."""
+        with self.scoped_session() as session, session.begin():
+            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+            if not session.scalar(select(func.count()).where(models.TrialModel.study_id == study_id)):
+                for trial in waiting:
+                    self._get_prepared_new_trial(study_id, trial, session)
 
     def rename_study(self, name: str, new: str) -> None:
         """Gives a study another name."""
@@ -348,6 +401,7 @@ class Storage(RDBStorage):
 
     # -- trials whose process is gone
 
+    @repeated
     def take_over(self, study_id: int) -> int | None:
         """Leases one running trial whose run is dead to this run, and takes back what its unfinished training left.
 
@@ -356,35 +410,47 @@ class Storage(RDBStorage):
         Returns:
             The trial's id, or None if every running trial has a living run.
         """
-        with self.scoped_session() as session:
+        trial = models.TrialModel
+        running = select(trial.trial_id).where(trial.study_id == study_id, trial.state == TrialState.RUNNING)
+        with self.scoped_session() as session, session.begin():
+            locked = session.scalars(running.order_by(trial.trial_id).with_for_update(skip_locked=True)).all()
+            # asked for after the lock, because another process may just have taken one of them over
+            leases = {
+                row.trial_id: row for row in session.scalars(select(LeaseRow).where(LeaseRow.trial_id.in_(locked)))
+            }
             runs = {run.run_id: run for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id))}
-            running = (
-                select(models.TrialModel.trial_id, LeaseRow)
-                .outerjoin(LeaseRow, LeaseRow.trial_id == models.TrialModel.trial_id)
-                .where(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.RUNNING)
-                .order_by(models.TrialModel.trial_id)
-                .with_for_update(of=models.TrialModel, skip_locked=True)
-            )
-            for trial_id, lease in session.execute(running).all():
+            for trial_id in locked:
+                lease = leases.get(trial_id)
                 run = runs.get(lease.run_id) if lease else None
-                if run is not None and run.is_alive:
+                if run is not None and self._is_at_work(run, trial_id):
                     continue
-                deaths = (lease.deaths if lease else 0) + (run is not None and not run.ended)
-                if deaths >= DEADLY:
-                    self._give_up(trial_id, deaths, session)
-                    continue
-                self._restart(trial_id, deaths, session)
-                session.commit()
-                return int(trial_id)
-            session.commit()
+                deaths = (lease.deaths if lease else 0) + (run is not None and not run.ended and not self._is_own(run))
+                if deaths < DEADLY:
+                    self._restart(trial_id, deaths, session)
+                    return int(trial_id)
+                self._give_up(trial_id, deaths, session)
         return None
 
+    def begun(self, trial_id: int) -> None:
+        """Takes note that this process works on a trial; its run may have others, whose begin it was not told."""
+        self._at_work.add(trial_id)
+
+    def _is_own(self, run: RunRow) -> bool:
+        return run.run_id == self.run_id
+
+    def _is_at_work(self, run: RunRow, trial_id: int) -> bool:
+        if self._is_own(run):
+            return trial_id in self._at_work
+        return not run.ended and (run.is_alive or not self.connection.is_settled)
+
+    @repeated
     def begin_again(self, trial_id: int) -> None:
         """Deletes the learning curve of a running trial of this process."""
-        self.flush(trial_id)
+        self._flush(trial_id)
         with self.scoped_session() as session, session.begin():
             self._forget_curve(trial_id, session)
 
+    @repeated
     def give_up(self, study_id: int, number: int, reason: str, detail: str) -> None:
         """Fails a running trial whose process is gone or of no use; one that has ended stays as it is."""
         trial = models.TrialModel
@@ -437,8 +503,19 @@ class Storage(RDBStorage):
 
 
 class CachedStorage(_CachedStorage):
-    """Optuna's cache over `Storage`; attributes of a running trial are read without the rest of it."""
+    """Optuna's cache over `Storage`; attributes of a running trial are read without the rest of it.
+
+    All that Optuna asks of it is repeated while the connection is lost.
+    """
+
+    def __init__(self, backend: Storage) -> None:
+        super().__init__(backend)
+        self.connection = backend.connection
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Returns a trial's attributes of Optuna's own."""
         return self._backend.get_trial_system_attrs(trial_id)
+
+
+for _name in BaseStorage.__abstractmethods__:
+    setattr(CachedStorage, _name, repeated(getattr(CachedStorage, _name)))

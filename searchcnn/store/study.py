@@ -1,22 +1,23 @@
 """A study in its database: the one object through which a search reads and writes it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import searchcnn
 from searchcnn.errors import StudyChangedError
+from searchcnn.store.connection import repeated
 from searchcnn.store.intervals import covered
 from searchcnn.store.run import Run
-from searchcnn.store.storage import CachedStorage, Storage, study_id, trial_id
+from searchcnn.store.storage import CachedStorage, Storage, add, study_id, trial_id
 from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -60,6 +61,7 @@ class StoredStudy:
     ) -> None:
         self.storage = storage
         self.optuna_storage = CachedStorage(storage)
+        self.connection = storage.connection
         self.name = name
         self.maximize = maximize
         self._sampler, self._pruner = sampler, pruner
@@ -136,14 +138,17 @@ class StoredStudy:
         with Run(self.storage, self.study_id) as run:
             yield run
 
-    def enqueue(self, values: Mapping[str, Any], origin: str) -> None:
-        """Adds a waiting trial whose hyperparameters are given; those not named are sampled.
+    def begin(self, points: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Makes given points the first trials, unless another process has begun the study meanwhile.
 
         Args:
-            values: Hyperparameters by name.
-            origin: Where they come from, for readers: ``"baseline fashion_convnet"``.
+            points: Where each comes from, for readers, as in ``"baseline fashion_convnet"``, and its hyperparameters by
+                name; those not named are sampled.
         """
-        self.optuna.enqueue_trial({}, user_attrs={"preset": dict(values), "origin": origin})
+        facts = [{"preset": dict(values), "origin": origin} for origin, values in points]
+        fixed: dict[str, Any] = {"fixed_params": {}}  # what Optuna's own `enqueue_trial` gives
+        waiting = [create_trial(state=TrialState.WAITING, user_attrs=fact, system_attrs=fixed) for fact in facts]
+        self.storage.begin(self.study_id, waiting)
 
     def next_trial(self, most: int | None = None) -> optuna.Trial:
         """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one.
@@ -158,8 +163,9 @@ class StoredStudy:
         left = self.storage.take_over(self.study_id)
         if left is not None:
             self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
-            return optuna.Trial(self.optuna, left)
-        return self.optuna.ask()
+        trial = self.optuna.ask() if left is None else optuna.Trial(self.optuna, left)
+        self.storage.begun(trial_id(trial))
+        return trial
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, objective: float) -> None:
         """Writes an epoch and the trial's best objective so far, in one transaction."""
@@ -171,8 +177,12 @@ class StoredStudy:
             "seconds": epoch.seconds,
             "metrics": {name: value if math.isfinite(value) else None for name, value in epoch.metrics.items()},
         }
-        self.storage.hold(key, lambda session: session.add(EpochRow(**row)))
+        self.storage.hold(key, lambda session: add(session, EpochRow, row))
         trial.report(objective, step=epoch.number)
+
+    def should_prune(self, trial: optuna.Trial) -> bool:
+        """Whether the pruner ends the trial; not before it can see all of its epochs."""
+        return not self.storage.is_behind(trial_id(trial)) and trial.should_prune()
 
     def begin_again(self, trial: optuna.Trial) -> None:
         """Deletes a trial's learning curve; its parameters stay."""
@@ -206,6 +216,7 @@ class StoredStudy:
                 trial.set_user_attr(key, fact)
             self.optuna.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
 
+    @repeated
     def add_model(self, trial: optuna.Trial, path: Path, score: float) -> None:
         """Keeps which trial's network a file now holds, and what it scored."""
         row = ModelRow(trial_id=trial_id(trial), study_id=self.study_id, path=str(path), score=score)
@@ -244,6 +255,7 @@ class StoredStudy:
         best = self.storage.best_value(self.study_id, self.maximize)
         return best is None or (value > best if self.maximize else value < best)
 
+    @repeated
     def seconds_spent(self) -> float:
         """Returns for how many seconds at least one process has worked on the study."""
         with Session(self.storage.engine) as session:

@@ -184,10 +184,8 @@ class _Supervisor:
         worker.process.kill()
         worker.process.wait()
         worker.trial, worker.ending = None, {"ending": "recycled"}
-        with explaining(self._study.url):
-            storage = open_storage(self._study.url)
+        with explaining(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
             storage.give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
-            storage.engine.dispose()
         self._listener.trouble(f"trial {trial}: {detail}")
 
     def _error(self, event: dict[str, Any]) -> SearchcnnError:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from searchcnn.errors import SearchcnnError
 from searchcnn.optimization import Study, optimize
 from searchcnn.search import Outcome, TrialProgress
@@ -84,12 +86,8 @@ def study(job: Mapping[str, Any]) -> Study:
 
 
 def resident() -> int:
-    """Returns the bytes of memory that this process has; 0 where that is not known."""
-    try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    """Returns the bytes of memory that this process has."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def _work(study: Study, sender: Recycler, stop: threading.Event) -> int:

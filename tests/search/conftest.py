@@ -51,7 +51,7 @@ def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
         if made:
             study.finish(made[-1].stored, TrialState.FAIL, None, {})
         if preset:
-            study.enqueue(preset, origin="test")
+            study.optuna.enqueue_trial({}, user_attrs={"preset": preset, "origin": "test"})
         made.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), Listener(), threading.Event()))
         return made[-1]
 

@@ -74,9 +74,7 @@ def work(open_study: OpenStudy, file: Path, seed: int, evaluator: Evaluator) -> 
         seed=seed,
         epochs=EPOCHS,
     )
-    if study.is_new:
-        study.enqueue({"x": 0.1, "kind": "a"}, origin="default")
-        study.enqueue({"kind": "c"}, origin="baseline")
+    study.begin([("default", {"x": 0.1, "kind": "a"}), ("baseline", {"kind": "c"})])
     budget = Budget(TRIALS, None)
     try:
         with study.run():  # left by a dying process too, so that its process number does not look alive here

@@ -178,7 +178,7 @@ def test_given_values_are_not_sampled(open_study: OpenStudy) -> None:
 
     for sampler in ("TPESampler", "RandomSampler"):
         study, seeded = open_study(name=sampler, sampler=sampler)
-        study.enqueue({"x": 0.25}, origin="test")
+        study.begin([("test", {"x": 0.25})])
         with study.run():
             Search(study, seeded, evaluate, Budget(3, None)).run()
         assert [trial.params["x"] == 0.25 for trial in study.trials()] == [True, False, False]

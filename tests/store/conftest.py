@@ -1,6 +1,6 @@
 """A study in a real SQLite file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -15,16 +15,23 @@ Open = Callable[..., StoredStudy]
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> URL:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+    if getattr(request, "param", "") == "postgresql":
+        new: URL = request.getfixturevalue("postgres").new()
+        return new
     return parse_url(f"sqlite:///{tmp_path / 'x.db'}")
 
 
 @pytest.fixture
-def open_study(url: URL) -> Open:
-    """Returns an opener of the study; each call stands for another process's view of the file."""
+def open_study(url: URL) -> Iterator[Open]:
+    """Returns an opener of the study; each call stands for another process's view of the database."""
+    opened: list[StoredStudy] = []
 
     def open_(name: str = "x", maximize: bool = True) -> StoredStudy:
         sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
-        return StoredStudy(open_storage(url), name, maximize, sampler, optuna.pruners.NopPruner())
+        opened.append(StoredStudy(open_storage(url), name, maximize, sampler, optuna.pruners.NopPruner()))
+        return opened[-1]
 
-    return open_
+    yield open_
+    for study in opened:
+        study.storage.close()

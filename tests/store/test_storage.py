@@ -122,27 +122,28 @@ with study.run():
 """
 
 
-def test_four_processes_make_a_database_and_run_each_waiting_trial_once(url: URL, open_study: Open) -> None:
-    command = [sys.executable, "-c", WORKER, str(url)]
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_four_processes_make_a_database_and_run_each_waiting_trial_once(url: URL, open_study: Open, count: int) -> None:
+    command = [sys.executable, "-c", WORKER, url.render_as_string(hide_password=False)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     workers = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
     started = [worker.stdout.readline() for worker in workers if worker.stdout]
     study = open_study()
-    for x in range(60):
-        study.enqueue({"x": x}, origin="test")
+    study.begin(("test", {"x": x}) for x in range(count))
     outputs = list(ThreadPoolExecutor(4).map(lambda worker: worker.communicate("go\n"), workers))
     assert [(worker.returncode, stderr) for worker, (_, stderr) in zip(workers, outputs, strict=True)] == [(0, "")] * 4
     assert started == ["ready\n"] * 4
     popped = [line.split() for stdout, _ in outputs for line in stdout.splitlines()]
-    assert sorted((int(number), int(x)) for number, x in popped) == [(x, x) for x in range(60)]
+    assert sorted((int(number), int(x)) for number, x in popped) == [(x, x) for x in range(count)]
     states = [trial.state for trial in study.trials()]
-    assert [states.count(s) for s in (TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING)] == [60, 4, 0]
-    assert [trial.number for trial in study.trials()] == list(range(64))
+    assert [states.count(s) for s in (TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING)] == [count, 4, 0]
+    assert [trial.number for trial in study.trials()] == list(range(count + 4))
 
 
 def test_a_process_that_comes_too_late_leaves_the_lease(url: URL, open_study: Open) -> None:
     first, second, third = (open_study() for _ in range(3))
-    first.enqueue({"x": 1}, origin="test")
+    first.begin([("test", {"x": 1})])
     with first.run():
         with second.run():
             trial = first.next_trial()

@@ -88,7 +88,7 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
 
 def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -> None:
     study = begin(open_study())
-    study.enqueue({"x": 1}, "baseline")
+    study.begin([("baseline", {"x": 1})])
     with study.run():
         study.next_trial()  # and the process is stopped
     changed = begin(open_study(maximize=False), {"data": "another"})
@@ -341,7 +341,7 @@ def busy(open_study: Open) -> StoredStudy:
         add_trial(study, 0.6)
         running = study.next_trial()
         study.add_epoch(running, Epoch(1, {}, None, 1.0), 0.2)
-    study.enqueue({"x": 0.5}, origin="test")
+    study.optuna.enqueue_trial({}, user_attrs={"preset": {"x": 0.5}, "origin": "test"})
     return study
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from optuna.trial import TrialState
@@ -18,6 +19,8 @@ from searchcnn.store.storage import trial_id
 from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
 
 Open = Callable[..., StoredStudy]
+
+pytestmark = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 
 ENGINE = """
 import sys, time
@@ -49,7 +52,7 @@ with study.run():
 
 
 def start(url: URL, sleep_in: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", ENGINE, str(url), str(sleep_in)]
+    command = [sys.executable, "-c", ENGINE, url.render_as_string(hide_password=False), str(sleep_in)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -117,9 +120,10 @@ def test_what_unfinished_training_left_is_taken_back(abandoned: StoredStudy, ope
     assert leases == [2, 2]
 
 
-def age(study: StoredStudy, by: timedelta, **values: object) -> None:
+def age(study: StoredStudy, by: timedelta, run: int = 1, **values: object) -> None:
+    row = update(RunRow).where(RunRow.run_id == run)
     with Session(study.storage.engine) as session, session.begin():
-        session.execute(update(RunRow).values(ended=False, beat_at=now() - by, **values))
+        session.execute(row.values(ended=False, beat_at=now() - by, **values))
 
 
 @pytest.mark.parametrize(
@@ -136,9 +140,10 @@ def age(study: StoredStudy, by: timedelta, **values: object) -> None:
 def test_which_runs_are_dead(
     abandoned: StoredStudy, open_study: Open, by: timedelta, host: str | None, pid: int | None, taken: bool
 ) -> None:
-    age(abandoned, by, **{key: value for key, value in (("host", host), ("pid", pid)) if value is not None})
     study = open_study()
     with study.run():
+        known: dict[str, Any] = {key: value for key, value in (("host", host), ("pid", pid)) if value is not None}
+        age(abandoned, by, **known)
         assert study.next_trial().number == (0 if taken else 1)
 
 
@@ -178,7 +183,7 @@ def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, op
     study = open_study()
     with study.run():
         assert study.next_trial().number == 0
-    age(abandoned, timedelta(0), pid=2**22 + 1)
+    age(abandoned, timedelta(0), run=2, pid=2**22 + 1)
     study = open_study()
     with study.run():
         assert study.next_trial().number == 1

@@ -304,8 +304,7 @@ def test_several_spaces_have_scopes_of_their_own(
         {"space": "b", "b/units": 2, "training/batch_size": 64},
     )
     study = stored(config)
-    for preset in presets:
-        study.enqueue(preset, "test")
+    study.begin(("test", preset) for preset in presets)
     search(study, trainer, 2)
     done = study.trials()
     assert [trial.user_attrs["space"] for trial in done] == ["a", "b"]
