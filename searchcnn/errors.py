@@ -9,7 +9,8 @@ alone and leaves with the class's ``exit_code``; a traceback therefore always me
     │   ├── DataError              2   images that cannot be found or read
     │   └── PluginError            2   a search space that cannot be found, loaded or built
     ├── StoreError                 1   a database or file of a study that cannot be used
-    │   └── StudyChangedError      1   the database holds another search than the one asked for
+    │   ├── StudyChangedError      1   the database holds another search than the one asked for
+    │   └── ConnectionLostError    1   the database server does not answer
     └── StudyFailedError           1   the search had to stop; everything finished is safe
 
     InfeasibleError                    one trial that cannot be trained, for a reason the sampler learns from
@@ -49,6 +50,10 @@ class StoreError(SearchcnnError):
 
 class StudyChangedError(StoreError):
     """The database holds a search over another space, dataset or training recipe."""
+
+
+class ConnectionLostError(StoreError):
+    """The database server does not answer; it may do so again."""
 
 
 class StudyFailedError(SearchcnnError):

@@ -28,4 +28,4 @@ def command(study: str, new: str) -> None:
     copy_study(source, study, target, new)
     if (place.studies / study).is_dir():
         shutil.copytree(place.studies / study, place.studies / new, ignore=shutil.ignore_patterns(".*"))
-    click.echo(f"{target}: go on with  searchcnn optimize --study {study} --name {new}")
+    click.echo(f"Copied study '{study}'. Go on with: searchcnn optimize --study {study} --name {new}")

@@ -51,8 +51,8 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
     elif best is not None:
-        storage = f" --storage {study.storage}" if study.storage else ""
-        yield f"Test it:    searchcnn evaluate {study.name}{storage}"
+        storage = ["--storage", study.storage] if study.storage else []
+        yield f"Test it:    {shlex.join(['searchcnn', 'evaluate', study.name, *storage])}"
         yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
 
 

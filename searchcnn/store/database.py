@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from searchcnn.errors import StoreError
-from searchcnn.store.connection import message
+from searchcnn.errors import ConnectionLostError, StoreError
+from searchcnn.store.connection import is_lost, message
 
 BUSY_TIMEOUT = 60_000
 """Milliseconds that a SQLite transaction waits for another one's lock."""
@@ -142,10 +142,14 @@ def file_system(file: Path) -> str:
 
 def explain(error: BaseException, url: URL) -> StoreError:
     """Returns the one-line form of what a database, or Optuna's storage on it, raised."""
-    line = message(error)
+    line, place = message(error), sqlite_file(url) or url.render_as_string()
+    if is_lost(error):
+        return ConnectionLostError(
+            f"{place}: {line}; is the server there, and the URL right? What was finished is safe"
+        )
     damaged = "malformed" in line or "not a database" in line
     remedy = "move it away and begin anew, or restore a copy of it" if damaged else "what was finished is safe"
-    return StoreError(f"{sqlite_file(url) or url.render_as_string()}: {line}; {remedy}")
+    return StoreError(f"{place}: {line}; {remedy}")
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:

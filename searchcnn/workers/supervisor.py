@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import queue
 import signal
@@ -14,15 +15,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from searchcnn import errors
-from searchcnn.errors import SearchcnnError, StudyFailedError
+from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
 from searchcnn.optimization import Study
 from searchcnn.search import Listener
 from searchcnn.store import explaining, open_storage
+from searchcnn.store.connection import PATIENCE
 from searchcnn.workers.events import deliver
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.worker import job
 
-PATIENCE = 10.0
+TIME_TO_STOP = 10.0
 """Seconds in which workers that were told to stop have to be gone."""
 MOST_DEATHS = 3
 """Workers that may die in a row without having begun a trial."""
@@ -77,6 +79,7 @@ class _Supervisor:
         self._events: queue.Queue[tuple[_Worker, str]] = queue.Queue()
         self._workers: list[_Worker] = []
         self._deaths = 0
+        self._answered = float("-inf")
         self._failure: SearchcnnError | None = None
 
     def run(self) -> None:
@@ -135,12 +138,17 @@ class _Supervisor:
         if event["event"] == "trial_started":
             worker.trial, worker.began = event["trial"]["number"], time.monotonic()
         elif event["event"] == "trial_finished":
-            worker.trial, self._deaths = None, 0
-        elif event["event"] == "begun" and len(self._workers) < len(self._slots):
-            for slot in self._slots[1:]:
-                self._start(slot)
+            worker.trial, self._deaths, self._answered = None, 0, time.monotonic()
+        elif event["event"] == "begun":
+            self._begun()
         elif event["event"] == "ended":
             worker.ending = event
+
+    def _begun(self) -> None:
+        if math.isinf(self._answered):
+            for slot in self._slots[1:]:
+                self._start(slot)
+        self._answered = time.monotonic()
 
     def _gone(self, worker: _Worker) -> None:
         """Takes note that a process has ended, and replaces it where that was too early."""
@@ -149,11 +157,19 @@ class _Supervisor:
         self._workers.remove(worker)
         ending = worker.ending.get("ending")
         if ending == "failed":
-            self._failure = self._failure or self._error(worker.ending)
+            self._failed(worker)
         elif ending == "recycled" and not self._stop.is_set():
             self._start(worker.slot)
         elif ending is None and not self._stop.is_set() and not self._failure:
             self._died(worker, code)
+
+    def _failed(self, worker: _Worker) -> None:
+        error = self._error(worker.ending)
+        is_away = isinstance(error, ConnectionLostError) and time.monotonic() < self._answered + PATIENCE
+        if is_away and not self._stop.is_set():
+            self._start(worker.slot)  # a new one has lost its connection at the start, when workers do not wait
+        else:
+            self._failure = self._failure or error
 
     def _died(self, worker: _Worker, code: int) -> None:
         self._deaths += 1
@@ -199,7 +215,7 @@ class _Supervisor:
         """Tells the workers to stop, and hears what they still say for a while."""
         for worker in self._workers:
             _close(worker)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIME_TO_STOP
         while self._workers and time.monotonic() < deadline:
             self._hear()
         self._kill()

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -233,3 +234,27 @@ def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> N
         check=False,
     )
     assert "Traceback" not in shown.stderr
+
+
+def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    out, _ = call(folder, "studies", "copy", "digits", "mine")
+    assert out == "Copied study 'digits'. Go on with: searchcnn optimize --study digits --name mine\n"
+    assert trials(folder, "mine") == trials(folder)
+    assert (folder / "studies" / "mine" / "best.keras").exists()
+    assert "exists already" in call(folder, "studies", "copy", "digits", "mine", code=2)[1]
+    assert call(folder, "studies", "delete", "mine", "--yes")[0] == "Deleted study 'mine'.\n"
+    assert not list((folder / "studies").glob("mine*"))
+    assert "no study named 'mine'" in call(folder, "studies", "delete", "mine", "--yes", code=2)[1]
+    assert "is for the list, not for copy" in call(folder, "studies", "--json", "copy", "digits", "x", code=2)[1]
+
+
+def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    call(folder, "studies", "copy", "digits", "joined")
+    with contextlib.closing(sqlite3.connect(folder / "studies" / "joined.db")) as database, database:
+        database.execute("UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', 4)")
+    assert "has not been begun here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
+    assert "trial 3: " in call(folder, "worker", "--study", "joined", "--workers", "0")[0]
+    assert [trial["number"] for trial in trials(folder, "joined")] == [0, 1, 2, 3]
+    call(folder, "studies", "delete", "joined", "--yes")

@@ -75,7 +75,10 @@ def test_patience_ends(url: URL, open_study: Open, postgres: PostgreSQL, monkeyp
     postgres.stop()
     try:
         with (
-            pytest.raises(StoreError, match=r"^postgresql\+psycopg://test@.*: .*; what was finished is safe") as raised,
+            pytest.raises(
+                StoreError,
+                match=r"^postgresql\+psycopg://test@.*: .*; is the server there, and the URL right\? What was finished",
+            ) as raised,
             explaining(url),
         ):
             study.next_trial()
