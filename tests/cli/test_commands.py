@@ -256,5 +256,5 @@ def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> No
         database.execute("UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', 4)")
     assert "has not been begun here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
     assert "trial 3: " in call(folder, "worker", "--study", "joined", "--workers", "0")[0]
-    assert [trial["number"] for trial in trials(folder, "joined")] == [0, 1, 2, 3]
+    assert [trial["number"] for trial in trials(folder, "joined") if trial["state"] != "WAITING"] == [0, 1, 2, 3]
     call(folder, "studies", "delete", "joined", "--yes")
