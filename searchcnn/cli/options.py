@@ -19,7 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def storage_option(command: Command) -> Command:
     """Adds ``--storage``."""
-    text = "URL of the database, such as postgresql+psycopg://host/name.  [default: studies/<name>.db]"
+    text = "URL of the database, such as postgresql://host/name.  [default: studies/<name>.db]"
     return click.option("--storage", metavar="URL", help=text)(command)
 
 

@@ -21,7 +21,7 @@ BUSY_TIMEOUT = 60_000
 """Milliseconds that a SQLite transaction waits for another one's lock."""
 SERVER_OPTIONS = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 """SQLAlchemy's options for a database server: few connections, each tested before use."""
-SERVER = "use a database server, as in --storage postgresql+psycopg://user@host/name"
+SERVER = "use a database server, as in --storage postgresql://user@host/name"
 """What to do where SQLite does not suffice."""
 NETWORK_FILE_SYSTEMS = (
     "afs",
@@ -48,13 +48,17 @@ def parse_url(text: str) -> URL:
     Raises:
         StoreError: If it is none.
     """
+    expected = "expected sqlite:///path/to/file.db or postgresql://user@host/name"
     try:
         url = make_url(text)
     except ArgumentError:
-        raise StoreError(
-            f"'{text}' is not a database URL; expected sqlite:///path/to/file.db or postgresql+psycopg://user@host/name"
-        ) from None
-    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
+        raise StoreError(f"'{text}' is not a database URL; {expected}") from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    kind = url.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise StoreError(f"{url.render_as_string()}: studies are not kept in {kind}; {expected}")
+    return url
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -245,6 +245,13 @@ def test_what_is_no_url(text: str) -> None:
         parse_url(text)
 
 
+def test_other_databases_are_refused() -> None:
+    with pytest.raises(
+        StoreError, match=r"^mysql://me:\*\*\*@host/x: studies are not kept in mysql; expected sqlite:///"
+    ):
+        parse_url("mysql://me:secret@host/x")
+
+
 def test_urls() -> None:
     assert sqlite_file(parse_url("sqlite:///a/b.db")) == Path("a/b.db")
     assert sqlite_file(parse_url("sqlite:////a/b.db")) == Path("/a/b.db")
@@ -253,8 +260,8 @@ def test_urls() -> None:
     assert sqlite_file(parse_url("postgresql://host/name")) is None
 
 
-@pytest.mark.parametrize("text", ["nodb://host/x", "mssql+pymssql://host/x"])
-def test_a_missing_driver(text: str) -> None:
+def test_a_missing_driver() -> None:
+    text = "postgresql+pg8000://host/x"
     for read in (open_storage, lambda url: read_summary(url, "x")):
         with pytest.raises(StoreError, match=r"no driver for .* is installed .*pip install"):
             read(parse_url(text))
