@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,58 +19,11 @@ from searchcnn.optimization import Study
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.store import Epoch, StudySummary, read_summary
 from searchcnn.store.tables import EpochRow, RunRow
-from searchcnn.study import Workspace, load
 from searchcnn.workers import supervisor
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
 
 CPU = Slot("CPU")
-NET = '''
-import ctypes, os, signal, sys, time
-import keras
-from searchcnn import SearchSpace
-
-
-class Net(SearchSpace):
-    """A small network, of which some points do what no network should."""
-
-    def build(self, hp):
-        hp.Choice("what", ["nothing", *POINTS])
-        images = keras.Input(self.input_shape)
-        x = keras.layers.Dropout(0.2)(keras.layers.Flatten()(images))
-        return keras.Model(images, keras.layers.Dense(self.num_classes, activation="softmax")(x))
-
-    def initialize(self, hp, model):
-        what = hp.get("what")
-        if what == "exit":
-            sys.exit(3)
-        if what == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if what == "hang":
-            time.sleep(1000)
-        if what == "memory" or (what == "half" and not os.path.exists("tried")):
-            open("tried", "w").close()
-            raise MemoryError("no more memory")
-        if what == "error":
-            raise ValueError("wrong weights")
-        if what == "nan":
-            model.set_weights([weights * float("nan") for weights in model.get_weights()])
-
-    def baselines(self):
-        return {what: {"what": what} for what in POINTS}
-'''
-STUDY = """
-spaces = ["net"]
-[data]
-name = "digits"
-[budget]
-trials = {trials}
-[training]
-epochs = {epochs}
-patience = 99
-[search]
-pruner = "NopPruner"
-"""
 
 
 class Ear(Listener):
@@ -95,15 +48,6 @@ class Ear(Listener):
 
     def trouble(self, text: str) -> None:
         self.troubles.append(text)
-
-
-def make_study(
-    folder: Path, trials: int = 1, epochs: int = 4, points: tuple[str, ...] = (), overrides: Sequence[str] = ()
-) -> Study:
-    (folder / "plugins").mkdir(exist_ok=True)
-    (folder / "plugins" / "net.py").write_text(NET.replace("POINTS", repr(points)))
-    (folder / "study.toml").write_text(STUDY.format(trials=trials, epochs=epochs))
-    return Study("study", load(folder / "study.toml", overrides), Workspace(folder))
 
 
 def summary(study: Study) -> StudySummary:
@@ -134,8 +78,8 @@ def curves(study: Study) -> dict[int, list[int]]:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> None:
-    study = make_study(tmp_path, trials=2)
+def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+    study = make_study(trials=2)
     victims = {(0, 2), (1, 3)}
 
     def kill(trial: int, epoch: int) -> None:
@@ -154,13 +98,13 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Study]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(supervisor, "GRACE", 2.0)
     bad = ("exit", "crash", "hang", "memory", "half", "error", "nan")
     settings = ["limits.trial_timeout=10", "search.max_failures=9"]
-    study = make_study(tmp_path, trials=1 + len(bad), epochs=1, points=bad, overrides=settings)
+    study = make_study(trials=1 + len(bad), epochs=1, points=bad, overrides=settings)
     ear = Ear()
     supervise(study, [CPU], ear)
     ended = {
@@ -179,23 +123,51 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
     }
 
 
-def test_an_error_of_a_worker_is_raised(tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    (tmp_path / "plugins" / "net.py").write_text(NET.replace("keras.Input(", "keras.Imput(").replace("POINTS", "()"))
+def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+    study = make_study()
+    plugin = tmp_path / "plugins" / "net.py"
+    plugin.write_text(plugin.read_text().replace("keras.Input(", "keras.Imput("))
     with pytest.raises(PluginError, match=r"^search space 'net' fails with its default values: AttributeError"):
         supervise(study, [CPU])
 
 
+WORKER = """#!/bin/sh
+echo >>starts
+case $(wc -l <starts) in
+1 | 2 | 3) echo '{"event": "trial_started", "trial": {"number": 0, "origin": "", "facts": {}, "best": null}}' ;;
+4 | 5) ;;
+*) echo '{"event": "ended", "ending": "finished"}'; exit ;;
+esac
+kill -9 $$
+"""
+
+
+def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Study]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "worker").write_text(WORKER)
+    (tmp_path / "worker").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "worker"))
+    ear = Ear()
+    supervise(make_study(), [CPU], ear)
+    in_trial, before = (
+        "a worker died in trial 0 (SIGKILL); a new one goes on",
+        "a worker died (SIGKILL); a new one goes on",
+    )
+    assert ear.troubles == [in_trial] * 3 + [before] * 2
+
+
 @pytest.mark.slow
-def test_several_workers_keep_to_the_budget(tmp_path: Path) -> None:
-    study = make_study(tmp_path, trials=7, epochs=1)
+def test_several_workers_keep_to_the_budget(make_study: Callable[..., Study]) -> None:
+    study = make_study(trials=7, epochs=1)
     supervise(study, [CPU, CPU, CPU])
     assert [trial.state for trial in summary(study).trials] == ["COMPLETE"] * 7
 
 
 @pytest.mark.slow
-def test_a_stop_ends_the_workers_and_nothing_is_lost(tmp_path: Path) -> None:
-    study, stop = make_study(tmp_path, epochs=200), threading.Event()
+def test_a_stop_ends_the_workers_and_nothing_is_lost(make_study: Callable[..., Study]) -> None:
+    study, stop = make_study(epochs=200), threading.Event()
     began = 0.0
 
     def end(trial: int, epoch: int) -> None:
@@ -231,8 +203,8 @@ optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice()
 
 
 @pytest.mark.slow
-def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
-    study = make_study(tmp_path, epochs=3000)
+def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+    study = make_study(epochs=3000)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
