@@ -1,14 +1,23 @@
-"""Files that are replaced in one step: a reader sees the old one or the new one, never a part."""
+"""Files that are replaced in one step, and what users are told when a disk refuses them."""
 
 import contextlib
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from searchcnn.errors import StoreError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a disk that is full, or of which a user or a process may have no more."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a file to write, which takes its name when the body ends, and goes when it fails.
+
+    A reader sees the old one or the new one, never a part.
 
     Args:
         path: The file; its folder is made where it is missing.
@@ -20,3 +29,51 @@ def replacing(path: Path) -> Iterator[Path]:
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what a disk refuses in the body into one line for the user.
+
+    Args:
+        path: What the body writes.
+
+    Raises:
+        StoreError: If the disk is full, or the file or its folder cannot be written for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refusal(f"{path}: cannot be written", error) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Checks that files can be written into a folder, which is made where it is missing.
+
+    Raises:
+        StoreError: If they cannot.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def refusal(what: str, error: OSError) -> StoreError:
+    """Returns the one-line form of what a disk raised.
+
+    >>> str(refusal("x: cannot be written", OSError(errno.ENOSPC, "No space left")))
+    'x: cannot be written: No space left; free some space, then run the same command: what was finished is safe'
+
+    Args:
+        what: What happened.
+        error: The error.
+    """
+    reason = str(error.strerror or error).splitlines()[0]
+    remedy = "free some space" if is_full(error) else "make it writable"
+    return StoreError(f"{what}: {reason}; {remedy}, then run the same command: what was finished is safe")

@@ -1,6 +1,8 @@
 """The `searchcnn` command and its subcommands."""
 
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -9,6 +11,7 @@ import click
 
 import searchcnn
 from searchcnn.errors import SearchcnnError, nearest
+from searchcnn.files import is_full, refusal
 
 COMMANDS = {
     "optimize": "Search a study until its budget is spent.",
@@ -101,11 +104,22 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except SearchcnnError as error:
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
-        sys.exit(error.exit_code)
+        _leave(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough: `searchcnn status x | head`
         sys.exit(0)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        with contextlib.suppress(OSError):  # what is left to be printed has no room either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(refusal(f"{error.filename or 'what is printed'}: cannot be written", error))
+
+
+def _leave(error: SearchcnnError) -> NoReturn:
+    """Prints an error and leaves with its exit code."""
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+    sys.exit(error.exit_code)

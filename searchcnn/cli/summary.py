@@ -7,7 +7,8 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -40,11 +41,7 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
         size = f"{amount(best.facts['params'])} parameters, {amount(best.facts['macs'])} MACs"
         yield f"Best: trial {best.number}, {metric} {objective(best.value)}, {best.facts['space']}, {size}"
         yield f"      {point(best.facts['hyperparameters'])}"
-        if study.workspace.best_model(study.name).exists():
-            proof = "loads with plain Keras: verified" if _is_verified(study) else "verified when the search goes on"
-            yield f"Model: {_relative(study)} ({proof})"
-        else:
-            yield f"Model: {_relative(study)} is gone; a better trial writes it anew, or search again with --name"
+        yield f"Model: {_relative(study)}{_state_of_model(study, best.number)}"
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in best_first(study.config.published))
         yield f"To beat: {', '.join(published)}"
@@ -67,12 +64,23 @@ def counts(summary: StudySummary) -> str:
     return f"{trials} in {duration(summary.seconds)}: {ended or 'none ended'}{interrupted}{waiting}"
 
 
-def _is_verified(study: Study) -> bool:
-    """Whether the model's card says so; `searchcnn.results` would import Keras."""
-    card = study.workspace.best_model(study.name).with_suffix(".json")
+def _state_of_model(study: Study, best: int) -> str:
+    """Returns what the model's card says of it, given the number of the best trial."""
+    model = study.workspace.best_model(study.name)
+    if not model.exists():
+        return " is gone; a better trial writes it anew, or search again with --name"
+    card = _card(model)
+    proof = "loads with plain Keras: verified" if card.get("verified") else "verified when the search goes on"
+    trial = card.get("trial", best)
+    other = "" if trial == best else f" of trial {trial}, because that of trial {best} is gone"
+    return f"{other} ({proof})"
+
+
+def _card(model: Path) -> dict[str, Any]:
+    """Reads a model's card, as far as that is possible; `searchcnn.results` would import Keras."""
     with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads(card.read_text(encoding="utf-8")).get("verified"))
-    return False
+        return dict(json.loads(model.with_suffix(".json").read_text(encoding="utf-8")))
+    return {}
 
 
 def _relative(study: Study) -> str:

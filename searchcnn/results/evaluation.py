@@ -10,8 +10,9 @@ import numpy as np
 
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
-from searchcnn.results.card import read_card, sha256, write_card
-from searchcnn.results.export import predict
+from searchcnn.files import writing
+from searchcnn.results.card import card_path, read_card, sha256, write_card
+from searchcnn.results.export import load_model, predict
 
 
 @dataclass(frozen=True)
@@ -56,24 +57,23 @@ def evaluate_model(path: Path, dataset: Dataset) -> Scores:
     """Scores a saved model on a dataset's test images, and notes the scores in its card.
 
     Raises:
-        StoreError: If there is no model, or it was made from other images.
+        StoreError: If there is no model, it was made from other images, or its card cannot be written.
     """
-    import keras
-
     card = read_card(path)
     if card["data"]["fingerprint"] != dataset.fingerprint:
         raise StoreError(
             f"{path} was trained on other images than those at {dataset.source}; "
             "give back the old images, or search the new ones in a new study with --name"
         )
-    probabilities = predict(keras.models.load_model(path), dataset.test.images)
+    probabilities = predict(load_model(path), dataset.test.images)
     before = card["scores"].get("test", {}).get("times_read", 0)
     scores = score(probabilities, dataset, before + 1)
     noted = {"accuracy": scores.accuracy, "loss": scores.loss, "images": scores.images, "times_read": scores.times_read}
     card["scores"]["test"] = {**noted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     if sha256(path) != card["sha256"]:
         raise StoreError(f"{path} was replaced by a better model meanwhile; evaluate it when the search has ended")
-    write_card(path, card)
+    with writing(card_path(path)):
+        write_card(path, card)
     return scores
 
 

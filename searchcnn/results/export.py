@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.errors import StoreError, UsageError
+from searchcnn.errors import StoreError, UsageError, first_line
 from searchcnn.files import replacing
 from searchcnn.results.card import read_card, sha256, write_card
 from searchcnn.results.verification import verify
@@ -39,6 +39,23 @@ def predict(model: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32
     return probabilities
 
 
+def load_model(path: Path) -> Any:
+    """Loads a saved model.
+
+    Raises:
+        StoreError: If Keras cannot load it.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # Keras raises almost anything on a file that it does not know
+        raise StoreError(
+            f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}; "
+            "its card says which version has saved it"
+        ) from error
+
+
 def export_model(source: Path, target: Path) -> None:
     """Copies a study's model and card elsewhere, and checks the copy in a fresh process.
 
@@ -66,7 +83,5 @@ def export_model(source: Path, target: Path) -> None:
 
 
 def _verify_copy(source: Path, copy: Path, card: Mapping[str, Any]) -> None:
-    import keras
-
     images = np.random.default_rng(0).integers(0, 256, (SAMPLE, *card["input_shape"]), dtype=np.uint8)
-    verify(copy, images, predict(keras.models.load_model(source), images))
+    verify(copy, images, predict(load_model(source), images))

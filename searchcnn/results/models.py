@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ import numpy.typing as npt
 
 from searchcnn.data import PIXEL_SCALE, Dataset
 from searchcnn.errors import StoreError
-from searchcnn.files import replacing
-from searchcnn.results.card import card_path, make_card, read_card, write_card
-from searchcnn.results.export import SAMPLE, predict, save_model
+from searchcnn.files import replacing, writing
+from searchcnn.results.card import card_path, make_card, read_card, sha256, write_card
+from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify
 from searchcnn.search import Evaluation, Trial
 from searchcnn.study import StudyConfig
 
 TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
+PAUSE = 0.1
+"""Seconds between two looks at a model that another process may be replacing."""
 
 
 class Models:
@@ -53,9 +56,14 @@ class Models:
         return self.path.parent / "models" / f"trial-{trial:04}.keras"
 
     def keep(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Saves a trial's network."""
+        """Saves a trial's network.
+
+        Raises:
+            StoreError: If it cannot be written; the trial has not ended then, and goes on next time.
+        """
         path = self.file(trial.number)
-        save_model(path, evaluation.network, self._dataset.input_shape, self._card(trial, evaluation.value))
+        with writing(path):
+            save_model(path, evaluation.network, self._dataset.input_shape, self._card(trial, evaluation.value))
         self._expected[trial.number] = self._predictions(evaluation.network)
         self._is_settled = False
 
@@ -69,30 +77,29 @@ class Models:
         Args:
             ranking: Returns the numbers of the best trials, the best one first.
             finished: Returns the numbers of all trials that have ended.
+
+        Raises:
+            StoreError: If the best model cannot be written.
         """
         if self._is_settled:
             return
-        for _ in range(TRIES):
-            best = next(filter(self._is_kept, ranking()), None)
-            if best is None or self._promoted() == best:
-                break
-            with contextlib.suppress(FileNotFoundError, StoreError):  # another process has deleted or replaced it
-                self._promote(best)
-        kept = {self.file(number) for number in ranking()}
-        ended = {self.file(number) for number in finished()}
-        for file in ended - kept:
-            file.unlink(missing_ok=True)
-            card_path(file).unlink(missing_ok=True)
+        with writing(self.path):
+            self._promote_best(ranking)
+            kept = {self.file(number) for number in ranking()}
+            ended = {self.file(number) for number in finished()}
+            for file in ended - kept:
+                file.unlink(missing_ok=True)
+                card_path(file).unlink(missing_ok=True)
         self._is_settled = True
 
-    def _is_kept(self, trial: int) -> bool:
-        return self.file(trial).exists()
-
-    def _promoted(self) -> int | None:
-        """Returns the number of the trial whose network the best model is; None if there is none in good order."""
-        with contextlib.suppress(StoreError):
-            return int(read_card(self.path)["trial"])
-        return None
+    def _promote_best(self, ranking: Callable[[], Sequence[int]]) -> None:
+        for _ in range(TRIES):
+            files = ((number, _identity(self.file(number))) for number in ranking())
+            best, identity = next((file for file in files if file[1]), (None, None))
+            if best is None or _identity(self.path) == identity:
+                return
+            with contextlib.suppress(FileNotFoundError, StoreError):  # another process has deleted or replaced it
+                self._promote(best)
 
     def _promote(self, trial: int) -> None:
         source = self.file(trial)
@@ -109,16 +116,30 @@ class Models:
 
         Raises:
             StudyFailedError: If plain Keras cannot load it or predicts something else.
+            StoreError: If it cannot be written.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / self.path.name
             save_model(path, network, self._dataset.input_shape, {})
             verify(path, self._images, self._predictions(network))
 
     @property
     def is_verified(self) -> bool:
-        """Whether there is nothing left to verify: the card of the saved model says so, or there is no model."""
-        return not self.path.exists() or read_card(self.path).get("verified", False)
+        """Whether there is nothing left to verify: the card of the saved model says so, or there is no model.
+
+        Raises:
+            StoreError: If the model is damaged; there was no good copy of it to mend it with.
+        """
+        for _ in range(TRIES):
+            if not self.path.exists():
+                return True
+            with contextlib.suppress(StoreError):
+                return bool(read_card(self.path).get("verified"))
+            time.sleep(PAUSE)  # another process may have replaced the model, and be about to replace its card
+        raise StoreError(
+            f"{self.path} or its card is damaged, and no trial in {self.file(0).parent} can replace it; delete it, and "
+            "a better trial writes it anew, or search again with --name"
+        )
 
     def verify(self) -> None:
         """Checks that plain Keras loads the saved model and predicts what the trained network does.
@@ -128,13 +149,17 @@ class Models:
 
         Raises:
             StudyFailedError: If it does not load or predicts something else.
+            StoreError: If the card, or what the check needs, cannot be written.
         """
         card = read_card(self.path)
         expected = self._expected.get(card.get("trial", -1))
         if expected is None:
-            expected = predict(keras.models.load_model(self.path), self._images)
-        verify(self.path, self._images, expected)
-        write_card(self.path, {**card, "verified": True})
+            expected = predict(load_model(self.path), self._images)
+        with writing(Path(tempfile.gettempdir())):
+            verify(self.path, self._images, expected)
+        with writing(card_path(self.path)):
+            if sha256(self.path) == card["sha256"]:  # or another process has a better one, and verifies that
+                write_card(self.path, {**card, "verified": True})
 
     def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
         outputs = network(self._images.astype(np.float32) * PIXEL_SCALE)
@@ -161,3 +186,11 @@ class Models:
             classes=data.class_names,
             scores={"validation": {objective.removeprefix("val_"): value, "images": len(data.validation)}},
         )
+
+
+def _identity(model: Path) -> tuple[int, str] | None:
+    """Returns a model's trial and fingerprint; None if it or its card is missing or damaged."""
+    with contextlib.suppress(StoreError):
+        card = read_card(model)
+        return card.get("trial", -1), card["sha256"]
+    return None

@@ -5,6 +5,7 @@ workers doing so run one waiting trial twice, or fail with "database is locked".
 when it begins, and waits for it.
 """
 
+import functools
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ from searchcnn.store.connection import is_lost, message
 
 BUSY_TIMEOUT = 60_000
 """Milliseconds that a SQLite transaction waits for another one's lock."""
+REMEDIES = {
+    "malformed": "move it away and begin anew, or restore a copy of it",
+    "not a database": "move it away and begin anew, or restore a copy of it",
+    "disk is full": "free some space, then run the same command: what was finished is safe",
+    "disk I/O error": "free some space or mend the disk, then run the same command: what was finished is safe",
+    "readonly": "make it and its folder writable, then run the same command: what was finished is safe",
+    "unable to open": "make it and its folder readable and writable, then run the same command",
+}
+"""What to do about SQLite's errors, by a part of their message."""
 SERVER_OPTIONS = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 """SQLAlchemy's options for a database server: few connections, each tested before use."""
 SERVER = "use a database server, as in --storage postgresql://user@host/name"
@@ -95,7 +105,10 @@ def harden(engine: Engine) -> None:
     """Makes an engine safe for several workers; does nothing where the database is not SQLite."""
     if engine.dialect.name != "sqlite":
         return
+    check = functools.partial(_check_identity, engine.url, _identity(engine.url))
+    event.listen(engine, "do_connect", lambda *_: check())
     event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", lambda _: check())
     event.listen(engine, "begin", _begin_immediate)
     engine.dispose()
 
@@ -108,13 +121,13 @@ def check_sqlite_file(file: Path) -> None:
     """
     if not file.exists():
         raise StoreError(f"{file}: no such database; `searchcnn studies` lists the studies that have one")
+    if not file.is_file():
+        raise StoreError(f"{file}: is a folder, not a database; move it away and begin anew, or restore a copy of it")
     try:
         with sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{file}: not a readable SQLite database ({error}); move it away and run again, or restore a copy of it"
-        ) from None
+        raise explain(error, URL.create("sqlite", database=str(file))) from None
     finally:
         if "connection" in locals():
             connection.close()
@@ -151,8 +164,7 @@ def explain(error: BaseException, url: URL) -> StoreError:
         return ConnectionLostError(
             f"{place}: {line}; is the server there, and the URL right? What was finished is safe"
         )
-    damaged = "malformed" in line or "not a database" in line
-    remedy = "move it away and begin anew, or restore a copy of it" if damaged else "what was finished is safe"
+    remedy = next((remedy for part, remedy in REMEDIES.items() if part in line), "what was finished is safe")
     return StoreError(f"{place}: {line}; {remedy}")
 
 
@@ -160,6 +172,23 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says so, see _begin_immediate
     for pragma in (f"busy_timeout={BUSY_TIMEOUT}", "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _identity(url: URL) -> tuple[int, int] | None:
+    """Returns what tells a SQLite file from others that have its name later; None if it is gone or in memory."""
+    file = sqlite_file(url)
+    try:
+        status = file.stat() if file else None
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status else None
+
+
+def _check_identity(url: URL, identity: tuple[int, int] | None) -> None:
+    if _identity(url) != identity:  # SQLite would go on writing to a file without a name, or make a new one
+        raise StoreError(
+            f"{sqlite_file(url)}: was deleted, moved or replaced meanwhile; put it back, then run the same command"
+        )
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -64,7 +64,7 @@ class Run:
         while not self._stop.wait(INTERVAL):
             try:
                 self.beat()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, StoreError) as error:
                 self.connection.lost(
                     error
                 )  # the next beat tries again; a trial is taken over only after many missed ones

@@ -1,5 +1,6 @@
 """Checkpoints: a trial's training as it stands after an epoch, from which any process can go on with it."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ class Checkpoint:
             None if there is none, or if it is damaged or of something else: training begins anew then.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 facts = json.loads(str(archive["facts"]))
                 if facts.pop("key") != json.loads(json.dumps(key)):
                     return None
@@ -98,9 +99,10 @@ class Checkpoints:
         return self._folder / f"trial-{trial:04}.npz"
 
     def drop(self, trials: Iterable[int]) -> None:
-        """Deletes the checkpoints of trials that have ended, given their numbers."""
+        """Deletes the checkpoints of trials that have ended, given their numbers; nobody minds one that stays."""
         for number in trials:
-            self.path(number).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path(number).unlink()
 
 
 def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

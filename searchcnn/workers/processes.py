@@ -3,6 +3,7 @@
 import threading
 
 from searchcnn import optimization
+from searchcnn.files import check_writable
 from searchcnn.optimization import Study
 from searchcnn.search import Listener
 from searchcnn.workers.slots import slots
@@ -35,6 +36,7 @@ def optimize(
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
     places = slots(gpus, slots_per_gpu, workers)
+    check_writable(study.workspace.best_model(study.name).parent)
     if places:
         supervise(study, places, listener, stop)
     else:

@@ -16,6 +16,7 @@ from typing import Any
 
 from searchcnn import errors
 from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
+from searchcnn.files import writing
 from searchcnn.optimization import Study
 from searchcnn.search import Listener
 from searchcnn.store import explaining, open_storage
@@ -98,9 +99,11 @@ class _Supervisor:
 
     def _start(self, slot: Slot) -> None:
         log = self._study.workspace.log(self._study.name)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with writing(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            file = log.open("a", encoding="utf-8")
         environment = {**os.environ, **slot.environment}
-        with log.open("a", encoding="utf-8") as file:
+        with file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "searchcnn.workers"],
                 stdin=subprocess.PIPE,

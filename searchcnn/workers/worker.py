@@ -4,6 +4,7 @@ It is given the study as a line of JSON on standard input, and stops when that i
 death. Standard output carries events only; whatever a framework or a plugin prints goes to standard error.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -97,7 +98,8 @@ def _work(study: Study, sender: Recycler, stop: threading.Event) -> int:
         sender.ended("failed", type(error).__name__, str(error))
         return error.exit_code
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log is on a full disk
+            traceback.print_exc()
         sender.ended("failed", type(error).__name__, str(error))
         return 1
     sender.ended("recycled" if sender.is_recycled else "stopped" if stop.is_set() else "finished")

@@ -181,7 +181,7 @@ def test_a_truncated_database(url: URL, open_study: Open, part: float) -> None:
     for read in (use, lambda url: read_summary(url, "x")):
         with pytest.raises(StoreError) as caught:
             read(url)
-        assert "not a readable SQLite database" in one_line(caught.value)
+        assert "begin anew, or restore a copy" in one_line(caught.value)
         assert "x.db" in str(caught.value)
 
 
@@ -189,7 +189,7 @@ def test_a_truncated_database(url: URL, open_study: Open, part: float) -> None:
 def test_what_is_no_database(url: URL, content: bytes) -> None:
     Path(str(url.database)).write_bytes(content)
     for read in (open_storage, lambda url: read_summary(url, "x")):
-        with pytest.raises(StoreError, match="not a readable SQLite database"):
+        with pytest.raises(StoreError, match="file is not a database; move it away"):
             read(url)
     assert Path(str(url.database)).read_bytes() == content
 
@@ -411,3 +411,16 @@ def test_deleting_a_study_with_optunas_tools_leaves_the_others(url: URL, open_st
     assert len(read_summary(url, "b").trials) == 1
     with Session(open_study("b").storage.engine) as session:
         assert len(session.scalars(select(StudyRow)).all()) == 2
+
+
+def test_a_file_that_loses_its_name_during_the_search(url: URL, open_study: Open) -> None:
+    study, file = open_study(), Path(str(url.database))
+    trial = study.next_trial()
+    file.rename(file.with_name("y.db"))
+    for again in (False, True):
+        with pytest.raises(StoreError, match=r"x.db: was deleted, moved or replaced meanwhile; put it back, then"):
+            study.add_epoch(trial, Epoch(1, {}, None, 1.0), 0.5)
+        if not again:
+            study.storage.engine.dispose()  # a new connection makes a new, empty file
+    file.with_name("y.db").replace(file)
+    assert [trial.state for trial in open_study().trials()] == [TrialState.RUNNING]
