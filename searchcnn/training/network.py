@@ -93,7 +93,8 @@ def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
     """
     pixels = keras.Input(input_shape, name="pixels")
     scaled = keras.layers.Rescaling(PIXEL_SCALE, name="scale")(pixels)
-    return keras.Model(pixels, without_heads(model)(scaled), name="classifier")
+    bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # the optimizer's state would be saved, too
+    return keras.Model(pixels, bare(scaled), name="classifier")
 
 
 def _check(model: Any, num_classes: int) -> None:

@@ -289,7 +289,7 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
         model = space.build(hp)
         space.initialize(hp, model)
         loaded = keras.models.load_model(path)
-        stored = next(layer for layer in loaded.layers if isinstance(layer, keras.Sequential)).get_weights()
+        stored = next(layer for layer in loaded.layers if isinstance(layer, keras.Model)).get_weights()
         given = [weight for name in (FROZEN, UNFROZEN) for weight in model.get_layer(name).get_weights()]
         for mine, its in zip(given, stored, strict=False):
             np.testing.assert_array_equal(mine, its)

@@ -1,5 +1,6 @@
 """From a builder's model to one that can be trained, and what is refused."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,18 @@ def test_penalties_are_in_the_loss_and_not_in_the_file(tmp_path: Path) -> None:
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.losses == []
     assert "L1L2" not in loaded.to_json()
+
+
+def test_the_optimizer_is_not_in_the_file(tmp_path: Path) -> None:
+    model = net()
+    compile_model(model, recipe(), 1)
+    model.fit(np.zeros((2, *SHAPE)), np.zeros(2), verbose=0)
+    path = tmp_path / "model.keras"
+    classifier(model, SHAPE).save(path)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.read("model.weights.h5")
+    assert b"dense" in names
+    assert b"optimizer" not in names
 
 
 def test_without_penalties_the_loss_is_the_cross_entropy() -> None:
