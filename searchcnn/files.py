@@ -3,14 +3,18 @@
 import contextlib
 import errno
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from searchcnn.errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a disk that is full, or of which a user or a process may have no more."""
+
+HALF_WRITTEN = re.compile(r"^\.\d+\.")
+"""What the name of a file that is being written begins with: the number of the process."""
 
 
 @contextlib.contextmanager
@@ -23,12 +27,24 @@ def replacing(path: Path) -> Iterator[Path]:
         path: The file; its folder is made where it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{os.getpid()}.{path.name}")
+    new = path.with_name(f".{os.getpid()}.{path.name}")  # see HALF_WRITTEN
     try:
         yield new
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def discard(folder: Path, names: Collection[str]) -> None:
+    """Deletes files of a folder, and what killed processes have left of them half written.
+
+    Args:
+        folder: The folder, which may be missing.
+        names: The files' names; those that are not there do not matter.
+    """
+    for file in folder.glob("*"):
+        if HALF_WRITTEN.sub("", file.name) in names:
+            file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -80,18 +80,14 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
-            if stored.rank(evaluation.value) < config.search.keep_models:
+            if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
                 models.keep(trial, evaluation)
                 stored.add_model(trial.stored, models.file(trial.number), evaluation.value)
 
         def settle() -> None:
+            checkpoints.drop(stored.finished())
             models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
 
-        def ended(trial: Trial) -> None:
-            checkpoints.drop([trial.number])
-            settle()
-
-        checkpoints.drop(stored.finished())
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
             begin(stored, trainer, spaces, models)
@@ -99,8 +95,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         listener.begun()
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
         with stored.run():
-            search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, ended)
+            search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, settle)
             search.run(listener, stop)
+            settle()  # of trials that were given up
     if not models.is_verified and not stop.is_set():
         listener.phase("checking the saved model in a fresh process")
         models.verify()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from searchcnn.data import PIXEL_SCALE, Dataset
 from searchcnn.errors import StoreError
-from searchcnn.files import replacing, writing
+from searchcnn.files import discard, replacing, writing
 from searchcnn.results.card import card_path, make_card, read_card, sha256, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify
@@ -85,11 +85,8 @@ class Models:
             return
         with writing(self.path):
             self._promote_best(ranking)
-            kept = {self.file(number) for number in ranking()}
-            ended = {self.file(number) for number in finished()}
-            for file in ended - kept:
-                file.unlink(missing_ok=True)
-                card_path(file).unlink(missing_ok=True)
+            files = [self.file(number) for number in set(finished()) - set(ranking())]
+            discard(self.file(0).parent, {name for file in files for name in (file.name, card_path(file).name)})
         self._is_settled = True
 
     def _promote_best(self, ranking: Callable[[], Sequence[int]]) -> None:

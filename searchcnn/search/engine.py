@@ -62,7 +62,7 @@ class Search:
         seed: The study's seed.
         max_failures: Unexpected failures in a row that end the search.
         keep: Called with each evaluation that counts before it is told to the database.
-        ended: Called with each trial when it is told to the database.
+        ended: Called when a trial was told to the database.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Search:
         seed: int = 0,
         max_failures: int = 5,
         keep: Callable[[Trial, Evaluation], None] | None = None,
-        ended: Callable[[Trial], None] | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self._study = study
         self._sampler = sampler
@@ -83,7 +83,7 @@ class Search:
         self._seed = seed
         self._max_failures = max_failures
         self._keep = keep or (lambda trial, evaluation: None)
-        self._ended = ended or (lambda trial: None)
+        self._ended = ended or (lambda: None)
         self._listener = Listener()
         self._stop = threading.Event()
         self._failures = 0
@@ -134,7 +134,7 @@ class Search:
         elif evaluation is not None:
             self._keep(trial, evaluation)
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
-        self._ended(trial)
+        self._ended()
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         self._listener.trial_finished(trial, outcome, is_best)
 

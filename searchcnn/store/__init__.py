@@ -9,11 +9,19 @@ from searchcnn.store.database import parse_url, sqlite_file
 from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_summary
 
 if TYPE_CHECKING:
-    from searchcnn.store.storage import DATABASE_ERRORS, LeaseLostError, NoTrialLeftError, explaining, open_storage
+    from searchcnn.store.storage import (
+        DATABASE_ERRORS,
+        DEADLY,
+        LeaseLostError,
+        NoTrialLeftError,
+        explaining,
+        open_storage,
+    )
     from searchcnn.store.study import Epoch, StoredStudy
 
 __all__ = [
     "DATABASE_ERRORS",
+    "DEADLY",
     "Epoch",
     "LeaseLostError",
     "NoTrialLeftError",
@@ -30,7 +38,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("DATABASE_ERRORS", "LeaseLostError", "NoTrialLeftError", "explaining", "open_storage"):
+    if name in ("DATABASE_ERRORS", "DEADLY", "LeaseLostError", "NoTrialLeftError", "explaining", "open_storage"):
         from searchcnn.store import storage
 
         return getattr(storage, name)

@@ -22,7 +22,7 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import delete, func, inspect, select, text, update
+from sqlalchemy import and_, delete, func, inspect, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
@@ -339,10 +339,12 @@ class Storage(RDBStorage):
             return list(session.scalars(query))
 
     @repeated
-    def count_as_good(self, study_id: int, value: float, maximize: bool) -> int:
-        """Returns the number of a study's COMPLETE trials whose objective is at least as good as a value."""
-        known = models.TrialValueModel.value
-        query = self._complete(select(func.count()), study_id).where(known >= value if maximize else known <= value)
+    def count_before(self, study_id: int, number: int, value: float, maximize: bool) -> int:
+        """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
+        trial, known = models.TrialModel, models.TrialValueModel.value
+        is_better = known > value if maximize else known < value
+        is_before = or_(is_better, and_(known == value, trial.number < number))
+        query = self._complete(select(func.count()), study_id).where(is_before)
         with Session(self.engine) as session:
             return session.scalar(query) or 0
 

@@ -238,9 +238,9 @@ class StoredStudy:
         """Returns the number of trials that have ended, in whatever state."""
         return self.storage.count_finished(self.study_id)
 
-    def rank(self, value: float) -> int:
-        """Returns how many COMPLETE trials have an objective that is at least as good."""
-        return self.storage.count_as_good(self.study_id, value, self.maximize)
+    def rank(self, trial: optuna.Trial, value: float) -> int:
+        """Returns how many COMPLETE trials come before one in the `ranking`, given its objective."""
+        return self.storage.count_before(self.study_id, trial.number, value, self.maximize)
 
     def ranking(self, most: int) -> list[int]:
         """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""

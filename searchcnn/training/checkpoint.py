@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.files import replacing
+from searchcnn.files import discard, replacing
 from searchcnn.store import Epoch
 
 Arrays = Sequence[npt.NDArray[Any]]
@@ -100,9 +100,8 @@ class Checkpoints:
 
     def drop(self, trials: Iterable[int]) -> None:
         """Deletes the checkpoints of trials that have ended, given their numbers; nobody minds one that stays."""
-        for number in trials:
-            with contextlib.suppress(OSError):
-                self.path(number).unlink()
+        with contextlib.suppress(OSError):
+            discard(self._folder, {self.path(number).name for number in trials})
 
 
 def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

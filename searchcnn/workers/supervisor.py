@@ -19,7 +19,7 @@ from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedErr
 from searchcnn.files import writing
 from searchcnn.optimization import Study
 from searchcnn.search import Listener
-from searchcnn.store import explaining, open_storage
+from searchcnn.store import DEADLY, explaining, open_storage
 from searchcnn.store.connection import PATIENCE
 from searchcnn.workers.events import deliver
 from searchcnn.workers.slots import Slot
@@ -27,8 +27,8 @@ from searchcnn.workers.worker import job
 
 TIME_TO_STOP = 10.0
 """Seconds in which workers that were told to stop have to be gone."""
-MOST_DEATHS = 3
-"""Workers that may die in a row without having begun a trial."""
+MOST_FALSE_STARTS = 3
+"""Workers that may die in a row before they have begun a trial."""
 GRACE = 30.0
 """Seconds after its time in which a trial has to end by itself."""
 TICK = 0.2
@@ -80,6 +80,7 @@ class _Supervisor:
         self._events: queue.Queue[tuple[_Worker, str]] = queue.Queue()
         self._workers: list[_Worker] = []
         self._deaths = 0
+        self._false_starts = 0
         self._answered = float("-inf")
         self._failure: SearchcnnError | None = None
 
@@ -140,6 +141,7 @@ class _Supervisor:
         event = deliver(line, self._listener)
         if event["event"] == "trial_started":
             worker.trial, worker.began = event["trial"]["number"], time.monotonic()
+            self._false_starts = 0
         elif event["event"] == "trial_finished":
             worker.trial, self._deaths, self._answered = None, 0, time.monotonic()
         elif event["event"] == "begun":
@@ -175,19 +177,22 @@ class _Supervisor:
             self._failure = self._failure or error
 
     def _died(self, worker: _Worker, code: int) -> None:
-        self._deaths += 1
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        at_work = "" if worker.trial is None else f" in trial {worker.trial}"
-        # a trial is given up after two deaths
-        most = MOST_DEATHS if worker.trial is None else 2 * self._study.config.search.max_failures
-        if self._deaths >= most:
-            self._failure = StudyFailedError(
-                f"{self._deaths} workers died in a row, the last{at_work} ({cause}); finished trials are safe. "
-                f"{self._study.workspace.log(self._study.name)} has what they printed"
-            )
+        if worker.trial is None:
+            self._false_starts += 1
+            deaths, most, at_work = self._false_starts, MOST_FALSE_STARTS, ""
+        else:
+            self._deaths += 1
+            most = DEADLY * self._study.config.search.max_failures  # so many trials are given up by then
+            deaths, at_work = self._deaths, f" in trial {worker.trial}"
+        if deaths < most:
+            self._listener.trouble(f"a worker died{at_work} ({cause}); a new one goes on")
+            self._start(worker.slot)
             return
-        self._listener.trouble(f"a worker died{at_work} ({cause}); a new one goes on")
-        self._start(worker.slot)
+        self._failure = StudyFailedError(
+            f"{deaths} workers died in a row, the last{at_work} ({cause}); finished trials are safe. "
+            f"{self._study.workspace.log(self._study.name)} has what they printed"
+        )
 
     def _end_hanging(self) -> None:
         """Kills workers whose trial should have been over long ago; a trial that can, ends by itself."""

@@ -139,7 +139,7 @@ def test_models_and_the_best_value(open_study: Open) -> None:
     for value in (0.7, 0.5, 0.6):
         add_trial(study, value)
     assert study.ranking(3) == [2, 4, 0]
-    assert [study.rank(value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
+    assert [study.rank(study.next_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
     assert study.finished() == [0, 1, 2, 3, 4]
     smaller = open_study("y", maximize=False)
     add_trial(smaller, 0.5)
@@ -147,6 +147,16 @@ def test_models_and_the_best_value(open_study: Open) -> None:
     assert smaller.ranking(9) == [1, 0]
     add_trial(smaller, 0.5)
     assert [smaller.is_better(value) for value in (0.2, 0.3, 0.4)] == [True, False, False]
+
+
+def test_of_trials_that_are_equally_good_the_earlier_one_comes_first(open_study: Open) -> None:
+    study = begin(open_study())
+    with study.run():
+        first, second, third = (study.next_trial() for _ in range(3))
+        study.finish(second, TrialState.COMPLETE, 0.5, {})
+        assert [study.rank(trial, 0.5) for trial in (first, third)] == [0, 1]
+        study.finish(first, TrialState.COMPLETE, 0.5, {})
+        assert study.ranking(2) == [0, 1]
 
 
 # -- databases that are refused

@@ -115,3 +115,13 @@ def test_a_phase_that_early_stopping_has_ended_is_over(
         with pytest.raises(InterruptedTrialError):
             work(trainer("parts", **how), parts, stop_after=epoch)
     check_same(whole, parts, network, work(trainer("parts", **how), parts))
+
+
+def test_nothing_is_left_of_a_trial_that_has_ended(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.drop([1])  # there are none
+    left = [checkpoints.path(1), tmp_path / ".77.trial-0001.npz", checkpoints.path(11), tmp_path / ".78.trial-0011.npz"]
+    for path in left:
+        path.touch()  # one with a dot was being written when its process was killed
+    checkpoints.drop([1])
+    assert sorted(tmp_path.iterdir()) == sorted(left[2:])
