@@ -358,6 +358,7 @@ def search_and_signal(folders: dict[signal.Signals, Path]) -> tuple[int, str]:
         return process.returncode, "".join(lines)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
     folders = {number: tmp_path / number.name for number in (signal.SIGINT, signal.SIGKILL)}
     for folder in folders.values():

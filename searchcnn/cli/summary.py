@@ -50,7 +50,8 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
     elif best is not None:
         storage = ["--storage", study.storage] if study.storage else []
         yield f"Test it:    {shlex.join(['searchcnn', 'evaluate', study.name, *storage])}"
-        yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
+        if "worker" not in arguments[:1]:  # a worker takes the budget that it finds
+            yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
 
 
 def counts(summary: StudySummary) -> str:

@@ -31,6 +31,8 @@ from searchcnn.results import export, models  # noqa: E402
 
 QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
 SEARCH = ("optimize", "--study", "digits", "--trials", "3", *QUICK)
+HERE = ("--workers", "0")
+"""In this process, without one that starts TensorFlow; where what a search does matters, not where it runs."""
 
 
 def call(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
@@ -119,7 +121,7 @@ def test_the_same_command_continues_and_a_larger_budget_extends(searched: tuple[
     before = trials(folder)
     finished = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert len(finished) == 3
-    assert call(folder, "optimize", "--study", "digits", "--trials", "5", "--quiet", *QUICK) == ("", "")
+    assert call(folder, "optimize", "--study", "digits", "--trials", "5", "--quiet", *QUICK, *HERE) == ("", "")
     after = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert [t["number"] for t in after] == [0, 1, 2, 3, 4]
     assert after[:3] == [t for t in before if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
@@ -197,7 +199,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], code: int,
 
 
 def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_path: Path) -> None:
-    search = ("optimize", "--study", "digits", "--trials", "1", *QUICK)
+    search = ("optimize", "--study", "digits", "--trials", "1", *QUICK, *HERE)
     out, err = call(tmp_path, *search, "--set", "search.objective=val_acuracy", code=2)
     assert "did you mean 'val_accuracy'?" in err
     assert "trial 0" not in out
@@ -207,7 +209,7 @@ def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_pa
 
 def test_another_search_under_the_same_name_is_refused(searched: tuple[Path, str]) -> None:
     folder, _ = searched
-    _, err = call(folder, "optimize", "--study", "digits", "--trials", "9", "--set", "training.epochs=7", code=1)
+    _, err = call(folder, "optimize", "--study", "digits", "--trials", "9", "--set", "training.epochs=7", *HERE, code=1)
     assert "training.epochs (2 -> 7)" in err
     assert "--name digits-2" in err
 
@@ -252,9 +254,13 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
 def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     call(folder, "studies", "copy", "digits", "joined")
+    begun = [trial for trial in trials(folder) if trial["state"] != "WAITING"]
     with contextlib.closing(sqlite3.connect(folder / "studies" / "joined.db")) as database, database:
-        database.execute("UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', 4)")
+        budget = "UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', ?)"
+        database.execute(budget, [len(begun) + 1])
     assert "has not been begun here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
-    assert "trial 3: " in call(folder, "worker", "--study", "joined", "--workers", "0")[0]
-    assert [trial["number"] for trial in trials(folder, "joined") if trial["state"] != "WAITING"] == [0, 1, 2, 3]
+    out, _ = call(folder, "worker", "--study", "joined", *HERE)
+    assert f"trial {len(begun)}: " in out
+    assert "Go on with" not in out
+    assert len([trial for trial in trials(folder, "joined") if trial["state"] != "WAITING"]) == len(begun) + 1
     call(folder, "studies", "delete", "joined", "--yes")
