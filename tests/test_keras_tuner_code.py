@@ -44,6 +44,7 @@ def search(config: StudyConfig, folder: Path) -> list[TrialSummary]:
     return [trial for trial in read_summary(study.url, study.name).trials if trial.state == "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_the_guides_are_searched_together(
     tmp_path: Path, study_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +86,7 @@ def test_points_of_the_guides_are_trained(
     assert values.items() >= preset.items()
 
 
-@pytest.mark.parametrize("name", ["HyperResNet", "HyperXception"])
+@pytest.mark.parametrize("name", ["HyperResNet", pytest.param("HyperXception", marks=pytest.mark.slow)])
 def test_networks_that_come_with_keras_tuner_are_built(
     study_config: Config, few: Dataset, tmp_path: Path, name: str
 ) -> None:

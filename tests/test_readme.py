@@ -92,6 +92,7 @@ def call(step: Step, folder: Path) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_works_from_top_to_bottom(tmp_path: Path) -> None:
     first = next(step for step in steps() if step.command.startswith("searchcnn "))
     for step in steps():

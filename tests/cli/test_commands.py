@@ -198,6 +198,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], code: int,
     assert len([line for line in err.splitlines() if line.startswith("Error")]) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_path: Path) -> None:
     search = ("optimize", "--study", "digits", "--trials", "1", *QUICK, *HERE)
     out, err = call(tmp_path, *search, "--set", "search.objective=val_acuracy", code=2)

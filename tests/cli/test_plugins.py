@@ -93,11 +93,13 @@ class TestNew:
         for command in ("plugins show my_net", "plugins check my_net", """--set 'spaces=["my_net"]'"""):
             assert command in printed
 
+    @pytest.mark.slow
     def test_the_plugin_passes_all_checks(self, workspace: Path) -> None:
         (report,) = table(workspace, "check", "my_net", "--samples", "8")
         assert {check["status"] for check in report["checks"]} == {"passed"}
         assert len(report["checks"]) == 10
 
+    @pytest.mark.slow
     def test_its_test_passes_where_warnings_are_errors(self, workspace: Path) -> None:
         few = "documentation or relevance or baselines"  # the test above runs all checks
         command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-k", few]
@@ -156,6 +158,7 @@ class TestCheck:
         assert names[0] == "my_net"
         assert {"sequential", "residual", "inception", "transfer"} <= set(names)
 
+    @pytest.mark.slow
     def test_limits_and_images_can_be_given(self, workspace: Path) -> None:
         options = ("--samples", "2", "--max-params", "10", "--size", "8x8x1", "--classes", "3")
         printed = call(workspace, "check", "scoped.py:Scoped", *options, code=1)

@@ -193,6 +193,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     assert sorted(path.name for path in saved.parent.iterdir()) == ["best.json", "best.keras"]
 
 
+@pytest.mark.slow
 def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -> None:
     """It finds another network, a layer that plain Keras does not know, and half a file."""
 

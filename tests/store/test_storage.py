@@ -122,8 +122,8 @@ with study.run():
 """
 
 
-@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
 def test_four_processes_make_a_database_and_run_each_waiting_trial_once(url: URL, open_study: Open, count: int) -> None:
     command = [sys.executable, "-c", WORKER, url.render_as_string(hide_password=False)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)

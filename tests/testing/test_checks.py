@@ -101,7 +101,14 @@ def results(subject: Subject, *needed: str) -> dict[str, Result]:
     return {name: run_check(name, subject) for name in CHECKS if name != "saving" or name in needed}
 
 
-@pytest.mark.parametrize(("name", "check", "message"), BROKEN, ids=[name for name, _, _ in BROKEN])
+QUICK = ("Undocumented", "Logits", "Failing", "Redeclared", "Dead", "NoSuchBaseline")
+"""Those that run by default."""
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "message"),
+    [pytest.param(*one, id=one[0], marks=() if one[0] in QUICK else pytest.mark.slow) for one in BROKEN],
+)
 def test_what_is_broken_in_one_way_fails_one_check(broken: ModuleType, name: str, check: str, message: str) -> None:
     found = results(Subject(getattr(broken, name), 12), check)
     failed = [one.check for one in found.values() if one.status == "failed"]

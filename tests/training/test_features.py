@@ -155,8 +155,11 @@ def images(few: Dataset) -> Any:
 @pytest.mark.parametrize(
     "body",
     [
-        *(one_frozen, nested_with_statistics, random_later, trained_statistics, dropout_of_no_rate, residual),
-        *(preprocessed, shared),
+        *(one_frozen, nested_with_statistics, residual),
+        *(
+            pytest.param(body, marks=pytest.mark.slow)
+            for body in (random_later, trained_statistics, dropout_of_no_rate, preprocessed, shared)
+        ),
     ],
 )
 def test_a_network_is_divided_behind_what_never_changes(body: Callable[[Any], Any], images: Any) -> None:
