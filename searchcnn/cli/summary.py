@@ -69,11 +69,11 @@ def _state_of_model(study: Study, best: int) -> str:
     """Returns what the model's card says of it, given the number of the best trial."""
     model = study.workspace.best_model(study.name)
     if not model.exists():
-        return " is gone; a better trial writes it anew, or search again with --name"
+        return " is not here; a better trial writes it anew, or search again with --name"
     card = _card(model)
     proof = "loads with plain Keras: verified" if card.get("verified") else "verified when the search goes on"
     trial = card.get("trial", best)
-    other = "" if trial == best else f" of trial {trial}, because that of trial {best} is gone"
+    other = "" if trial == best else f" of trial {trial}; that of trial {best} is not here"
     return f"{other} ({proof})"
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import PIXEL_SCALE, Dataset
-from searchcnn.errors import StoreError
+from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, replacing, writing
-from searchcnn.results.card import card_path, make_card, read_card, sha256, write_card
+from searchcnn.results.card import card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify
 from searchcnn.search import Evaluation, Trial
@@ -127,36 +127,51 @@ class Models:
         Raises:
             StoreError: If the model is damaged; there was no good copy of it to mend it with.
         """
-        for _ in range(TRIES):
-            if not self.path.exists():
-                return True
-            with contextlib.suppress(StoreError):
-                return bool(read_card(self.path).get("verified"))
-            time.sleep(PAUSE)  # another process may have replaced the model, and be about to replace its card
-        raise StoreError(
-            f"{self.path} or its card is damaged, and no trial in {self.file(0).parent} can replace it; delete it, and "
-            "a better trial writes it anew, or search again with --name"
-        )
+        card = self._read()
+        return card is None or bool(card.get("verified"))
 
     def verify(self) -> None:
         """Checks that plain Keras loads the saved model and predicts what the trained network does.
 
         The card says so afterwards. Of a model that an earlier run has saved and left unverified, the network is gone;
-        it is compared with itself, loaded here.
+        it is compared with itself, loaded here. A model that another process replaces meanwhile is left to that one.
 
         Raises:
             StudyFailedError: If it does not load or predicts something else.
-            StoreError: If the card, or what the check needs, cannot be written.
+            StoreError: If the model is damaged, or the card, or what the check needs, cannot be written.
         """
-        card = read_card(self.path)
+        card = self._read()
+        if card is None:
+            return
+        try:
+            self._verify(card)
+        except (StudyFailedError, StoreError):
+            if self._read() == card:
+                raise
+            return
+        with writing(card_path(self.path)):
+            if self._read() == card:
+                write_card(self.path, {**card, "verified": True})
+
+    def _verify(self, card: Mapping[str, Any]) -> None:
         expected = self._expected.get(card.get("trial", -1))
         if expected is None:
             expected = predict(load_model(self.path), self._images)
         with writing(Path(tempfile.gettempdir())):
             verify(self.path, self._images, expected)
-        with writing(card_path(self.path)):
-            if sha256(self.path) == card["sha256"]:  # or another process has a better one, and verifies that
-                write_card(self.path, {**card, "verified": True})
+
+    def _read(self) -> dict[str, Any] | None:
+        """Reads the card of the best model; None if there is no model."""
+        for _ in range(TRIES):
+            if not self.path.exists():
+                return None
+            with contextlib.suppress(StoreError):
+                return read_card(self.path)
+            time.sleep(PAUSE)  # another process may have replaced the model, and be about to replace its card
+        raise StoreError(
+            f"{self.path} or its card is damaged, and no trial in {self.file(0).parent} can replace it; delete it, and "
+            "a better trial writes it anew, or search again with --name"
+        )
 
     def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
         outputs = network(self._images.astype(np.float32) * PIXEL_SCALE)

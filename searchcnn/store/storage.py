@@ -50,8 +50,7 @@ def open_storage(url: URL) -> "Storage":
             check_place(file)
             if not file.exists():
                 file.touch()
-        _prepare(url)
-        return _open(url)
+        return _prepared(url)
     except DATABASE_ERRORS as error:
         raise explain(error, url) from None
     except RuntimeError as error:  # Optuna's check of its own tables' layout
@@ -60,21 +59,26 @@ def open_storage(url: URL) -> "Storage":
         raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _prepare(url: URL) -> None:
+def _prepared(url: URL) -> "Storage":
+    """Opens a database and makes what is missing in it; processes that come at the same time take turns."""
     engine = connect(url)
-    with engine.connect() as connection:
-        _check_layout(connection)
-    harden(engine)
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":  # two processes may not make the same table at the same time
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-        models.BaseModel.metadata.create_all(connection)
-        migrate(connection)
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            _check_layout(connection)
+        harden(engine)
+        with engine.connect() as turn:
+            if engine.dialect.name == "postgresql":
+                turn.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+            with engine.begin() as connection:
+                models.BaseModel.metadata.create_all(connection)
+                migrate(connection)
+            return _open(url)
+    finally:
+        engine.dispose()
 
 
 def _open(url: URL) -> "Storage":
-    # Optuna stamps a new database in a transaction of its own; where another process was faster, the next try sees it.
+    # Optuna stamps a new SQLite file in a transaction of its own; if another process was faster, the next try sees it
     for _ in range(2):
         with contextlib.suppress(DatabaseError):
             return Storage(url)
@@ -374,6 +378,13 @@ class Storage(RDBStorage):
         return joined.where(trial.study_id == study_id, trial.state == TrialState.COMPLETE)
 
     # -- whole studies
+
+    @repeated
+    def keep_study(self, row: StudyRow) -> None:
+        """Writes what a study searches."""
+        with Session(self.engine) as session, session.begin():
+            models.StudyModel.find_or_raise_by_id(row.study_id, session, for_update=True)
+            session.merge(row)
 
     @repeated
     def begin(self, study_id: int, waiting: Sequence[FrozenTrial]) -> None:

@@ -110,8 +110,7 @@ class StoredStudy:
             self._begin_anew()
         new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
         new.version = searchcnn.__version__
-        with Session(self.storage.engine) as session, session.begin():
-            session.merge(new)
+        self.storage.keep_study(new)
 
     @property
     def _has_results(self) -> bool:

@@ -1,5 +1,6 @@
 """Saved models: one ordinary Keras file that works anywhere, with a card, replaced at once, verified."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -322,3 +323,23 @@ def test_a_card_is_json_for_people(saved: Path) -> None:
     text = saved.with_suffix(".json").read_text()
     assert text.endswith("}\n")
     assert len(text.splitlines()) > len(json.loads(text))
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_model_that_is_replaced_while_it_is_verified_is_left_to_the_other_process(
+    saved: Path,
+    few: Dataset,
+    network: Any,
+    study_config: Callable[..., StudyConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    is_replaced: bool,
+) -> None:
+    def differ(*_: Any) -> None:
+        if is_replaced:
+            save_model(saved, network, SHAPE, {"trial": 7})
+        raise StudyFailedError("the predictions differ")
+
+    monkeypatch.setattr(models_module, "verify", differ)
+    with contextlib.nullcontext() if is_replaced else pytest.raises(StudyFailedError, match="differ"):
+        Models(saved, "mine", study_config(), few, ORIGINS).verify()
+    assert "verified" not in read_card(saved)

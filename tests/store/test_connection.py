@@ -4,6 +4,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,14 +144,16 @@ def test_who_was_away_takes_nothing_from_those_who_were_too(open_study: Open, mo
 
 
 @pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
-def test_two_that_begin_a_study_at_the_same_moment(open_study: Open) -> None:
-    studies = [open_study() for _ in range(4)]
+def test_four_that_begin_a_study_at_the_same_moment(open_study: Open) -> None:
     points = [("test", {"x": x}) for x in range(5)]
-    threads = [threading.Thread(target=study.begin, args=(points,)) for study in studies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def start(_: int) -> None:
+        study = open_study()
+        study.agree({}, {"data": "same"})
+        study.begin(points)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(start, range(4)))
     assert [trial.user_attrs["preset"] for trial in open_study().trials()] == [point for _, point in points]
 
 

@@ -49,11 +49,11 @@ class Net(SearchSpace):
 
     def build(self, hp):
         images = keras.Input(self.input_shape)
-        x = keras.layers.Dense(hp.Choice("width", [8, 2048]))(keras.layers.Flatten()(images))
+        x = keras.layers.Dense(hp.Choice("width", [8, 8192]))(keras.layers.Flatten()(images))
         return keras.Model(images, keras.layers.Dense(self.num_classes, activation="softmax")(x))
 
     def baselines(self):
-        return {"large": {"width": 2048}}
+        return {"large": {"width": 8192}}
 '''
 STUDY = """
 spaces = ["net"]
@@ -318,7 +318,7 @@ def test_a_model_that_is_lost_is_replaced_by_the_next_best_and_the_user_is_told(
     assert "Best: trial 1" in "".join(lines)
     (line,) = (line for line in lines if line.startswith("Model: "))
     assert line == (
-        "Model: studies/mine/best.keras of trial 0, because that of trial 1 is gone (loads with plain Keras: verified)"
+        "Model: studies/mine/best.keras of trial 0; that of trial 1 is not here (loads with plain Keras: verified)"
     )
 
 
@@ -333,7 +333,10 @@ def test_models_that_are_all_damaged(tmp_path: Path, finished: Path, monkeypatch
     best.unlink()
     optimize(study, workers=0)
     lines = [str(line) for line in closing_lines(study, [], False)]
-    assert "Model: studies/mine/best.keras is gone; a better trial writes it anew, or search again with --name" in lines
+    assert (
+        "Model: studies/mine/best.keras is not here; a better trial writes it anew, or search again with --name"
+        in lines
+    )
 
 
 @pytest.mark.slow
