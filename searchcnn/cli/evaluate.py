@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from searchcnn.cli.options import json_option, storage_option, stored_study, workspace
+
+if TYPE_CHECKING:
+    from searchcnn.store import StudySummary
+
+
+def _check(model: Path, summary: StudySummary) -> None:
+    """Says if the model is not that of the study's best trial."""
+    from searchcnn.cli.summary import OTHER_SEARCH, whose
+    from searchcnn.errors import StoreError
+
+    said = whose(model, summary)
+    if said == OTHER_SEARCH:
+        raise StoreError(f"{model} is{said}; give that with --storage, or search again with --name")
+    if said:
+        click.echo(f"This is the model{said}.", err=True)
 
 
 @click.command("evaluate")
@@ -19,7 +36,8 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
 
     No search has seen them. Do it once, at the end: choosing by the test score makes it worthless.
     """
-    summary = stored_study(study, storage)
+    summary, model = stored_study(study, storage), workspace().best_model(study)
+    _check(model, summary)
     from searchcnn.backend import start_keras
 
     start_keras()
@@ -27,7 +45,7 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
     from searchcnn.results import evaluate_model
 
     dataset = load_dataset(summary.config.data, summary.config.seed)
-    scores = evaluate_model(workspace().best_model(study), dataset)
+    scores = evaluate_model(model, dataset)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(scores), "published": summary.config.published}, indent=2))
         return

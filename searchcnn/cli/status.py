@@ -36,7 +36,7 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
 def _print(summary: StudySummary, top: int | None) -> None:
     from searchcnn.cli.comparison import compared_spaces
-    from searchcnn.cli.summary import counts
+    from searchcnn.cli.summary import counts, whose
     from searchcnn.cli.tables import console, show, trial_table
     from searchcnn.cli.text import objective, point
 
@@ -51,13 +51,13 @@ def _print(summary: StudySummary, top: int | None) -> None:
         click.echo(f"      {point(best.facts['hyperparameters'])}")
     model = workspace().best_model(summary.name)
     if model.exists():
-        click.echo(f"Model: {model.relative_to(workspace().root)}")
+        click.echo(f"Model: {model.relative_to(workspace().root)}{whose(model, summary)}")
 
 
 def _print_failures(summary: StudySummary) -> None:
     failed = [trial for trial in summary.trials if trial.state == "FAIL"]
     for trial in failed:
-        click.echo(f"trial {trial.number}: {trial.facts.get('reason', '')} {trial.facts.get('detail', '')}")
+        click.echo(f"trial {trial.number}: {trial.facts.get('reason', '')}: {trial.facts.get('detail', '')}")
         click.echo(trial.facts.get("traceback", ""))
     if not failed:
         click.echo("no trial has failed")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from searchcnn.store import StudySummary
 
 
+OTHER_SEARCH = " of another search of that name, in another database"
+"""What is said of a model that none of the study's trials has left."""
+
+
 def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str | Table]:
     """Yields the lines, and the table of the search spaces where there are several.
 
@@ -41,7 +45,7 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
         size = f"{amount(best.facts['params'])} parameters, {amount(best.facts['macs'])} MACs"
         yield f"Best: trial {best.number}, {metric} {objective(best.value)}, {best.facts['space']}, {size}"
         yield f"      {point(best.facts['hyperparameters'])}"
-        yield f"Model: {_relative(study)}{_state_of_model(study, best.number)}"
+        yield f"Model: {_relative(study)}{_state_of_model(study, summary)}"
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in best_first(study.config.published))
         yield f"To beat: {', '.join(published)}"
@@ -59,22 +63,32 @@ def counts(summary: StudySummary) -> str:
     states = Counter(trial.state for trial in summary.trials)
     ended = ", ".join(f"{states[state]} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAIL") if states[state])
     waiting = f"; {states['WAITING']} waiting" if states["WAITING"] else ""
-    left = 0 if summary.running else states["RUNNING"]
-    interrupted = f"; {left} interrupted, goes on with the same command" if left else ""
+    running = states["RUNNING"]
+    how = "at work" if summary.running else f"interrupted, go{'es' if running == 1 else ''} on with the same command"
+    interrupted = f"; {running} {how}" if running else ""
     trials = f"{summary.finished} trial{'' if summary.finished == 1 else 's'}"
     return f"{trials} in {duration(summary.seconds)}: {ended or 'none ended'}{interrupted}{waiting}"
 
 
-def _state_of_model(study: Study, best: int) -> str:
-    """Returns what the model's card says of it, given the number of the best trial."""
+def _state_of_model(study: Study, summary: StudySummary) -> str:
     model = study.workspace.best_model(study.name)
     if not model.exists():
         return " is not here; a better trial writes it anew, or search again with --name"
-    card = _card(model)
-    proof = "loads with plain Keras: verified" if card.get("verified") else "verified when the search goes on"
-    trial = card.get("trial", best)
-    other = "" if trial == best else f" of trial {trial}; that of trial {best} is not here"
-    return f"{other} ({proof})"
+    verified = _card(model).get("verified")
+    proof = "loads with plain Keras: verified" if verified else "verified when the search goes on"
+    return f"{whose(model, summary)} ({proof})"
+
+
+def whose(model: Path, summary: StudySummary) -> str:
+    """Returns whose network a study's model is where it is not the best trial's; empty where it is, or is not known."""
+    card, best = _card(model), summary.best
+    if best is None or "trial" not in card:
+        return ""
+    values = {trial.number: trial.value for trial in summary.ranking}
+    score = card["scores"]["validation"].get(summary.config.search.objective.removeprefix("val_"))
+    if values.get(card["trial"]) != score:
+        return OTHER_SEARCH
+    return "" if card["trial"] == best.number else f" of trial {card['trial']}; that of trial {best.number} is not here"
 
 
 def _card(model: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ A new step is appended to `STEPS`; steps that have been released are never chang
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect, select, text
 
 from searchcnn.errors import StoreError
 from searchcnn.store.tables import SchemaRow, Table
@@ -15,7 +15,11 @@ def _create_tables(connection: Connection) -> None:
     Table.metadata.create_all(connection)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_create_tables,)
+def _add_epochs_of_leases(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE searchcnn_leases ADD COLUMN epochs INTEGER NOT NULL DEFAULT -1"))
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_epochs_of_leases)
 
 
 def schema_version(connection: Connection) -> int:

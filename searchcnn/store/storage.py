@@ -437,12 +437,19 @@ class Storage(RDBStorage):
                 run = runs.get(lease.run_id) if lease else None
                 if run is not None and self._is_at_work(run, trial_id):
                     continue
-                deaths = (lease.deaths if lease else 0) + (run is not None and not run.ended and not self._is_own(run))
-                if deaths < DEADLY:
-                    self._restart(trial_id, deaths, session)
+                if run is not None and lease is not None and not run.ended and not self._is_own(run):
+                    self._count_death(lease, session)
+                if lease is None or lease.deaths < DEADLY:
+                    self._restart(trial_id, lease, session)
                     return int(trial_id)
-                self._give_up(trial_id, deaths, session)
+                self._give_up(trial_id, lease.deaths, session)
         return None
+
+    def _count_death(self, lease: LeaseRow, session: Session) -> None:
+        """Counts a death in a trial; one that has got further since the last death is not what kills its processes."""
+        epochs = session.scalar(select(func.count()).where(EpochRow.trial_id == lease.trial_id)) or 0
+        lease.deaths = 1 if epochs > lease.epochs else lease.deaths + 1
+        lease.epochs = epochs
 
     def begun(self, trial_id: int) -> None:
         """Takes note that this process works on a trial; its run may have others, whose begin it was not told."""
@@ -475,16 +482,22 @@ class Storage(RDBStorage):
                 self._fail(trial_id, reason, detail, session)
 
     def _give_up(self, trial_id: int, deaths: int, session: Session) -> None:
-        self._fail(trial_id, "killed", f"its process died {deaths} times", session)
+        detail = f"its process died {deaths} times"
+        number = models.TrialModel.find_or_raise_by_id(trial_id, session).number
+        self._fail(trial_id, "killed", detail, session)
+        self.connection.tell(f"trial {number}: FAIL  killed: {detail}")
 
     def _fail(self, trial_id: int, reason: str, detail: str, session: Session) -> None:
         for key, value in (("reason", reason), ("detail", detail)):
             self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, key, value)
         models.TrialModel.find_or_raise_by_id(trial_id, session).state = TrialState.FAIL
 
-    def _restart(self, trial_id: int, deaths: int, session: Session) -> None:
+    def _restart(self, trial_id: int, lease: LeaseRow | None, session: Session) -> None:
         self._forget_curve(trial_id, session)
-        self._lease(trial_id, session, deaths)
+        if lease is None:
+            self._lease(trial_id, session)
+        elif self.run_id is not None:
+            lease.run_id = self.run_id
 
     def _forget_curve(self, trial_id: int, session: Session) -> None:
         intermediate, attribute = models.TrialIntermediateValueModel, models.TrialSystemAttributeModel
@@ -510,9 +523,9 @@ class Storage(RDBStorage):
         if self.most_trials is not None and (session.scalar(begun) or 0) >= self.most_trials:
             raise NoTrialLeftError
 
-    def _lease(self, trial_id: int, session: Session, deaths: int = 0) -> None:
+    def _lease(self, trial_id: int, session: Session) -> None:
         if self.run_id is not None:
-            session.merge(LeaseRow(trial_id=trial_id, run_id=self.run_id, deaths=deaths))
+            session.merge(LeaseRow(trial_id=trial_id, run_id=self.run_id, deaths=0, epochs=-1))
 
 
 class CachedStorage(_CachedStorage):

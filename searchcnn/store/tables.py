@@ -88,12 +88,20 @@ class RunRow(Table):
 
 
 class LeaseRow(Table):
-    """Which run works on a running trial, and how many runs have died of it."""
+    """Which run works on a running trial, and how many have died of it since it last got further.
+
+    Attributes:
+        trial_id: The trial.
+        run_id: The run.
+        deaths: Runs that have died of it.
+        epochs: Epochs that it had when the last of them died; -1 before.
+    """
 
     __tablename__ = "searchcnn_leases"
     trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     run_id: Mapped[int]
     deaths: Mapped[int] = mapped_column(default=0)
+    epochs: Mapped[int] = mapped_column(default=-1)
 
 
 def _process_exists(pid: int) -> bool:

@@ -34,8 +34,10 @@ def slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) -> li
         workers: Number of workers; one for each share of a GPU, or one on the CPU, where it is None.
 
     Raises:
-        UsageError: If a GPU is asked for that is not there.
+        UsageError: If a GPU is asked for that is not there, or a number makes no sense.
     """
+    if per_gpu < 1 or (workers is not None and workers < 0):
+        raise UsageError(f"{workers} workers, {per_gpu} on a GPU: give no worker or more, and at least one on a GPU")
     chosen = _chosen(gpus)
     places = [_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in chosen]
     places = places or [Slot("CPU", HIDDEN if gpus == "none" else {})]

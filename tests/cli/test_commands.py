@@ -265,3 +265,17 @@ def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> No
     assert "Go on with" not in out
     assert len([trial for trial in trials(folder, "joined") if trial["state"] != "WAITING"]) == len(begun) + 1
     call(folder, "studies", "delete", "joined", "--yes")
+
+
+def test_a_model_of_another_search_is_not_taken_for_the_study_s(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    call(folder, "studies", "copy", "digits", "shared")
+    card = folder / "studies" / "shared" / "best.json"
+    content = json.loads(card.read_text())
+    content["scores"]["validation"]["accuracy"] = 0.123
+    card.write_text(json.dumps(content))
+    said = "best.keras of another search of that name, in another database"
+    assert said in call(folder, "status", "shared")[0]
+    _, err = call(folder, "evaluate", "shared", code=1)
+    assert "is of another search of that name, in another database; give that with --storage, or" in err
+    call(folder, "studies", "delete", "shared", "--yes")

@@ -184,11 +184,24 @@ def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, op
     with study.run():
         assert study.next_trial().number == 0
     age(abandoned, timedelta(0), run=2, pid=2**22 + 1)
-    study = open_study()
+    study, told = open_study(), list[str]()
+    study.connection.tell = told.append
     with study.run():
         assert study.next_trial().number == 1
+    assert told == ["trial 0: FAIL  killed: its process died 2 times"]
     (given_up,) = study.trials([TrialState.FAIL])
     assert (given_up.number, given_up.user_attrs["reason"]) == (0, "killed")
+
+
+def test_a_trial_that_gets_further_each_time_is_not_given_up(abandoned: StoredStudy, open_study: Open) -> None:
+    for run in (1, 2, 3, 4):
+        age(abandoned, timedelta(0), run=run, pid=2**22 + 1)
+        study = open_study()
+        with study.run():
+            trial = study.next_trial()
+            assert trial.number == 0
+            for number in range(1, 3 + run):
+                study.add_epoch(trial, Epoch(number, {}, None, 0.1), 0.5)
 
 
 def test_who_has_lost_the_lease_writes_nothing(open_study: Open) -> None:
