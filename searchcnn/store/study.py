@@ -97,16 +97,17 @@ class StoredStudy:
         Raises:
             StudyChangedError: If the database holds another search.
         """
+        is_new = self.is_new  # asked for first, because another process may be beginning the study
         with Session(self.storage.engine) as session:
             row = session.get(StudyRow, self.study_id)
-        if row is None and not self.is_new:
+        if row is None and not is_new:
             raise StudyChangedError(
                 f"study '{self.name}' in this database was not made by searchcnn; choose another name with --name"
             )
         changed = row is not None and row.identity != dict(identity)
         if row is not None and changed and self._has_results:
             _check_identity(self.name, row.identity, identity, accept)
-        elif changed and not self.is_new:
+        elif changed and not is_new:
             self._begin_anew()
         new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
         new.version = searchcnn.__version__
