@@ -77,6 +77,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     with explaining(url), closing(open_storage(url)) as storage:
         stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
         stored.connection.tell = listener.trouble
+        stored.takeover.tell = listener.trial_given_up
         stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:

@@ -19,11 +19,12 @@ from searchcnn.cli.summary import closing_lines
 from searchcnn.cli.tables import trial_table
 from searchcnn.cli.text import amount, duration, objective, point
 from searchcnn.cli.view import View
+from searchcnn.search.listener import Outcome
 from searchcnn.store.summary import TrialSummary, read_summary
 
 if TYPE_CHECKING:
     from searchcnn.optimization import Study
-    from searchcnn.search import Outcome, TrialProgress
+    from searchcnn.search import TrialProgress
     from searchcnn.store import Epoch
 
 LAST_ROWS = 30
@@ -93,26 +94,30 @@ class LiveView(View):
 
     def trial_described(self, trial: TrialProgress) -> None:
         """Shows the network that is trained."""
-        self._running[trial.number].trial = trial
+        self._shown(trial).trial = trial
 
     def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
         """Moves the progress bar."""
-        running = self._running[trial.number]
+        running = self._shown(trial)
         running.epoch, running.fraction = epoch, fraction
 
     def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """Moves the progress bar and draws the curve on."""
-        running = self._running[trial.number]
-        running.epoch, running.fraction = epoch.number + 1, 0.0
+        running = self._shown(trial)
+        running.trial, running.epoch, running.fraction = trial, epoch.number + 1, 0.0
         running.curve = [*running.curve, epoch.metrics[self.study.config.search.objective]]
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        """Adds a row to the table."""
-        facts = {**trial.facts, **outcome.facts, "origin": trial.origin, "reason": outcome.reason}
-        value = outcome.value if outcome.value is not None else trial.best
-        running = self._running.pop(trial.number)
-        epochs, seconds = len(running.curve), time.monotonic() - running.began
-        self._trials[trial.number] = TrialSummary(trial.number, outcome.state, value, epochs, seconds, facts)
+        """Moves it from those that run to the table."""
+        running = self._shown(trial)
+        running.trial = trial
+        self._end(running, outcome)
+
+    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
+        """Moves it to the table too; one of an earlier run is there when the first trial starts."""
+        super().trial_given_up(number, reason, detail)
+        if number in self._running:
+            self._end(self._running[number], Outcome("FAIL", reason=reason, facts={"detail": detail}))
 
     def trouble(self, text: str) -> None:
         """Shows what went wrong last."""
@@ -126,6 +131,18 @@ class LiveView(View):
         """Shows the best trial and the next commands."""
         for line in closing_lines(self.study, arguments, stopped):
             self._console.print(Text(line) if isinstance(line, str) else line)
+
+    def _shown(self, trial: TrialProgress) -> _Running:
+        """Returns what is shown of a trial; nobody sees what a killed worker still says of one that was given up."""
+        return self._running.get(trial.number) or _Running(trial)
+
+    def _end(self, running: _Running, outcome: Outcome) -> None:
+        trial = running.trial
+        self._running.pop(trial.number, None)
+        facts = {**trial.facts, **outcome.facts, "origin": trial.origin, "reason": outcome.reason}
+        value = outcome.value if outcome.value is not None else trial.best
+        epochs, seconds = len(running.curve), time.monotonic() - running.began
+        self._trials[trial.number] = TrialSummary(trial.number, outcome.state, value, epochs, seconds, facts)
 
     def _render(self) -> RenderableType:
         rows = list(self._trials.values())

@@ -84,9 +84,8 @@ def whose(model: Path, summary: StudySummary) -> str:
     card, best = _card(model), summary.best
     if best is None or "trial" not in card:
         return ""
-    values = {trial.number: trial.value for trial in summary.ranking}
-    score = card["scores"]["validation"].get(summary.config.search.objective.removeprefix("val_"))
-    if values.get(card["trial"]) != score:
+    known = [(trial.number, trial.value) for trial in summary.ranking]
+    if (card["trial"], _score(card, summary.config.search.objective)) not in known:
         return OTHER_SEARCH
     return "" if card["trial"] == best.number else f" of trial {card['trial']}; that of trial {best.number} is not here"
 
@@ -94,8 +93,16 @@ def whose(model: Path, summary: StudySummary) -> str:
 def _card(model: Path) -> dict[str, Any]:
     """Reads a model's card, as far as that is possible; `searchcnn.results` would import Keras."""
     with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(model.with_suffix(".json").read_text(encoding="utf-8")))
+        card = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
+        return card if isinstance(card, dict) else {}
     return {}
+
+
+def _score(card: dict[str, Any], objective: str) -> object:
+    """Returns what a card says of its network's objective; None where it says nothing."""
+    with contextlib.suppress(KeyError, TypeError):
+        return card["scores"]["validation"][objective.removeprefix("val_")]
+    return None
 
 
 def _relative(study: Study) -> str:

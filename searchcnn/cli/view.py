@@ -32,6 +32,10 @@ class View(Listener):
     ) -> None:
         return None
 
+    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
+        """Shows why nobody works on a trial any more."""
+        self.trouble(f"trial {number}: FAIL  {reason}: {detail}")
+
     def stopping(self) -> None:
         """The user has asked to stop."""
         click.echo("Stopping; once more stops at once.", err=True)

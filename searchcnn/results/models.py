@@ -31,7 +31,7 @@ class Models:
     """Keeps the networks of a study's best trials as Keras files with cards.
 
     Args:
-        path: The file of the best one, a link to one of the others.
+        path: The file of the best one, a copy of one of the others.
         study: The study's name.
         config: The study's configuration.
         dataset: Its images.

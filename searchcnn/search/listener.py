@@ -65,6 +65,9 @@ class Listener:
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """A trial has ended and is stored."""
 
+    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
+        """A trial that kills its processes, or hangs, is stored as FAIL; nobody works on it any more."""
+
     def phase(self, text: str) -> None:
         """Something that takes a while begins: loading, a dry run, saving."""
 

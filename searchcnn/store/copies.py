@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
 from searchcnn.store.database import check_sqlite_file, sqlite_file
-from searchcnn.store.storage import explaining, open_storage
+from searchcnn.store.failures import explaining
+from searchcnn.store.opening import open_storage
+from searchcnn.store.optuna_private import models
 from searchcnn.store.tables import RunRow
 
 
@@ -29,14 +31,14 @@ def copy_study(source: Path, name: str, target: Path, new: str) -> None:
     check_sqlite_file(source)
     if target.exists():
         raise StoreError(f"{target} exists already; choose another name, or delete that study first")
-    url = URL.create("sqlite", database=str(target))
+    url, study = URL.create("sqlite", database=str(target)), models.StudyModel
     try:
         with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
             old.backup(copy)  # a state between two transactions; a copy of the file might be in the middle of one
-        with explaining(url), closing(open_storage(url)) as storage:
-            storage.rename_study(name, new)
-            with Session(storage.engine) as session, session.begin():
-                session.execute(update(RunRow).values(ended=True))  # nobody works on the copy
+        with explaining(url), closing(open_storage(url)) as storage, Session(storage.engine) as session:
+            session.execute(update(study).where(study.study_name == name).values(study_name=new))
+            session.execute(update(RunRow).values(ended=True))  # nobody works on the copy
+            session.commit()
     except (sqlite3.Error, StoreError) as error:
         target.unlink(missing_ok=True)
         raise StoreError(f"{target}: cannot be written: {error}") from None

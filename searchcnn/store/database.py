@@ -20,9 +20,11 @@ from searchcnn.store.connection import is_lost, message
 
 BUSY_TIMEOUT = 60_000
 """Milliseconds that a SQLite transaction waits for another one's lock."""
+REPLACE = "move it away and begin anew, or restore a copy of it"
+"""What to do about a file that is damaged or no database."""
 REMEDIES = {
-    "malformed": "move it away and begin anew, or restore a copy of it",
-    "not a database": "move it away and begin anew, or restore a copy of it",
+    "malformed": REPLACE,
+    "not a database": REPLACE,
     "disk is full": "free some space, then run the same command: what was finished is safe",
     "disk I/O error": "free some space or mend the disk, then run the same command: what was finished is safe",
     "readonly": "make it and its folder writable, then run the same command: what was finished is safe",
@@ -34,18 +36,8 @@ SERVER_OPTIONS = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 SERVER = "use a database server, as in --storage postgresql://user@host/name"
 """What to do where SQLite does not suffice."""
 NETWORK_FILE_SYSTEMS = (
-    "afs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "nfs",
-    "nfs4",
-    "smb3",
-    "smbfs",
-    "sshfs",
+    *("afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs"),
+    *("lustre", "nfs", "nfs4", "smb3", "smbfs", "sshfs"),
 )
 """Types of file systems, as the operating system names them, on which several hosts may see a file."""
 SILENCE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 30_000}
@@ -122,7 +114,7 @@ def check_sqlite_file(file: Path) -> None:
     if not file.exists():
         raise StoreError(f"{file}: no such database; `searchcnn studies` lists the studies that have one")
     if not file.is_file():
-        raise StoreError(f"{file}: is a folder, not a database; move it away and begin anew, or restore a copy of it")
+        raise StoreError(f"{file}: is a folder, not a database; {REPLACE}")
     try:
         with sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -35,11 +35,14 @@ class Run:
 
     def __enter__(self) -> Self:
         with Session(self._storage.engine) as session, session.begin():
-            check_host(session) if session.get_bind().dialect.name == "sqlite" else check_clock(session)
+            if session.get_bind().dialect.name == "sqlite":
+                check_host(session)
+            else:
+                check_clock(session)
             row = RunRow(study_id=self._study_id, host=socket.gethostname(), pid=os.getpid())
             session.add(row)
             session.flush()
-            self._storage.run_id = row.run_id
+            self._storage.leases.run_id = row.run_id
         self._thread.start()
         return self
 
@@ -47,7 +50,7 @@ class Run:
         self._stop.set()
         self._thread.join()
         self.end()
-        self._storage.run_id = None
+        self._storage.leases.run_id = None
 
     @repeated
     def end(self) -> None:
@@ -57,7 +60,7 @@ class Run:
     def beat(self, ended: bool = False) -> None:
         """Writes that this process is alive."""
         with Session(self._storage.engine) as session, session.begin():
-            row = update(RunRow).where(RunRow.run_id == self._storage.run_id)
+            row = update(RunRow).where(RunRow.run_id == self._storage.leases.run_id)
             session.execute(row.values(beat_at=now(), ended=ended))
 
     def _beat_until_stopped(self) -> None:
@@ -65,9 +68,8 @@ class Run:
             try:
                 self.beat()
             except (SQLAlchemyError, StoreError) as error:
-                self.connection.lost(
-                    error
-                )  # the next beat tries again; a trial is taken over only after many missed ones
+                # the next beat tries again; a trial is taken over only after many missed ones
+                self.connection.lost(error)
 
 
 def check_host(session: Session) -> None:

@@ -14,11 +14,15 @@ from sqlalchemy.orm import Session
 
 import searchcnn
 from searchcnn.errors import StudyChangedError
+from searchcnn.store import queries
+from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeated
 from searchcnn.store.intervals import covered
+from searchcnn.store.optuna_private import study_id, trial_id
 from searchcnn.store.run import Run
-from searchcnn.store.storage import CachedStorage, Storage, add, study_id, trial_id
+from searchcnn.store.storage import Storage, add
 from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
+from searchcnn.store.takeover import Takeover
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -62,6 +66,7 @@ class StoredStudy:
         self.storage = storage
         self.optuna_storage = CachedStorage(storage)
         self.connection = storage.connection
+        self.takeover = Takeover(storage)
         self.name = name
         self.maximize = maximize
         self._sampler, self._pruner = sampler, pruner
@@ -159,12 +164,12 @@ class StoredStudy:
         Raises:
             NoTrialLeftError: If they are begun.
         """
-        self.storage.most_trials = most
-        left = self.storage.take_over(self.study_id)
+        self.storage.leases.most_trials = most
+        left = self.takeover.take_over(self.study_id)
         if left is not None:
             self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
         trial = self.optuna.ask() if left is None else optuna.Trial(self.optuna, left)
-        self.storage.begun(trial_id(trial))
+        self.takeover.begun(trial_id(trial))
         return trial
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, objective: float) -> None:
@@ -236,23 +241,31 @@ class StoredStudy:
 
     def count_finished(self) -> int:
         """Returns the number of trials that have ended, in whatever state."""
-        return self.storage.count_finished(self.study_id)
+        return len(self.finished())
 
-    def rank(self, trial: optuna.Trial, value: float) -> int:
-        """Returns how many COMPLETE trials come before one in the `ranking`, given its objective."""
-        return self.storage.count_before(self.study_id, trial.number, value, self.maximize)
-
-    def ranking(self, most: int) -> list[int]:
-        """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
-        return self.storage.ranking(self.study_id, self.maximize, most)
-
+    @repeated
     def finished(self) -> list[int]:
         """Returns the numbers of the trials that have ended, in whatever state."""
-        return self.storage.finished(self.study_id)
+        with Session(self.storage.engine) as session:
+            return queries.finished(session, self.study_id)
 
+    @repeated
+    def rank(self, trial: optuna.Trial, value: float) -> int:
+        """Returns how many COMPLETE trials come before one in the `ranking`, given its objective."""
+        with Session(self.storage.engine) as session:
+            return queries.count_before(session, self.study_id, trial.number, value, self.maximize)
+
+    @repeated
+    def ranking(self, most: int) -> list[int]:
+        """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
+        with Session(self.storage.engine) as session:
+            return queries.ranking(session, self.study_id, self.maximize, most)
+
+    @repeated
     def is_better(self, value: float) -> bool:
         """Whether an objective is better than that of every finished trial."""
-        best = self.storage.best_value(self.study_id, self.maximize)
+        with Session(self.storage.engine) as session:
+            best = queries.best_value(session, self.study_id, self.maximize)
         return best is None or (value > best if self.maximize else value < best)
 
     @repeated

@@ -54,6 +54,10 @@ class Sender(Listener):
         """Tells it."""
         self._send("trial_finished", trial, outcome=dataclasses.asdict(outcome), is_best=is_best)
 
+    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
+        """Tells it."""
+        self._send("trial_given_up", number=number, reason=reason, detail=detail)
+
     def phase(self, text: str) -> None:
         """Tells it."""
         self._send("phase", text=text)

@@ -19,7 +19,7 @@ from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedErr
 from searchcnn.files import writing
 from searchcnn.optimization import Study
 from searchcnn.search import Listener
-from searchcnn.store import DEADLY, explaining, open_storage
+from searchcnn.store import DEADLY, Takeover, explaining, open_storage
 from searchcnn.store.connection import PATIENCE
 from searchcnn.workers.events import deliver
 from searchcnn.workers.slots import Slot
@@ -209,8 +209,8 @@ class _Supervisor:
         worker.process.wait()
         worker.trial, worker.ending = None, {"ending": "recycled"}
         with explaining(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
-            storage.give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
-        self._listener.trouble(f"trial {trial}: {detail}")
+            Takeover(storage).give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
+        self._listener.trial_given_up(trial, "timeout", detail)
 
     def _error(self, event: dict[str, Any]) -> SearchcnnError:
         known = getattr(errors, event["error"], None)

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from searchcnn.cli import main
 from searchcnn.cli.comparison import beside_published, verdict
-from searchcnn.cli.summary import closing_lines
+from searchcnn.cli.summary import OTHER_SEARCH, closing_lines
 from searchcnn.cli.tables import show
 from searchcnn.optimization import Study
 from searchcnn.search import make_sampler
@@ -115,6 +115,29 @@ def test_what_there_is_to_beat(search: Callable[..., Study]) -> None:
 
 def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> None:
     assert not [line for line in printed(search(published={})) if "To beat" in line]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"trial": 1, "scores": {"validation": {"accuracy": 0.8312}}}, ""),
+        ({"trial": 1}, OTHER_SEARCH),
+        ({"trial": 1, "scores": [0.8312]}, OTHER_SEARCH),
+        ({"trial": [1]}, OTHER_SEARCH),
+        (7, ""),
+        (None, ""),
+        ([["trial", 1]], ""),
+    ],
+)
+def test_a_card_that_is_no_model_s_is_no_traceback(search: Callable[..., Study], card: object, said: str) -> None:
+    study = search()
+    model = study.workspace.best_model(study.name)
+    model.parent.mkdir()
+    model.touch()
+    model.with_suffix(".json").write_text(json.dumps(card))
+    line = f"Model: studies/compared/best.keras{said}"
+    assert line in status(study.workspace.root).splitlines()
+    assert f"{line} (verified when the search goes on)" in printed(study)
 
 
 def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:

@@ -12,6 +12,7 @@ from rich.console import Console
 from searchcnn.cli import live, text
 from searchcnn.cli.live import LiveView
 from searchcnn.cli.tables import trial_table
+from searchcnn.cli.view import PlainView
 from searchcnn.optimization import Study
 from searchcnn.search import Outcome
 from searchcnn.store import Epoch, TrialSummary
@@ -64,6 +65,32 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monke
     assert "left" in ended
     view.stopping()
     assert "stopping" in drawn(view)
+
+
+def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
+    view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
+    view.trial_given_up(7, "killed", "its process died 2 times")  # of an earlier run
+    assert "trial 7: FAIL  killed: its process died 2 times" in drawn(view)
+    for number in (0, 1):
+        view.trial_started(trial(number))
+    view.epoch_finished(trial(0), Epoch(1, {"val_accuracy": 0.81}, 0.001, 2.0))
+    view.trial_given_up(0, "timeout", "it did not end within 10 s")
+    view.epoch_progressed(trial(0), 2, 0.5)  # what its worker still had said when it was killed
+    view.epoch_finished(trial(0), Epoch(2, {"val_accuracy": 0.92}, 0.001, 2.0))
+    shown = drawn(view)
+    assert "trial 0: FAIL  timeout: it did not end within 10 s" in shown
+    assert next(line.split()[:3] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "1"]
+    assert "trial 0 ·" not in shown
+    assert "trial 1 ·" in shown
+    assert "1/4 trials" in shown
+
+
+def test_plain_lines_say_why_a_trial_was_given_up(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    PlainView(study).trial_given_up(3, "timeout", "it did not end within 10 s")
+    assert capsys.readouterr().out.endswith("] trial 3: FAIL  timeout: it did not end within 10 s\n")
 
 
 def test_a_table_marks_the_best_and_says_why_trials_ended() -> None:

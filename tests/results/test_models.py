@@ -67,18 +67,27 @@ def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dat
     assert np.allclose(predicted, probabilities(network, few), atol=1e-5)
 
 
-def test_the_card(
-    tmp_path: Path,
-    network: Any,
-    few: Dataset,
-    study_config: Callable[..., StudyConfig],
-    begin: Callable[..., Trial],
-) -> None:
-    config = study_config(seed=7)
-    trial = begin(config, 2)
-    trial.facts.update(space="net", hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
-    best = Models(tmp_path / "best.keras", "mine", config, few, ORIGINS)
-    best.keep(trial, Evaluation(0.75, network))
+@pytest.fixture
+def models_at(few: Dataset, study_config: Callable[..., StudyConfig]) -> Callable[[Path], Models]:
+    """Returns a maker of a study's models, given the path of the best one."""
+    return lambda path: Models(path, "mine", study_config(seed=7), few, ORIGINS)
+
+
+@pytest.fixture
+def keep(network: Any, study_config: Callable[..., StudyConfig], begin: Callable[..., Trial]) -> Callable[..., None]:
+    """Returns what keeps the network as that of a trial: ``keep(models, number=2, value=0.5, params=123)``."""
+
+    def keep_(models: Models, number: int, value: float, **facts: Any) -> None:
+        trial = begin(study_config(), number)
+        trial.facts.update({"space": "net", "hyperparameters": {}, "params": 1, "macs": 1, **facts})
+        models.keep(trial, Evaluation(value, network))
+
+    return keep_
+
+
+def test_the_card(tmp_path: Path, few: Dataset, models_at: Callable[[Path], Models], keep: Callable[..., None]) -> None:
+    best = models_at(tmp_path / "best.keras")
+    keep(best, 2, 0.75, hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
     best.settle(lambda: [2], lambda: [2])
     card = read_card(tmp_path / "best.keras")
     assert card["sha256"] == hashlib.sha256((tmp_path / "best.keras").read_bytes()).hexdigest()
@@ -102,19 +111,13 @@ def test_the_card(
 
 
 def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
-    tmp_path: Path,
-    network: Any,
-    few: Dataset,
-    study_config: Callable[..., StudyConfig],
-    begin: Callable[..., Trial],
+    tmp_path: Path, models_at: Callable[[Path], Models], keep: Callable[..., None]
 ) -> None:
-    models = Models(tmp_path / "best.keras", "mine", study_config(), few, ORIGINS)
+    models = models_at(tmp_path / "best.keras")
     ranking: list[int] = []
 
     def end(number: int, *ranked: int) -> tuple[int, list[str]]:
-        trial = begin(study_config(), number)
-        trial.facts.update(space="net", hyperparameters={}, params=1, macs=1)
-        models.keep(trial, Evaluation(0.5, network))
+        keep(models, number, 0.5)
         ranking[:] = ranked
         models.settle(lambda: ranking, lambda: range(number + 1))
         files = sorted(path.name for path in (tmp_path / "models").glob("*.keras"))
@@ -128,7 +131,7 @@ def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
     models.file(2).with_suffix(".json").unlink()
     assert end(3, 2, 3) == (3, ["trial-0003.keras"])
     models.path.unlink()
-    Models(models.path, "mine", study_config(), few, ORIGINS).settle(lambda: ranking, list)
+    models_at(models.path).settle(lambda: ranking, list)
     assert read_card(models.path)["trial"] == 3
 
 
@@ -240,15 +243,11 @@ def test_only_the_same_predictions_pass(
 
 
 def test_a_rehearsal_leaves_the_best_model_alone(
-    tmp_path: Path,
-    network: Any,
-    few: Dataset,
-    study_config: Callable[..., StudyConfig],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, network: Any, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[Path] = []
     monkeypatch.setattr(models_module, "verify", lambda path, images, expected: checked.append(path))
-    best = Models(tmp_path / "study" / "best.keras", "mine", study_config(), few, ORIGINS)
+    best = models_at(tmp_path / "study" / "best.keras")
     best.rehearse(network)
     assert [path.name for path in checked] == ["best.keras"]
     assert not (tmp_path / "study").exists()
@@ -256,11 +255,11 @@ def test_a_rehearsal_leaves_the_best_model_alone(
 
 
 def test_a_model_that_a_killed_run_left_is_verified_by_the_next(
-    saved: Path, few: Dataset, study_config: Callable[..., StudyConfig], monkeypatch: pytest.MonkeyPatch
+    saved: Path, few: Dataset, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[Any] = []
     monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
-    best = Models(saved, "mine", study_config(), few, ORIGINS)
+    best = models_at(saved)
     before = best.is_verified
     best.verify()
     assert (before, best.is_verified) == (False, True)
@@ -328,9 +327,8 @@ def test_a_card_is_json_for_people(saved: Path) -> None:
 @pytest.mark.parametrize("is_replaced", [True, False])
 def test_a_model_that_is_replaced_while_it_is_verified_is_left_to_the_other_process(
     saved: Path,
-    few: Dataset,
     network: Any,
-    study_config: Callable[..., StudyConfig],
+    models_at: Callable[[Path], Models],
     monkeypatch: pytest.MonkeyPatch,
     is_replaced: bool,
 ) -> None:
@@ -341,5 +339,5 @@ def test_a_model_that_is_replaced_while_it_is_verified_is_left_to_the_other_proc
 
     monkeypatch.setattr(models_module, "verify", differ)
     with contextlib.nullcontext() if is_replaced else pytest.raises(StudyFailedError, match="differ"):
-        Models(saved, "mine", study_config(), few, ORIGINS).verify()
+        models_at(saved).verify()
     assert "verified" not in read_card(saved)

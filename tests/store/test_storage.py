@@ -1,7 +1,6 @@
 """The hardened storage: what is held, what is durable, and what other processes see."""
 
 import json
-import pickle
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from searchcnn.store import Epoch, StoredStudy, open_storage
 from searchcnn.store.database import BUSY_TIMEOUT
-from searchcnn.store.storage import Storage, trial_id
+from searchcnn.store.optuna_private import trial_id
 
 Open = Callable[..., StoredStudy]
 
@@ -81,26 +80,14 @@ def writes(engine: Engine) -> Iterator[list[list[str]]]:
         event.remove(engine, name, listener)
 
 
-def check_hardened(storage: Storage, url: URL) -> None:
-    with storage.engine.connect() as connection:
+def test_every_transaction_takes_the_lock_when_it_begins(url: URL) -> None:
+    with open_storage(url).engine.connect() as connection:
         pragmas = {
             name: connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "busy_timeout", "synchronous")
         }
         assert pragmas == {"journal_mode": "wal", "busy_timeout": BUSY_TIMEOUT, "synchronous": 1}
         assert not is_unlocked(url)  # a transaction that has only read holds the lock already
     assert is_unlocked(url)
-
-
-def test_every_transaction_takes_the_lock_when_it_begins(url: URL) -> None:
-    check_hardened(open_storage(url), url)
-
-
-def test_a_pickled_storage_is_hardened_too(url: URL) -> None:
-    storage = pickle.loads(pickle.dumps(open_storage(url)))
-    check_hardened(storage, url)
-    study = StoredStudy(storage, "x", True)
-    study.finish(study.optuna.ask(), TrialState.COMPLETE, 0.5, {})
-    assert study.count_finished() == 1
 
 
 WORKER = """

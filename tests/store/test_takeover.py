@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from searchcnn.store import Epoch, LeaseLostError, StoredStudy
-from searchcnn.store.storage import trial_id
+from searchcnn.store.optuna_private import trial_id
 from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
 
 Open = Callable[..., StoredStudy]
@@ -150,7 +150,7 @@ def test_which_runs_are_dead(
 def test_a_trial_of_optunas_own_loop_that_died_is_taken_over(open_study: Open) -> None:
     study = open_study()
     study.optuna.ask()
-    assert study.storage.run_id is None
+    assert study.storage.leases.run_id is None
     with study.run():
         assert study.next_trial().number == 0
 
@@ -167,7 +167,7 @@ def test_each_process_has_a_row_and_beats(open_study: Open) -> None:
         row = session.scalars(select(RunRow)).one()
     assert (row.ended, row.is_alive) == (True, False)
     assert now() - row.beat_at < timedelta(seconds=40)
-    assert study.storage.run_id is None
+    assert study.storage.leases.run_id is None
 
 
 def test_a_run_that_is_left_by_an_error_has_ended(open_study: Open) -> None:
@@ -184,11 +184,11 @@ def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, op
     with study.run():
         assert study.next_trial().number == 0
     age(abandoned, timedelta(0), run=2, pid=2**22 + 1)
-    study, told = open_study(), list[str]()
-    study.connection.tell = told.append
+    study, told = open_study(), list[object]()
+    study.takeover.tell = lambda *facts: told.append(facts)
     with study.run():
         assert study.next_trial().number == 1
-    assert told == ["trial 0: FAIL  killed: its process died 2 times"]
+    assert told == [(0, "killed", "its process died 2 times")]
     (given_up,) = study.trials([TrialState.FAIL])
     assert (given_up.number, given_up.user_attrs["reason"]) == (0, "killed")
 

@@ -7,6 +7,7 @@ import pytest
 
 from searchcnn.optimization import Study
 from searchcnn.study import Workspace, load
+from tests.workers.study_file import STUDY
 
 NET = '''
 import ctypes, os, signal, sys, time
@@ -42,18 +43,6 @@ class Net(SearchSpace):
     def baselines(self):
         return {what: {"what": what} for what in POINTS}
 '''
-STUDY = """
-spaces = ["net"]
-[data]
-name = "digits"
-[budget]
-trials = {trials}
-[training]
-epochs = {epochs}
-patience = 99
-[search]
-pruner = "NopPruner"
-"""
 
 
 @pytest.fixture

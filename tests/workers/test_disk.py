@@ -32,6 +32,7 @@ from searchcnn.study import StudyConfig, Workspace, load
 from searchcnn.workers import optimize
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
+from tests.workers.study_file import STUDY
 
 start_keras()
 
@@ -55,19 +56,6 @@ class Net(SearchSpace):
     def baselines(self):
         return {"large": {"width": 8192}}
 '''
-STUDY = """
-spaces = ["net"]
-[data]
-name = "digits"
-validation = 200
-[budget]
-trials = {trials}
-[training]
-epochs = {epochs}
-patience = 99
-[search]
-pruner = "NopPruner"
-"""
 BETWEEN = 2**20
 """Bytes between the size of a database and those of the large network's model and checkpoint."""
 

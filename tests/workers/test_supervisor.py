@@ -1,6 +1,7 @@
 """Searches in worker processes that are killed, that hang, and that do what no process should."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -17,9 +18,10 @@ from sqlalchemy.orm import Session
 from searchcnn.errors import PluginError
 from searchcnn.optimization import Study
 from searchcnn.search import Listener, Outcome, TrialProgress
-from searchcnn.store import Epoch, StudySummary, read_summary
+from searchcnn.store import Epoch, StoredStudy, StudySummary, open_storage, read_summary
 from searchcnn.store.tables import EpochRow, RunRow
 from searchcnn.workers import supervisor
+from searchcnn.workers.events import Sender, deliver
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
 
@@ -38,6 +40,7 @@ class Ear(Listener):
         self.troubles: list[str] = []
         self.epochs: list[tuple[int, int]] = []
         self.outcomes: dict[int, Outcome] = {}
+        self.given_up: list[tuple[int, str, str]] = []
 
     def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         self.epochs.append((trial.number, epoch.number))
@@ -45,6 +48,9 @@ class Ear(Listener):
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         self.outcomes[trial.number] = outcome
+
+    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
+        self.given_up.append((number, reason, detail))
 
     def trouble(self, text: str) -> None:
         self.troubles.append(text)
@@ -121,6 +127,8 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
         "error": ("FAIL", "error"),
         "nan": ("FAIL", "NaN"),
     }
+    died, hung = "its process died 2 times", "it did not end within 10 s"
+    assert sorted(one[1:] for one in ear.given_up) == [("killed", died), ("timeout", hung)]
 
 
 def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Study]) -> None:
@@ -131,24 +139,42 @@ def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[...
         supervise(study, [CPU])
 
 
-WORKER = """#!/bin/sh
+STARTED = '{"event": "trial_started", "trial": {"number": 0, "origin": "", "facts": {}, "best": null}}'
+DYING = f"""
 echo >>starts
 case $(wc -l <starts) in
-1 | 2 | 3) echo '{"event": "trial_started", "trial": {"number": 0, "origin": "", "facts": {}, "best": null}}' ;;
+1 | 2 | 3) echo '{STARTED}' ;;
 4 | 5) ;;
-*) echo '{"event": "ended", "ending": "finished"}'; exit ;;
+*) echo '{{"event": "ended", "ending": "finished"}}'; exit ;;
 esac
 kill -9 $$
 """
+HANGING = f"""
+if mkdir started; then
+    echo '{STARTED}'
+    exec sleep 1000
+fi
+echo '{{"event": "ended", "ending": "finished"}}'
+"""
+
+
+@pytest.fixture
+def workers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Returns what puts a shell script in the place of the program that workers run."""
+
+    def put(script: str) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "worker").write_text(f"#!/bin/sh\n{script}")
+        (tmp_path / "worker").chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "worker"))
+
+    return put
 
 
 def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Study]
+    workers_run: Callable[[str], None], make_study: Callable[..., Study]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "worker").write_text(WORKER)
-    (tmp_path / "worker").chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "worker"))
+    workers_run(DYING)
     ear = Ear()
     supervise(make_study(), [CPU], ear)
     in_trial, before = (
@@ -156,6 +182,31 @@ def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
         "a worker died (SIGKILL); a new one goes on",
     )
     assert ear.troubles == [in_trial] * 3 + [before] * 2
+
+
+def test_a_trial_that_hangs_is_given_up_and_told(
+    workers_run: Callable[[str], None], make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(overrides=["limits.trial_timeout=1"])
+    with contextlib.closing(open_storage(study.url)) as storage:
+        stored = StoredStudy(storage, study.name, maximize=True)
+        stored.agree(study.config.model_dump(), {})
+        stored.next_trial()
+    monkeypatch.setattr(supervisor, "GRACE", 0.0)
+    workers_run(HANGING)
+    ear = Ear()
+    supervise(study, [CPU], ear)
+    detail = "it did not end within 1 s"
+    assert (ear.given_up, ear.troubles) == ([(0, "timeout", detail)], [])
+    (trial,) = summary(study).trials
+    assert (trial.state, trial.facts) == ("FAIL", {"reason": "timeout", "detail": detail})
+
+
+def test_a_supervisor_hears_of_a_trial_that_a_worker_has_given_up() -> None:
+    stream, ear = io.StringIO(), Ear()
+    Sender(stream).trial_given_up(3, "killed", "its process died 2 times")
+    deliver(stream.getvalue(), ear)
+    assert ear.given_up == [(3, "killed", "its process died 2 times")]
 
 
 @pytest.mark.slow

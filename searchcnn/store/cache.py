@@ -1,0 +1,31 @@
+"""Optuna's cache of a study's trials, over our storage."""
+
+from typing import Any, TypeVar
+
+from optuna.storages import BaseStorage
+
+from searchcnn.store.connection import repeated
+from searchcnn.store.optuna_private import _CachedStorage
+from searchcnn.store.storage import Storage
+
+Class = TypeVar("Class", bound=type[BaseStorage])
+
+
+def _repeating(storage: Class) -> Class:
+    """Repeats all that Optuna asks of a storage while the connection is lost."""
+    for name in BaseStorage.__abstractmethods__:
+        setattr(storage, name, repeated(getattr(storage, name)))
+    return storage
+
+
+@_repeating
+class CachedStorage(_CachedStorage):
+    """Optuna's cache over `Storage`; attributes of a running trial are read without the rest of it."""
+
+    def __init__(self, backend: Storage) -> None:
+        super().__init__(backend)
+        self.connection = backend.connection
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's attributes of Optuna's own."""
+        return self._backend.get_trial_system_attrs(trial_id)

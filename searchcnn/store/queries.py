@@ -1,0 +1,56 @@
+"""What the database is asked about a study's trials, so that they need not be read."""
+
+from typing import Any
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.trial import TrialState
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from searchcnn.store.optuna_private import models
+
+
+def finished(session: Session, study_id: int) -> list[int]:
+    """Returns the numbers of a study's trials that have ended, in whatever state."""
+    trial, states = models.TrialModel, [state for state in TrialState if state.is_finished()]
+    query = select(trial.number).where(trial.study_id == study_id, trial.state.in_(states))
+    return list(session.scalars(query))
+
+
+def count_before(session: Session, study_id: int, number: int, value: float, maximize: bool) -> int:
+    """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
+    trial, known = models.TrialModel, models.TrialValueModel.value
+    is_better = known > value if maximize else known < value
+    is_before = or_(is_better, and_(known == value, trial.number < number))
+    return session.scalar(_complete(select(func.count()), study_id).where(is_before)) or 0
+
+
+def ranking(session: Session, study_id: int, maximize: bool, most: int) -> list[int]:
+    """Returns the numbers of a study's best COMPLETE trials, the best one first."""
+    trial, known = models.TrialModel, models.TrialValueModel.value
+    order = known.desc() if maximize else known
+    query = _complete(select(trial.number), study_id).order_by(order, trial.number)
+    return list(session.scalars(query.limit(most)))
+
+
+def best_value(session: Session, study_id: int, maximize: bool) -> float | None:
+    """Returns the best objective of a study's COMPLETE trials, or None before the first."""
+    extreme = func.max if maximize else func.min
+    best: float | None = session.scalar(_complete(select(extreme(models.TrialValueModel.value)), study_id))
+    return best
+
+
+def distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:
+    """Returns what the study of a trial has stored as a parameter's range or choices; None before it was sampled."""
+    trial, param = models.TrialModel, models.TrialParamModel
+    study = select(trial.study_id).where(trial.trial_id == trial_id).scalar_subquery()
+    query = select(param.distribution_json).join(trial, trial.trial_id == param.trial_id)
+    stored = session.scalar(query.where(trial.study_id == study, param.param_name == name).limit(1))
+    return None if stored is None else json_to_distribution(stored)
+
+
+def _complete(query: Any, study_id: int) -> Any:
+    """Restricts a query to a study's COMPLETE trials and their objectives."""
+    trial, value = models.TrialModel, models.TrialValueModel
+    joined = query.select_from(trial).join(value, value.trial_id == trial.trial_id)
+    return joined.where(trial.study_id == study_id, trial.state == TrialState.COMPLETE)

@@ -1,0 +1,123 @@
+"""Running trials whose process is gone: they are trained again, or given up."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from optuna.trial import TrialState
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session
+
+from searchcnn.store.connection import repeated
+from searchcnn.store.optuna_private import models
+from searchcnn.store.storage import Storage, add, forget_curve
+from searchcnn.store.tables import EpochRow, LeaseRow, RunRow
+
+DEADLY = 2
+"""A trial whose process died this often is given up."""
+
+
+def silent(number: int, reason: str, detail: str) -> None:
+    """Tells nobody."""
+
+
+class Takeover:
+    """Takes over trials for the run of this process.
+
+    Args:
+        storage: The opened database.
+
+    Attributes:
+        connection: How this process stands with it.
+        tell: Called with the number of each trial that is given up, the reason in a word or two, and a detail.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.connection = storage.connection
+        self.tell: Callable[[int, str, str], None] = silent
+        self._at_work: set[int] = set()
+
+    def begun(self, trial_id: int) -> None:
+        """Takes note that this process works on a trial; its run may have others, whose begin it was not told."""
+        self._at_work.add(trial_id)
+
+    @repeated
+    def take_over(self, study_id: int) -> int | None:
+        """Leases one running trial whose run is dead to this run, and takes back what its unfinished training left.
+
+        Its number, parameters and user attributes stay, so that it is trained again exactly as it began.
+
+        Returns:
+            The trial's id, or None if every running trial has a living run.
+        """
+        with self._storage.scoped_session() as session, session.begin():
+            for trial_id, lease in self._left(study_id, session):
+                if lease is None or lease.deaths < DEADLY:
+                    self._restart(trial_id, lease, session)
+                    return trial_id
+                self._give_up(trial_id, lease.deaths, session)
+        return None
+
+    @repeated
+    def give_up(self, study_id: int, number: int, reason: str, detail: str) -> None:
+        """Fails a running trial whose process is of no use; one that has ended stays as it is."""
+        trial = models.TrialModel
+        is_running = and_(trial.study_id == study_id, trial.number == number, trial.state == TrialState.RUNNING)
+        with self._storage.scoped_session() as session, session.begin():
+            found = session.scalar(select(trial).where(is_running).with_for_update())
+            if found is not None:
+                _fail(found, reason, detail, session)
+
+    def _left(self, study_id: int, session: Session) -> Iterator[tuple[int, LeaseRow | None]]:
+        """Yields the running trials that nobody works on, locked, with their leases; deaths in them are counted."""
+        trial = models.TrialModel
+        running = select(trial.trial_id).where(trial.study_id == study_id, trial.state == TrialState.RUNNING)
+        locked = session.scalars(running.order_by(trial.trial_id).with_for_update(skip_locked=True)).all()
+        # asked for after the lock, because another process may just have taken one of them over
+        leases = {row.trial_id: row for row in session.scalars(select(LeaseRow).where(LeaseRow.trial_id.in_(locked)))}
+        runs = {run.run_id: run for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id))}
+        for trial_id in locked:
+            lease = leases.get(trial_id)
+            run = runs.get(lease.run_id) if lease else None
+            if run is not None and self._is_at_work(run, trial_id):
+                continue
+            if run is not None and lease is not None and not run.ended and not self._is_own(run):
+                _count_death(lease, session)
+            yield int(trial_id), lease
+
+    def _is_own(self, run: RunRow) -> bool:
+        return run.run_id == self._storage.leases.run_id
+
+    def _is_at_work(self, run: RunRow, trial_id: int) -> bool:
+        if self._is_own(run):
+            return trial_id in self._at_work
+        return not run.ended and (run.is_alive or not self.connection.is_settled)
+
+    def _restart(self, trial_id: int, lease: LeaseRow | None, session: Session) -> None:
+        forget_curve(trial_id, session)
+        leases = self._storage.leases
+        if lease is None:
+            leases.add(trial_id, session)
+        elif leases.run_id is not None:
+            lease.run_id = leases.run_id
+
+    def _give_up(self, trial_id: int, deaths: int, session: Session) -> None:
+        reason, detail = "killed", f"its process died {deaths} times"
+        trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
+        _fail(trial, reason, detail, session)
+        self.tell(cast("int", trial.number), reason, detail)
+
+
+def _fail(trial: models.TrialModel, reason: str, detail: str, session: Session) -> None:
+    for key, value in (("reason", reason), ("detail", detail)):
+        fact = {"trial_id": trial.trial_id, "key": key, "value_json": json.dumps(value)}
+        add(session, models.TrialUserAttributeModel, fact)
+    trial.state = TrialState.FAIL
+
+
+def _count_death(lease: LeaseRow, session: Session) -> None:
+    """Counts a death in a trial; one that has got further since the last death is not what kills its processes."""
+    epochs = session.scalar(select(func.count()).where(EpochRow.trial_id == lease.trial_id)) or 0
+    lease.deaths = 1 if epochs > lease.epochs else lease.deaths + 1
+    lease.epochs = epochs
