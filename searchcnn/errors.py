@@ -21,9 +21,12 @@ from collections.abc import Iterable
 
 
 class SearchcnnError(Exception):
-    """Base of all errors meant for the user."""
+    """Base of all errors meant for the user; the message is one line, whatever the names in it hold."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class UsageError(SearchcnnError):

@@ -75,6 +75,15 @@ def check_writable(folder: Path) -> None:
             pass
 
 
+def stamp(path: Path, facts: os.stat_result | None = None) -> str:
+    """Returns a text that changes when a file is written: its path, size and time; a missing one has one, too."""
+    try:
+        facts = facts or path.stat()
+    except OSError:
+        return f"{path} missing"
+    return f"{path} {facts.st_size} {facts.st_mtime_ns}"
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk is full."""
     return isinstance(error, OSError) and error.errno in FULL

@@ -63,8 +63,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     config, url, listener, stop = study.config, study.url, listener or Listener(), stop or threading.Event()
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
-    listener.phase(f"reading {config.data.name}")
-    dataset = load_dataset(config.data, config.seed)
+    listener.phase(f"reading {config.data.title}")
+    dataset = load_dataset(config.data, config.seed, listener.phase, listener.dataset_read)
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
     from searchcnn.results import Models
@@ -125,6 +125,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
     return {
         "data": f"{dataset.name} {dataset.fingerprint[:12]}",
         "data.validation": str(config.data.validation),
+        **({"data.test": str(config.data.test)} if "test" in dataset.report.made else {}),
         "seed": str(config.seed),
         "search.objective": config.search.objective,
         "search.direction": "maximize" if config.search.maximize else "minimize",

@@ -84,7 +84,7 @@ class Ear(Listener):
         self.models: list[int] = []
         self._best = workspace.best_model("study")
 
-    def phase(self, text: str) -> None:
+    def phase(self, text: str, done: float | None = None) -> None:
         self.heard.append(text.split(" ")[0].strip(":"))
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:

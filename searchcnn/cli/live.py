@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from searchcnn.cli.dataset import report_lines
 from searchcnn.cli.summary import closing_lines
 from searchcnn.cli.tables import trial_table
 from searchcnn.cli.text import amount, duration, objective, point
@@ -23,6 +24,7 @@ from searchcnn.search.listener import Outcome
 from searchcnn.store.summary import TrialSummary, read_summary
 
 if TYPE_CHECKING:
+    from searchcnn.data import Report
     from searchcnn.optimization import Study
     from searchcnn.search import TrialProgress
     from searchcnn.store import Epoch
@@ -61,6 +63,7 @@ class LiveView(View):
         self._began = time.monotonic()
         self._spent_before = 0.0
         self._phase = "starting"
+        self._done: float | None = None
         self._trials: dict[int, TrialSummary] = {}
         self._running: dict[int, _Running] = {}
         self._trouble = ""
@@ -79,9 +82,14 @@ class LiveView(View):
         if self._trials:
             self._console.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
 
-    def phase(self, text: str) -> None:
-        """Shows what is begun."""
-        self._phase = text
+    def phase(self, text: str, done: float | None = None) -> None:
+        """Shows what is begun, and how far it is."""
+        self._phase, self._done = text, done
+
+    def dataset_read(self, report: Report) -> None:
+        """Shows how large the dataset is and what is wrong with it; that stays on the screen."""
+        for line in report_lines(report, "warning"):
+            self._live.console.print(Text(line) if isinstance(line, str) else line)
 
     def trial_started(self, trial: TrialProgress) -> None:
         """Shows a new trial; the first time, also those of earlier runs."""
@@ -152,11 +160,21 @@ class LiveView(View):
         running = list(self._running.values())  # the search's thread may end one meanwhile
         parts += map(self._panel, running)
         if not running:
-            parts.append(Text(f"  {self._phase} ...", style="dim"))
+            parts.append(self._phase_line())
         if self._trouble:
             parts.append(Text(f"  {self._trouble}", style="yellow"))
         parts.append(self._footer())
         return Group(*parts)
+
+    def _phase_line(self) -> RenderableType:
+        text = Text(f"  {self._phase} ...", style="dim")
+        if self._done is None:
+            return text
+        line = Table.grid(padding=(0, 1))
+        line.add_row(
+            text, ProgressBar(total=1.0, completed=self._done, width=40), Text(f"{self._done:.0%}", style="dim")
+        )
+        return line
 
     def _room(self) -> int:
         """Rows of the table that fit beside everything else."""
@@ -170,7 +188,7 @@ class LiveView(View):
         config = self.study.config
         header = Text.assemble(("searchcnn ", "bold"), (self.study.name, "bold cyan"))
         return header.append(
-            f"  {config.data.name} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
+            f"  {config.data.title} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
         )
 
     def _panel(self, running: _Running) -> Panel:

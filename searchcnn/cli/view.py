@@ -13,6 +13,7 @@ from searchcnn.cli.text import amount, duration, objective
 from searchcnn.search.listener import Listener
 
 if TYPE_CHECKING:
+    from searchcnn.data import Report
     from searchcnn.optimization import Study
     from searchcnn.search import Outcome, TrialProgress
     from searchcnn.store import Epoch
@@ -58,10 +59,20 @@ class PlainView(View):
         super().__init__(study)
         self._began = time.monotonic()
         self._computing: int | None = None
+        self._phase = ""
 
-    def phase(self, text: str) -> None:
+    def phase(self, text: str, done: float | None = None) -> None:
         """Shows what is begun."""
-        self._say(text)
+        if text != self._phase:
+            self._phase = text
+            self._say(text)
+
+    def dataset_read(self, report: Report) -> None:
+        """Shows how large the dataset is and what is wrong with it."""
+        from searchcnn.cli.dataset import report_lines
+        from searchcnn.cli.tables import show
+
+        show(report_lines(report, "warning"))
 
     def trial_described(self, trial: TrialProgress) -> None:
         """Shows the network that is trained."""

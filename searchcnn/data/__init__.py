@@ -3,17 +3,23 @@
 from searchcnn.data.augmentation import Augmentation
 from searchcnn.data.batches import PIXEL_SCALE, arrays, batches
 from searchcnn.data.builtin import NAMES
-from searchcnn.data.dataset import Dataset, Split
+from searchcnn.data.dataset import Dataset, Mapped, Split
 from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.load import load_dataset
 from searchcnn.data.places import cache
+from searchcnn.data.preparation import Preparation
+from searchcnn.data.report import Finding, Report
 
 __all__ = [
     "NAMES",
     "PIXEL_SCALE",
     "Augmentation",
     "Dataset",
+    "Finding",
     "Found",
+    "Mapped",
+    "Preparation",
+    "Report",
     "Split",
     "arrays",
     "batches",

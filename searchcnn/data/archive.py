@@ -1,99 +1,173 @@
-"""Reads image files that are sorted into folders inside one tar or zip archive.
+"""Lists the image files in a tar or zip archive.
 
-Nothing is unpacked: no member of an archive can be written anywhere.
+Nothing is unpacked under its own name: what lies in an archive can be written nowhere. The images of a compressed one
+are written one after the other into a single file of ours, from which they are decoded in parallel.
 """
 
-import re
+import stat
 import tarfile
 import zipfile
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, NamedTuple
 
-from searchcnn.data.dataset import Undivided
-from searchcnn.data.image_files import PARTS, Files, is_image, read_images
+from searchcnn.data.image_files import ImageFile, Watch
+from searchcnn.data.layout import Layout, arrange, is_image
 from searchcnn.data.reading import reading
 from searchcnn.errors import DataError
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")
-GIB = 2**30
-LARGEST = 8 * GIB
-"""Bytes of image files in one archive, at most; as pixels in memory they are several times as many."""
-
-PLACE = re.compile(rf"(\./)?(?:(?P<top>[^/]+)/)?(?P<part>{'|'.join(PARTS)})/(?P<class_name>[^/]+)/(?P<file>[^/]*)")
-"""Where an image lies; a folder's name ends in ``/``."""
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
+MIB, GIB = 2**20, 2**30
+LARGEST = 64 * GIB
+"""Bytes of image files in one archive, at most."""
+LARGEST_IMAGE = 512 * MIB
+"""Bytes of one image file, at most."""
+MOST_RATIO = 200
+"""What holds more than this many times its own bytes is a decompression bomb; photos shrink by a few percent."""
+SMALL = GIB
+"""Bytes that an archive may hold whatever their ratio."""
+UNPACKED = "archive.bin"
 
 
 class _Member(NamedTuple):
+    """An entry of an archive.
+
+    Attributes:
+        name: Its path, with ``/``.
+        size: Bytes, as the archive says; -1 for a folder.
+        open: Opens it.
+        offset: Where its bytes lie in the archive, if they lie there as they are.
+    """
+
     name: str
     size: int
-    read: Callable[[], bytes]
+    open: Callable[[], IO[bytes] | None]
+    offset: int | None = None
 
 
-def find(folder: Path, name: str) -> Path | None:
-    """Returns the archive of a dataset's images, or None."""
-    paths = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
+def holds(path: Path) -> bool:
+    """Whether a file is an archive, by its name."""
+    return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
-def read(path: Path, name: str) -> Undivided:
-    """Reads all images in ``train/<class>/`` and ``test/<class>/``, at the top of the archive or in one folder there.
+def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile], Layout]:
+    """Lists the images of an archive, sorted into folders by class, and by part if there are parts.
+
+    Args:
+        path: The archive.
+        folder: Where the bytes of compressed images are written, into one file.
+        watch: Is told how far it is.
 
     Raises:
-        DataError: If the archive is damaged, too large or sorted in another way, or for what is wrong with an image.
+        DataError: If the archive is damaged, unsafe, too large or sorted in another way.
+        OSError: If the folder cannot be written.
     """
-    members = _zip_members if path.suffix == ".zip" else _tar_members
-    with reading(path, "an archive of train/<class>/<image> and test/<class>/<image>"):
-        parts = _sorted(path, members(path))
-    return read_images(path, parts)
+    unpacked = folder / UNPACKED
+    places, folders = _unpack(path, unpacked, watch)
+    layout = arrange(str(path), places, folders)
+    source = unpacked if unpacked.exists() else path
+    files = [
+        ImageFile(place.path, place.part, place.class_name, partial(_slice, source, *places[place.path]))
+        for place in layout.places
+    ]
+    return files, layout
 
 
-def _sorted(path: Path, members: Iterable[_Member]) -> dict[str, Files]:
-    """Returns the content of the image files by part, class and name."""
-    parts: dict[str, dict[str, dict[str, Path | bytes]]] = defaultdict(lambda: defaultdict(dict))
-    tops: set[str] = set()
-    size = 0
-    for member in members:
-        if (place := PLACE.fullmatch(member.name)) is None:
-            continue
-        files = parts[place["part"]][place["class_name"]]
-        if is_image(place["file"]):
-            tops.add(place["top"] or ".")
-            size += member.size
-            _check(path, tops, size)
-            files[place["file"]] = member.read()
-    return {part: dict(files) for part, files in parts.items()}
+def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Returns where the bytes of each image lie, offset and size, in the target or, if there is none, in the archive.
+
+    The names of the folders come beside.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    folders: list[str] = []
+    whole = path.stat().st_size
+    with reading(path, "an archive of images in folders"), path.open("rb") as raw:
+        for member in _safe_members(path, raw):
+            if member.size < 0:
+                folders.append(member.name)
+            elif member.offset is not None:
+                places[member.name] = member.offset, member.size
+            else:
+                places[member.name] = _append(member, target), member.size
+                watch(f"unpacking {path.name}", raw.tell() / whole)
+    return places, folders
 
 
-def _check(path: Path, tops: set[str], size: int) -> None:
-    if len(tops) > 1:
-        raise DataError(f"{path}: holds images in {' and in '.join(sorted(tops))}; expected one dataset: leave one out")
-    if size > LARGEST:
-        raise DataError(f"{path}: holds more than {LARGEST // GIB} GiB of image files; unpack it into a folder")
+def _safe_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
+    """Yields folders and images of an archive that is neither a trap nor too large."""
+    total = 0
+    for member in _zip_members(raw) if path.suffix.lower() == ".zip" else _tar_members(raw):
+        _check_name(path, member.name)
+        if member.size < 0 or is_image(member.name):
+            total += max(0, member.size)
+            _check_size(path, member, total)
+            yield member
 
 
-def _zip_members(path: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
+def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:
+    with zipfile.ZipFile(raw) as archive:
         for member in archive.infolist():
-            yield _Member(member.filename, member.file_size, partial(archive.read, member))
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise ValueError(f"{member.filename} is a link")
+            size = -1 if member.is_dir() else member.file_size
+            yield _Member(member.filename.rstrip("/"), size, partial(archive.open, member))
 
 
-def _tar_members(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path) as archive:
+def _tar_members(raw: IO[bytes]) -> Iterator[_Member]:
+    with tarfile.open(fileobj=raw) as archive:
+        is_plain = archive.fileobj is raw
         for member in archive:
-            if not (member.isfile() or member.isdir()):
+            if not (member.isfile() or member.isdir()) or member.issparse():
                 raise ValueError(f"{member.name} is neither a file nor a folder")
-            name = f"{member.name}/" if member.isdir() else member.name
-            yield _Member(name, member.size, partial(_content, archive, member))
+            size, offset = -1 if member.isdir() else member.size, member.offset_data if is_plain else None
+            yield _Member(member.name, size, partial(archive.extractfile, member), offset)
         _check_end(archive)
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    assert file is not None, "only a link or a folder has no content"
-    return file.read()
+def _check_name(path: Path, name: str) -> None:
+    pure = PurePosixPath(name.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts or PureWindowsPath(name).drive:
+        raise DataError(f"{path}: holds '{name}', a path that leads out of it; do not trust this archive")
+
+
+def _check_size(path: Path, member: _Member, total: int) -> None:
+    if member.size > LARGEST_IMAGE:
+        raise DataError(
+            f"{path}: {member.name} has {member.size / MIB:,.0f} MiB, expected images of at most "
+            f"{LARGEST_IMAGE // MIB} MiB; is it one?"
+        )
+    if total > LARGEST:
+        raise DataError(f"{path}: holds more than {LARGEST // GIB} GiB of image files; unpack it into a folder")
+    if total > max(SMALL, MOST_RATIO * path.stat().st_size):
+        raise DataError(
+            f"{path}: holds more than {MOST_RATIO} times its own size, a decompression bomb; do not trust this archive"
+        )
+
+
+def _append(member: _Member, target: Path) -> int:
+    """Writes the bytes of a member, and not one more than it says it has, to the end of a file; returns the place."""
+    content = member.open()
+    assert content is not None, "only a link or a folder has no content"
+    with closing(content), target.open("ab") as file:
+        place, left = file.tell(), member.size
+        while left and (block := content.read(min(left, MIB))):
+            left -= file.write(block)
+    if left:
+        raise ValueError(f"{member.name} is cut off")
+    return place
+
+
+def tidy(folder: Path) -> None:
+    """Deletes the bytes of compressed images, once they are decoded."""
+    (folder / UNPACKED).unlink(missing_ok=True)
+
+
+def _slice(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
 
 
 def _check_end(archive: tarfile.TarFile) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from searchcnn.data.dataset import Split, Undivided
+from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.reading import checked_split, reading
 
 
@@ -87,7 +87,7 @@ def find(folder: Path, name: str) -> Path | None:
     return next(complete, None) or next(archives, None)
 
 
-def read(path: Path, name: str) -> Undivided:
+def read(path: Path, name: str) -> Arrays:
     """Reads a folder of batches, or an archive of one.
 
     Raises:
@@ -95,11 +95,12 @@ def read(path: Path, name: str) -> Undivided:
     """
     layout = LAYOUTS[name]
     files = _from_folder(path, layout) if path.is_dir() else _from_archive(path, layout)
-    return Undivided(
-        _split(path, files, layout.train, layout.labels),
-        _split(path, files, [layout.test], layout.labels),
-        _class_names(path / layout.meta, files[layout.meta]) if layout.meta and layout.meta in files else None,
-    )
+    parts = {
+        "train": _split(path, files, layout.train, layout.labels),
+        "test": _split(path, files, [layout.test], layout.labels),
+    }
+    meta = layout.meta if layout.meta in files else None
+    return Arrays(parts, _class_names(path / meta, files[meta]) if meta else None)
 
 
 def _from_folder(folder: Path, layout: Layout) -> dict[str, bytes]:

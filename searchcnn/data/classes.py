@@ -1,10 +1,7 @@
-"""Reduces a dataset to some of its classes."""
+"""Chooses some of the classes of a dataset."""
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from searchcnn.data.dataset import Split
 from searchcnn.errors import DataError, nearest
 
 
@@ -32,13 +29,3 @@ def select_classes(classes: int | Sequence[str] | None, class_names: tuple[str, 
         hint = nearest(unknown[0], class_names) or f"; known: {', '.join(class_names)}"
         raise DataError(f"data.classes: no class '{unknown[0]}' in {source}{hint}")
     return tuple(classes)
-
-
-def reduce(whole: Split, class_names: tuple[str, ...], kept: tuple[str, ...]) -> Split:
-    """Returns the images of the kept classes; their labels are the places in ``kept``."""
-    if kept == class_names:
-        return whole
-    places = {name: place for place, name in enumerate(kept)}
-    renumbered = np.array([places.get(name, -1) for name in class_names], np.int64)[whole.labels]
-    chosen = np.flatnonzero(renumbered >= 0)
-    return Split(whole.images[chosen], renumbered[chosen])

@@ -1,13 +1,44 @@
-"""Images with labels, in memory."""
+"""Images with labels, ready for a study."""
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from searchcnn.data.preparation import Preparation
+    from searchcnn.data.report import Report
+
 Shape = tuple[int, int, int]
+
+PARTS = ("train", "validation", "test")
+"""Names of the parts of a dataset."""
+
+
+class Mapped:
+    """Some rows of an array on disk, read when they are asked for.
+
+    Args:
+        array: The array, mapped.
+        rows: Places of the rows in it, int64 of shape (rows,).
+    """
+
+    def __init__(self, array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
+        self._array = array
+        self._rows = rows
+        self.dtype = array.dtype
+        self.shape = (len(rows), *array.shape[1:])
+        self.ndim = array.ndim
+        self.nbytes = len(rows) * array[:1].nbytes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Reads the rows of a slice or of an array of places."""
+        return np.asarray(self._array[self._rows[index]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,12 +46,12 @@ class Split:
     """One part of a dataset.
 
     Attributes:
-        images: Pixels 0..255, uint8 of shape (samples, height, width, channels); or features that a network has
-            computed from them, float32 of shape (samples, ...).
+        images: Pixels 0..255, uint8 of shape (samples, height, width, channels), in memory or `Mapped`; or features
+            that a network has computed from them, float32 of shape (samples, ...).
         labels: Index of each image's class, int64 of shape (samples,).
     """
 
-    images: npt.NDArray[Any]
+    images: Any
     labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -32,17 +63,15 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Undivided:
-    """A dataset as it is kept in files: no validation part has been taken from the training images yet.
+class Arrays:
+    """A dataset as arrays hold it.
 
     Attributes:
-        train: The training images.
-        test: The test images.
-        class_names: Name of each class by label; None when the files do not tell.
+        parts: Images and labels by part: those of `PARTS` that there are, ``train`` at least.
+        class_names: Name of each class by label; None when nobody tells.
     """
 
-    train: Split
-    test: Split
+    parts: Mapping[str, Split]
     class_names: tuple[str, ...] | None = None
 
 
@@ -58,6 +87,8 @@ class Dataset:
         validation: Images that select among networks.
         test: Images that are never used in a search.
         fingerprint: Hash of all images, labels and class names; the same for every division and seed.
+        preparation: How an image of any size becomes pixels for a network.
+        report: What was found in it.
     """
 
     name: str
@@ -67,6 +98,8 @@ class Dataset:
     validation: Split
     test: Split
     fingerprint: str
+    preparation: "Preparation"
+    report: "Report"
 
     @property
     def input_shape(self) -> Shape:
@@ -78,12 +111,3 @@ class Dataset:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
-
-
-def fingerprint(train: Split, test: Split, class_names: tuple[str, ...]) -> str:
-    """Returns 32 hexadecimal digits that change with any pixel, label, class name, shape or order of the samples."""
-    digest = hashlib.blake2b(repr(class_names).encode(), digest_size=16)
-    for array in (train.images, train.labels, test.images, test.labels):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

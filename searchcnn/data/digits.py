@@ -3,7 +3,7 @@
 import numpy as np
 
 from searchcnn.data.builtin import BUILTIN
-from searchcnn.data.dataset import Split, Undivided
+from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.divide import stratified
 
 SOURCE = "scikit-learn"
@@ -11,7 +11,7 @@ _LARGEST = 16
 _TEST_SEED = 0
 
 
-def read() -> Undivided:
+def read() -> Arrays:
     """Returns 1,797 images of 8 x 8 pixels; the same fifth of them is the test part in every study."""
     from sklearn.datasets import load_digits
 
@@ -19,4 +19,4 @@ def read() -> Undivided:
     pixels = np.rint(digits.images * (255 / _LARGEST)).astype(np.uint8)
     everything = Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
     train, test = stratified(everything, BUILTIN["digits"].test, _TEST_SEED)
-    return Undivided(train, test)
+    return Arrays({"train": train, "test": test})

@@ -14,7 +14,7 @@ import numpy as np
 from searchcnn.backend import start_keras
 from searchcnn.data import debian, idx
 from searchcnn.data.builtin import BUILTIN
-from searchcnn.data.dataset import Undivided
+from searchcnn.data.dataset import Arrays
 from searchcnn.data.places import VARIABLE, folders, keras_cache
 from searchcnn.data.reading import checked_split
 from searchcnn.errors import DataError
@@ -25,7 +25,7 @@ STALL_SECONDS = 60.0
 """A download that has brought nothing for this time has failed."""
 
 
-def download(name: str) -> tuple[Undivided, str]:
+def download(name: str) -> tuple[Arrays, str]:
     """Downloads a built-in dataset, quietly.
 
     Returns:
@@ -44,17 +44,18 @@ def download(name: str) -> tuple[Undivided, str]:
     raise DataError(_nowhere(name, failures))
 
 
-def _from_keras(name: str) -> tuple[Undivided, str]:
+def _from_keras(name: str) -> tuple[Arrays, str]:
     _check_answer(str(BUILTIN[name].origin))
     try:
         with _quiet(), _stall_limit():
             train, test = _keras_arrays(name)
-        return Undivided(checked_split(*train), checked_split(*test)), f"Keras' download, now in {keras_cache()}"
+        arrays = Arrays({"train": checked_split(*train), "test": checked_split(*test)})
+        return arrays, f"Keras' download, now in {keras_cache()}"
     except Exception as error:  # Keras raises a plain Exception when a download fails
         raise ConnectionError(f"Keras' download ({error})") from error
 
 
-def _from_debian(name: str) -> tuple[Undivided, str]:
+def _from_debian(name: str) -> tuple[Arrays, str]:
     folder = debian.fetch()
     return idx.read(folder, name), f"Debian's {debian.PACKAGE}, now in {folder}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data.dataset import Split, Undivided
+from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.reading import checked_split, reading
 
 FILES = (
@@ -36,14 +36,14 @@ def is_complete(folder: Path) -> bool:
     return all((folder / file).is_file() for file in FILES)
 
 
-def read(folder: Path, name: str) -> Undivided:
+def read(folder: Path, name: str) -> Arrays:
     """Reads the four files in a folder.
 
     Raises:
         DataError: If a file is damaged or is no IDX file.
     """
     train_images, train_labels, test_images, test_labels = (folder / file for file in FILES)
-    return Undivided(_split(train_images, train_labels), _split(test_images, test_labels))
+    return Arrays({"train": _split(train_images, train_labels), "test": _split(test_images, test_labels)})
 
 
 def _split(images_file: Path, labels_file: Path) -> Split:

@@ -1,112 +1,170 @@
-"""Makes a dataset of image files that are sorted by part and class, wherever they are kept."""
+"""Decodes labelled image files, in parallel, into pixels of one size on disk."""
 
-from collections.abc import Container, Mapping
-from io import BytesIO
-from pathlib import Path, PurePath
+import csv
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data.dataset import Split, Undivided
-from searchcnn.data.reading import reading
+from searchcnn.data.collection import PIXELS, UNREADABLE, Collection, content_hash, prepared
+from searchcnn.data.dataset import PARTS
+from searchcnn.data.preparation import Preparation, choose_size, decode, upright_size
+from searchcnn.data.report import Finding
 from searchcnn.errors import DataError
+from searchcnn.study import DataConfig
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-MODES = ("L", "RGB", "RGBA")
-"""Pillow's names for one, three and four bytes a pixel."""
+SAMPLE = 1_000
+"""Images, evenly taken from all, whose sizes decide on that of a network's images."""
+CHUNK = 64
+"""Images that a thread decodes before it asks for more."""
+AHEAD = 4
+"""Chunks for each thread that may wait to be written."""
 
-HELD_OUT = ("test", "val", "valid", "validation")
-"""Folders of test images, the first that is there: where there is no ``test``, no search may see what was held out."""
-PARTS = ("train", *HELD_OUT)
-
-Files = Mapping[str, Mapping[str, Path | bytes]]
-"""The files of one part, or their content: by class and name of the file."""
-
-
-class _Image(NamedTuple):
-    place: Path
-    file: Path | bytes
-    label: int
+Watch = Callable[[str, float], None]
+"""Is told what is going on, and which part of it is done, 0..1; it may raise to stop."""
 
 
-def is_image(name: str) -> bool:
-    """Whether a file of that name holds an image."""
-    return PurePath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+class ImageFile(NamedTuple):
+    """An image file with a label.
+
+    Attributes:
+        place: Its name, for people.
+        part: ``train``, ``validation`` or ``test``.
+        class_name: Its class.
+        read: Returns its content.
+    """
+
+    place: str
+    part: str
+    class_name: str
+    read: Callable[[], bytes]
 
 
-def held_out(parts: Container[str]) -> str | None:
-    """Returns the part that holds the test images, or None."""
-    return next((part for part in HELD_OUT if part in parts), None)
+class _Decoded(NamedTuple):
+    """Images of a chunk: what there is of each file, or why there is nothing."""
+
+    pixels: list[npt.NDArray[np.uint8] | None]
+    hashes: list[int]
+    sizes: list[tuple[int, int]]
+    problems: list[str]
+    is_coloured: bool
 
 
-def read_images(root: Path, parts: Mapping[str, Files]) -> Undivided:
-    """Reads the images of both parts; the names of the classes are sorted.
+def decode_files(
+    root: str, files: Sequence[ImageFile], findings: Sequence[Finding], config: DataConfig, folder: Path, watch: Watch
+) -> None:
+    """Decodes image files into a folder, as a `Collection`; those that cannot be read are left out and listed.
 
     Args:
-        root: Where they are kept, for messages.
-        parts: Their files by part: ``train``, and ``test`` or another name of ``HELD_OUT``.
+        root: Where the files are, for messages.
+        files: The files, in the order of the images.
+        findings: What was odd where the files were found.
+        config: How images become pixels of one size.
+        folder: An empty folder.
+        watch: Is told how far it is.
 
     Raises:
-        DataError: If an image is damaged or differs in size or mode, or the classes of both parts differ.
+        DataError: If none of them is an image.
+        OSError: If the folder cannot be written.
     """
-    test = held_out(parts)
-    if "train" not in parts or test is None:
-        raise DataError(f"{root}: expected images in train/<class>/ and test/<class>/ (or val/<class>/)")
-    class_names = _class_names(parts["train"])
-    if _class_names(parts[test]) != class_names:
-        raise DataError(f"{root / test}: expected one folder for each class in {root / 'train'}, named the same")
-    listed = [_images(root / part, parts[part], class_names) for part in ("train", test)]
-    like = _pixels(listed[0][0])
-    return Undivided(_split(listed[0], like), _split(listed[1], like), class_names)
+    preparation = choose(root, files, config)
+    chunks = _decode(files, preparation, folder, watch)
+    if config.channels == "auto" and preparation.channels == 1 and any(chunk.is_coloured for chunk in chunks):
+        preparation = Preparation(preparation.height, preparation.width, 3, preparation.resize)
+        chunks = _decode(files, preparation, folder, watch)
+    problems = [problem for chunk in chunks for problem in chunk.problems]
+    good = [number for number, problem in enumerate(problems) if not problem]
+    if not good:
+        raise DataError(f"{root}: none of {len(files):,} files is an image that can be read, as {problems[0]}")
+    class_names = tuple(sorted({file.class_name for file in files}))
+    labels = {name: label for label, name in enumerate(class_names)}
+    Collection(
+        np.empty((len(good), preparation.height, preparation.width, 0), np.uint8),  # they are written already
+        np.array([labels[files[number].class_name] for number in good], np.int64),
+        np.array([PARTS.index(files[number].part) for number in good], np.int8),
+        np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
+        np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
+        [files[number].place for number in good],
+        class_names,
+        preparation,
+        tuple(findings),
+        len(files) - len(good),
+    ).save(folder)
+    with (folder / UNREADABLE).open("w", newline="", encoding="utf-8") as list:
+        csv.writer(list).writerows((file.place, why) for file, why in zip(files, problems, strict=True) if why)
 
 
-def _class_names(files: Files) -> tuple[str, ...]:
-    return tuple(sorted(name for name in files if not name.startswith(".")))
+def choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Preparation:
+    """Returns how images become pixels of one size: what the study says, and what the images say where it does not.
+
+    Raises:
+        DataError: If none of a sample of them is an image.
+    """
+    step = max(1, len(files) // SAMPLE)
+    looks = [look for file in files[::step] if (look := _look(file))]
+    if not looks and len(files) > step:
+        looks = [look for file in files if (look := _look(file))]
+    if not looks:
+        raise DataError(f"{root}: none of {len(files):,} files is an image that can be read")
+    channels = 3 if any(is_coloured for _, is_coloured in looks) else 1
+    return prepared(config, choose_size([size for size, _ in looks]), channels)
 
 
-def _images(place: Path, files: Files, class_names: tuple[str, ...]) -> list[_Image]:
-    images = [
-        _Image(place / class_name / name, files[class_name][name], label)
-        for label, class_name in enumerate(class_names)
-        for name in sorted(files[class_name])
-        if is_image(name)
-    ]
-    if not images:
-        raise DataError(f"{place}: no images; expected <class>/<image>, with one of {', '.join(sorted(SUFFIXES))}")
-    return images
-
-
-def _split(images: list[_Image], like: npt.NDArray[np.uint8]) -> Split:
-    pixels = np.empty((len(images), *like.shape), np.uint8)
-    for index, image in enumerate(images):
-        pixels[index] = _alike(image, like.shape)
-    return Split(pixels, np.array([image.label for image in images], np.int64))
-
-
-def _alike(image: _Image, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    pixels = _pixels(image)
-    if pixels.shape != shape:
-        raise DataError(
-            f"{image.place}: is {_text(pixels.shape)} where the first image is {_text(shape)} (height x width x "
-            "channels); bring all images to one size and mode"
-        )
-    return pixels
-
-
-def _pixels(image: _Image) -> npt.NDArray[np.uint8]:
-    """Returns one image of shape (height, width, channels)."""
+def _look(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
+    """Returns the height and width of an image and whether it has colours, without decoding it; None if it is none."""
     from PIL import Image
 
-    file = BytesIO(image.file) if isinstance(image.file, bytes) else image.file
-    with reading(image.place, "an image"), Image.open(file) as opened:
-        if opened.mode not in MODES:
-            raise DataError(
-                f"{image.place}: has Pillow's mode {opened.mode}, expected {', '.join(MODES)}; convert the image"
-            )
-        pixels = np.asarray(opened, np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+    try:
+        with Image.open(io.BytesIO(file.read())) as image:
+            return upright_size(image), not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"
+    except Exception:  # decoders raise almost anything on a damaged file
+        return None
 
 
-def _text(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Decoded]:
+    """Writes the pixels of all images one after the other, and returns the rest."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
+    found = []
+    with ThreadPoolExecutor(threads) as pool, (folder / PIXELS).open("wb") as written:
+        jobs = (pool.submit(_decode_chunk, chunk, preparation) for chunk in chunks)
+        for done, chunk in enumerate(_results(jobs, AHEAD * threads), 1):
+            written.writelines(pixels.data for pixels in chunk.pixels if pixels is not None)
+            found.append(chunk._replace(pixels=[]))
+            watch("decoding images", min(1.0, done * CHUNK / len(files)))
+    return found
+
+
+def _results(jobs: Iterable["Future[_Decoded]"], ahead: int) -> Iterator[_Decoded]:
+    """Yields the results of jobs in their order; only so many are begun ahead."""
+    waiting: deque[Future[_Decoded]] = deque()
+    for job in jobs:
+        waiting.append(job)
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _decode_chunk(files: Sequence[ImageFile], preparation: Preparation) -> _Decoded:
+    decoded = _Decoded([], [], [], [], False)
+    for file in files:
+        try:
+            image, size = decode(file.read(), (preparation.height, preparation.width))
+        except (ValueError, OSError) as error:
+            decoded.problems.append(str(getattr(error, "strerror", None) or error))
+            continue
+        pixels = np.ascontiguousarray(preparation.pixels(image))
+        decoded.pixels.append(pixels)
+        decoded.hashes.append(content_hash(pixels))
+        decoded.sizes.append(size)
+        decoded.problems.append("")
+        if image.mode == "RGB":
+            decoded = decoded._replace(is_coloured=True)
+    return decoded

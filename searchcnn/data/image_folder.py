@@ -1,30 +1,56 @@
-"""Reads image files that are sorted into folders: ``<name>/train/<class>/*.png``, ``<name>/test/<class>/*.png``."""
+"""Lists the image files in a folder that are sorted into folders by class, and by part if there are parts."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from searchcnn.data.dataset import Undivided
-from searchcnn.data.image_files import PARTS, Files, held_out, read_images
+from searchcnn.data.image_files import ImageFile, Watch
+from searchcnn.data.layout import Layout, arrange
+from searchcnn.data.reading import reading
+from searchcnn.files import stamp
 
 
-def find(folder: Path, name: str) -> Path | None:
-    """Returns the folder of a dataset's images, or None."""
-    path = folder / name
-    parts = _parts(path)
-    return path if "train" in parts and held_out(parts) else None
+def holds(path: Path) -> bool:
+    """Whether a path is a folder."""
+    return path.is_dir()
 
 
-def read(folder: Path, name: str) -> Undivided:
-    """Reads all images below ``train/`` and ``test/``; the names of their folders, sorted, are the classes.
+def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile], Layout]:
+    """Lists the images below a folder; links to folders are not followed.
 
     Raises:
-        DataError: If an image is damaged or differs in size or mode, or the classes of both parts differ.
+        DataError: If there are none, or they are sorted in another way.
     """
-    return read_images(folder, {part: _files(folder / part) for part in _parts(folder)})
+    entries = _entries(folder)
+    files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    layout = arrange(str(folder), *([_below(folder, path) for path in paths] for paths in (files, folders)))
+    found = [
+        ImageFile(place.path, place.part, place.class_name, (folder / place.path).read_bytes) for place in layout.places
+    ]
+    return found, layout
 
 
-def _parts(folder: Path) -> list[str]:
-    return [part for part in PARTS if (folder / part).is_dir()]
+def signature(folder: Path) -> str:
+    """Returns a text that changes when a file or folder below a folder is added, removed or written."""
+    return "\n".join(sorted(stamp(Path(entry.path), entry.stat()) for entry in _entries(folder)))
 
 
-def _files(folder: Path) -> Files:
-    return {path.name: {file.name: file for file in path.iterdir()} for path in folder.iterdir() if path.is_dir()}
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    with reading(folder, "a folder of images", "change who may read it"):
+        return list(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """Yields all files and folders below a folder, except hidden ones and broken links."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or not (entry.is_file() or entry.is_dir(follow_symlinks=False)):
+                continue
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+
+
+def _below(folder: Path, path: str) -> str:
+    return os.path.relpath(path, folder).replace(os.sep, "/")

@@ -1,70 +1,99 @@
 """Loads a study's dataset."""
 
-from searchcnn.data import digits
-from searchcnn.data.builtin import BUILTIN, NAMES
-from searchcnn.data.classes import reduce, select_classes
-from searchcnn.data.dataset import Dataset, Undivided, fingerprint
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from searchcnn.data.builtin import BUILTIN
+from searchcnn.data.classes import select_classes
+from searchcnn.data.collection import Collection
+from searchcnn.data.dataset import PARTS, Dataset
 from searchcnn.data.divide import divide
-from searchcnn.data.download import download
-from searchcnn.data.locate import locate, own_names
-from searchcnn.data.places import VARIABLE
-from searchcnn.errors import DataError, nearest
+from searchcnn.data.examine import examine
+from searchcnn.data.image_files import Watch
+from searchcnn.data.report import Finding, Report
+from searchcnn.data.source import collect
+from searchcnn.errors import DataError
 from searchcnn.study import DataConfig
 
 
-def load_dataset(config: DataConfig, seed: int) -> Dataset:
-    """Finds or downloads a dataset and takes the validation part out of its training images.
+def load_dataset(
+    config: DataConfig, seed: int, watch: Watch | None = None, tell: Callable[[Report], None] | None = None
+) -> Dataset:
+    """Finds or downloads a dataset, brings its images to one size, divides it, and looks for what is wrong with it.
 
     Args:
-        config: The dataset's name, the size of the validation part and the classes.
-        seed: Chooses the validation images, with the same share of each class.
+        config: The dataset, its size, the parts that are made, and its classes.
+        seed: Chooses the images of the parts that are made, with the same share of each class.
+        watch: Is told how far it is.
+        tell: Is told what was found, also where that is why the dataset cannot be used.
 
     Raises:
         DataError: If the dataset cannot be found or read, or cannot be reduced or divided so.
+        StoreError: If the images cannot be kept in the cache.
     """
-    undivided, source = _fetched(config.name)
-    class_names = _checked_names(undivided, config.name, source)
-    kept = select_classes(config.classes, class_names, source)
-    whole, test = (reduce(part, class_names, kept) for part in (undivided.train, undivided.test))
-    train, validation = divide(whole, config.validation, seed, kept)
-    return Dataset(config.name, source, kept, train, validation, test, fingerprint(whole, test, kept))
-
-
-def _fetched(name: str) -> tuple[Undivided, str]:
-    if name == "digits":
-        return digits.read(), digits.SOURCE
-    if (location := locate(name)) is not None:
-        return location.read(), str(location.path)
-    if name not in BUILTIN:
-        raise _unknown(name)
-    return download(name)
-
-
-def _unknown(name: str) -> DataError:
-    known = [*NAMES, *own_names()]
-    hint = nearest(name, known) or f"; known: {', '.join(known)}"
-    return DataError(
-        f"no dataset named '{name}'{hint}; for your own images, set {VARIABLE} to a folder that holds "
-        "<name>/train/<class>/ and <name>/test/<class>/, an archive of them, or <name>.npz"
+    collection, source = collect(config, watch or (lambda text, done: None))
+    _check_known(collection, config, source)
+    names = select_classes(config.classes, collection.class_names, source)
+    kept, left_out = _known_classes(collection.of_classes(names))
+    parts, failure = _divided(kept, config, seed)
+    report = examine(source, kept, parts, config, left_out, failure)
+    if tell:
+        tell(report)
+    report.check()
+    in_memory = kept.images.nbytes <= config.in_memory * psutil.virtual_memory().total
+    train, validation, test = (kept.split(parts[part], in_memory) for part in PARTS)
+    return Dataset(
+        config.title,
+        source,
+        kept.class_names,
+        train,
+        validation,
+        test,
+        kept.fingerprint(),
+        kept.preparation,
+        report,
     )
 
 
-def _checked_names(undivided: Undivided, name: str, source: str) -> tuple[str, ...]:
-    """Returns the class names, once images and labels agree with them and with what is known of the dataset."""
-    known = BUILTIN.get(name)
-    shapes = undivided.train.images.shape[1:], undivided.test.images.shape[1:]
-    expected = known.shape if known else shapes[0]
-    if shapes != (expected, expected):
+def _known_classes(collection: Collection) -> tuple[Collection, list[Finding]]:
+    """Leaves out the images of classes that no training image is of, and says so."""
+    known = set(collection.labels[collection.indices("train")].tolist())
+    names = collection.class_names
+    unknown = [label for label in range(len(names)) if label not in known]
+    counts = np.bincount(collection.labels, minlength=len(names))
+    findings = [_unknown(names, label, int(counts[label])) for label in unknown]
+    return collection.of_classes(tuple(name for label, name in enumerate(names) if label in known)), findings
+
+
+def _unknown(names: tuple[str, ...], label: int, count: int) -> Finding:
+    alike = [name for name in names if name != names[label] and name.lower() == names[label].lower()]
+    hint = f"; is it '{alike[0]}'?" if alike else ""
+    what = f"class '{names[label]}' has no images to train on"
+    return Finding("warning", what, f"{count:,} others", f"left out; name classes alike in all parts{hint}")
+
+
+def _divided(collection: Collection, config: DataConfig, seed: int) -> tuple[Mapping[str, npt.NDArray[np.int64]], str]:
+    """Returns the images of each part, or those of the parts that there are and why they cannot be divided."""
+    try:
+        return divide(collection, config, seed), ""
+    except DataError as error:
+        there = {part: collection.indices(part) for part in PARTS}
+        return {part: indices for part, indices in there.items() if len(indices)}, str(error)
+
+
+def _check_known(collection: Collection, config: DataConfig, source: str) -> None:
+    known = BUILTIN.get(config.name or "")
+    if known is None:
+        return
+    shape, classes = collection.preparation.shape, len(collection.class_names)
+    is_alike = classes == len(known.class_names) and (
+        shape == known.shape or config.image_size != "auto" or config.channels != "auto"
+    )
+    if not is_alike:
         raise DataError(
-            f"{source}: holds images of {shapes[0]} (train) and {shapes[1]} (test), expected {expected} for {name} "
-            "(height, width, channels); replace it with the right files"
+            f"{source}: holds images of {shape} (height, width, channels) and {classes} classes, expected "
+            f"{known.shape} and {len(known.class_names)} for {config.name}; replace it with the right files"
         )
-    largest = int(max(undivided.train.labels.max(), undivided.test.labels.max()))
-    names = undivided.class_names or (known.class_names if known else tuple(map(str, range(largest + 1))))
-    wanted = len(known.class_names) if known else len(names)
-    if largest >= wanted or len(names) != wanted:
-        raise DataError(
-            f"{source}: holds labels up to {largest} and {len(names)} class names, expected {wanted} classes for {name}"
-            "; replace it with the right files"
-        )
-    return names

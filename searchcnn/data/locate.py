@@ -2,33 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from searchcnn.data import archive, cifar, idx, image_folder, npz
+from searchcnn.data import archive, cifar, idx, table
 from searchcnn.data.builtin import BUILTIN
-from searchcnn.data.dataset import Undivided
+from searchcnn.data.dataset import Arrays
 from searchcnn.data.places import folders, own_folder
-
-
-class Format(NamedTuple):
-    """A way in which datasets are kept in files.
-
-    Attributes:
-        find: Returns the path of a dataset, by its name, in a folder, or None.
-        read: Reads the dataset, by its name, from that path.
-    """
-
-    find: Callable[[Path, str], Path | None]
-    read: Callable[[Path, str], Undivided]
-
-
-_OPEN_FORMATS = (
-    Format(image_folder.find, image_folder.read),
-    Format(npz.find, npz.read),
-    Format(archive.find, archive.read),
-)
-_FORMATS = (Format(idx.find, idx.read), Format(cifar.find, cifar.read), *_OPEN_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -36,32 +16,20 @@ class Location:
     """A dataset in files.
 
     Attributes:
-        name: The dataset's name.
         path: Its file or folder.
-        format: How it is kept there.
+        read: Reads it, where it is kept as it was published; None where its images lie in a folder, archive or table.
     """
 
-    name: str
     path: Path
-    format: Format
-
-    def read(self) -> Undivided:
-        """Reads the images.
-
-        Raises:
-            DataError: If a file is damaged or is not what its name says.
-        """
-        return self.format.read(self.path, self.name)
+    read: Callable[[], Arrays] | None = None
 
 
 def locate(name: str) -> Location | None:
     """Finds a dataset; one that is not built in can only lie in ``SEARCHCNN_DATA``."""
     if Path(name).name != name:  # a path would leave the folders
         return None
-    if name in BUILTIN:
-        return _first(name, list(folders().values()), _FORMATS)
-    own = own_folder()
-    return _first(name, [own], _OPEN_FORMATS) if own else None
+    places = folders().values() if name in BUILTIN else filter(None, [own_folder()])
+    return next((location for folder in places if (location := _in(folder, name)) is not None), None)
 
 
 def own_names() -> list[str]:
@@ -71,22 +39,25 @@ def own_names() -> list[str]:
     return sorted(name for name in names if name not in BUILTIN and locate(name))
 
 
-def _name(file: str) -> str:
-    """Returns the name of the dataset that a file or folder of that name could hold."""
-    ending = next((suffix for suffix in (".npz", *archive.SUFFIXES) if file.endswith(suffix)), "")
-    return file.removesuffix(ending)
-
-
-def _first(name: str, places: list[Path], formats: tuple[Format, ...]) -> Location | None:
-    for folder in places:
-        for format in formats:
-            if (path := _find(format, folder, name)) is not None:
-                return Location(name, path, format)
-    return None
-
-
-def _find(format: Format, folder: Path, name: str) -> Path | None:
+def _in(folder: Path, name: str) -> Location | None:
     try:
-        return format.find(folder, name)
+        for published in (idx, cifar):
+            if path := published.find(folder, name):
+                return Location(path, partial(published.read, path, name))
+        if _is_sorted(folder / name):
+            return Location(folder / name)
+        files = (folder / f"{name}{suffix}" for suffix in (".npz", *archive.SUFFIXES, *table.SUFFIXES))
+        return next((Location(file) for file in files if file.is_file()), None)
     except PermissionError:  # another user's folder holds nothing for us
         return None
+
+
+def _is_sorted(folder: Path) -> bool:
+    """Whether a folder has folders in it."""
+    return folder.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _name(file: str) -> str:
+    """Returns the name of the dataset that a file or folder of that name could hold."""
+    suffixes = (".npz", *archive.SUFFIXES, *table.SUFFIXES)
+    return file.removesuffix(next((suffix for suffix in suffixes if file.endswith(suffix)), ""))

@@ -9,15 +9,19 @@ import numpy.typing as npt
 
 from searchcnn.data.dataset import Split
 from searchcnn.errors import DataError
+from searchcnn.files import is_full
+
+REMEDY = "replace it, or delete it if it was downloaded"
 
 
 @contextlib.contextmanager
-def reading(path: Path, expected: str) -> Iterator[None]:
+def reading(path: Path | str, expected: str, remedy: str = REMEDY) -> Iterator[None]:
     """Names the file when the body cannot read it.
 
     Args:
         path: The file that is read.
         expected: What it should be, for the message.
+        remedy: What to do.
 
     Raises:
         DataError: If the body raises anything.
@@ -26,11 +30,13 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except PermissionError as error:
+        raise DataError(f"{error.filename or path}: may not be read; {remedy}") from error
     except Exception as error:  # decoders raise almost anything on a damaged file
+        if is_full(error):  # of the disk that is written to
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{path}: expected {expected} ({reason}); replace it, or delete it if it was downloaded"
-        ) from error
+        raise DataError(f"{path}: expected {expected} ({reason}); {remedy}") from error
 
 
 def checked_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:

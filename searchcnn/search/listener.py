@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from searchcnn.data import Report
     from searchcnn.store import Epoch
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -68,8 +69,11 @@ class Listener:
     def trial_given_up(self, number: int, reason: str, detail: str) -> None:
         """A trial that kills its processes, or hangs, is stored as FAIL; nobody works on it any more."""
 
-    def phase(self, text: str) -> None:
-        """Something that takes a while begins: loading, a dry run, saving."""
+    def phase(self, text: str, done: float | None = None) -> None:
+        """Something that takes a while begins, or goes on: loading, a dry run, saving; ``done`` is the part, 0..1."""
+
+    def dataset_read(self, report: Report) -> None:
+        """The images are read and divided; or why they cannot be is among what was found."""
 
     def begun(self) -> None:
         """The study is in its database, ready for further processes to join."""

@@ -4,6 +4,7 @@ Each field's description is also the text of the configuration reference in the 
 """
 
 import re
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -65,18 +66,77 @@ class Section(BaseModel):
 class DataConfig(Section):
     """`[data]`: the images."""
 
-    name: str = Field(
-        description="A built-in dataset: fashion_mnist, mnist, cifar10, cifar100 or digits; or one in $SEARCHCNN_DATA."
+    name: str | None = Field(
+        default=None,
+        description="A built-in dataset: fashion_mnist, mnist, cifar10, cifar100 or digits; or one in $SEARCHCNN_DATA. "
+        "Either this or `path`.",
+    )
+    path: str | None = Field(
+        default=None,
+        description="Images of your own: a folder or an archive (.zip, .tar, .tar.gz, .tar.xz) of CLASS/IMAGE or "
+        "train/CLASS/IMAGE; a table (.csv, .parquet) of path, label and split; a NumPy archive (.npz); or a function "
+        "that returns arrays, `package.module:name`. Relative to the folder that searchcnn is run in.",
     )
     validation: float | int = Field(
-        default=0.1, description="Part of the training images that selects: a fraction below 1, or a number of images."
+        default=0.1,
+        description="Images that select, where the data has no such part: a fraction below 1 of the training images, "
+        "or a number of them.",
+    )
+    test: float | int = Field(
+        default=0.1, description="Images for `evaluate`, where the data has no such part: as `validation`."
     )
     classes: int | list[str] | None = Field(
         default=None,
         description="Some of the classes only: the first so many by label, or a list of names, labelled in that order.",
     )
+    image_size: Literal["auto"] | int | Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
+        default="auto",
+        description="Height and width that all images are brought to: pixels of a square, or `[height, width]`. auto: "
+        "that of the images if all have the same, up to 224; else their median, rounded to multiples of 8.",
+    )
+    resize: Literal["crop", "pad", "stretch"] = Field(
+        default="crop",
+        description="How an image of another shape is brought to that size: crop (fills it, cuts off what sticks out), "
+        "pad (all of it, with black bars) or stretch (changes its shape).",
+    )
+    channels: Literal["auto", 1, 3] = Field(
+        default="auto", description="1: grey; 3: colours. auto: grey if all images are."
+    )
+    max_unreadable: float = Field(
+        default=0.05, ge=0, le=1, description="Largest part of the image files that may be unreadable and left out."
+    )
+    in_memory: float = Field(
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Part of the machine's memory up to which a worker holds the images; larger sets are read from "
+        "disk batch by batch.",
+    )
 
-    @field_validator("validation")
+    @property
+    def title(self) -> str:
+        """What the images are called: the dataset's name, or that of its file, folder or function."""
+        if self.name is not None:
+            return self.name
+        last = PurePath(str(self.path)).name.rpartition(":")[2]
+        return last.partition(".")[0] or last
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.name is None) == (self.path is None):
+            raise ValueError(
+                "needs either `name` or `path`, not " + ("both" if self.name is not None else "none of them")
+            )
+        return self
+
+    @field_validator("image_size")
+    @classmethod
+    def _pixels(cls, value: Any) -> Any:
+        if any(not 1 <= side <= 4096 for side in (value if isinstance(value, list) else [value]) if side != "auto"):
+            raise ValueError(f"must be 1 to 4096 pixels, a square's side or [height, width], not {value}")
+        return value
+
+    @field_validator("validation", "test")
     @classmethod
     def _part(cls, value: float | int) -> float | int:
         if value <= 0 or (isinstance(value, float) and value >= 1):

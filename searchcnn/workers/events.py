@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
+from searchcnn.data import Report
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.store import Epoch
 
@@ -58,9 +59,13 @@ class Sender(Listener):
         """Tells it."""
         self._send("trial_given_up", number=number, reason=reason, detail=detail)
 
-    def phase(self, text: str) -> None:
+    def phase(self, text: str, done: float | None = None) -> None:
         """Tells it."""
-        self._send("phase", text=text)
+        self._send("phase", text=text, done=done)
+
+    def dataset_read(self, report: Report) -> None:
+        """Tells it."""
+        self._send("dataset_read", report=dataclasses.asdict(report))
 
     def begun(self) -> None:
         """Tells it."""
@@ -98,6 +103,8 @@ def deliver(line: str, listener: Listener) -> dict[str, Any]:
         facts["trial"] = RemoteTrial(**facts["trial"])
     if isinstance(facts.get("epoch"), dict):
         facts["epoch"] = Epoch(**facts["epoch"])
+    if "report" in facts:
+        facts["report"] = Report.of(facts["report"])
     if "outcome" in facts:
         facts["outcome"] = Outcome(**facts["outcome"])
     getattr(listener, event["event"])(**facts)

@@ -105,7 +105,8 @@ def write_archive() -> Callable[..., Path]:
                 for file in [folder, *folder.rglob("*")]:
                     archive.write(file, Path(top) / file.relative_to(folder))
             return path
-        kind: Any = {".tar": "w", ".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz"}[path.suffix]
+        kinds = {".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz", ".txz": "w:xz", ".bz2": "w:bz2"}
+        kind: Any = kinds.get(path.suffix, "w")
         with tarfile.open(path, kind) as archive:
             archive.add(folder, top)
         return path

@@ -1,8 +1,7 @@
-"""Each format gives back the pixels that were written, and names what is wrong with a damaged file."""
+"""The published formats give back the pixels that were written, and name what is wrong with a damaged file."""
 
 import gzip
 import pickle
-import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from searchcnn.data import NAMES, cifar, idx, image_folder, npz
+from searchcnn.data import NAMES, cifar, idx
 from searchcnn.data.builtin import BUILTIN
-from searchcnn.data.dataset import Undivided
+from searchcnn.data.dataset import Arrays
 from searchcnn.errors import DataError
 
 Make = Callable[..., Any]
 
 
-def same(read: Undivided, arrays: Any) -> bool:
-    train, test = read.train, read.test
+def same(read: Arrays, arrays: Any) -> bool:
+    train, test = read.parts["train"], read.parts["test"]
     got: tuple[Any, ...] = (train.images, train.labels, test.images, test.labels)
     return all(np.array_equal(a.reshape(b.shape), b) for a, b in zip(got, arrays, strict=True))
 
@@ -32,8 +30,8 @@ def test_idx(tmp_path: Path, arrays: Make, write_idx: Make) -> None:
     assert folder == tmp_path / "fashion-mnist"
     read = idx.read(folder, "fashion_mnist")
     assert same(read, arrays())
-    assert read.train.images.shape == (40, 28, 28, 1)
-    assert (read.train.images.dtype.name, read.train.labels.dtype.name) == ("uint8", "int64")
+    assert read.parts["train"].images.shape == (40, 28, 28, 1)
+    assert (read.parts["train"].images.dtype.name, read.parts["train"].labels.dtype.name) == ("uint8", "int64")
 
 
 def test_idx_files_outside_a_folder_are_fashion_mnist(tmp_path: Path, arrays: Make, write_idx: Make) -> None:
@@ -74,119 +72,6 @@ def test_idx_labels_of_another_dataset(tmp_path: Path, arrays: Make, write_idx: 
     write_idx(tmp_path, (x_train, y_train[:-1], x_test, y_test))
     with pytest.raises(DataError, match=r"train-labels-idx1-ubyte.gz: expected one label .* of 40 images"):
         idx.read(tmp_path, "fashion_mnist")
-
-
-def test_npz(tmp_path: Path, arrays: Make, write_npz: Make) -> None:
-    x_train, y_train, x_test, y_test = arrays((8, 6, 3))
-    write_npz(tmp_path / "birds.npz", (x_train.astype(np.int32), y_train[:, np.newaxis], x_test, y_test))
-    path = npz.find(tmp_path, "birds")
-    assert path is not None
-    read = npz.read(path, "birds")
-    assert same(read, arrays((8, 6, 3)))
-    assert read.train.images.dtype == np.uint8
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda a: a.pop("y_test"), "without y_test"),
-        (lambda a: a.update(x_train=a["x_train"] / 255), "pixels are float64, 0.0..1.0"),
-        (lambda a: a.update(x_train=a["x_train"].astype(int) * 2), "0..510, not integers 0..255"),
-        (lambda a: a.update(x_train=a["x_train"][:, 0, 0]), r"images have shape \(40,\)"),
-        (lambda a: a.update(y_train=a["y_train"][1:]), r"labels have shape \(39,\)"),
-        (lambda a: a.update(y_train=a["y_train"] - 0.5), "labels are float64"),
-        (lambda a: a.update(y_train=a["y_train"].astype(int) - 1), "from -1"),
-        (lambda a: a.update(x_test=a["x_test"][:0], y_test=a["y_test"][:0]), r"shape \(0, 28, 28\)"),
-        (lambda a: a.update(y_test=np.array([{}])), "allow_pickle=False"),
-    ],
-)
-def test_wrong_npz(tmp_path: Path, arrays: Make, change: Make, reason: str) -> None:
-    content = dict(zip(npz.KEYS, arrays(), strict=True))
-    content["x_train"][0] = 0
-    content["x_train"][1] = 255
-    change(content)
-    np.savez(tmp_path / "mnist.npz", **content)
-    with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}/mnist.npz: expected a NumPy archive.*{reason}"):
-        npz.read(tmp_path / "mnist.npz", "mnist")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04N."], ids=["empty", "cut off", "pickle"])
-def test_damaged_npz(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "mnist.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"mnist.npz: expected"):
-        npz.read(tmp_path / "mnist.npz", "mnist")
-
-
-@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3), (9, 7, 4)])
-def test_image_folder(tmp_path: Path, arrays: Make, write_images: Make, shape: tuple[int, ...]) -> None:
-    write_images(tmp_path / "birds", arrays(shape))
-    (tmp_path / "birds" / "train" / ".DS_Store").write_text("")
-    (tmp_path / "birds" / "train" / "c0" / "Thumbs.db").write_text("")
-    path = image_folder.find(tmp_path, "birds")
-    assert path is not None
-    read = image_folder.read(path, "birds")
-    x_train, y_train, _, _ = arrays(shape)
-    order = np.argsort(y_train, kind="stable")
-    assert np.array_equal(read.train.images.reshape(40, *shape), x_train[order])
-    assert np.array_equal(read.train.labels, y_train[order])
-    assert read.class_names == tuple(f"c{label}" for label in range(10))
-
-
-@pytest.mark.parametrize(
-    ("image", "reason"),
-    [
-        (Image.new("L", (7, 8)), "is 8 x 7 x 1 where the first image is 9 x 7 x 1"),
-        (Image.new("RGB", (7, 9)), "is 9 x 7 x 3 where the first image is 9 x 7 x 1"),
-        (Image.new("P", (7, 9)), "has Pillow's mode P, expected L, RGB, RGBA"),
-        (None, "expected an image"),
-    ],
-)
-def test_odd_image(tmp_path: Path, arrays: Make, write_images: Make, image: Image.Image | None, reason: str) -> None:
-    write_images(tmp_path, arrays((9, 7)))
-    odd = tmp_path / "test" / "c4" / "odd.png"
-    odd.write_bytes(b"no image")
-    if image is not None:
-        image.save(odd)
-    with pytest.raises(DataError) as caught:
-        image_folder.read(tmp_path, "birds")
-    assert str(caught.value).startswith(f"{odd}: {reason}")
-
-
-@pytest.mark.parametrize("part", ["val", "valid", "validation"])
-def test_where_there_is_no_test_part_the_validation_folder_is_held_out(
-    tmp_path: Path, arrays: Make, write_images: Make, part: str
-) -> None:
-    write_images(tmp_path / "birds", arrays((9, 7)))
-    assert image_folder.find(tmp_path, "birds")
-    (tmp_path / "birds" / "test").rename(tmp_path / "birds" / part)
-    path = image_folder.find(tmp_path, "birds")
-    assert path is not None
-    order = np.argsort(arrays()[3], kind="stable")
-    assert np.array_equal(image_folder.read(path, "birds").test.images[..., 0], arrays((9, 7))[2][order])
-    (tmp_path / "birds" / part).rename(tmp_path / "birds" / "other")
-    assert image_folder.find(tmp_path, "birds") is None
-
-
-def test_the_test_folder_comes_before_the_validation_folder(tmp_path: Path, arrays: Make, write_images: Make) -> None:
-    write_images(tmp_path, arrays((9, 7)))
-    (tmp_path / "test").rename(tmp_path / "val")
-    write_images(tmp_path, arrays((9, 7), seed=1))
-    order = np.argsort(arrays()[3], kind="stable")
-    assert np.array_equal(image_folder.read(tmp_path, "x").test.images[..., 0], arrays((9, 7), seed=1)[2][order])
-
-
-def test_image_folder_with_other_test_classes(tmp_path: Path, arrays: Make, write_images: Make) -> None:
-    write_images(tmp_path, arrays((9, 7)))
-    (tmp_path / "test" / "c4").rename(tmp_path / "test" / "c44")
-    with pytest.raises(DataError, match="test: expected one folder for each class"):
-        image_folder.read(tmp_path, "birds")
-
-
-def test_image_folder_without_images(tmp_path: Path) -> None:
-    for part in ("train", "test"):
-        (tmp_path / part / "c0").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"train: no images; expected <class>/<image>"):
-        image_folder.read(tmp_path, "birds")
 
 
 @pytest.mark.parametrize("below", ["cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"])

@@ -1,0 +1,187 @@
+"""From an image file of any kind and size to the pixels that a network gets: before training, and when it is used."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Resize = Literal["crop", "pad", "stretch"]
+
+LARGEST_SIDE = 224
+"""Pixels of the longest side of images whose size is chosen from the data: ImageNet's usual size."""
+ROUND = 8
+"""A chosen side is a multiple of this, so that it can be halved three times."""
+ALMOST_SQUARE = 1.25
+"""Median images whose sides differ by less than this factor become squares."""
+MOST_PIXELS = 100_000_000
+"""An image file of more pixels is not decoded; Pillow warns of a decompression bomb at 89 millions."""
+WHITE = 255
+ORIENTATION = 0x0112
+"""EXIF's key of how the camera was held."""
+SIDEWAYS = (5, 6, 7, 8)
+"""Its values that exchange height and width."""
+
+
+class Picture(NamedTuple):
+    """A decoded image file.
+
+    Attributes:
+        image: Upright, grey or RGB, eight bits a channel.
+        size: Height and width in the file, upright; the image may have been decoded at a part of it.
+    """
+
+    image: "Image"
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images become pixels of one size.
+
+    Attributes:
+        height: Pixels.
+        width: Pixels.
+        channels: 1 (grey) or 3 (red, green, blue).
+        resize: How an image of another size is brought to this one: ``crop`` fills it and cuts off what sticks out,
+            evenly on both sides; ``pad`` fits the whole image in, with black bars; ``stretch`` changes its shape.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resize: Resize = "crop"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the pixels: (height, width, channels)."""
+        return self.height, self.width, self.channels
+
+    def read(self, content: bytes) -> npt.NDArray[np.uint8]:
+        """Decodes an image file.
+
+        Returns:
+            Pixels 0..255, of shape (height, width, channels).
+
+        Raises:
+            ValueError: If it is no image or damaged.
+        """
+        return self.pixels(decode(content, (self.height, self.width)).image)
+
+    def pixels(self, image: "Image") -> npt.NDArray[np.uint8]:
+        """Returns the pixels of an upright grey or RGB image, of shape (height, width, channels)."""
+        fitted = self._fitted(image).convert("L" if self.channels == 1 else "RGB")
+        return np.asarray(fitted, np.uint8).reshape(self.height, self.width, self.channels)
+
+    def _fitted(self, image: "Image") -> "Image":
+        from PIL import Image, ImageOps
+
+        size, way = (self.width, self.height), Image.Resampling.BILINEAR
+        if image.size == size:
+            return image
+        if self.resize == "stretch":
+            return image.resize(size, way)
+        fitted: Image.Image = (ImageOps.fit if self.resize == "crop" else ImageOps.pad)(image, size, way)
+        return fitted
+
+
+def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
+    """Decodes an image file; of an animation, the first picture.
+
+    What is transparent becomes white. Sixteen bits become eight; floats between 0 and 1 become 0..255.
+
+    Args:
+        content: Of a file of any format that Pillow reads.
+        least: Height and width that the image is going to be reduced to; a JPEG may then be decoded at a half, quarter
+            or eighth of its size, as long as it stays twice as large as that.
+
+    Raises:
+        ValueError: If it is no image or damaged.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{opened.width}x{opened.height} pixels; the largest that are read have {MOST_PIXELS:,}"
+                )
+            size = upright_size(opened)
+            if least is not None:
+                side = 2 * max(least)
+                opened.draft(None, (side, side))
+            return Picture(_eight_bits(ImageOps.exif_transpose(opened)), size)
+    except Exception as error:  # decoders raise almost anything on a damaged file
+        reason = str(error).split(" <_io")[0].removesuffix(" file") or type(error).__name__
+        raise ValueError(" ".join(reason.split())) from error
+
+
+def upright_size(image: "Image") -> tuple[int, int]:
+    """Returns the height and width of an image file that has been opened."""
+    sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
+    return (image.width, image.height) if sideways else (image.height, image.width)
+
+
+def _eight_bits(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        return Image.fromarray(as_bytes(np.asarray(image)))
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, (WHITE,) * 4)
+        is_grey = image.mode in ("LA", "La", "L", "1")
+        return Image.alpha_composite(ground, image.convert("RGBA")).convert("L" if is_grey else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def as_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Brings pixels to 0..255.
+
+    Args:
+        pixels: Integers 0..255 or 0..65535, or floats 0..1 or 0..255, of any shape.
+
+    Raises:
+        ValueError: If they are anything else.
+    """
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    if pixels.dtype.kind not in "biuf" or pixels.size == 0:
+        raise ValueError(f"pixels are {pixels.dtype}, not numbers")
+    low, high = float(pixels.min()), float(pixels.max())
+    is_float = pixels.dtype.kind == "f"
+    most = 255.0 if is_float else 65535.0
+    if not 0 <= low <= high <= most:
+        raise ValueError(f"pixels are {pixels.dtype}, {low:g}..{high:g}, expected 0..255, 0..65535 or floats 0..1")
+    scale = (255.0 if high <= 1 and (is_float or pixels.dtype.kind == "b") else 1.0) if high <= 255 else 1 / 257
+    scaled: npt.NDArray[np.float32] = np.asarray(pixels, np.float32) * np.float32(scale)
+    return np.rint(scaled).astype(np.uint8)
+
+
+def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Chooses the height and width of a network's images from those of the files.
+
+    Images that are all of one size keep it. Otherwise it is the median, rounded to multiples of 8, a square if it is
+    almost one. The longest side is 224 at most.
+
+    Args:
+        sizes: Heights and widths, in pixels.
+    """
+    height, width = (float(side) for side in np.median(np.asarray(sizes), axis=0))
+    longest = max(height, width)
+    if len(set(sizes)) == 1 and longest <= LARGEST_SIDE:
+        return int(height), int(width)
+    if longest < ALMOST_SQUARE * min(height, width):
+        height = width = (height * width) ** 0.5
+    shrink = min(1.0, LARGEST_SIDE / max(height, width))
+    return _rounded(shrink * height), _rounded(shrink * width)
+
+
+def _rounded(side: float) -> int:
+    return max(ROUND, ROUND * round(side / ROUND))
