@@ -23,9 +23,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
     )
+    settings.register_profile("default", deadline=None)
     settings.register_profile("ci", derandomize=True, deadline=None)
-    if "CI" in os.environ:
-        settings.load_profile("ci")
+    settings.register_profile("thorough", max_examples=10_000, deadline=None)  # pytest --hypothesis-profile=thorough
+    settings.load_profile("ci" if "CI" in os.environ else config.getoption("--hypothesis-profile") or "default")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

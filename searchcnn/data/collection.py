@@ -133,8 +133,8 @@ class Collection:
 
 
 def content_hash(pixels: npt.NDArray[np.uint8]) -> int:
-    """Returns 64 bits that identify an image's pixels (BLAKE2b)."""
-    return int.from_bytes(hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest(), "little")
+    """Returns 64 bits that identify an image's pixels, of its SHA-256, which processors compute fastest."""
+    return int.from_bytes(hashlib.sha256(np.ascontiguousarray(pixels).data).digest()[:8], "little")
 
 
 def hashes(images: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint64]:

@@ -75,7 +75,7 @@ class Preparation:
 
     def pixels(self, image: "Image") -> npt.NDArray[np.uint8]:
         """Returns the pixels of an upright grey or RGB image, of shape (height, width, channels)."""
-        fitted = self._fitted(image).convert("L" if self.channels == 1 else "RGB")
+        fitted = _converted(self._fitted(image), "L" if self.channels == 1 else "RGB")
         return np.asarray(fitted, np.uint8).reshape(self.height, self.width, self.channels)
 
     def _fitted(self, image: "Image") -> "Image":
@@ -115,7 +115,8 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
             if least is not None:
                 side = 2 * max(least)
                 opened.draft(None, (side, side))
-            return Picture(_eight_bits(ImageOps.exif_transpose(opened)), size)
+            ImageOps.exif_transpose(opened, in_place=True)
+            return Picture(_eight_bits(opened), size)
     except Exception as error:  # decoders raise almost anything on a damaged file
         reason = str(error).split(" <_io")[0].removesuffix(" file") or type(error).__name__
         raise ValueError(" ".join(reason.split())) from error
@@ -138,7 +139,13 @@ def _eight_bits(image: "Image") -> "Image":
         ground = Image.new("RGBA", image.size, (WHITE,) * 4)
         is_grey = image.mode in ("LA", "La", "L", "1")
         return Image.alpha_composite(ground, image.convert("RGBA")).convert("L" if is_grey else "RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _converted(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _converted(image: "Image", mode: str) -> "Image":
+    """Returns an image in a mode, without copying one that is loaded and has it."""
+    image.load()
+    return image if image.mode == mode else image.convert(mode)
 
 
 def as_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

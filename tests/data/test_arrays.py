@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from searchcnn.data import load_dataset, npz
@@ -198,7 +198,6 @@ ARRAYS = st.builds(
 
 
 @given(st.dictionaries(st.sampled_from([*KEYS, "x", "y", "train_images", "class_names", "z", ""]), ARRAYS, max_size=5))
-@settings(max_examples=200)
 def test_whatever_is_in_an_archive(arrays: dict[str, Any]) -> None:
     try:
         read = named_parts(arrays)

@@ -160,20 +160,8 @@ TABLES = st.one_of(
 
 
 @given(TABLES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_in_a_table(images: Path, content: bytes) -> None:
-    check_table(images, content)
-
-
-@pytest.mark.long
-@given(TABLES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10_000)
-def test_ten_thousand_tables(images: Path, content: bytes) -> None:
-    check_table(images, content)
-
-
-def check_table(images: Path, content: bytes) -> None:
-    """Loads a table, or is told in one line what is wrong with it."""
     (images / "list.csv").write_bytes(content)
     try:
         load(images / "list.csv", max_unreadable=1.0)

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from searchcnn.errors import StudyFileError
@@ -212,7 +212,6 @@ def section(keys: list[str]) -> st.SearchStrategy[Any]:
     return known | st.dictionaries(KEYS, VALUES, max_size=3) | VALUES
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.fixed_dictionaries({}, optional={name: section(keys) for name, keys in SECTIONS.items()}),
     st.dictionaries(KEYS, VALUES, max_size=1),
