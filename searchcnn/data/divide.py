@@ -30,21 +30,21 @@ def divide(collection: Collection, config: DataConfig, seed: int) -> dict[str, I
     """
     pool = collection.indices("train")
     given = {part: indices for part in ("validation", "test") if len(indices := collection.indices(part))}
-    wanted = {
+    sizes = {
         part: size for part, size in (("test", config.test), ("validation", config.validation)) if part not in given
     }
-    made: dict[str, Indices] = {}
-    least = len(wanted) + 1
-    rest, few = _apart(collection, pool, least)
-    if wanted and len(set(collection.labels[rest].tolist())) < 2:
-        raise DataError(
-            f"cannot make the parts {' and '.join(wanted)}: fewer than two classes have at least {least} different "
-            "images; add images, or give these parts yourself"
-        )
-    for part, size in wanted.items():
-        count = _count(f"data.{part}", size, len(pool), rest, collection)
-        rest, made[part] = _take(collection, rest, count, seed)
-    return {"train": np.sort(np.concatenate([rest, few])), **given, **made}
+    _, firsts, group = np.unique(collection.hashes[pool], return_index=True, return_inverse=True)
+    labels = collection.labels[pool[firsts]]  # of each different image, that of its first copy
+    order = np.argsort(firsts)
+    rest, taken = order[_enough(labels[order], sizes)], np.full(len(firsts), "train", "U10")
+    for part, size in sizes.items():
+        count = _count(f"data.{part}", size, labels, labels[rest])
+        try:
+            kept, chosen = _stratified(labels[rest], count, seed)
+        except ValueError as error:  # a class of which the part before has taken all but one
+            raise DataError(f"data.{part} = {size}: {error}; make the parts smaller, or give them yourself") from None
+        taken[rest[chosen]], rest = part, rest[kept]
+    return {"train": pool[taken[group] == "train"], **given, **{part: pool[taken[group] == part] for part in sizes}}
 
 
 def stratified(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
@@ -53,22 +53,21 @@ def stratified(whole: Split, count: int, seed: int) -> tuple[Split, Split]:
     return whole.take(rest), whole.take(part)
 
 
-def _apart(collection: Collection, pool: Indices, least: int) -> tuple[Indices, Indices]:
-    """Sets the images of those classes apart that have fewer than ``least`` different images."""
-    pairs = np.unique(np.stack([collection.labels[pool].astype(np.uint64), collection.hashes[pool]]), axis=1)
-    counts = np.bincount(pairs[0].astype(np.int64), minlength=len(collection.class_names))
-    is_few = counts[collection.labels[pool]] < least
-    return pool[~is_few], pool[is_few]
+def _enough(labels: Indices, sizes: dict[str, float | int]) -> npt.NDArray[np.bool_]:
+    """Tells of each image whether its class has enough images for all parts.
 
-
-def _take(collection: Collection, pool: Indices, count: int, seed: int) -> tuple[Indices, Indices]:
-    """Takes images out of a pool; copies of an image go where the first of them goes."""
-    _, part = _stratified(collection.labels[pool], count, seed)
-    _, firsts, copies = np.unique(collection.hashes[pool], return_index=True, return_inverse=True)
-    is_taken = np.zeros(len(pool), bool)
-    is_taken[part] = True
-    is_taken = is_taken[firsts][copies]
-    return pool[~is_taken], pool[is_taken]
+    Raises:
+        DataError: If fewer than two classes have.
+    """
+    least = len(sizes) + 1
+    is_enough = np.bincount(labels) >= least
+    if sizes and is_enough.sum() < 2:
+        raise DataError(
+            f"cannot make the parts {' and '.join(sizes)}: fewer than two classes have at least {least} different "
+            "images; add images, or give these parts yourself"
+        )
+    enough: npt.NDArray[np.bool_] = is_enough[labels]
+    return enough
 
 
 def _stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> tuple[Indices, Indices]:
@@ -79,19 +78,19 @@ def _stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> tuple[I
     return rest, part
 
 
-def _count(key: str, size: float | int, whole: int, pool: Indices, collection: Collection) -> int:
+def _count(key: str, size: float | int, all_labels: Indices, labels: Indices) -> int:
     """Returns how many images a part gets: of a fraction at least one of each class.
 
     Raises:
         DataError: If there are too few.
     """
-    classes = len(np.unique(collection.labels[pool]))
-    most = len(pool) - classes
-    count = max(round(size * whole), classes) if isinstance(size, float) else size
+    classes = len(np.unique(labels))
+    most = len(labels) - classes
+    count = max(round(size * len(all_labels)), classes) if isinstance(size, float) else size
     if not classes <= count <= most:
         meant = f" is {count} images, which" if isinstance(size, float) else ""
         raise DataError(
-            f"{key} = {size}{meant} cannot be taken from {len(pool)} training images of {classes} classes; expected "
+            f"{key} = {size}{meant} cannot be taken from {len(labels)} training images of {classes} classes; expected "
             f"{classes} to {most} images, so that each part can hold every class"
         )
     return count

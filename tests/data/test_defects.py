@@ -312,3 +312,19 @@ def test_digits_and_letters_must_not_be_mirrored() -> None:
     assert Finding("note", "mirrored, some images would be of another class", "0, 1, 2", "leave training.flip off") in (
         report.findings
     )
+
+
+def test_images_that_are_almost_all_copies(pets: Path) -> None:
+    dataset, _ = load(pets, image_size=1, channels=1)
+    assert min(sizes(dataset)) > 0
+    for part in ("val", "test"):
+        shutil.rmtree(pets / part)
+    for seed in range(10):
+        dataset = load_dataset(DataConfig(path=str(pets), image_size=1, channels=1), seed)
+        pixels = [set(part.images.ravel()) for part in (dataset.train, dataset.validation, dataset.test)]
+        assert all(pixels)
+        assert not (pixels[0] & pixels[1] or pixels[0] & pixels[2] or pixels[1] & pixels[2])
+    for file in pets.rglob("*.png"):
+        Image.new("RGB", (9, 9)).save(file)
+    with pytest.raises(DataError, match="fewer than two classes have at least 3 different images"):
+        load(pets)
