@@ -5,6 +5,7 @@ Also what the pipeline costs a training: epochs on real batches beside epochs on
 Run: python benchmarks/images.py FOLDER_OR_ARCHIVE [passes]      an archive is unpacked into a temporary folder
 """
 
+import contextlib
 import os
 import statistics
 import sys
@@ -68,7 +69,8 @@ def show(what: str, images: int, times: list[float]) -> None:
     print(f"{what:<52} {statistics.median(rates):>9,.0f} images/s  ({rates[0]:,.0f} to {rates[-1]:,.0f})", flush=True)
 
 
-def folder_of(path: Path) -> Iterator[Path]:
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield path
         return
@@ -79,35 +81,30 @@ def folder_of(path: Path) -> Iterator[Path]:
         yield top
 
 
-def main(path: Path, passes: int) -> None:
-    for folder in folder_of(path):
-        start = time.perf_counter()
-        dataset = load_dataset(DataConfig(path=str(folder)), 0)
-        cold = time.perf_counter() - start
-        total = sum(len(part) for part in (dataset.train, dataset.validation, dataset.test))
-        again = seconds(lambda: load_dataset(DataConfig(path=str(folder)), 0))
-        print(f"{total:,} images of {dataset.input_shape}; second start {again:.2f} s")
-        show("decoding, once, into the cache", total, [cold])
-        theirs, size = keras_folder(folder / "train", dataset.input_shape[:2]), dataset.input_shape[:2]
-        count = len(theirs.file_paths) if hasattr(theirs, "file_paths") else sum(len(y) for _, y in theirs)
-        streamed = load_dataset(DataConfig(path=str(folder), in_memory=0.0), 0)
-        sources: dict[str, tuple[int, Callable[[], Any]]] = {
-            "image_dataset_from_directory, each pass": (count, lambda: keras_folder(folder / "train", size)),
-            "ours, in memory": (len(dataset.train), lambda: batches(dataset.train, BATCH, seed=0)),
-            "ours, from disk": (len(dataset.train), lambda: batches(streamed.train, BATCH, seed=0)),
-            "ours, in memory, flip and shift": (
-                len(dataset.train),
-                lambda: batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED),
-            ),
-        }
-        made = {name: (number, make()) for name, (number, make) in sources.items()}
-        times: dict[str, list[float]] = {name: [] for name in made}
-        for _ in range(passes):
-            for name, (_, data) in made.items():
-                times[name].append(seconds(lambda data=data: run_through(data)))
-        for name, (number, _) in made.items():
-            show(f"pipeline: {name}", number, times[name])
-        fits(dataset, streamed, passes)
+def main(folder: Path, passes: int) -> None:
+    start = time.perf_counter()
+    dataset = load_dataset(DataConfig(path=str(folder)), 0)
+    cold = time.perf_counter() - start
+    streamed = load_dataset(DataConfig(path=str(folder), in_memory=0.0), 0)
+    again = seconds(lambda: load_dataset(DataConfig(path=str(folder)), 0))
+    total = sum(len(part) for part in (dataset.train, dataset.validation, dataset.test))
+    print(f"{total:,} images of {dataset.input_shape}; second start {again:.2f} s")
+    show("decoding, once, into the cache", total, [cold])
+    theirs = keras_folder(folder / "train", dataset.input_shape[:2])
+    count, ours = sum(len(labels) for _, labels in theirs), len(dataset.train)
+    made = {
+        "image_dataset_from_directory, each pass": (count, theirs),
+        "ours, in memory": (ours, batches(dataset.train, BATCH, seed=0)),
+        "ours, from disk": (ours, batches(streamed.train, BATCH, seed=0)),
+        "ours, in memory, flip and shift": (ours, batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in made}
+    for _ in range(passes):
+        for name, (_, data) in made.items():
+            times[name].append(seconds(lambda data=data: run_through(data)))
+    for name, (number, _) in made.items():
+        show(f"pipeline: {name}", number, times[name])
+    fits(dataset, streamed, passes)
 
 
 def fits(dataset: Dataset, streamed: Dataset, passes: int) -> None:
@@ -132,4 +129,5 @@ def fits(dataset: Dataset, streamed: Dataset, passes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 5)
+    with unpacked(Path(sys.argv[1])) as images:
+        main(images, int(sys.argv[2]) if len(sys.argv) > 2 else 5)

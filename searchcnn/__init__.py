@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from searchcnn.errors import InfeasibleError, SearchcnnError
 
 if TYPE_CHECKING:
+    from searchcnn.creation import new_study
     from searchcnn.optimization import Study
     from searchcnn.search import Listener
     from searchcnn.spaces import Phase, SearchSpace
@@ -24,6 +25,7 @@ __all__ = [
     "StudyConfig",
     "Workspace",
     "__version__",
+    "new_study",
     "optimize",
 ]
 
@@ -34,6 +36,7 @@ _HOMES = {
     "Study": "searchcnn.optimization",
     "StudyConfig": "searchcnn.study",
     "Workspace": "searchcnn.study",
+    "new_study": "searchcnn.creation",
     "optimize": "searchcnn.workers",
 }
 """Where public names live; they are imported when they are asked for, because some of them import Keras."""

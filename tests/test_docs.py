@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from searchcnn.backend import start_keras
-from searchcnn.cli import plugins
+from searchcnn.cli import datasets, plugins, studies
 from searchcnn.cli.main import COMMANDS
 from searchcnn.data import load_dataset
 from searchcnn.optimization import Study
@@ -22,6 +22,8 @@ from searchcnn.study import DataConfig, Range, StudyConfig, Workspace, load
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+BELOW = [*(f"studies {name}" for name in studies.COMMANDS), *(f"datasets {name}" for name in datasets.COMMANDS)]
+"""Commands of the smaller groups."""
 PAGES = {str(page.relative_to(DOCS)): page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
 TITLED = re.compile(r'^```\w+ title="(?P<file>[^"]+)"\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -88,7 +90,7 @@ class TestGeneratedPages:
         done = run(sys.executable, "-c", code, cwd=ROOT)
         assert done.returncode == 0, done.stderr
 
-    @pytest.mark.parametrize("command", [*COMMANDS, *(f"plugins {name}" for name in plugins.COMMANDS)])
+    @pytest.mark.parametrize("command", [*COMMANDS, *(f"plugins {name}" for name in plugins.COMMANDS), *BELOW])
     def test_hold_every_command_and_its_options(self, command: str) -> None:
         done = run(sys.executable, "-m", "searchcnn", *command.split(), "--help", cwd=ROOT)
         options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", done.stdout, re.MULTILINE)) - {"--help"}
@@ -157,10 +159,9 @@ class TestCode:
 
     def test_of_own_images_makes_a_dataset_and_a_study(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_files("how-to/use-your-own-images.md", tmp_path)
-        (tmp_path / "data").mkdir()
         done = run(sys.executable, "make_pets.py", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        monkeypatch.setenv("SEARCHCNN_DATA", str(tmp_path / "data"))
+        monkeypatch.chdir(tmp_path)
         name, file = Workspace(tmp_path).find("pets")
         dataset = load_dataset(load(file).data, seed=0)
         assert (name, dataset.num_classes, len(dataset.train), len(dataset.validation)) == ("pets", 2, 48, 12)
@@ -171,6 +172,10 @@ class TestCode:
         monkeypatch.setattr("searchcnn.workers.processes.supervise", lambda study, *_: begun.append(study))
         monkeypatch.chdir(tmp_path)
         exec((tmp_path / "search.py").read_text(encoding="utf-8"), {})
-        (study,) = begun
-        assert study.config.budget.trials == study.config.training.epochs == 1
+        exec((tmp_path / "own_images.py").read_text(encoding="utf-8"), {})
+        study, own = begun
+        for one in begun:
+            assert one.config.budget.trials == one.config.training.epochs == 1
         assert study.config.data == DataConfig(name="digits", validation=0.2)
+        assert own.config.data.path == "studies/pets/images.npz"
+        assert load_dataset(own.config.data, 0).class_names == ("cat", "dog", "owl")

@@ -4,12 +4,15 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from searchcnn.cli import main
 
@@ -92,8 +95,21 @@ def call(step: Step, folder: Path) -> str:
     return out.getvalue()
 
 
+def write_images(folder: Path) -> None:
+    """Writes what the README takes for granted: a folder of images, and one image beside it."""
+    pixels = np.random.default_rng(0)
+    for number, name in enumerate(("daisy", "dandelion", "roses", "sunflowers", "tulips")):
+        for part, count in (("train", 24), ("val", 6)):
+            (folder / "flowers" / part / name).mkdir(parents=True)
+            for image in range(count):
+                colours = np.clip(50 * number + pixels.normal(0, 30, (64, 64, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(colours).save(folder / "flowers" / part / name / f"{image}.png")
+    shutil.copy(folder / "flowers" / "val" / "roses" / "0.png", folder / "rose.jpg")
+
+
 @pytest.mark.slow
 def test_works_from_top_to_bottom(tmp_path: Path) -> None:
+    write_images(tmp_path)
     first = next(step for step in steps() if step.command.startswith("searchcnn "))
     for step in steps():
         if step.command in NOT_RUN:

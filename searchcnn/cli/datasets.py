@@ -7,16 +7,25 @@ import json
 
 import click
 
+from searchcnn.cli.main import LazyGroup
 from searchcnn.cli.options import json_option
 
+COMMANDS = {"show": "Show what is in a dataset: counts, what is wrong with it, a picture."}
+"""Subcommands and their short help."""
 
-@click.command("datasets")
+
+@click.group("datasets", cls=LazyGroup, lazy=COMMANDS, module="searchcnn.cli.datasets_", invoke_without_command=True)
 @json_option
-def command(as_json: bool) -> None:
-    """List the datasets and where they are.
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the datasets and where they are, or show one.
 
-    Nothing is downloaded; a search downloads what it needs.
+    Nothing is downloaded for the list; a search downloads what it needs.
     """
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError(f"--json is for the list, not for {context.invoked_subcommand}")
+        return
     from searchcnn.data import find_datasets
 
     found = find_datasets()

@@ -86,7 +86,7 @@ class LiveView(View):
         """Shows what is begun, and how far it is."""
         self._phase, self._done = text, done
 
-    def dataset_read(self, report: Report) -> None:
+    def show_report(self, report: Report) -> None:
         """Shows how large the dataset is and what is wrong with it; that stays on the screen."""
         for line in report_lines(report, "warning"):
             self._live.console.print(Text(line) if isinstance(line, str) else line)

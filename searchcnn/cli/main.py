@@ -14,13 +14,14 @@ from searchcnn.errors import SearchcnnError, nearest
 from searchcnn.files import is_full, refusal
 
 COMMANDS = {
-    "optimize": "Search a study until its budget is spent.",
+    "optimize": "Search a study, or your images, until the budget is spent.",
     "worker": "Join the search of a study, from any shell or machine.",
     "status": "Show a study's trials.",
     "evaluate": "Score a study's best model on the test images.",
+    "predict": "Classify image files with a study's best model.",
     "export": "Copy a study's best model to a file.",
-    "studies": "List, copy and delete studies.",
-    "datasets": "List the datasets and where they are.",
+    "studies": "List, write, copy and delete studies.",
+    "datasets": "List the datasets and where they are, or show one.",
     "plugins": "List, show, check and write search spaces.",
 }
 """Subcommands and their short help; each lives in the module of its name and is imported when it is run."""
@@ -87,6 +88,10 @@ def cli() -> None:
     Try it without any download:
 
         searchcnn optimize --study digits
+
+    Search your own images, sorted into a folder for each class:
+
+        searchcnn optimize --data pets
     """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from searchcnn.cli.main import INTERRUPTED
-from searchcnn.cli.options import Command, plugins_option, storage_option, workspace
+from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, workspace
 
 if TYPE_CHECKING:
+    from searchcnn.cli.dataset import Reading
     from searchcnn.cli.view import View
     from searchcnn.optimization import Study
+    from searchcnn.study import StudyConfig
 
 
 def worker_options(command: Command) -> Command:
@@ -36,8 +38,9 @@ def worker_options(command: Command) -> Command:
 
 
 @click.command("optimize")
-@click.option("--study", "study_name", required=True, metavar="NAME|PATH", help="A study by name, or its TOML file.")
-@click.option("--name", metavar="NAME", help="Keep the results under another name: a new search from the same file.")
+@click.option("--study", "study_name", metavar="NAME|PATH", help="A study by name, or its TOML file.")
+@data_option
+@click.option("--name", metavar="NAME", help="Keep the results under another name: a new search of the same.")
 @click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
@@ -46,7 +49,8 @@ def worker_options(command: Command) -> Command:
 @plugins_option
 @storage_option
 def command(
-    study_name: str,
+    study_name: str | None,
+    data: str | None,
     name: str | None,
     trials: int | None,
     timeout: str | None,
@@ -56,25 +60,72 @@ def command(
     storage: str | None,
     **how: Any,
 ) -> None:
-    """Search a study until its budget is spent.
+    """Search a study, or your images, until the budget is spent.
 
     The same command continues a search that was stopped, by Ctrl-C or by anything else; a larger budget extends it. The
     best network so far is always in studies/NAME/best.keras.
+
+    With --data alone the images are looked at first, and what is searched is proposed by what they are. With --study,
+    too, that study's settings are taken.
     """
+    from searchcnn.cli.dataset import Reading
     from searchcnn.optimization import Study
+
+    limits = {"budget.trials": trials, "budget.timeout": timeout}
+    with Reading(how["quiet"]) as images:
+        chosen, config = _chosen(study_name, data, name, overrides, limits, images)
+    study = Study(chosen, config, workspace(), storage, plugins, accept_changes)
+    search(study, is_told=images.is_told, **how)
+
+
+def _chosen(
+    study: str | None,
+    data: str | None,
+    name: str | None,
+    overrides: Sequence[str],
+    limits: Mapping[str, Any],
+    images: Reading,
+) -> tuple[str, StudyConfig]:
+    """Returns the name and the configuration of what is to be searched."""
+    place = workspace()
+    if data is not None:
+        from searchcnn.creation import images_study
+
+        return images_study(
+            place,
+            data,
+            name=name,
+            study=study,
+            overrides=overrides,
+            extra=limits,
+            watch=images.watch,
+            tell=images.tell,
+        )
+    if study is None:
+        raise click.UsageError("give your images with --data PATH, or a study with --study NAME (`searchcnn studies`)")
     from searchcnn.study import load, valid_name
 
-    place = workspace()
-    found, path = place.find(study_name)
-    config = load(path, overrides, {"budget.trials": trials, "budget.timeout": timeout})
-    search(Study(valid_name(found if name is None else name), config, place, storage, plugins, accept_changes), **how)
+    found, path = place.find(study)
+    return valid_name(found if name is None else name), load(path, overrides, limits)
 
 
-def search(study: Study, quiet: bool, gpus: str, slots_per_gpu: int, workers: int | None) -> None:
-    """Searches a study, shows how it goes, and leaves with the exit code of Ctrl-C if it was stopped."""
+def search(
+    study: Study, quiet: bool, gpus: str, slots_per_gpu: int, workers: int | None, is_told: bool = False
+) -> None:
+    """Searches a study, shows how it goes, and leaves with the exit code of Ctrl-C if it was stopped.
+
+    Args:
+        study: What to search.
+        quiet: Whether only errors are shown.
+        gpus: As in `searchcnn.optimize`.
+        slots_per_gpu: As in `searchcnn.optimize`.
+        workers: As in `searchcnn.optimize`.
+        is_told: Whether the user knows already what was found in the images.
+    """
     from searchcnn.workers import optimize
 
     view = _view(study, quiet)
+    view.is_told = is_told
     with _stop_on_signals(view) as stop, view:
         optimize(study, view, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
     view.summarize(click.get_current_context().obj, stopped=stop.is_set())

@@ -34,6 +34,12 @@ def plugins_option(command: Command) -> Command:
     )(command)
 
 
+def data_option(command: Command) -> Command:
+    """Adds ``--data``."""
+    text = "Your images: a folder, archive, table or .npz file, or a function, package.module:name."
+    return click.option("--data", metavar="PATH", help=text)(command)
+
+
 def json_option(command: Command) -> Command:
     """Adds ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

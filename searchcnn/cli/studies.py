@@ -12,6 +12,7 @@ from searchcnn.cli.main import LazyGroup
 from searchcnn.cli.options import json_option, workspace
 
 COMMANDS = {
+    "new": "Write a study file for your images, to edit.",
     "copy": "Copy a study, also while it is searched.",
     "delete": "Delete what a search has found.",
 }
@@ -22,7 +23,7 @@ COMMANDS = {
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the studies and their state, or copy and delete some.
+    """List the studies and their state, or write, copy and delete some.
 
     Those of ./studies come before the built-in ones of the same name.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 
 import click
 
-from searchcnn.cli.options import workspace
+from searchcnn.cli.options import database, workspace
 
 
 @click.command("copy")
@@ -28,4 +29,14 @@ def command(study: str, new: str) -> None:
     copy_study(source, study, target, new)
     if (place.studies / study).is_dir():
         shutil.copytree(place.studies / study, place.studies / new, ignore=shutil.ignore_patterns(".*"))
-    click.echo(f"Copied study '{study}'. Go on with: searchcnn optimize --study {study} --name {new}")
+    click.echo(
+        f"Copied study '{study}'. Go on with: {shlex.join(['searchcnn', 'optimize', *_source(study), '--name', new])}"
+    )
+
+
+def _source(study: str) -> list[str]:
+    """Returns the option that names what was searched: the study, or its images where it has no file."""
+    from searchcnn.store import read_summary
+
+    path = read_summary(database(study, None), study).config.data.path
+    return ["--study", study] if path is None or study in workspace().study_files() else ["--data", path]

@@ -54,6 +54,8 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
     elif best is not None:
         storage = ["--storage", study.storage] if study.storage else []
         yield f"Test it:    {shlex.join(['searchcnn', 'evaluate', study.name, *storage])}"
+        if study.config.data.path is not None:
+            yield f"Use it:     {shlex.join(['searchcnn', 'predict', study.name, 'IMAGE...'])}"
         if "worker" not in arguments[:1]:  # a worker takes the budget that it finds
             yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class View(Listener):
     """Shows a search while the body of a ``with`` runs, and sums it up afterwards."""
 
+    is_told = False
+    """Whether the user has been told what was found in the images; all workers read them, once is enough."""
+
     def __init__(self, study: Study) -> None:
         self.study = study
 
@@ -36,6 +39,15 @@ class View(Listener):
     def trial_given_up(self, number: int, reason: str, detail: str) -> None:
         """Shows why nobody works on a trial any more."""
         self.trouble(f"trial {number}: FAIL  {reason}: {detail}")
+
+    def dataset_read(self, report: Report) -> None:
+        """Shows a report, the first time."""
+        if not self.is_told:
+            self.is_told = True
+            self.show_report(report)
+
+    def show_report(self, report: Report) -> None:
+        """Shows how large the dataset is and what is wrong with it."""
 
     def stopping(self) -> None:
         """The user has asked to stop."""
@@ -67,7 +79,7 @@ class PlainView(View):
             self._phase = text
             self._say(text)
 
-    def dataset_read(self, report: Report) -> None:
+    def show_report(self, report: Report) -> None:
         """Shows how large the dataset is and what is wrong with it."""
         from searchcnn.cli.dataset import report_lines
         from searchcnn.cli.tables import show

@@ -38,10 +38,10 @@ def signature(folder: Path) -> str:
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
     with reading(folder, "a folder of images", "change who may read it"):
-        return list(_walk(folder))
+        return list(walk(folder))
 
 
-def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
+def walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
     """Yields all files and folders below a folder, except hidden ones and broken links."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -49,7 +49,7 @@ def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
                 continue
             yield entry
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
+                yield from walk(Path(entry.path))
 
 
 def _below(folder: Path, path: str) -> str:

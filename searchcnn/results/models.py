@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,7 @@ class Models:
             training=self._config.training.model_dump(),
             data={"name": data.name, "fingerprint": data.fingerprint},
             input_shape=data.input_shape,
+            preparation=asdict(data.preparation),
             classes=data.class_names,
             scores={"validation": {objective.removeprefix("val_"): value, "images": len(data.validation)}},
         )

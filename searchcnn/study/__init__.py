@@ -10,7 +10,7 @@ from searchcnn.study.config import (
     TrainingConfig,
     seconds,
 )
-from searchcnn.study.file import load, validate
+from searchcnn.study.file import configure, load, read_table, validate
 from searchcnn.study.values import Range
 from searchcnn.study.workspace import Workspace, valid_name
 
@@ -24,7 +24,9 @@ __all__ = [
     "StudyConfig",
     "TrainingConfig",
     "Workspace",
+    "configure",
     "load",
+    "read_table",
     "seconds",
     "valid_name",
     "validate",

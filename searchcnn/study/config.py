@@ -119,7 +119,7 @@ class DataConfig(Section):
         if self.name is not None:
             return self.name
         last = PurePath(str(self.path)).name.rpartition(":")[2]
-        return last.partition(".")[0] or last
+        return last.partition(".")[0] or last or "images"
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

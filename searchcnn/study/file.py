@@ -1,5 +1,6 @@
 """Reads a study file and the overrides of its keys, and says in one line what is wrong with them."""
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,16 +27,33 @@ def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | N
     Raises:
         StudyFileError: If the file cannot be read, or a key or value is not valid.
     """
-    table = _read(path)
+    return configure(read_table(path), str(path), overrides, extra)
+
+
+def configure(
+    table: Mapping[str, Any], source: str, overrides: Sequence[str] = (), extra: Mapping[str, Any] | None = None
+) -> StudyConfig:
+    """Validates a study given as a table, with overrides of its keys.
+
+    Args:
+        table: What a study file says; it stays as it is.
+        source: Names it in messages.
+        overrides: As in `load`.
+        extra: As in `load`.
+
+    Raises:
+        StudyFileError: If a key or value is not valid.
+    """
     given = [*map(_parse, overrides), *((key, value) for key, value in (extra or {}).items() if value is not None)]
+    changed = copy.deepcopy(dict(table))
     for key, value in given:
-        _put(table, key, value)
+        _put(changed, key, value)
     try:
-        return validate(table, str(path))
+        return validate(changed, source)
     except StudyFileError as error:
-        if not given or _problem(path) == str(error):
+        if not given or _problem(table, source) == str(error):
             raise
-        raise StudyFileError(str(error).replace(str(path), "command line", 1)) from None
+        raise StudyFileError(str(error).replace(source, "command line", 1)) from None
 
 
 def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
@@ -50,16 +68,21 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
         raise StudyFileError(" ".join(f"{source}: {_one_line(error)}".splitlines())) from None
 
 
-def _problem(path: Path) -> str:
-    """Returns what is wrong with a file itself; empty if nothing is."""
+def _problem(table: Mapping[str, Any], source: str) -> str:
+    """Returns what is wrong with a table itself; empty if nothing is."""
     try:
-        validate(_read(path), str(path))
+        validate(table, source)
     except StudyFileError as error:
         return str(error)
     return ""
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> dict[str, Any]:
+    """Reads a study file as it is.
+
+    Raises:
+        StudyFileError: If it cannot be read or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

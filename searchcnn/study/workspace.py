@@ -45,6 +45,10 @@ class Workspace:
         """Returns where a study's best model lies once there is one."""
         return self.studies / study / "best.keras"
 
+    def images(self, study: str) -> Path:
+        """Returns where a study keeps images that it was given as arrays."""
+        return self.studies / study / "images.npz"
+
     def checkpoints(self, study: str) -> Path:
         """Returns the folder of the checkpoints of a study's running trials."""
         return self.studies / study / "checkpoints"

@@ -1,0 +1,54 @@
+"""`searchcnn studies new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from searchcnn.cli.options import data_option, workspace
+
+
+@click.command("new")
+@click.argument("name")
+@data_option
+def command(name: str, data: str | None) -> None:
+    """Write studies/NAME.toml for your images, to edit.
+
+    The images are looked at, and what is searched is proposed by what they are; the file says what was found, and what
+    each key means.
+    """
+    from searchcnn.files import replacing, writing
+    from searchcnn.study import valid_name
+
+    if data is None:
+        raise click.UsageError(f"give your images with --data PATH: searchcnn studies new {name} --data PATH")
+    file = workspace().studies / f"{valid_name(name)}.toml"
+    _check_free(file)
+    text = _proposed(name, data)
+    with writing(file), replacing(file) as new:
+        new.write_text(text, encoding="utf-8")
+    click.echo(f"Written: {file.relative_to(Path.cwd())}. Edit it, then: searchcnn optimize --study {name}")
+
+
+def _proposed(name: str, data: str) -> str:
+    from searchcnn.cli.dataset import Reading
+    from searchcnn.data import load_dataset
+    from searchcnn.proposal import propose
+    from searchcnn.study import DataConfig
+
+    with Reading(least="note") as images:
+        dataset = load_dataset(DataConfig(path=data), 0, images.watch, images.tell)
+    return propose(name, data, dataset.report)
+
+
+def _check_free(file: Path) -> None:
+    """Refuses to overwrite.
+
+    Raises:
+        UsageError: If there is a study file of that name.
+    """
+    from searchcnn.errors import UsageError
+
+    if file.exists():
+        raise UsageError(f"{file} exists; choose another name, such as {file.stem}-2, or move it away")

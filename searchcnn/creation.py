@@ -1,0 +1,186 @@
+"""Makes a study of images that somebody has: a path, a function, or arrays."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from searchcnn.data import Report, load_dataset, python
+from searchcnn.data.dataset import Arrays
+from searchcnn.data.image_files import Watch
+from searchcnn.errors import DataError, StudyFileError, UsageError
+from searchcnn.files import replacing, writing
+from searchcnn.optimization import Study
+from searchcnn.proposal import propose
+from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
+
+Tell = Callable[[Report], None]
+
+
+def new_study(
+    name: str,
+    data: Any,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    workspace: Workspace | None = None,
+    storage: str | None = None,
+    plugins: Sequence[Path] = (),
+) -> Study:
+    """Makes a study of your images; `searchcnn.optimize` searches it.
+
+    What is searched is proposed by what is found in the images, unless the workspace has a file ``studies/NAME.toml``
+    for them. The same call makes the same study, which goes on where it stopped.
+
+    Args:
+        name: The study's name.
+        data: The path of a folder, archive, table or ``.npz`` file; a function that returns images and labels, such as
+            ``"package.module:function"``; or images and labels: ``(x, y)``, ``((x_train, y_train), (x_test, y_test))``,
+            a dict of ``x_train``, ``y_train`` and so on, also with ``class_names``, or a `tf.data.Dataset` of
+            ``(image, label)``. Images and labels are written to ``studies/NAME/images.npz``, where all workers find
+            them.
+        settings: Values of keys of a study file, as in ``{"training.epochs": 5, "budget.trials": 20}``.
+        workspace: Where the study is kept; the current folder by default.
+        storage: URL of the database; a file of its own in the workspace by default.
+        plugins: Further folders of search spaces.
+
+    Raises:
+        SearchcnnError: If the images cannot be used or kept, or a setting is not valid.
+    """
+    place = workspace or Workspace(Path.cwd())
+    is_path = isinstance(data, str | os.PathLike)
+    images = os.fspath(data) if is_path else str(_keep(data, place.images(valid_name(name))))
+    _, config = images_study(place, images, name=name, extra=settings)
+    return Study(name, config, place, storage, plugins)
+
+
+def images_study(
+    place: Workspace,
+    images: str,
+    *,
+    name: str | None = None,
+    study: str | None = None,
+    overrides: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    tell: Tell | None = None,
+) -> tuple[str, StudyConfig]:
+    """Returns the name and the configuration of the study that searches images.
+
+    Its settings are those of another study, if one is named; else those of the workspace's study file for these
+    images, if there is one; else they are proposed.
+
+    Args:
+        place: The workspace.
+        images: The images, as ``[data] path`` has them.
+        name: The study's name; that of the images by default.
+        study: Name or file of the study whose settings are taken, with these images.
+        overrides: As in `searchcnn.study.load`.
+        extra: As in `searchcnn.study.load`.
+        watch: Is told how far the images are read.
+        tell: Is told what was found in them.
+
+    Raises:
+        SearchcnnError: If the images cannot be used, a key or value is not valid, or the name is that of a study file
+            for other images.
+    """
+    kept = valid_name(images_name(images) if name is None else name)
+    file = _file_for(place, kept, images)
+    if study is not None:
+        _, other = place.find(study)
+        if file is None or not file.samefile(other):
+            if file is not None and file.stem == kept:
+                raise _taken(file, kept, f"holds other settings than {study}")
+            return kept, configure(_with_images(other, images), str(other), overrides, extra)
+    if file is not None:
+        return kept, load(file, overrides, extra)
+    return kept, _proposed(kept, images, overrides, extra, watch, tell)
+
+
+def images_name(images: str) -> str:
+    """Returns the name of the study of images: that of their folder, file or function, as a study may be named.
+
+    >>> images_name("data/My pets.tar.gz"), images_name("package.module:load_pets")
+    ('My-pets', 'load_pets')
+    """
+    place = images if python.is_factory(images) else str(Path(images).expanduser().resolve())
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", DataConfig(path=place).title).strip("-_") or "images"
+
+
+def _with_images(file: Path, images: str) -> dict[str, Any]:
+    """Returns what a study file says, with other images and without what it says of its own."""
+    table = {key: value for key, value in read_table(file).items() if key not in ("description", "published")}
+    return {**table, "data": {"path": images}}
+
+
+def _proposed(
+    name: str,
+    images: str,
+    overrides: Sequence[str],
+    extra: Mapping[str, Any] | None,
+    watch: Watch | None,
+    tell: Tell | None,
+) -> StudyConfig:
+    least = {"spaces": ["residual"], "budget": {"trials": 1}, "data": {"path": images}}
+    wanted = configure(least, images, overrides, extra)
+    report = load_dataset(wanted.data, wanted.seed, watch, tell).report
+    return configure(tomllib.loads(propose(name, images, report)), images, overrides, extra)
+
+
+def _file_for(place: Workspace, name: str, images: str) -> Path | None:
+    """Returns the study file of that name, or else that of the images' name if it is for them.
+
+    Raises:
+        StudyFileError: If the study file of that name is for other images.
+    """
+    for stem in (name, images_name(images)):
+        file = place.studies / f"{stem}.toml"
+        if file.exists():
+            data = load(file).data
+            if data.path is not None and _is_same(data.path, images):
+                return file
+            if stem == name:
+                raise _taken(file, name, f"is for other images, {data.path or data.name}")
+    return None
+
+
+def _is_same(one: str, other: str) -> bool:
+    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+
+
+def _taken(file: Path, name: str, why: str) -> StudyFileError:
+    return StudyFileError(f"{file} {why}; keep this search under another name: --name {name}-2")
+
+
+def _keep(data: Any, file: Path) -> Path:
+    """Writes images and labels to a file, if they are not there already; returns its path, short where that will do.
+
+    Raises:
+        DataError: If they are none.
+        UsageError: If the file holds others.
+        StoreError: If it cannot be written.
+    """
+    try:
+        arrays = _named(python.from_object(data))
+    except ValueError as error:
+        raise DataError(f"data: {error}") from error
+    if not file.exists():
+        with writing(file), replacing(file) as new:
+            np.savez(new, **arrays)
+    elif not _holds(file, arrays):
+        raise UsageError(f"{file} holds other images; give the new study another name, or delete the old one")
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
+
+def _named(arrays: Arrays) -> dict[str, Any]:
+    pairs = ((part, split.images, split.labels) for part, split in arrays.parts.items())
+    named = {key: value for part, x, y in pairs for key, value in ((f"x_{part}", x), (f"y_{part}", y))}
+    return named if arrays.class_names is None else {**named, "class_names": np.array(arrays.class_names)}
+
+
+def _holds(file: Path, arrays: Mapping[str, Any]) -> bool:
+    with np.load(file) as kept:
+        return set(kept.files) == set(arrays) and all(np.array_equal(kept[key], arrays[key]) for key in kept.files)

@@ -1,0 +1,195 @@
+"""Proposes a search for images of one's own: the text of a study file, made from what was found in them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from searchcnn.data import Report
+from searchcnn.data.examine import IMBALANCE, is_mirrorable
+from searchcnn.study import TrainingConfig
+
+EPOCHS = ((20_000, 20), (5_000, 30), (0, 40))
+"""Most epochs by the least number of training images: fewer images, more passes over them."""
+BATCH_SIZES = ((20_000, 128), (5_000, 64), (1_000, 32), (0, 16))
+"""Images per step by the least number of training images."""
+MACS_PER_SIDE = 800_000
+"""Multiply-accumulates per pixel of an image's side: 25 millions for 32x32 as in the study `cifar10`; on larger images
+they grow with the side and not with the area, or an hour would not train many networks."""
+MOST_NAMES = 12
+"""Classes that a study file names."""
+WIDTH = 116
+"""Columns of a comment."""
+
+
+class Setting(NamedTuple):
+    """A line of a study file.
+
+    Attributes:
+        key: The key.
+        value: Its value, as TOML has it.
+        meaning: A few words on it.
+    """
+
+    key: str
+    value: str
+    meaning: str
+
+
+def propose(name: str, path: str, report: Report) -> str:
+    """Returns the text of a study file for images.
+
+    Args:
+        name: The study's name.
+        path: The images, as ``[data] path`` has them.
+        report: What was found in them.
+    """
+    sections = {
+        "": _general(name, report),
+        "data": _data(path, report),
+        "budget": [Setting("timeout", '"1h"', "time for the whole search; `trials = 50` limits the trials instead")],
+        "limits": _limits(report),
+        "training": list(_training(report)),
+    }
+    return "\n\n".join(["\n".join(_comments(name, report)), *map(_section, sections, sections.values())]) + "\n"
+
+
+def _comments(name: str, report: Report) -> Iterator[str]:
+    """Yields what was found, and how to go on."""
+    yield f"# {printable(name)}: what was found in {printable(report.source)}"
+    yield "#"
+    yield from _wrapped("classes", _classes(report))
+    yield from _wrapped("sizes", _sizes(report))
+    yield from _wrapped("parts", _parts(report))
+    for finding in report.findings:
+        yield from _wrapped(finding.level, printable(str(finding)))
+    yield "#"
+    yield "# A value alone is fixed; a list is a choice that is searched, {min = ..., max = ...} a range."
+    yield f"# Search it:  searchcnn optimize --study {name}"
+
+
+def _classes(report: Report) -> str:
+    names = list(report.counts["train"])
+    few = sorted(report.counts["train"].values())
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    shown = ", ".join(printable(one) for one in names[:MOST_NAMES])
+    each = f"{few[0]:,} to {few[-1]:,}" if few[0] != few[-1] else f"{few[0]:,}"
+    return f"{len(names)}: {shown}{more}; {each} training images of each"
+
+
+def _sizes(report: Report) -> str:
+    height, width, channels = report.shape
+    smallest, median, largest = ("x".join(map(str, size)) for size in report.sizes)
+    if smallest == largest:
+        came = f"{smallest} pixels (height x width), all of one size"
+    else:
+        came = f"{smallest} to {largest} pixels (height x width), median {median}"
+    return f"{came}; networks get {height}x{width}x{channels}"
+
+
+def _parts(report: Report) -> str:
+    counts = ((part, sum(counts.values())) for part, counts in report.counts.items())
+    return ", ".join(
+        f"{count:,} {part}{' (taken from train)' if part in report.made else ''}" for part, count in counts
+    )
+
+
+def _general(name: str, report: Report) -> list[Setting]:
+    images = sum(sum(counts.values()) for counts in report.counts.values())
+    size = "x".join(map(str, report.shape))
+    text = f"{name}: {len(report.counts['train'])} classes, {images:,} images of {size}."
+    return [
+        Setting("description", _quoted(text), ""),
+        Setting("spaces", '["residual", "inception", "sequential"]', "search spaces; `searchcnn plugins` lists them"),
+        Setting("# spaces", '["transfer"]', "instead: pretrained on ImageNet, downloaded once"),
+    ]
+
+
+def _data(path: str, report: Report) -> list[Setting]:
+    taken = [
+        Setting(part, "0.1", "part of the training images that is taken for it; the data has none")
+        for part in report.made
+    ]
+    size = "x".join(map(str, report.shape[:2]))
+    return [
+        Setting("path", _quoted(path), "a folder, archive, table, .npz file, or a function that returns arrays"),
+        Setting("image_size", '"auto"', f"here {size}; a smaller one, such as {_smaller(report)}, is searched faster"),
+        Setting("resize", f'"{report.resize}"', "images of another shape: crop, pad or stretch"),
+        *taken,
+    ]
+
+
+def _limits(report: Report) -> list[Setting]:
+    height, width, _ = report.shape
+    macs = round(MACS_PER_SIDE * (height * width) ** 0.5, -6)
+    return [
+        Setting("max_params", "1_500_000", "larger networks are not trained"),
+        Setting("max_macs", f"{max(2_000_000, int(macs)):_}", "nor those with more multiply-accumulates for one image"),
+    ]
+
+
+def _training(report: Report) -> Iterator[Setting]:
+    counts = report.counts["train"]
+    epochs = _by_size(EPOCHS, sum(counts.values()))
+    yield Setting("epochs", str(epochs), "passes over the training images, at most")
+    yield Setting("patience", str(epochs // 4), "a trial ends after so many without a better score")
+    yield Setting("batch_size", str(_by_size(BATCH_SIZES, sum(counts.values()))), "images per step")
+    yield Setting("learning_rate", "{min = 5e-4, max = 1e-2, log = true}", "searched; of the optimizer, adam")
+    yield Setting("schedule", '"cosine"', "from the learning rate down to zero")
+    yield Setting("weight_decay", "[0.0, 1e-4, 1e-3]", "pulls weights towards zero")
+    flip = is_mirrorable(list(counts))
+    yield Setting(
+        "flip",
+        str(flip).lower(),
+        "mirrors half of the images" if flip else "mirrored, some images would be of another class",
+    )
+    yield Setting("shift", "[0.1, 0.0]", "moves images by up to this part of their side")
+    if is_imbalanced(counts) and "class_weights" in TrainingConfig.model_fields:
+        yield Setting("class_weights", "[false, true]", "whether images of rare classes count more")
+
+
+def is_imbalanced(counts: Mapping[str, int]) -> bool:
+    """Whether a class has many times the images of another.
+
+    >>> is_imbalanced({"cat": 90, "dog": 100}), is_imbalanced({"cat": 9, "dog": 100})
+    (False, True)
+    """
+    return max(counts.values()) >= IMBALANCE * max(1, min(counts.values()))
+
+
+def printable(text: str) -> str:
+    r"""Returns a text that can stand in a comment: one line, without what cannot be printed.
+
+    >>> printable("two\nlines\x00")
+    'two lines?'
+    """
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
+
+
+def _by_size(steps: Sequence[tuple[int, int]], images: int) -> int:
+    return next(value for least, value in steps if images >= least)
+
+
+def _smaller(report: Report) -> int:
+    return max(8, min(report.shape[:2]) // 16 * 8)
+
+
+def _section(title: str, settings: Sequence[Setting]) -> str:
+    lines = [f"{setting.key} = {setting.value}" for setting in settings]
+    column = max(len(line) for line, setting in zip(lines, settings, strict=True) if setting.meaning) + 4
+    noted = [
+        f"{line:<{column}}# {setting.meaning}" if setting.meaning else line
+        for line, setting in zip(lines, settings, strict=True)
+    ]
+    return "\n".join([f"[{title}]", *noted] if title else noted)
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    import textwrap
+
+    first, rest = f"#   {label:<10}", "#" + " " * 13
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False)
+
+
+def _quoted(text: str) -> str:
+    """Returns a text as TOML quotes it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
