@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from searchcnn.data.collection import UNREADABLE, Collection
 from searchcnn.data.dataset import PARTS
-from searchcnn.data.report import Finding, Report
+from searchcnn.data.report import Finding, Level, Report
 from searchcnn.study import DataConfig
 
 IMBALANCE = 5.0
@@ -121,26 +121,27 @@ def _copies(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Fi
         if part in parts:
             of[parts[part]] = number
     twice = [group for group in groups if len(set(collection.labels[group].tolist())) > 1]
-    yield from _found(collection, twice, "with two labels", "a network cannot learn both: correct or delete them")
+    yield from _found(collection, twice, "has two labels", "a network cannot learn both: correct or delete them")
     for first, second in ((0, 2), (1, 2), (0, 1)):
         both = [group for group in groups if {first, second} <= set(of[group].tolist())]
-        where = f"in both {PARTS[first]} and {PARTS[second]}"
+        where = f"is in both {PARTS[first]} and {PARTS[second]}"
         yield from _found(collection, both, where, f"the {PARTS[second]} score is too good by them: delete one of each")
     shared = {
         group[0] for group in groups if len(set(of[group].tolist())) > 1 or len(set(collection.labels[group])) > 1
     }
     same = [group for group in groups if group[0] not in shared]
-    yield from _found(collection, same, "there more than once", "kept, together in one part", "note")
+    yield from _found(collection, same, "is there more than once", "kept, together in one part", "note")
 
 
 def _found(
-    collection: Collection, groups: Sequence[Indices], where: str, remedy: str, level: str = "warning"
+    collection: Collection, groups: Sequence[Indices], where: str, remedy: str, level: Level = "warning"
 ) -> Iterator[Finding]:
     if not groups:
         return
-    noun = "image is" if len(groups) == 1 else "images are"
+    several = where.replace("has", "have", 1).replace("is", "are", 1)
+    what = f"1 image {where}" if len(groups) == 1 else f"{len(groups):,} images {several}"
     example = " = ".join(collection.name(index) for index in groups[0][:2])
-    yield Finding("note" if level == "note" else "warning", f"{len(groups):,} {noun} {where}", example, remedy)
+    yield Finding(level, what, example, remedy)
 
 
 def _balance(collection: Collection) -> Iterator[Finding]:

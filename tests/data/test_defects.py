@@ -155,7 +155,7 @@ SURVIVED: list[tuple[Callable[[Path], None], str, str, tuple[int, int, int]]] = 
         "1 image is in both train and validation (train/cat/0.png = val/cat/copy.bmp)",
         (60, 19, 18),
     ),
-    (two_labels, "warning", "1 image is with two labels (train/cat/0.png = train/dog/copy.png); a", (61, 18, 18)),
+    (two_labels, "warning", "1 image has two labels (train/cat/0.png = train/dog/copy.png); a", (61, 18, 18)),
     (twice, "note", "1 image is there more than once (train/cat/0.png = train/cat/copy.png); kept", (61, 18, 18)),
     (
         imbalance,
