@@ -35,6 +35,7 @@ class Transfer(SearchSpace):
     """
 
     channels = (1, 3)
+    own_preprocessing = True
     reference = "Yosinski et al. 2014, https://arxiv.org/abs/1411.1792"
 
     def __init__(

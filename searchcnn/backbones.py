@@ -49,12 +49,14 @@ class Backbone:
         scale: What the channels of an image, scaled to 0..1, are multiplied by before they enter the network.
         offset: What is then added to the channels.
         is_flipped: Whether the network takes the channels in the order blue, green, red.
+        normalization: Layers through which images, scaled to 0..1, go in the end.
     """
 
     network: Any
     scale: tuple[float, ...] = (1.0,)
     offset: tuple[float, ...] = (0.0,)
     is_flipped: bool = False
+    normalization: tuple[Any, ...] = ()
 
     @classmethod
     def load(cls, name: str, size: int, weights: str = "none") -> Self:
@@ -70,7 +72,8 @@ class Backbone:
             PluginError: If there is no such network, or its weights cannot be loaded.
         """
         if name.endswith(".keras"):
-            return cls(_features_of(Path(name).expanduser()))
+            network, normalization = _features_of(Path(name).expanduser())
+            return cls(network, normalization=normalization)
         make, arguments = _application(name)
         network = _make(name, make, {**arguments, "input_shape": (size, size, 3), "include_top": False}, weights)
         return cls(network, *_preprocessing(make))
@@ -134,6 +137,8 @@ class Backbone:
             x = keras.ops.flip(x, axis=-1)
         if (set(self.scale), set(self.offset)) != ({1.0}, {0.0}):
             x = layers.Rescaling(list(self.scale), list(self.offset))(x)
+        for layer in self.normalization:
+            x = layer(x)
         return x
 
     def _begins_block(self, output: Any, following: Any) -> bool:
@@ -218,8 +223,8 @@ def _preprocessing(make: Callable[..., Any]) -> tuple[tuple[float, ...], tuple[f
     return tuple(map(float, matrix.diagonal())), tuple(map(float, black)), is_flipped
 
 
-def _features_of(path: Path) -> Any:
-    """Returns a saved model's network up to its last feature maps."""
+def _features_of(path: Path) -> tuple[Any, tuple[Any, ...]]:
+    """Returns a saved model's network up to its last feature maps, and what normalises images scaled to 0..1 for it."""
     try:
         model = keras.models.load_model(path, compile=False)
         network = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.Model))
@@ -229,4 +234,5 @@ def _features_of(path: Path) -> Any:
             raise ValueError("it computes no feature maps")
     except Exception as error:
         raise PluginError(f"backbone {path}: {first_line(error)}; expected a model that searchcnn has saved") from error
-    return features
+    _pixels, _scale, *normalization = model.layers[: model.layers.index(network)]
+    return features, tuple(normalization)

@@ -16,11 +16,16 @@ from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
-from searchcnn.study import StudyConfig, Workspace
+from searchcnn.study import StudyConfig, TrainingConfig, Workspace
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
     from searchcnn.training import Trainer
+
+
+NEWER = ("rotation", "zoom", "contrast", "cutout", "mixup", "normalization", "class_weights")
+"""Settings that a recipe has not always had: by default they are no part of a study's identity, so that an older study
+goes on."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset)
 
 def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace]) -> dict[str, str]:
     """Returns what must be the same in all runs of a study, by the name of its key; the budget may change."""
-    recipe = config.training.model_dump()
+    recipe, usual = config.training.model_dump(), TrainingConfig().model_dump()
     return {
         "data": f"{dataset.name} {dataset.fingerprint[:12]}",
         "data.validation": str(config.data.validation),
@@ -131,7 +136,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         "search.direction": "maximize" if config.search.maximize else "minimize",
         **{f"search space {space.name}": space.fingerprint[:12] for space in spaces},
         **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
-        **{f"training.{key}": str(value) for key, value in recipe.items()},
+        **{f"training.{key}": str(recipe[key]) for key in recipe if key not in NEWER or recipe[key] != usual[key]},
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, _preprocessing
 from searchcnn.backend import start_keras
+from searchcnn.data import Normalization
 from searchcnn.errors import PluginError
 from searchcnn.graph import leaves, narrow_points
 
@@ -18,6 +19,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results import save_model  # noqa: E402
+from searchcnn.training import classifier as finish  # noqa: E402
 
 layers = keras.layers
 SMALL = "MobileNet(alpha=0.25)"
@@ -400,12 +402,27 @@ def classifier(body: Callable[[Any], Any], sequential: bool = False) -> Any:
 @pytest.mark.parametrize("sequential", [False, True])
 def test_a_saved_model_as_a_backbone(tmp_path: Path, sequential: bool) -> None:
     model = classifier(chain, sequential)
-    save_model(tmp_path / "best.keras", model, (8, 8, 3), {})
+    save_model(tmp_path / "best.keras", finish(model, (8, 8, 3)), {})
     backbone = Backbone.load(str(tmp_path / "best.keras"), 99)
     assert len(backbone.blocks) == 3
     assert backbone.preprocess(IMAGES) is IMAGES
     maps = keras.Model(model.inputs[0], model.layers[-3].output)
     np.testing.assert_allclose(run(backbone.network), run(maps), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["standardize", "zca"])
+def test_a_saved_model_normalises_as_a_backbone_too(tmp_path: Path, kind: Any) -> None:
+    pixels = (IMAGES * 255).astype(np.uint8)
+    normalization = Normalization.of(kind, pixels)
+    model = classifier(chain)
+    save_model(tmp_path / "best.keras", finish(model, (8, 8, 3), normalization), {})
+    backbone = Backbone.load(str(tmp_path / "best.keras"), 99)
+    assert len(backbone.blocks) == 3
+    images = keras.Input((8, 8, 3))
+    network = keras.Model(images, backbone.network(backbone.preprocess(images)))
+    maps = keras.Model(model.inputs[0], model.layers[-3].output)
+    expected = run(maps, normalization.array(pixels))
+    np.testing.assert_allclose(run(network, pixels / np.float32(255)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_saved_transfer_network_as_a_backbone(tmp_path: Path) -> None:
@@ -414,7 +431,7 @@ def test_a_saved_transfer_network_as_a_backbone(tmp_path: Path) -> None:
     images = keras.Input((6, 6, 1))
     maps = convolution(second(first(inner.preprocess(images), training=False)), "head")
     x = layers.Dense(5, activation="softmax")(layers.GlobalMaxPooling2D()(maps))
-    save_model(tmp_path / "best.keras", keras.Model(images, x), (6, 6, 1), {})
+    save_model(tmp_path / "best.keras", finish(keras.Model(images, x), (6, 6, 1)), {})
 
     backbone = Backbone.load(str(tmp_path / "best.keras"), 99)
     assert [tensor.shape[1:] for tensor in backbone.blocks] == [(8, 8, 4)] * 3
@@ -437,7 +454,8 @@ def test_a_file_that_is_no_backbone(tmp_path: Path, what: str) -> None:
     elif what == "flat":  # not in a model that takes pixels
         classifier(chain).save(path)
     else:
-        save_model(path, keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]), (8, 8, 3), {})
+        dense = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
+        save_model(path, finish(dense, (8, 8, 3)), {})
     with pytest.raises(PluginError) as raised:
         Backbone.load(str(path), 32)
     assert str(raised.value).startswith(f"backbone {path}: ")

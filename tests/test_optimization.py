@@ -16,7 +16,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import load_dataset
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
-from searchcnn.optimization import Study, create, known_points, optimize
+from searchcnn.optimization import Study, create, identity, known_points, optimize
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.spaces import load_space, load_spaces
 from searchcnn.store import StudySummary, read_summary
@@ -191,6 +191,25 @@ def test_another_search_is_refused(workspace: Path, changes: dict[str, Any], mes
         run(make_study(workspace, overrides=changes.get("overrides", ())))
     (workspace / "plugins" / "net.py").write_text(NET)
     assert run(make_study(workspace)).heard == ["reading"]
+
+
+OLDEST = {
+    *("epochs", "patience", "batch_size", "optimizer", "learning_rate", "momentum", "schedule"),
+    *("weight_decay", "l1", "l2", "label_smoothing", "flip", "shift"),
+}
+"""Settings of `[training]` that every study has."""
+
+
+def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> None:
+    """By default a newer setting is no part of what must stay the same; a change of it is refused all the same."""
+    study = make_study(workspace, overrides=["budget.trials=3"])
+    known = identity(study.config, load_dataset(study.config.data, study.config.seed), [])
+    assert {key.removeprefix("training.") for key in known if key.startswith("training.")} == OLDEST
+    for setting, value in (("rotation", "15.0"), ("normalization", "zca"), ("class_weights", "true")):
+        change = make_study(workspace, overrides=["budget.trials=3", f"training.{setting}={value}"])
+        with pytest.raises(StudyChangedError, match=rf"(?i)training.{setting} \(none -> {value}\)"):
+            run(change)
+    assert run(study).heard[:2] == ["reading", "2 COMPLETE"]
 
 
 def test_a_change_can_be_accepted(workspace: Path) -> None:

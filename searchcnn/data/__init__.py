@@ -1,23 +1,25 @@
 """Datasets: where images come from, how they are divided, how they reach a network in batches."""
 
 from searchcnn.data.augmentation import Augmentation
-from searchcnn.data.batches import PIXEL_SCALE, arrays, batches
+from searchcnn.data.batches import arrays, batches
 from searchcnn.data.builtin import NAMES
 from searchcnn.data.dataset import Dataset, Mapped, Split
 from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.load import load_dataset
+from searchcnn.data.normalization import SCALE, Normalization
 from searchcnn.data.places import cache
 from searchcnn.data.preparation import Preparation
 from searchcnn.data.report import Finding, Report
 
 __all__ = [
     "NAMES",
-    "PIXEL_SCALE",
+    "SCALE",
     "Augmentation",
     "Dataset",
     "Finding",
     "Found",
     "Mapped",
+    "Normalization",
     "Preparation",
     "Report",
     "Split",

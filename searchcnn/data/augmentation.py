@@ -1,39 +1,95 @@
-"""Random changes of training images that keep their class."""
+"""Random changes of training images that keep their class, or blend it with another's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+Drawn: TypeAlias = Mapping[str, npt.NDArray[Any]]
+"""Random numbers of a batch by what they are for; each array begins with the axis of the images."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Mirrors and shifts images; what moves in from outside repeats the edge.
+    """How training images are changed at random; what moves in from outside repeats the edge.
+
+    All random numbers are drawn in NumPy. What moves whole pixels is done there, too; all else by Keras, where its
+    backend computes: see `apply` and `mix`.
 
     Attributes:
         flip: Whether half of the images are mirrored, left to right.
         shift: Largest shift along each axis, as a part of its side.
+        rotation: Largest angle of a rotation about the centre, either way, in degrees.
+        zoom: Largest relative change of size about the centre, below 1.
+        contrast: Largest relative change of the distance from each channel's mean, 0..1.
+        cutout: Side of one hidden square, as a part of the image's shorter side. Its centre lies anywhere in the image,
+            and it is filled with the image's mean (DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552).
+        mixup: Parameter alpha of the distribution Beta(alpha, alpha) of an image's share in its blend with another of
+            its batch (Zhang et al. 2018, https://arxiv.org/abs/1710.09412); 0: images are not blended.
     """
 
     flip: bool = False
     shift: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    contrast: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
 
     def __bool__(self) -> bool:
-        return self.flip or self.shift > 0
+        return self != Augmentation()
 
-    def __call__(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """Returns changed images.
+    def changed(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+        """Returns changed images as a training sees them, to look at.
 
         Args:
             images: Shape (batch, height, width, channels).
             random: Draws each image's change.
         """
-        count, height, width = images.shape[:3]
+        import keras
+
+        moved = self.move(images, random)
+        drawn = self.draw(moved.shape, random)
+        pixels: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(mix(apply(moved, drawn), drawn))
+        return np.rint(pixels).astype(np.uint8)
+
+    def move(self, images: npt.NDArray[Any], random: np.random.Generator) -> npt.NDArray[Any]:
+        """Mirrors and shifts images of shape (batch, height, width, channels)."""
+        if not (self.flip or self.shift):
+            return images
+        count, height, width, _ = images.shape
         rows, columns = self._shifted(count, height, random), self._shifted(count, width, random)
         if self.flip:
             mirrored = random.random(count) < 0.5
             columns[mirrored] = columns[mirrored, ::-1]
-        return images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        moved = np.empty_like(images)
+        for place in range(count):  # several times as fast as one index for the whole batch
+            np.take(images[place].take(rows[place], 0), columns[place], 1, moved[place], "clip")
+        return moved
+
+    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> Drawn:
+        """Draws what is done to each image of a batch after `move`.
+
+        Args:
+            shape: Of the images: (batch, height, width, channels).
+            random: Where the numbers come from.
+        """
+        count, height, width, _ = shape
+        drawn: dict[str, npt.NDArray[Any]] = {}
+        if self.rotation or self.zoom:
+            angles = np.deg2rad(random.uniform(-self.rotation, self.rotation, count))
+            sizes = random.uniform(1 - self.zoom, 1 + self.zoom, count)
+            drawn["transforms"] = _transforms(angles, sizes, height, width)
+        if self.contrast:
+            drawn["contrasts"] = random.uniform(1 - self.contrast, 1 + self.contrast, count).astype(np.float32)
+        if self.cutout:
+            drawn["holes"] = self._holes(count, height, width, random)
+        if self.mixup:
+            drawn["partners"] = random.permutation(count)
+            drawn["shares"] = random.beta(self.mixup, self.mixup, count).astype(np.float32)
+        return drawn
 
     def _shifted(self, count: int, side: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """Returns, for each image, where along an axis each pixel comes from: shape (images, side)."""
@@ -41,3 +97,87 @@ class Augmentation:
         starts = random.integers(-reach, reach, (count, 1), endpoint=True)
         sources: npt.NDArray[np.int64] = np.clip(np.arange(side) + starts, 0, side - 1)
         return sources
+
+    def _holes(self, count: int, height: int, width: int, random: np.random.Generator) -> npt.NDArray[np.int32]:
+        """Returns each image's hidden square: its top, bottom, left and right, shape (images, 4)."""
+        side = round(self.cutout * min(height, width))
+        first = random.integers(0, (height, width), (count, 2)) - side // 2
+        return np.stack([first, first + side], axis=-1).reshape(count, 4).astype(np.int32)
+
+
+def apply(images: Any, drawn: Drawn) -> Any:
+    """Rotates, zooms, changes the contrast and hides squares, with Keras.
+
+    Args:
+        images: Pixels 0..255 of shape (batch, height, width, channels), of any dtype.
+        drawn: By `Augmentation.draw`.
+
+    Returns:
+        Pixels 0..255, a float32 tensor of the same shape.
+    """
+    from keras import ops
+
+    pixels = ops.cast(images, "float32")
+    if "transforms" in drawn:
+        how: dict[str, str] = {"fill_mode": "nearest", "data_format": "channels_last"}
+        pixels = ops.image.affine_transform(pixels, drawn["transforms"], "bilinear", **how)
+    if "contrasts" in drawn:
+        kept = _per_image(drawn["contrasts"], pixels)
+        pixels = ops.clip(kept * pixels + (1 - kept) * ops.mean(pixels, axis=(1, 2), keepdims=True), 0, 255)
+    if "holes" in drawn:
+        mean = ops.mean(pixels, axis=(1, 2), keepdims=True)
+        pixels = ops.where(_hidden(drawn["holes"], *pixels.shape[1:3]), mean, pixels)
+    return pixels
+
+
+def mix(values: Any, drawn: Drawn) -> Any:
+    """Blends each image's values with those of its partner; returns them as they are where nothing is to be blended.
+
+    Args:
+        values: Images, labels or weights: a float32 tensor of shape (batch, ...).
+        drawn: By `Augmentation.draw`.
+    """
+    from keras import ops
+
+    if "partners" not in drawn:
+        return values
+    share = _per_image(drawn["shares"], values)
+    return share * values + (1 - share) * ops.take(values, drawn["partners"], axis=0)
+
+
+def _transforms(
+    angles: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """Returns what `keras.ops.image.affine_transform` wants: where in an image each pixel comes from.
+
+    Args:
+        angles: Of each image's rotation, in radians, shape (images,).
+        sizes: Relative sizes, shape (images,).
+        height: Of an image, in pixels.
+        width: Of an image, in pixels.
+
+    Returns:
+        Shape (images, 8): the matrix [[a, b, c], [d, e, f], [0, 0, 1]] that takes (column, row, 1), row by row.
+    """
+    cos, sin, zero = np.cos(angles) / sizes, np.sin(angles) / sizes, np.zeros_like(angles)
+    x, y = (width - 1) / 2, (height - 1) / 2  # the centre stays where it is
+    rows = [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero]
+    return np.stack(rows, axis=-1).astype(np.float32)
+
+
+def _hidden(holes: Any, height: int, width: int) -> Any:
+    """Returns which pixels lie in an image's square, shape (batch, height, width, 1)."""
+    from keras import ops
+
+    top, bottom, left, right = (holes[:, side, None] for side in range(4))
+    rows, columns = (ops.arange(side, dtype="int32")[None, :] for side in (height, width))
+    in_rows = ops.logical_and(rows >= top, rows < bottom)
+    in_columns = ops.logical_and(columns >= left, columns < right)
+    return ops.logical_and(in_rows[:, :, None, None], in_columns[:, None, :, None])
+
+
+def _per_image(numbers: Any, values: Any) -> Any:
+    """Gives numbers of shape (batch,) as many axes as values of shape (batch, ...) have."""
+    from keras import ops
+
+    return ops.reshape(numbers, (-1, *[1] * (len(values.shape) - 1)))

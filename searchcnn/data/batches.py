@@ -1,7 +1,7 @@
-"""The input pipeline: batches of scaled images in a reproducible order."""
+"""The input pipeline: batches of normalised images in a reproducible order."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.backend import start_keras
-from searchcnn.data.augmentation import Augmentation
+from searchcnn.data.augmentation import Augmentation, Drawn, apply, mix
 from searchcnn.data.dataset import Split
-
-PIXEL_SCALE = 1 / 255
-"""What a pixel 0..255 is multiplied by before it reaches a network."""
+from searchcnn.data.normalization import SCALE, Normalization
 
 NONE: Final = Augmentation()
 
@@ -27,6 +25,8 @@ def batches(
     one_hot: int | None = None,
     outputs: int = 1,
     augmentation: Augmentation = NONE,
+    normalization: Normalization = SCALE,
+    class_weights: Sequence[float] | None = None,
 ) -> Any:
     """Returns batches of images for ``model.fit`` and ``model.evaluate``.
 
@@ -35,38 +35,90 @@ def batches(
     or shuffle once more.
 
     Args:
-        split: The images and labels; they stay bytes in memory until a batch is made.
+        split: The images and labels; they stay bytes in memory, or on disk, until a batch is made.
         batch_size: Images in a batch; the last batch may be smaller.
         seed: Order of the images and their augmentation, anew for each pass; None keeps the order of the split.
         first: Number of the first pass; a training that goes on begins later than 0.
         one_hot: Number of classes, to get labels as probabilities; None keeps them as integers.
         outputs: Outputs of the network; where it is more than one, the labels come as a tuple, once for each.
-        augmentation: Changes the images of a seeded pass.
+        augmentation: Changes the images of a seeded pass; where it blends them, labels must be ``one_hot``.
+        normalization: Makes pixels what the network takes.
+        class_weights: Weight of an image by its class, of shape (classes,).
 
     Returns:
-        A ``tf.data.Dataset``, or a ``keras.utils.PyDataset`` on other backends than TensorFlow, of pairs: images in
-        0..1, float32 of shape (batch, height, width, channels), and labels, int64 of shape (batch,) or float32 of
-        shape (batch, classes). Features come as they are instead of images.
+        A ``tf.data.Dataset``, or a ``keras.utils.PyDataset`` on other backends than TensorFlow, of pairs: images,
+        float32 of shape (batch, height, width, channels), and labels, int64 of shape (batch,) or float32 of shape
+        (batch, classes). Class weights make it triples: the third are weights, float32 of shape (batch,), a tuple of
+        them where labels are. Features come as they are instead of images.
+
+    Raises:
+        ValueError: If class numbers would have to be blended.
     """
     start_keras()
     import keras
 
+    if augmentation.mixup and one_hot is None:
+        raise ValueError("mixup blends labels: give one_hot, the number of classes")
     passes = Passes(split, batch_size, seed, augmentation, first)
-    if keras.backend.backend() != "tensorflow" or isinstance(split.images, np.memmap):
-        return _numpy_batches(passes, one_hot, outputs)
-    return (_augmented_batches if augmentation else _tensorflow_batches)(passes, one_hot, outputs)
+    form = Form(one_hot, outputs, normalization.function(), class_weights)
+    if keras.backend.backend() != "tensorflow":
+        return _numpy_batches(passes, form)
+    return (_gathered_batches if is_in_memory(split) and not passes.changes else _streamed_batches)(passes, form)
 
 
-def arrays(split: Split, *, one_hot: int | None = None, outputs: int = 1) -> tuple[npt.NDArray[np.float32], Any]:
+def arrays(
+    split: Split, *, one_hot: int | None = None, outputs: int = 1, normalization: Normalization = SCALE
+) -> tuple[npt.NDArray[np.float32], Any]:
     """Returns all images and labels at once, in the order of the split, in the form of one batch; see `batches`."""
-    scale = PIXEL_SCALE if split.images.dtype == np.uint8 else 1.0
-    scaled = split.images.astype(np.float32) * np.float32(scale)
+    images = split.images[:]
     labels = split.labels if one_hot is None else np.eye(one_hot, dtype=np.float32)[split.labels]
-    return scaled, _repeated(labels, outputs)
+    return normalization.array(images) if images.dtype == np.uint8 else images, _repeated(labels, outputs)
 
 
-def _repeated(labels: Any, outputs: int) -> Any:
-    return labels if outputs == 1 else (labels,) * outputs
+def is_in_memory(split: Split) -> bool:
+    """Whether the images are an array in memory, and not one that is mapped or read from disk."""
+    return isinstance(split.images, np.ndarray) and not isinstance(split.images, np.memmap)
+
+
+def _repeated(values: Any, outputs: int) -> Any:
+    return values if outputs == 1 else (values,) * outputs
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a network and its loss take.
+
+    Attributes:
+        one_hot: Number of classes, for labels as probabilities; None for integers.
+        outputs: Outputs of the network.
+        normalize: Makes pixels what the network takes.
+        class_weights: Weight of an image by its class.
+    """
+
+    one_hot: int | None
+    outputs: int
+    normalize: Callable[[Any], Any]
+    class_weights: Sequence[float] | None
+
+    def __call__(self, images: Any, labels: Any, drawn: Drawn) -> tuple[Any, ...]:
+        """Makes a batch what ``model.fit`` takes, with Keras; see `batches`.
+
+        Args:
+            images: Pixels, uint8 of shape (batch, height, width, channels); or features.
+            labels: Shape (batch,).
+            drawn: How the images are changed; see `searchcnn.data.augmentation.Augmentation.draw`.
+        """
+        import keras
+
+        given = labels
+        if keras.backend.standardize_dtype(images.dtype) == "uint8":
+            images = self.normalize(mix(apply(images, drawn), drawn) if drawn else images)
+        if self.one_hot is not None:
+            given = mix(keras.ops.one_hot(labels, self.one_hot, dtype="float32"), drawn)
+        if self.class_weights is None:
+            return images, _repeated(given, self.outputs)
+        weights = mix(keras.ops.take(np.asarray(self.class_weights, np.float32), labels), drawn)
+        return images, _repeated(given, self.outputs), _repeated(weights, self.outputs)
 
 
 @dataclass(frozen=True)
@@ -90,6 +142,11 @@ class Passes:
     def __len__(self) -> int:
         return -(-len(self.split) // self.batch_size)
 
+    @property
+    def changes(self) -> bool:
+        """Whether images are changed at random."""
+        return self.seed is not None and bool(self.augmentation)
+
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Returns the indices of all samples, of shape (samples,), in the order of one pass."""
         size = len(self.split)
@@ -97,16 +154,19 @@ class Passes:
             return np.arange(size, dtype=np.int64)
         return np.random.default_rng([self.seed, epoch]).permutation(size).astype(np.int64, copy=False)
 
-    def batch(self, order: npt.NDArray[np.int64], epoch: int, index: int) -> Split:
-        """Returns the samples of one batch of a pass."""
+    def batch(
+        self, order: npt.NDArray[np.int64], epoch: int, index: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], Drawn]:
+        """Returns the images and labels of one batch of a pass, and how `Form` has to change them."""
         taken = self.split.take(order[index * self.batch_size : (index + 1) * self.batch_size])
         if self.seed is None or not self.augmentation:
-            return taken
+            return taken.images, taken.labels, {}
         random = np.random.default_rng([self.seed, epoch, index + 1])  # 0 is the stream of the order
-        return Split(self.augmentation(taken.images, random), taken.labels)
+        moved = self.augmentation.move(taken.images, random)
+        return moved, taken.labels, self.augmentation.draw(moved.shape, random)
 
 
-def _tensorflow_batches(passes: Passes, one_hot: int | None = None, outputs: int = 1) -> Any:
+def _gathered_batches(passes: Passes, form: Form) -> Any:
     """Shuffles indices and gathers whole batches: half the CPU time of shuffling images one by one."""
     import tensorflow as tf
 
@@ -117,40 +177,29 @@ def _tensorflow_batches(passes: Passes, one_hot: int | None = None, outputs: int
     def orders() -> Iterator[npt.NDArray[np.int64]]:
         yield passes.order(next(epochs))
 
-    def batch(indices: Any) -> tuple[Any, Any]:
-        return _scaled(tf.gather(images, indices), tf.gather(labels, indices), one_hot, outputs)
+    def batch(indices: Any) -> tuple[Any, ...]:
+        return form(tf.gather(images, indices), tf.gather(labels, indices), {})
 
     order = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec((len(split),), tf.int64))
     return _prefetched(order.unbatch().batch(passes.batch_size).map(batch), len(passes))
 
 
-def _augmented_batches(passes: Passes, one_hot: int | None, outputs: int) -> Any:
-    """Makes batches in NumPy, a few ahead of the training."""
+def _streamed_batches(passes: Passes, form: Form) -> Any:
+    """Gathers batches in NumPy and finishes them in parallel, a few ahead of the training."""
     import tensorflow as tf
 
-    epochs, split = itertools.count(passes.first), passes.split
+    epochs = itertools.count(passes.first)
 
-    def made() -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    def made() -> Iterator[tuple[Any, ...]]:
         epoch = next(epochs)
         order = passes.order(epoch)
         for index in range(len(passes)):
-            batch = passes.batch(order, epoch, index)
-            yield batch.images, batch.labels
+            yield passes.batch(order, epoch, index)
 
-    signature = (
-        tf.TensorSpec((None, *split.images.shape[1:]), split.images.dtype),
-        tf.TensorSpec((None,), split.labels.dtype),
-    )
-    made_batches = tf.data.Dataset.from_generator(made, output_signature=signature)
-    return _prefetched(made_batches.map(lambda images, labels: _scaled(images, labels, one_hot, outputs)), len(passes))
-
-
-def _scaled(images: Any, labels: Any, one_hot: int | None, outputs: int) -> tuple[Any, Any]:
-    import tensorflow as tf
-
-    scale = PIXEL_SCALE if images.dtype == tf.uint8 else 1.0
-    given = labels if one_hot is None else tf.one_hot(labels, one_hot)
-    return tf.cast(images, tf.float32) * scale, _repeated(given, outputs)
+    like = passes.batch(np.zeros(1, np.int64), 0, 0)
+    signature = tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), like)
+    gathered = tf.data.Dataset.from_generator(made, output_signature=signature)
+    return _prefetched(gathered.map(form, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True), len(passes))
 
 
 def _prefetched(data: Any, steps: int) -> Any:
@@ -159,7 +208,7 @@ def _prefetched(data: Any, steps: int) -> Any:
     return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
 
 
-def _numpy_batches(passes: Passes, one_hot: int | None = None, outputs: int = 1) -> Any:
+def _numpy_batches(passes: Passes, form: Form) -> Any:
     import keras
 
     class Batches(keras.utils.PyDataset):
@@ -172,11 +221,11 @@ def _numpy_batches(passes: Passes, one_hot: int | None = None, outputs: int = 1)
         def __len__(self) -> int:
             return len(passes)
 
-        def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], Any]:
+        def __getitem__(self, index: int) -> tuple[Any, ...]:
             self._ended = index == len(self) - 1
-            return arrays(passes.batch(self._order, self._epoch, index), one_hot=one_hot, outputs=outputs)
+            return form(*passes.batch(self._order, self._epoch, index))
 
-        def __iter__(self) -> Iterator[tuple[npt.NDArray[np.float32], Any]]:
+        def __iter__(self) -> Iterator[tuple[Any, ...]]:
             yield from super().__iter__()
             self.on_epoch_end()
 

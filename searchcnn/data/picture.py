@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from searchcnn.backend import start_keras
 from searchcnn.data.augmentation import Augmentation
 from searchcnn.data.dataset import Dataset
 from searchcnn.data.examine import is_mirrorable
@@ -26,7 +27,7 @@ MOST_POINTS, BEYOND = 4_000, 99.5
 """Images whose sizes are plotted, and the percentile of sizes up to which the axes reach."""
 SMOOTH, RADIUS = 3, 9
 """Points are drawn so many times larger, with this radius, and then reduced."""
-AUGMENTED = {"shift": 0.1}
+AUGMENTED = {"shift": 0.1, "rotation": 15.0, "zoom": 0.1, "contrast": 0.3}
 """What augmentation does to the image that shows it, beside mirroring it where that keeps its class."""
 SEED = 0
 
@@ -122,7 +123,8 @@ def _augmented(dataset: Dataset, label: int) -> Panel:
     how = ", ".join(name if value is True else f"{name} = {value}" for name, value in fields if value)
     panel = Panel(INNER, height + 3, "Augmented", f"by {how}; at the left, the image itself")
     pixels = np.repeat(_images(dataset, label, 1), _columns_of(width), axis=0)
-    changed = augmentation(pixels, np.random.default_rng(SEED))
+    start_keras()
+    changed = augmentation.changed(pixels, np.random.default_rng(SEED))
     _label(panel, panel.top + height // 2, dataset.class_names[label])
     for column, one in enumerate([pixels[0], *changed[1:]]):
         panel.show(_enlarged(one), LABELS + column * (width + GAP), panel.top)

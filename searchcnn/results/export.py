@@ -12,31 +12,40 @@ from searchcnn.errors import StoreError, UsageError, first_line
 from searchcnn.files import replacing
 from searchcnn.results.card import read_card, sha256, write_card
 from searchcnn.results.verification import verify
-from searchcnn.training import classifier
 
 SAMPLE = 16
 """Images on which a saved model is compared with the trained network."""
+SLICE = 2048
+"""Images that are read at once to predict their classes."""
 
 
-def save_model(path: Path, network: Any, input_shape: tuple[int, int, int], card: Mapping[str, Any]) -> None:
-    """Saves a trained network, from raw pixels to class probabilities, and its card; an older file is replaced at once.
+def save_model(path: Path, network: Any, card: Mapping[str, Any]) -> None:
+    """Saves a classifier and its card; an older file is replaced at once.
 
     Args:
         path: Where to, ending in ``.keras``.
-        network: A Keras model that takes pixels scaled to 0..1.
-        input_shape: Shape of an image: (height, width, channels).
+        network: A Keras model from raw pixels to class probabilities; see `searchcnn.training.classifier`.
         card: Facts for the model card.
     """
     with replacing(path) as new:
-        classifier(network, input_shape).save(new)
+        network.save(new)
         fingerprint = sha256(new)
     write_card(path, {**card, "sha256": fingerprint})
 
 
-def predict(model: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Returns class probabilities, shape (batch, classes), of raw pixels, shape (batch, height, width, channels)."""
-    probabilities: npt.NDArray[np.float32] = model.predict(images, batch_size=256, verbose=0)
-    return probabilities
+def predict(model: Any, images: Any) -> npt.NDArray[np.float32]:
+    """Returns class probabilities.
+
+    Args:
+        model: A saved classifier.
+        images: Raw pixels, shape (samples, height, width, channels); need not be in memory.
+
+    Returns:
+        Shape (samples, classes).
+    """
+    starts = range(0, len(images), SLICE)
+    parts = [model.predict(images[start : start + SLICE], batch_size=256, verbose=0) for start in starts]
+    return np.concatenate(parts)
 
 
 def load_model(path: Path) -> Any:

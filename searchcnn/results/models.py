@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data import PIXEL_SCALE, Dataset
+from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, replacing, writing
 from searchcnn.results.card import card_path, make_card, read_card, write_card
@@ -63,7 +63,7 @@ class Models:
         """
         path = self.file(trial.number)
         with writing(path):
-            save_model(path, evaluation.network, self._dataset.input_shape, self._card(trial, evaluation.value))
+            save_model(path, evaluation.network, self._card(trial, evaluation))
         self._expected[trial.number] = self._predictions(evaluation.network)
         self._is_settled = False
 
@@ -106,7 +106,7 @@ class Models:
         write_card(self.path, card)
 
     def rehearse(self, network: Any) -> None:
-        """Saves a network elsewhere and verifies it.
+        """Saves a classifier elsewhere and verifies it.
 
         Raises:
             StudyFailedError: If plain Keras cannot load it or predicts something else.
@@ -114,7 +114,7 @@ class Models:
         """
         with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / self.path.name
-            save_model(path, network, self._dataset.input_shape, {})
+            save_model(path, network, {})
             verify(path, self._images, self._predictions(network))
 
     @property
@@ -171,13 +171,10 @@ class Models:
         )
 
     def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
-        outputs = network(self._images.astype(np.float32) * PIXEL_SCALE)
-        first: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(
-            outputs[0] if isinstance(outputs, list | tuple) else outputs
-        )
-        return first
+        predictions: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(network(self._images))
+        return predictions
 
-    def _card(self, trial: Trial, value: float) -> dict[str, Any]:
+    def _card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
         data, objective = self._dataset, self._config.search.objective
         return make_card(
             study=self._study,
@@ -190,11 +187,12 @@ class Models:
             macs=trial.facts["macs"],
             seed=self._config.seed,
             training=self._config.training.model_dump(),
+            recipe=evaluation.recipe,
             data={"name": data.name, "fingerprint": data.fingerprint},
             input_shape=data.input_shape,
             preparation=asdict(data.preparation),
             classes=data.class_names,
-            scores={"validation": {objective.removeprefix("val_"): value, "images": len(data.validation)}},
+            scores={"validation": {objective.removeprefix("val_"): evaluation.value, "images": len(data.validation)}},
         )
 
 

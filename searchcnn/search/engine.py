@@ -6,8 +6,8 @@ It knows nothing of Keras: what trains a network is injected.
 import math
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from optuna.trial import TrialState
@@ -27,14 +27,16 @@ class Evaluation:
 
     Attributes:
         value: The objective.
-        network: What was trained; handed to the engine's ``keep`` when it is the best so far.
+        network: A classifier, from raw pixels to class probabilities; handed to the engine's ``keep``.
         is_cut: Whether the study's timeout ended it early. It counts if it is the best all the same; otherwise it is
             told as PRUNED, because its score is not comparable.
+        recipe: The settings of its training, those that were searched included, for readers.
     """
 
     value: float
     network: Any = None
     is_cut: bool = False
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):

@@ -285,9 +285,13 @@ def _check_capabilities(name: str, space: Any) -> None:
     height, width, channels = space.input_shape
     if space.channels and channels not in space.channels:
         known = " or ".join(map(str, space.channels))
-        raise PluginError(f"search space '{name}' takes images with {known} channels, not {channels}; choose another")
+        raise PluginError(
+            f"search space '{name}' takes images with {known} channels, not {channels}; choose another, or set "
+            "data.channels"
+        )
     if height < space.min_size[0] or width < space.min_size[1]:
         smallest = f"{space.min_size[0]}x{space.min_size[1]}"
         raise PluginError(
-            f"search space '{name}' takes images of at least {smallest} pixels, not {height}x{width}; choose another"
+            f"search space '{name}' takes images of at least {smallest} pixels, not {height}x{width}; choose another, "
+            f"or enlarge them: data.image_size = {max(space.min_size)}"
         )

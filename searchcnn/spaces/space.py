@@ -56,6 +56,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         num_classes: Number of classes; set before `build`.
         min_size: Smallest image that the space can handle: (height, width) in pixels.
         channels: Numbers of channels that it can handle; empty: any.
+        own_preprocessing: Whether its networks preprocess images by themselves, as pretrained ones do: they get pixels
+            scaled to 0..1, whatever the study's ``training.normalization`` is.
         reference: The paper or source behind it.
     """
 
@@ -64,6 +66,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     min_size: tuple[int, int] = (1, 1)
     channels: tuple[int, ...] = ()
+    own_preprocessing: bool = False
     reference: str = ""
 
     @abc.abstractmethod
@@ -78,9 +81,10 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
         Returns:
             A ``keras.Model`` of stock layers. Its input are images, shape (batch, height, width, channels), pixels
-            scaled to 0..1; its output class probabilities, shape (batch, num_classes). Further outputs are auxiliary
-            heads of the same shape: they add to the loss, see `auxiliary_weight`, and are cut off when it is saved. A
-            model that is not compiled is trained by the study's recipe; a compiled one is left alone.
+            scaled to 0..1, or normalised further where the study says so; its output class probabilities, shape (batch,
+            num_classes). Further outputs are auxiliary heads of the same shape: they add to the loss, see
+            `auxiliary_weight`, and are cut off when it is saved. A model that is not compiled is trained by the study's
+            recipe; a compiled one is left alone.
 
         Raises:
             InfeasibleError: If there is no such network; the search goes on and learns to avoid the point.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from searchcnn.study.values import Flag, Integer, Number, Optimizer, Range, Schedule, bounds
+from searchcnn.study.values import Flag, Integer, Normalization, Number, Optimizer, Range, Schedule, bounds
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 1e10
@@ -287,6 +287,39 @@ class TrainingConfig(Section):
         description="Shift training images at random along each axis, at most by this part of its side; the edge is "
         "repeated.",
     )
+    rotation: Number = Field(
+        default=0.0,
+        description="Rotate training images at random, either way, at most by this angle in degrees.",
+    )
+    zoom: Number = Field(
+        default=0.0,
+        description="Enlarge or shrink training images at random, at most by this part of their size.",
+    )
+    contrast: Number = Field(
+        default=0.0,
+        description="Change the contrast of training images at random, at most by this part: how far pixels are from "
+        "their channel's mean.",
+    )
+    cutout: Number = Field(
+        default=0.0,
+        description="Hide a square of each training image, anywhere in it: its side, as a part of the image's. It is "
+        "filled with the image's mean (DeVries & Taylor 2017).",
+    )
+    mixup: Number = Field(
+        default=0.0,
+        description="Blend training images and their labels in pairs: alpha of the Beta distribution of their shares, "
+        "often 0.2 (Zhang et al. 2018). 0: do not.",
+    )
+    normalization: Normalization = Field(
+        default="scale",
+        description="What is done to pixels before the network, as part of the saved model: `scale` (to 0..1), "
+        "`standardize` (then to mean 0 and variance 1 in each channel), `zca` (then whitened, so that neighbouring "
+        "pixels are uncorrelated). Computed from training images.",
+    )
+    class_weights: Flag = Field(
+        default=False,
+        description="Weigh training images so that each class counts the same in the loss, however few images it has.",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -299,10 +332,16 @@ class TrainingConfig(Section):
             ("l2", 0, float("inf")),
             ("label_smoothing", 0, 1),
             ("shift", 0, 1),
+            ("rotation", 0, 180),
+            ("zoom", 0, 1),
+            ("contrast", 0, 1),
+            ("cutout", 0, 1),
+            ("mixup", 0, float("inf")),
         ):
             smallest, largest = bounds(getattr(self, name))
-            if not (low <= smallest and largest < high):
-                limits = f"at least {low}" + (f" and below {high}" if high < float("inf") else "")
+            below = "at most" if name in ("rotation", "contrast") else "below"
+            if not low <= smallest or largest > high or (largest == high and below == "below"):
+                limits = f"at least {low}" + (f" and {below} {high}" if high < float("inf") else "")
                 given = smallest if smallest == largest else f"{smallest}..{largest}"
                 raise ValueError(f"{name} must be {limits}, not {given}")
         size = self.batch_size

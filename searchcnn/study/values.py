@@ -45,6 +45,7 @@ def _form(value: Any) -> str:
 
 OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "adagrad", "adamax"]
 ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
+NormalizationName: TypeAlias = Literal["scale", "standardize", "zca"]
 
 Number: TypeAlias = Annotated[
     Annotated[float, Tag("fixed")]
@@ -67,6 +68,10 @@ Optimizer: TypeAlias = Annotated[
 ]
 Schedule: TypeAlias = Annotated[
     Annotated[ScheduleName, Tag("fixed")] | Annotated[list[ScheduleName], Field(min_length=1), Tag("choice")],
+    Discriminator(_form),
+]
+Normalization: TypeAlias = Annotated[
+    Annotated[NormalizationName, Tag("fixed")] | Annotated[list[NormalizationName], Field(min_length=1), Tag("choice")],
     Discriminator(_form),
 ]
 

@@ -148,9 +148,10 @@ def check_saving(subject: Subject) -> str:
     images = _images(subject).images
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{subject.loaded.name}.keras"
-        save_model(path, model, subject.image, {})
+        finished = classifier(model, subject.image)
+        save_model(path, finished, {})
         try:
-            verify(path, images, predict(classifier(model, subject.image), images))
+            verify(path, images, predict(finished, images))
         except SearchcnnError as error:
             raise CheckFailedError(str(error).replace(f"{path}: ", "")) from None
     return "loads with plain Keras and predicts the same"

@@ -10,8 +10,11 @@ from searchcnn.data import Split, batches
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
 from searchcnn.study import StudyConfig
+from searchcnn.study.values import bounds
 from searchcnn.training.callbacks import FirstOutput
 from searchcnn.training.fit import initialize, phases, prepare, takes_arrays
+from searchcnn.training.network import is_compiled, wants_one_hot
+from searchcnn.training.recipe import CHANGES
 from searchcnn.training.trainer import Trainer, forget
 
 BATCH = 8
@@ -21,7 +24,7 @@ def dry_run(trainer: Trainer, name: str) -> Any:
     """Builds the default network of a search space and trains it on one batch.
 
     Returns:
-        The network; it can be saved to try that out too.
+        The network as a classifier, from raw pixels; it can be saved to try that out too.
 
     Raises:
         StudyFileError: If the objective is not among the metrics.
@@ -54,24 +57,33 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
     hp = CheckedHyperParameters({"space": name} if several else {})
     _, space, model, recipe = trainer.sample(hp)
     data = trainer.dataset
-    _check_augmentation(trainer.config, space, name)
+    _check_augmentation(trainer.config, space, name, model)
     few = Split(data.train.images[:BATCH], data.train.labels[:BATCH])
     with trainer.scope(hp, name):
         initialize(space, hp, model)
         for phase in phases(space, hp, model, recipe):
-            batch = batches(few, BATCH, **prepare(space, hp, model, recipe.during(phase, 1), steps_per_epoch=1))
+            form = prepare(space, hp, model, recipe.during(phase, 1), 1, trainer.normalization(recipe.normalization))
+            batch = batches(few, BATCH, **form)
             history = model.fit(batch, validation_data=batch, shuffle=False, verbose=0, callbacks=[FirstOutput()])
     metrics = history.history
     _check_objective(trainer.config.search.objective, [key for key in metrics if key.startswith("val_")])
-    _check_probabilities(model, few, name)
-    return model
+    finished = trainer.finished(model, recipe)
+    _check_probabilities(finished, few, name)
+    return finished
 
 
-def _check_augmentation(config: StudyConfig, space: Any, name: str) -> None:
-    if takes_arrays(space) and (config.training.flip, config.training.shift) != (False, 0.0):
+def _check_augmentation(config: StudyConfig, space: Any, name: str, model: Any) -> None:
+    training = config.training
+    given = [f"training.{key}" for key in (*CHANGES, "class_weights") if getattr(training, key) not in (0.0, False)]
+    if given and takes_arrays(space):
         raise StudyFileError(
-            f"training.flip and training.shift cannot reach search space '{name}', whose own fit() takes all images at "
-            "once; leave them out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
+            f"{' and '.join(given)} cannot reach search space '{name}', whose own fit() takes all images at once; "
+            "leave that out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
+        )
+    if bounds(training.mixup)[1] > 0 and is_compiled(model) and not wants_one_hot(model):
+        raise StudyFileError(
+            f"training.mixup blends labels, but search space '{name}' compiles its network with a sparse loss; "
+            "compile it with categorical_crossentropy, or leave mixup out"
         )
 
 
@@ -83,11 +95,9 @@ def _check_objective(objective: str, measured: list[str]) -> None:
         )
 
 
-def _check_probabilities(model: Any, few: Split, name: str) -> None:
-    inputs = next(iter(batches(few, BATCH)))[0]
-    outputs = model(inputs)
-    first = keras.ops.convert_to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs)
-    if abs(first.sum(axis=-1) - 1.0).max() > 1e-3:
+def _check_probabilities(finished: Any, few: Split, name: str) -> None:
+    sums = keras.ops.convert_to_numpy(finished(few.images)).sum(axis=-1)
+    if abs(sums - 1.0).max() > 1e-3:
         raise PluginError(
             f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation"
         )

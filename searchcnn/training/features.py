@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data import Split, arrays, cache
+from searchcnn.data import SCALE, Normalization, Split, arrays, cache
 from searchcnn.files import replacing
 from searchcnn.graph import calls, functional, leaves, narrow_points
 
@@ -72,7 +72,14 @@ class FeatureCache:
         """Whether the features of all splits may be kept at once."""
         return sum(_size(network, split) for split in splits) <= self._limit
 
-    def features(self, network: Any, split: Split, name: str, watch: Callable[[float], None]) -> Split:
+    def features(
+        self,
+        network: Any,
+        split: Split,
+        name: str,
+        watch: Callable[[float], None],
+        normalization: Normalization = SCALE,
+    ) -> Split:
         """Returns what a network computes from each image, and the labels.
 
         Args:
@@ -80,6 +87,7 @@ class FeatureCache:
             split: The images.
             name: Which part of the dataset they are.
             watch: Called with the part that is done, 0..1; it may raise to stop.
+            normalization: Makes pixels what the network takes.
 
         Returns:
             Features instead of images: float32 of shape (samples, ...), mapped from disk if they are large.
@@ -87,21 +95,21 @@ class FeatureCache:
         Raises:
             OSError: If they cannot be kept.
         """
-        path = self._folder / f"{self._digest(network, split, name)}.npy"
+        path = self._folder / f"{self._digest(network, split, name, normalization)}.npy"
         features = _read(path, _shape(network, split))
         if features is None:
             self._make_room(_size(network, split))
             with replacing(path) as new:
-                _compute(network, split, new, watch)
+                _compute(network, split, new, watch, normalization)
             features = np.load(path, mmap_mode="r")
         with contextlib.suppress(OSError):  # somebody else's, or no longer there
             os.utime(path)
         return Split(features if features.nbytes > IN_MEMORY else np.array(features), split.labels)
 
-    def _digest(self, network: Any, split: Split, name: str) -> str:
+    def _digest(self, network: Any, split: Split, name: str, normalization: Normalization) -> str:
         known = f"{self._data} {name} {_shape(network, split)}"  # flattened features have the same bytes
         digest = hashlib.blake2b(known.encode(), digest_size=16)
-        images, _ = arrays(Split(split.images[:PROBE], split.labels[:PROBE]))
+        images, _ = arrays(Split(split.images[:PROBE], split.labels[:PROBE]), normalization=normalization)
         for array in [*network.get_weights(), keras.ops.convert_to_numpy(network(images, training=False))]:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
@@ -147,12 +155,14 @@ def _read(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
     return features if features.shape == shape and features.dtype == np.float32 else None
 
 
-def _compute(network: Any, split: Split, path: Path, watch: Callable[[float], None]) -> None:
+def _compute(
+    network: Any, split: Split, path: Path, watch: Callable[[float], None], normalization: Normalization
+) -> None:
     header = {"descr": "<f4", "fortran_order": False, "shape": _shape(network, split)}
     with path.open("wb") as file:  # not mapped: a full disk would kill the process
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(split), BATCH):
             part = slice(start, start + BATCH)
-            images, _ = arrays(Split(split.images[part], split.labels[part]))
+            images, _ = arrays(Split(split.images[part], split.labels[part]), normalization=normalization)
             file.write(np.asarray(network.predict_on_batch(images), "<f4").tobytes())
             watch(min(1.0, (start + BATCH) / len(split)))

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+import numpy as np
+import numpy.typing as npt
 
-from searchcnn.data import Split, arrays, batches
+from searchcnn.data import SCALE, Normalization, Split, arrays, batches
 from searchcnn.errors import PluginError
 from searchcnn.spaces import AUXILIARY_WEIGHT, Phase, SearchSpace
 from searchcnn.training.callbacks import FirstOutput
@@ -49,17 +51,19 @@ def ask(space: Any, hp: Any, model: Any, recipe: Recipe) -> None:
         pass
 
 
-def prepare(space: Any, hp: Any, network: Any, recipe: Recipe, steps_per_epoch: int) -> dict[str, Any]:
+def prepare(
+    space: Any, hp: Any, network: Any, recipe: Recipe, steps_per_epoch: int, normalization: Normalization
+) -> dict[str, Any]:
     """Compiles a network with a recipe, unless its builder has compiled it.
 
     Returns:
-        In what form its loss wants the labels: arguments of `searchcnn.data.batches`.
+        In what form it takes images and its loss wants the labels: arguments of `searchcnn.data.batches`.
     """
     if recipe.compiles:
         weight = _auxiliary_weight(space, hp) if len(network.outputs) > 1 else 0.0
         compile_model(network, recipe, steps_per_epoch, weight)
     classes = network.outputs[0].shape[-1] if wants_one_hot(network) else None
-    return {"one_hot": classes, "outputs": len(network.outputs)}
+    return {"one_hot": classes, "outputs": len(network.outputs), "normalization": normalization}
 
 
 def fit_phase(
@@ -72,6 +76,7 @@ def fit_phase(
     seed: int,
     callbacks: Sequence[Any] = (),
     first: int = 0,
+    normalization: Normalization = SCALE,
 ) -> Any:
     """Prepares a network and fits it.
 
@@ -85,19 +90,20 @@ def fit_phase(
         seed: Order of the training images.
         callbacks: Keras' callbacks.
         first: The epoch to begin with, from 0; later than 0 where another process has trained those before.
+        normalization: Makes pixels what the network takes.
 
     Returns:
         What the search space's ``fit`` returned: a ``History``, unless it has its own.
     """
-    labels = prepare(space, hp, network, recipe, math.ceil(len(train) / recipe.batch_size))
+    form = prepare(space, hp, network, recipe, math.ceil(len(train) / recipe.batch_size), normalization)
     with warnings.catch_warnings():
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
         return space.fit(
             hp,
             network,
-            *_images(space, train, recipe, seed, labels, first),
-            **_options(space, validation, recipe, labels, first),
+            *_images(space, train, recipe, seed, form, first),
+            **_options(space, validation, recipe, form, first),
             callbacks=[FirstOutput(), *callbacks],
         )
 
@@ -132,19 +138,22 @@ def _auxiliary_weight(space: Any, hp: Any) -> float:
 
 
 def _images(
-    space: Any, split: Split, recipe: Recipe, seed: int, labels: Mapping[str, Any], first: int
+    space: Any, split: Split, recipe: Recipe, seed: int, form: Mapping[str, Any], first: int
 ) -> tuple[Any, ...]:
     """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
     if takes_arrays(space):
-        return arrays(split, **labels)
-    return (batches(split, recipe.batch_size, seed=seed, first=first, augmentation=recipe.augmentation, **labels),)
+        return arrays(split, **form)
+    changes: dict[str, Any] = {"augmentation": recipe.augmentation}
+    if recipe.class_weights:
+        changes["class_weights"] = balanced(split.labels)
+    return (batches(split, recipe.batch_size, seed=seed, first=first, **changes, **form),)
 
 
-def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str, Any], first: int) -> dict[str, Any]:
+def _options(space: Any, validation: Split, recipe: Recipe, form: Mapping[str, Any], first: int) -> dict[str, Any]:
     """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
     named = inspect.signature(space.fit).parameters
     whole = takes_arrays(space)
-    data = arrays(validation, **labels) if whole else batches(validation, VALIDATION_BATCH, **labels)
+    data = arrays(validation, **form) if whole else batches(validation, VALIDATION_BATCH, **form)
     options = {"validation_data": data, "epochs": recipe.epochs, "verbose": 0}
     if whole:
         options["batch_size"] = recipe.batch_size
@@ -152,6 +161,19 @@ def _options(space: Any, validation: Split, recipe: Recipe, labels: Mapping[str,
         options |= {"shuffle": False, "initial_epoch": first}
     any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
     return {key: value for key, value in options.items() if any_name or key in named}
+
+
+def balanced(labels: npt.NDArray[np.int64]) -> list[float]:
+    """Returns class weights with which all classes count the same, and an image 1 on average.
+
+    Args:
+        labels: Of all training images, shape (samples,).
+
+    Returns:
+        Samples / (classes that have any * samples of the class), shape (classes,).
+    """
+    counts = np.bincount(labels)
+    return [len(labels) / (np.count_nonzero(counts) * max(count, 1)) for count in counts.tolist()]
 
 
 def takes_arrays(space: Any) -> bool:

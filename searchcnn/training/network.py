@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from searchcnn.data import PIXEL_SCALE
+from searchcnn.data import SCALE, Normalization
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.training.optimizers import make_optimizer
 from searchcnn.training.recipe import Recipe
@@ -56,9 +56,9 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
     for weight in model.trainable_weights:
         if len(weight.shape) > 1 and (recipe.l1 or recipe.l2):
             weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
-    smooth = recipe.label_smoothing
-    losses = keras.losses
-    loss = losses.CategoricalCrossentropy(label_smoothing=smooth) if smooth else losses.SparseCategoricalCrossentropy()
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    if recipe.label_smoothing or recipe.mixup:
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
     heads = len(model.outputs) - 1
     model.compile(
         make_optimizer(recipe, steps_per_epoch),
@@ -80,21 +80,23 @@ def without_heads(model: Any) -> Any:
     return model if len(model.outputs) == 1 else keras.Model(model.input, model.outputs[0])
 
 
-def classifier(model: Any, input_shape: tuple[int, int, int]) -> Any:
+def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Normalization = SCALE) -> Any:
     """Wraps a trained network into one that takes raw pixels.
 
     Args:
-        model: Takes pixels scaled to 0..1; its first output is class probabilities.
+        model: Takes normalised pixels; its first output is class probabilities.
         input_shape: (height, width, channels).
+        normalization: What the network was trained with.
 
     Returns:
         A Keras model from pixels 0..255 of any dtype, shape (batch, height, width, channels), to class probabilities,
         shape (batch, classes). Made of stock layers only, if the network is.
     """
-    pixels = keras.Input(input_shape, name="pixels")
-    scaled = keras.layers.Rescaling(PIXEL_SCALE, name="scale")(pixels)
+    pixels = x = keras.Input(input_shape, name="pixels")
+    for layer in normalization.layers():
+        x = layer(x)
     bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # the optimizer's state would be saved, too
-    return keras.Model(pixels, bare(scaled), name="classifier")
+    return keras.Model(pixels, bare(x), name="classifier")
 
 
 def _check(model: Any, num_classes: int) -> None:

@@ -1,15 +1,18 @@
 """The training recipe of one trial: each setting fixed by the study, or sampled."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from searchcnn.data import Augmentation
 from searchcnn.spaces import Phase
 from searchcnn.study import Range, TrainingConfig
+from searchcnn.study.values import NormalizationName
 
 SCOPE = "training"
 """Name scope of the recipe's hyperparameters."""
+CHANGES = tuple(field.name for field in fields(Augmentation))
+"""Settings that change training images at random."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,13 @@ class Recipe:
         label_smoothing: Part of each label that is spread over the other classes.
         flip: Whether training images are mirrored, left to right, at random.
         shift: Largest random shift of training images along each axis, as a part of its side.
+        rotation: Largest angle by which training images are rotated, in degrees.
+        zoom: Largest relative change of the size of training images.
+        contrast: Largest relative change of the contrast of training images.
+        cutout: Side of the hidden square of training images, as a part of the shorter side.
+        mixup: Parameter of the Beta distribution of an image's share in its blend with another; 0: none.
+        normalization: What is done to pixels before the network.
+        class_weights: Whether all classes count the same in the loss.
     """
 
     epochs: int
@@ -45,11 +55,18 @@ class Recipe:
     label_smoothing: float = 0.0
     flip: bool = False
     shift: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    contrast: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
+    normalization: NormalizationName = "scale"
+    class_weights: bool = False
 
     @property
     def augmentation(self) -> Augmentation:
         """What is done to training images at random."""
-        return Augmentation(self.flip, self.shift)
+        return Augmentation(**{key: getattr(self, key) for key in CHANGES})
 
     @property
     def compiles(self) -> bool:
@@ -62,19 +79,22 @@ class Recipe:
         return replace(self, epochs=epochs, learning_rate=phase.rate * self.learning_rate)
 
 
-def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool) -> Recipe:
+def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, own_preprocessing: bool = False) -> Recipe:
     """Asks for each setting that the study searches.
 
     Args:
         hp: Keras Tuner's hyperparameters.
         config: The study's `[training]`.
-        compiled: Whether the builder compiled the model; then only the batch size is ours.
+        compiled: Whether the builder compiled the model; then only what concerns the images is ours.
+        own_preprocessing: Whether the network takes pixels 0..1 in any case.
     """
     with hp.name_scope(SCOPE):
         images: dict[str, Any] = {
             "batch_size": int(_ask(hp, "batch_size", config.batch_size)),
             "flip": bool(_ask(hp, "flip", config.flip)),
-            "shift": float(_ask(hp, "shift", config.shift)),
+            **{name: float(_ask(hp, name, getattr(config, name))) for name in CHANGES if name != "flip"},
+            "normalization": "scale" if own_preprocessing else _ask(hp, "normalization", config.normalization),
+            "class_weights": bool(_ask(hp, "class_weights", config.class_weights)),
         }
         if compiled:
             return Recipe(config.epochs, config.patience, **images)

@@ -1,15 +1,16 @@
 """Trains the trials of a study: the evaluator that is given to the search."""
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import keras
 
-from searchcnn.data import Dataset, Split
+from searchcnn.data import Dataset, Normalization, Split
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.search import (
     Cost,
@@ -28,7 +29,7 @@ from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.cost import cost
 from searchcnn.training.features import FeatureCache, divide
 from searchcnn.training.fit import ask, fit_phase, has_own_fit, initialize, objective_of, phases
-from searchcnn.training.network import build, is_compiled, without_heads
+from searchcnn.training.network import build, classifier, is_compiled, without_heads
 from searchcnn.training.recipe import Recipe, sample_recipe
 
 
@@ -40,6 +41,9 @@ class Trainer:
         dataset: Its images.
         spaces: Its search spaces, Keras Tuner hypermodels by name.
         checkpoints: From which interrupted trials go on; without, they begin anew.
+
+    Attributes:
+        normalization: Returns the normalisation of a kind; its statistics are computed once.
     """
 
     def __init__(
@@ -49,8 +53,9 @@ class Trainer:
         self.dataset = dataset
         self.spaces = spaces
         self._checkpoints = checkpoints
-        data = f"{dataset.fingerprint} {config.data.validation} {config.seed}"
+        data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
         self._features = FeatureCache(data, config.limits.feature_cache)
+        self.normalization = functools.cache(functools.partial(Normalization.of, images=dataset.train.images))
 
     def __call__(self, trial: Trial) -> Evaluation:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
@@ -99,7 +104,7 @@ class Trainer:
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
         trial.describe(stopped=reporter.ending or "finished")
-        return Evaluation(trial.best, model, is_cut=reporter.ending == "timeout")
+        return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
 
     def sample(self, hp: Any) -> tuple[str, Any, Any, Recipe]:
         """Builds the network and the recipe that ``hp`` stands for.
@@ -114,7 +119,12 @@ class Trainer:
         space = self.spaces[name]
         with self.scope(hp, name):
             model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
-        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model))
+        own_preprocessing = getattr(space, "own_preprocessing", False)
+        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), own_preprocessing)
+
+    def finished(self, model: Any, recipe: Recipe) -> Any:
+        """Returns a trained network as a classifier, from raw pixels to class probabilities."""
+        return classifier(model, self.dataset.input_shape, self.normalization(recipe.normalization))
 
     def scope(self, hp: Any, name: str) -> contextlib.AbstractContextManager[Any]:
         """Gives a search space's hyperparameters a scope of their own where several spaces are searched."""
@@ -171,7 +181,10 @@ class Trainer:
                 reporter.ending = "timeout"
                 break
             callbacks = [best, *callbacks, reporter, backup]
-            returned = fit_phase(space, hp, network, part, train, validation, trial.seed, callbacks, first)
+            returned = fit_phase(
+                *(space, hp, network, part, train, validation, trial.seed, callbacks, first),
+                normalization=self.normalization(recipe.normalization),
+            )
             best.restore()
             if reporter.ending or reporter.epochs >= recipe.epochs:
                 break
@@ -190,9 +203,11 @@ class Trainer:
         if parts is None or not self._features.fits(parts[0], data.train, data.validation):
             return model, data.train, data.validation
         frozen, rest = parts
+        compute = functools.partial(
+            self._features.features, frozen, watch=trial.check, normalization=self.normalization(recipe.normalization)
+        )
         try:
-            train = self._features.features(frozen, data.train, "train", trial.check)
-            return rest, train, self._features.features(frozen, data.validation, "validation", trial.check)
+            return rest, compute(data.train, "train"), compute(data.validation, "validation")
         except OSError:  # a full disk, say: training takes longer without, and that is all
             return model, data.train, data.validation
 

@@ -250,6 +250,7 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
     assert "is for the list, not for copy" in call(folder, "studies", "--json", "copy", "digits", "x", code=2)[1]
 
 
+@pytest.mark.slow  # tests/workers has the same without the command line
 def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     call(folder, "studies", "copy", "digits", "joined")

@@ -5,8 +5,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,7 +204,7 @@ class TestStudiesNew:
         out, _ = call(empty, "studies", "new", "pets", "--data", "pets")
         for text in (out, (empty / "studies/pets.toml").read_text()):
             assert "1 of 26 files cannot be read" in text
-            assert "with two labels" in text
+            assert "two labels" in text
 
     def test_does_not_overwrite(self, empty: Path) -> None:
         call(empty, "studies", "new", "pets", "--data", "pets")
@@ -277,15 +275,6 @@ class TestDatasetsShow:
         out, _ = call(empty, "datasets", "show", "digits", "--picture", "d.png")
         assert "mirrored, some images would be of another class" in out
         assert (empty / "d.png").exists()
-
-    def test_needs_no_keras(self, empty: Path) -> None:
-        script = (
-            "import sys; from searchcnn.cli.main import cli; cli(sys.argv[1:], standalone_mode=False); "
-            "sys.exit(int(bool({'keras', 'tensorflow'} & set(sys.modules))))"
-        )
-        for args in (["datasets", "show", "pets"], ["studies", "new", "pets", "--data", "pets"]):
-            done = subprocess.run([sys.executable, "-c", script, *args], cwd=empty, capture_output=True, check=False)
-            assert done.returncode == 0, done.stderr
 
 
 def test_a_study_file_for_the_same_images_is_taken(place: Path, tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ class TestShow:
         assert re.search(r"flat +1\.21k +1\.18k +in training, with its heads: 1\.38k, 1\.34k MACs", shown)
         assert "┆ auxiliary head, cut off when the network is saved" in shown
 
+    @pytest.mark.slow
     def test_which_network_is_drawn(self, workspace: Path) -> None:
         three = call(workspace, "show", "my_net", "--baseline", "three_blocks")
         assert "Baseline three_blocks: images" in three

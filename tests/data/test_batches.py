@@ -10,27 +10,43 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.data import Split, batches
+from searchcnn.data import SCALE, Normalization, Split, arrays, batches
 from searchcnn.data.augmentation import Augmentation
-from searchcnn.data.batches import Passes, _augmented_batches, _numpy_batches, _tensorflow_batches
+from searchcnn.data.batches import Form, Passes, _gathered_batches, _numpy_batches, _streamed_batches, is_in_memory
 
 SPLIT = Split(
     np.arange(50, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] * np.full((1, 4, 3, 1), 5, np.uint8),
     np.arange(50, dtype=np.int64) % 10,
 )
-MAKERS = (_tensorflow_batches, _numpy_batches)
+MAKERS = (_gathered_batches, _streamed_batches, _numpy_batches)
+NOISE = Split(np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), np.uint8), SPLIT.labels)
+ALL = Augmentation(flip=True, shift=0.3, rotation=30.0, zoom=0.2, contrast=0.5, cutout=0.4, mixup=0.4)
+
+
+def form(one_hot: int | None = None, outputs: int = 1, weights: Any = None) -> Form:
+    return Form(one_hot, outputs, SCALE.function(), weights)
 
 
 def indices(data: Any) -> list[int]:
     return [round(float(pixel) * 255) // 5 for images, _ in data for pixel in np.asarray(images)[:, 0, 0, 0]]
 
 
-@pytest.fixture(params=MAKERS, ids=["tensorflow", "numpy"])
-def make(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(scope="module", autouse=True)
+def keras() -> Any:
     from searchcnn.backend import start_keras
 
     start_keras()
-    return request.param
+    import keras
+
+    return keras
+
+
+@pytest.fixture(params=MAKERS, ids=["gathered", "streamed", "numpy"])
+def make(request: pytest.FixtureRequest) -> Any:
+    def maker(passes: Passes, *arguments: Any) -> Any:
+        return request.param(passes, form(*arguments))
+
+    return maker
 
 
 def test_scaling_and_shapes(make: Any) -> None:
@@ -74,13 +90,12 @@ def test_length(make: Any) -> None:
 
 
 def test_backends_agree() -> None:
-    first, second = (maker(Passes(SPLIT, 16, 7)) for maker in MAKERS)
-    assert [indices(first) for _ in range(2)] == [indices(second) for _ in range(2)]
+    first, *others = (maker(Passes(SPLIT, 16, 7), form()) for maker in MAKERS)
+    orders = [indices(first) for _ in range(2)]
+    assert all([indices(other) for _ in range(2)] == orders for other in others)
 
 
-def test_order_does_not_depend_on_keras_seed(make: Any) -> None:
-    import keras
-
+def test_order_does_not_depend_on_keras_seed(make: Any, keras: Any) -> None:
     orders = []
     for seed in (1, 2):
         keras.utils.set_random_seed(seed)
@@ -88,9 +103,7 @@ def test_order_does_not_depend_on_keras_seed(make: Any) -> None:
     assert orders[0] == orders[1]
 
 
-def test_fit_takes_each_epoch_in_its_own_order(make: Any) -> None:
-    import keras
-
+def test_fit_takes_each_epoch_in_its_own_order(make: Any, keras: Any) -> None:
     seen: list[int] = []
 
     class Note(keras.metrics.Metric):
@@ -114,31 +127,118 @@ def test_labels_for_each_output(make: Any) -> None:
     assert np.shape(first) == (16, 12)
 
 
-def test_augmented_batches_are_the_same_on_all_backends() -> None:
-    noise = Split(np.random.default_rng(0).integers(0, 256, (50, 4, 3, 1), np.uint8), SPLIT.labels)
-    passes = Passes(noise, 16, 7, Augmentation(flip=True, shift=0.3))
-    first, second = _augmented_batches(passes, None, 1), _numpy_batches(passes)
-    seen = []
-    for _ in range(2):
-        for (images, labels), (others, other_labels) in zip(first, second, strict=True):
-            np.testing.assert_allclose(images, others)
-            assert np.array_equal(labels, other_labels)
-            seen.append(np.asarray(images))
-    plain = [np.asarray(images) for images, _ in _tensorflow_batches(Passes(noise, 16, 7))]
-    assert [images.shape for images in seen[:4]] == [images.shape for images in plain]
-    assert not np.array_equal(seen[0], plain[0])
-    assert not np.array_equal(seen[0], seen[4]), "another epoch, other changes"
+def passed(data: Any, epochs: int = 1) -> list[list[Any]]:
+    """Returns the batches of some passes, each as a flat list of arrays."""
+    import keras
+
+    parts = [part for _ in range(epochs) for part in data]
+    return [[keras.ops.convert_to_numpy(array) for array in keras.tree.flatten(part)] for part in parts]
 
 
-def test_validation_is_not_augmented() -> None:
-    (images, _), *_ = batches(SPLIT, 16, augmentation=Augmentation(flip=True, shift=0.3))
-    np.testing.assert_allclose(images, SPLIT.images[:16] / np.float32(255), rtol=1e-6)
+def check_equal(first: list[list[Any]], second: list[list[Any]]) -> None:
+    for mine, its in zip(first, second, strict=True):
+        for one, other in zip(mine, its, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(flip=True, shift=0.3), ALL])
+def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentation) -> None:
+    passes = Passes(NOISE, 16, 7, augmentation)
+    first, second = (passed(make(passes, form(10, 2, [1.0] * 10)), 2) for make in (_streamed_batches, _numpy_batches))
+    check_equal(first, second)
+    plain = passed(_gathered_batches(Passes(NOISE, 16, 7), form(10, 2, [1.0] * 10)))
+    assert [[array.shape for array in batch] for batch in first[:4]] == [[a.shape for a in batch] for batch in plain]
+    assert not np.allclose(first[0][0], plain[0][0])
+    assert not np.allclose(first[0][0], first[4][0]), "another epoch, other changes"
+
+
+def test_a_training_that_goes_on_sees_the_same_images() -> None:
+    """In every process, and whichever epoch it begins with."""
+    kept: dict[str, Any] = {"seed": 7, "one_hot": 10, "augmentation": ALL}
+    whole, rest = passed(batches(NOISE, 16, **kept), 3), passed(batches(NOISE, 16, first=1, **kept), 2)
+    check_equal(whole[4:], rest)
+    other = passed(batches(NOISE, 16, **kept | {"seed": 8}))
+    assert not np.allclose(whole[0][0], other[0][0])
+
+
+def test_each_batch_of_each_pass_is_changed_in_its_own_way() -> None:
+    passes, order = Passes(NOISE, 16, 7, ALL), np.zeros(50, np.int64)  # the same image everywhere
+    seen = [passes.batch(order, epoch, index)[2] for epoch in (0, 1) for index in (0, 1)]
+    for name in seen[0]:
+        assert len({drawn[name].tobytes() for drawn in seen}) == 4, name
+
+
+def test_validation_is_not_augmented(make: Any) -> None:
+    for index, (images, labels) in enumerate(make(Passes(NOISE, 16, None, ALL), 10)):
+        part = slice(16 * index, 16 * (index + 1))
+        np.testing.assert_allclose(images, NOISE.images[part] / np.float32(255), rtol=1e-6)
+        np.testing.assert_array_equal(labels, np.eye(10)[NOISE.labels[part]])
+
+
+def test_blended_labels_are_those_of_the_blended_images() -> None:
+    """Each class has a grey of its own, so that an image tells its label."""
+    greys = Split(np.repeat(SPLIT.labels.astype(np.uint8) * 20, 4).reshape(50, 2, 2, 1), SPLIT.labels)
+    seen = passed(batches(greys, 16, seed=7, one_hot=10, augmentation=Augmentation(mixup=0.5), class_weights=range(10)))
+    for images, labels, weights in seen:
+        np.testing.assert_allclose(labels.sum(axis=-1), 1, rtol=1e-6)
+        np.testing.assert_allclose(images[:, 0, 0, 0] * 255, labels @ np.arange(0, 200, 20), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(weights, labels @ np.arange(10), rtol=1e-5, atol=1e-6)
+    assert sum((labels.max(axis=-1) < 0.99).sum() for _, labels, _ in seen) > 10
+    with pytest.raises(ValueError, match="give one_hot"):
+        batches(greys, 16, seed=7, augmentation=Augmentation(mixup=0.5))
+
+
+def test_weights_are_those_of_the_classes(make: Any) -> None:
+    weights = np.linspace(0.5, 5.0, 10)
+    for _, labels, (first, second) in make(Passes(SPLIT, 16, 7), None, 2, weights):
+        np.testing.assert_allclose(first, weights[np.asarray(labels[0])], rtol=1e-6)
+        np.testing.assert_array_equal(first, second)
+
+
+class Lazy:
+    """Images that are read when they are asked for."""
+
+    def __init__(self, images: Any) -> None:
+        self.images, self.shape, self.dtype = images, images.shape, images.dtype
+        self.most = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        assert isinstance(index, slice) or index.dtype.kind == "i"
+        self.most = max(self.most, len(self.images[index]))
+        return self.images[index]
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(flip=True, shift=0.3), ALL])
+def test_images_on_disk_are_those_in_memory(tmp_path: Any, augmentation: Augmentation) -> None:
+    np.save(tmp_path / "images.npy", NOISE.images)
+    mapped: Any = np.load(tmp_path / "images.npy", mmap_mode="r")
+    lazy: Any = Lazy(NOISE.images)
+    kept: dict[str, Any] = {"seed": 7, "one_hot": 10, "augmentation": augmentation}
+    expected = passed(batches(NOISE, 16, **kept), 2)
+    for images in (mapped, lazy):
+        split = Split(images, NOISE.labels)
+        assert is_in_memory(NOISE)
+        assert not is_in_memory(split)
+        check_equal(passed(batches(split, 16, **kept), 2), expected)
+    assert lazy.most == 16, "never more than a batch"
+    np.testing.assert_array_equal(arrays(Split(lazy, NOISE.labels))[0], arrays(NOISE)[0])
+
+
+def test_features_come_as_they_are() -> None:
+    features = Split(np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32), SPLIT.labels)
+    normalization = Normalization.of("standardize", NOISE.images)
+    for (images, _), start in zip(batches(features, 16, normalization=normalization), range(0, 50, 16), strict=True):
+        np.testing.assert_array_equal(images, features.images[start : start + 16])
 
 
 def test_tensorflow_is_the_default() -> None:
     import tensorflow as tf
 
-    assert isinstance(batches(SPLIT, 16), tf.data.Dataset)
+    for augmentation in (Augmentation(), ALL):
+        assert isinstance(batches(SPLIT, 16, seed=7, one_hot=10, augmentation=augmentation), tf.data.Dataset)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax")
@@ -167,6 +267,6 @@ print(json.dumps([[seen[-100:-50], seen[-50:]], keras.backend.backend(), "tensor
     )
     assert done.returncode == 0, done.stderr
     epochs, backend, tensorflow = json.loads(done.stdout)
-    data = _tensorflow_batches(Passes(SPLIT, 16, 7))
+    data = _gathered_batches(Passes(SPLIT, 16, 7), form())
     assert epochs == [indices(data) for _ in range(2)]
     assert (backend, tensorflow) == ("jax", False)

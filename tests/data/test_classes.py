@@ -27,6 +27,7 @@ def labelled_images(count: int, size: int, classes: int) -> tuple[Any, Any]:
     return images, labels
 
 
+@pytest.mark.slow
 def test_the_first_25_classes_of_cifar_100(own: Path, write_cifar100: Make) -> None:
     train, test = labelled_images(50_000, 32, 100), labelled_images(10_000, 32, 100)
     write_cifar100(own / "cifar-100-python", (*train, *test))

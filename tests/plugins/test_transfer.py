@@ -237,26 +237,29 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
     monkeypatch.setattr(callbacks.BestWeights, "restore", lambda self: None)  # of random features the best is any epoch
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]})
-    config = study_config(training={"epochs": 2})
+    config = study_config(training={"epochs": 2, "normalization": ["zca", "standardize"]})
     trial = begin(config)
     blocks = {"cut_blocks": 7, "fine_tune": True, "unfrozen_blocks": 3}
     trial.preset = {**blocks, "fine_tuning_rate": 0.5, "head_convolution": False}
     evaluation = Trainer(config, few, {"transfer": space})(trial)
     assert trial.preset.items() <= trial.facts["hyperparameters"].items()
+    assert "training/normalization" not in trial.facts["hyperparameters"]  # it preprocesses images by itself
+    assert evaluation.recipe["normalization"] == "scale"
+    assert [layer.name for layer in evaluation.network.layers[:-1]] == ["pixels", "scale"]
     curve = trial._study.curve(0)
     assert [epoch.learning_rate for epoch in curve] == pytest.approx([0.01, 0.005])
     assert len(list((tmp_path / "features").iterdir())) == 4  # all blocks without dropout, then the frozen ones
 
     fresh = space.build(CheckedHyperParameters(trial.facts["hyperparameters"]))
     space.initialize(CheckedHyperParameters(trial.facts["hyperparameters"]), fresh)
-    network = evaluation.network
+    network = evaluation.network.layers[-1]
     for mine, its in zip(network.get_layer(FROZEN).get_weights(), fresh.get_layer(FROZEN).get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
     for mine, its in zip(network.get_layer(UNFROZEN).layers, fresh.get_layer(UNFROZEN).layers, strict=True):
         is_still = isinstance(mine, keras.layers.BatchNormalization)
         for new, old in zip(mine.get_weights(), its.get_weights(), strict=True):
             assert np.array_equal(new, old) == is_still, mine.name
-    predicted = network.predict(few.validation.images.astype("float32") / 255, verbose=0).argmax(-1)
+    predicted = evaluation.network.predict(few.validation.images, verbose=0).argmax(-1)
     assert curve[-1].metrics["val_accuracy"] == pytest.approx((predicted == few.validation.labels).mean())
 
 
@@ -275,12 +278,14 @@ def test_batch_normalisation_stays_as_it_was_in_the_unfrozen_part(small: Any) ->
 def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, tmp_path: Path) -> None:
     """Each study saves its model as best.keras."""
     from searchcnn.results import save_model
+    from searchcnn.training import classifier
 
     paths = [tmp_path / study / "best.keras" for study in ("one", "two")]
     for count, path in enumerate(paths, 2):
         convolutions = [keras.layers.Conv2D(4, 3) for _ in range(count)]
         end = [keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
-        save_model(path, keras.Sequential([keras.Input((8, 8, 1)), *convolutions, *end]), (8, 8, 1), {})
+        network = keras.Sequential([keras.Input((8, 8, 1)), *convolutions, *end])
+        save_model(path, classifier(network, (8, 8, 1)), {})
     space = transfer.create(*DIGITS, {"backbones": [str(path) for path in paths]})
     declared = []
     for path in paths:

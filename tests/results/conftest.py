@@ -27,6 +27,14 @@ def network(few: Dataset) -> Any:
     return model
 
 
+@pytest.fixture(scope="package")
+def finished(network: Any) -> Any:
+    """Returns that network as a classifier, which takes raw pixels."""
+    from searchcnn.training import classifier
+
+    return classifier(network, (8, 8, 1))
+
+
 @pytest.fixture
 def card(digits: Dataset) -> dict[str, Any]:
     """Returns the facts of a card that later readers need."""
@@ -39,10 +47,10 @@ def card(digits: Dataset) -> dict[str, Any]:
 
 
 @pytest.fixture
-def saved(tmp_path: Path, network: Any, card: dict[str, Any]) -> Path:
+def saved(tmp_path: Path, finished: Any, card: dict[str, Any]) -> Path:
     """Returns the file of a saved model with its card."""
     from searchcnn.results import save_model
 
     path = tmp_path / "studies" / "test" / "best.keras"
-    save_model(path, network, (8, 8, 1), card)
+    save_model(path, finished, card)
     return path

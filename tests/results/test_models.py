@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from searchcnn.results import Models, export_model, read_card, save_model  # noq
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
+from searchcnn.training import classifier  # noqa: E402
 
 SHAPE = (8, 8, 1)
 ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
@@ -61,7 +62,8 @@ for dtype in ("uint8", "int32", "float32", "float64"):
 
 def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dataset) -> None:
     second = keras.layers.Dense(3)(keras.layers.Flatten()(network.input))
-    save_model(tmp_path / "two.keras", keras.Model(network.input, [network.output, second]), SHAPE, {})
+    two = keras.Model(network.input, [network.output, second])
+    save_model(tmp_path / "two.keras", classifier(two, SHAPE), {})
     loaded = keras.models.load_model(tmp_path / "two.keras")
     predicted = loaded.predict(few.validation.images, verbose=0)
     assert np.allclose(predicted, probabilities(network, few), atol=1e-5)
@@ -74,20 +76,21 @@ def models_at(few: Dataset, study_config: Callable[..., StudyConfig]) -> Callabl
 
 
 @pytest.fixture
-def keep(network: Any, study_config: Callable[..., StudyConfig], begin: Callable[..., Trial]) -> Callable[..., None]:
-    """Returns what keeps the network as that of a trial: ``keep(models, number=2, value=0.5, params=123)``."""
+def keep(finished: Any, study_config: Callable[..., StudyConfig], begin: Callable[..., Trial]) -> Callable[..., None]:
+    """Returns what keeps a classifier as that of a trial: ``keep(models, number=2, value=0.5, params=123)``."""
 
-    def keep_(models: Models, number: int, value: float, **facts: Any) -> None:
+    def keep_(models: Models, number: int, value: float, recipe: Mapping[str, Any] | None = None, **facts: Any) -> None:
         trial = begin(study_config(), number)
         trial.facts.update({"space": "net", "hyperparameters": {}, "params": 1, "macs": 1, **facts})
-        models.keep(trial, Evaluation(value, network))
+        models.keep(trial, Evaluation(value, finished, recipe=recipe or {}))
 
     return keep_
 
 
 def test_the_card(tmp_path: Path, few: Dataset, models_at: Callable[[Path], Models], keep: Callable[..., None]) -> None:
     best = models_at(tmp_path / "best.keras")
-    keep(best, 2, 0.75, hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
+    recipe = {"rotation": 15.0, "normalization": "zca"}
+    keep(best, 2, 0.75, recipe, hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
     best.settle(lambda: [2], lambda: [2])
     card = read_card(tmp_path / "best.keras")
     assert card["sha256"] == hashlib.sha256((tmp_path / "best.keras").read_bytes()).hexdigest()
@@ -106,6 +109,7 @@ def test_the_card(tmp_path: Path, few: Dataset, models_at: Callable[[Path], Mode
     assert card["input_shape"] == [8, 8, 1]
     assert card["scores"] == {"validation": {"accuracy": 0.75, "images": 96}}
     assert card["training"]["learning_rate"] == 0.01
+    assert card["recipe"] == {"rotation": 15.0, "normalization": "zca"}
     assert card["versions"]["keras"] == keras.__version__
     assert sorted(path.name for path in tmp_path.glob("best*")) == ["best.json", "best.keras"]
 
@@ -154,7 +158,7 @@ def test_a_card_that_is_missing_or_of_another_model(saved: Path) -> None:
         read_card(saved)
 
 
-def test_saving_replaces_the_file_at_once(saved: Path, network: Any) -> None:
+def test_saving_replaces_the_file_at_once(saved: Path, finished: Any) -> None:
     """Whoever opens the file while another is saved gets a whole one."""
     seen, done = set(), threading.Event()
 
@@ -166,7 +170,7 @@ def test_saving_replaces_the_file_at_once(saved: Path, network: Any) -> None:
     reader.start()
     written = [read_card(saved)["sha256"]]
     for _ in range(3):
-        save_model(saved, network, SHAPE, {})
+        save_model(saved, finished, {})
         written.append(read_card(saved)["sha256"])
     done.set()
     reader.join()
@@ -176,7 +180,7 @@ def test_saving_replaces_the_file_at_once(saved: Path, network: Any) -> None:
 
 @pytest.mark.parametrize("failing", ["sha256", "save"])
 def test_an_interrupted_save_leaves_the_old_file(
-    saved: Path, network: Any, monkeypatch: pytest.MonkeyPatch, failing: str
+    saved: Path, finished: Any, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -191,7 +195,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     else:
         monkeypatch.setattr(export_module, "sha256", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        save_model(saved, network, SHAPE, {"study": "new"})
+        save_model(saved, finished, {"study": "new"})
     assert saved.read_bytes() == before
     assert read_card(saved)["study"] == "test"
     assert sorted(path.name for path in saved.parent.iterdir()) == ["best.json", "best.keras"]
@@ -208,7 +212,7 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
     mine, half = tmp_path / "mine.keras", tmp_path / "half.keras"
     flat = keras.layers.Flatten()
     custom = keras.Sequential([keras.Input(SHAPE), Mine(), flat, keras.layers.Dense(10, activation="softmax")])
-    save_model(mine, custom, SHAPE, {})
+    save_model(mine, classifier(custom, SHAPE), {})
     half.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
 
     def message(path: Path) -> str:
@@ -243,12 +247,12 @@ def test_only_the_same_predictions_pass(
 
 
 def test_a_rehearsal_leaves_the_best_model_alone(
-    tmp_path: Path, network: Any, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, finished: Any, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[Path] = []
     monkeypatch.setattr(models_module, "verify", lambda path, images, expected: checked.append(path))
     best = models_at(tmp_path / "study" / "best.keras")
-    best.rehearse(network)
+    best.rehearse(finished)
     assert [path.name for path in checked] == ["best.keras"]
     assert not (tmp_path / "study").exists()
     assert best.is_verified  # there is nothing to verify
@@ -309,7 +313,7 @@ def test_export_while_a_better_model_is_saved(
 ) -> None:
     def read_and_replace(path: Path) -> Any:
         card = read_card(path)
-        save_model(saved, keras.models.clone_model(network), SHAPE, {"study": "better"})
+        save_model(saved, classifier(keras.models.clone_model(network), SHAPE), {"study": "better"})
         return card
 
     monkeypatch.setattr(export_module, "read_card", read_and_replace)
@@ -327,17 +331,27 @@ def test_a_card_is_json_for_people(saved: Path) -> None:
 @pytest.mark.parametrize("is_replaced", [True, False])
 def test_a_model_that_is_replaced_while_it_is_verified_is_left_to_the_other_process(
     saved: Path,
-    network: Any,
+    finished: Any,
     models_at: Callable[[Path], Models],
     monkeypatch: pytest.MonkeyPatch,
     is_replaced: bool,
 ) -> None:
     def differ(*_: Any) -> None:
         if is_replaced:
-            save_model(saved, network, SHAPE, {"trial": 7})
+            save_model(saved, finished, {"trial": 7})
         raise StudyFailedError("the predictions differ")
 
     monkeypatch.setattr(models_module, "verify", differ)
     with contextlib.nullcontext() if is_replaced else pytest.raises(StudyFailedError, match="differ"):
         models_at(saved).verify()
     assert "verified" not in read_card(saved)
+
+
+def test_predictions_of_images_that_are_not_in_memory(
+    finished: Any, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = export_module.predict(finished, few.validation.images)
+    np.save(tmp_path / "images.npy", few.validation.images)
+    monkeypatch.setattr(export_module, "SLICE", 40)  # the last part is smaller
+    mapped = export_module.predict(finished, np.load(tmp_path / "images.npy", mmap_mode="r"))
+    np.testing.assert_allclose(mapped, expected, rtol=1e-5, atol=1e-6)

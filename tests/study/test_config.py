@@ -124,6 +124,16 @@ def test_settings_of_the_recipe_are_fixed_choices_or_ranges() -> None:
         ({"training": {"learning_rate": [0.1, float("nan")]}}, "training.learning_rate.1: should be a finite number"),
         ({"training": {"momentum": 1.0}}, "momentum must be at least 0 and below 1, not 1.0"),
         ({"training": {"batch_size": 0}}, "batch_size must be at least 1, not 0"),
+        ({"training": {"rotation": 181.0}}, "rotation must be at least 0 and at most 180, not 181.0"),
+        ({"training": {"zoom": 1.0}}, "zoom must be at least 0 and below 1, not 1.0"),
+        (
+            {"training": {"contrast": {"min": 0.0, "max": 1.5}}},
+            "contrast must be at least 0 and at most 1, not 0.0..1.5",
+        ),
+        ({"training": {"cutout": [0.5, 1.0]}}, "cutout must be at least 0 and below 1, not 0.5..1.0"),
+        ({"training": {"mixup": -0.1}}, "mixup must be at least 0, not -0.1"),
+        ({"training": {"normalization": "max"}}, "'scale', 'standardize' or 'zca', not 'max'"),
+        ({"training": {"class_weights": "yes"}}, "training.class_weights: "),
         ({"budget": {"timeout": -(10**400)}}, "budget.timeout: a duration must be above zero"),
         ({"training": {"batch_size": -(10**400)}}, "batch_size must be at least 1"),
         ({"training": {"batch_size": {"min": 1.5, "max": 9}}}, "batch_size must be whole numbers, not 1.5..9, step 1"),
@@ -232,3 +242,11 @@ def test_options_hold_what_json_holds(study_config: Callable[..., StudyConfig]) 
     assert study_config(options=options).options == options
     with pytest.raises(StudyFileError, match=r"options.net.weights: input was not a valid JSON value"):
         study_config(options={"net": {"weights": date(2020, 1, 1)}})
+
+
+def test_the_largest_changes_of_images() -> None:
+    training = study(
+        training={"rotation": 180.0, "contrast": 1.0, "mixup": 8.0, "class_weights": [True, False]}
+    ).training
+    assert (training.rotation, training.contrast, training.mixup) == (180.0, 1.0, 8.0)
+    assert study(training={"normalization": ["zca", "scale"]}).training.normalization == ["zca", "scale"]

@@ -109,6 +109,36 @@ def test_augmentation_that_cannot_reach_a_space_s_own_fit(
 
     space = make_space()
     space.__class__ = Space
-    trainer = Trainer(study_config(training={"flip": True}), few, {"net": space})
-    with pytest.raises(StudyFileError, match=r"training.flip and training.shift cannot reach search space 'net'"):
-        dry_run(trainer, "net")
+    for training, named in (
+        ({"flip": True}, "training.flip"),
+        ({"rotation": [0.0, 15.0], "class_weights": True}, "training.rotation and training.class_weights"),
+    ):
+        with pytest.raises(StudyFileError, match=rf"^{named} cannot reach search space 'net', whose own fit") as raised:
+            dry_run(Trainer(study_config(training=training), few, {"net": space}), "net")
+        assert "\n" not in str(raised.value)
+    dry_run(Trainer(study_config(training={"normalization": "zca"}), few, {"net": space}), "net")
+
+
+@pytest.mark.parametrize("mixup", [0.2, [0.0, 0.2], {"min": 0.0, "max": 0.4}])
+def test_labels_cannot_be_blended_for_a_sparse_loss(
+    study_config: Config, few: Dataset, make_space: MakeSpace, mixup: Any
+) -> None:
+    def trainer(loss: str) -> Trainer:
+        build = dense("softmax", loss=loss, metrics=["accuracy"])
+        return Trainer(study_config(training={"mixup": mixup}), few, {"net": make_space(build)})
+
+    with pytest.raises(
+        StudyFileError, match=r"^training.mixup blends labels, but search space 'net' compiles"
+    ) as raised:
+        dry_run(trainer("sparse_categorical_crossentropy"), "net")
+    assert "\n" not in str(raised.value)
+    dry_run(trainer("categorical_crossentropy"), "net")
+
+
+def test_the_classifier_takes_raw_pixels(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
+    trainer = Trainer(
+        study_config(training={"normalization": ["zca", "scale"], "mixup": 0.2}), few, {"net": make_space()}
+    )
+    finished = dry_run(trainer, "net")
+    assert [layer.name for layer in finished.layers[:-1]] == ["pixels", "scale", "standardize", "whiten"]
+    assert finished.predict(few.validation.images, verbose=0).shape == (96, 10)

@@ -518,11 +518,11 @@ def test_training_on_features_is_training_on_images(
     for mine, its in zip(evaluation.network.get_weights(), expected.network.get_weights(), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-2, atol=1e-3)
 
-    save_model(tmp_path / "best.keras", evaluation.network, few.input_shape, {})
+    save_model(tmp_path / "best.keras", evaluation.network, {})
     loaded = keras.models.load_model(tmp_path / "best.keras")
     predicted = loaded.predict(few.validation.images, verbose=0)
     np.testing.assert_allclose(
-        predicted, evaluation.network.predict(arrays(few.validation)[0], verbose=0), rtol=1e-4, atol=1e-5
+        predicted, evaluation.network.predict(few.validation.images, verbose=0), rtol=1e-4, atol=1e-5
     )
     assert (predicted.argmax(-1) == few.validation.labels).mean() == pytest.approx(evaluation.value)
 
@@ -557,12 +557,12 @@ def test_a_trial_goes_on_where_features_cannot_be_kept(
         kept.write_text("a file")
     compute, computed = features._compute, []
 
-    def fail(network: Any, split: Split, path: Path, watch: Any) -> None:
+    def fail(network: Any, split: Split, path: Path, *rest: Any) -> None:
         computed.append(len(split))
         if len(computed) == 1:
-            return compute(network, split, path, watch)
+            return compute(network, split, path, *rest)
         with full_disk():
-            return compute(network, split, path, watch)
+            return compute(network, split, path, *rest)
 
     monkeypatch.setattr(features, "_compute", fail)
     evaluation, curve = train(config, few, begin)

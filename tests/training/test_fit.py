@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, arrays
+from searchcnn.data import Dataset, Normalization, arrays
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.results import save_model
 from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial, TrialPrunedError
@@ -21,10 +22,11 @@ from searchcnn.study import StudyConfig
 start_keras()
 
 import keras  # noqa: E402
+import keras_tuner  # noqa: E402
 
-from searchcnn.training import Trainer, dry_run  # noqa: E402
+from searchcnn.training import Recipe, Trainer, dry_run  # noqa: E402
 from searchcnn.training.callbacks import FirstOutput  # noqa: E402
-from searchcnn.training.network import without_heads  # noqa: E402
+from searchcnn.training.fit import balanced, fit_phase  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -41,9 +43,9 @@ def metrics(trial: Trial, name: str = "val_accuracy") -> list[float]:
 
 
 def scores(network: Any, data: Dataset) -> tuple[float, float]:
-    """Returns the accuracy and cross entropy on the validation images, without Keras' metrics."""
-    images, labels = arrays(data.validation)
-    outputs = without_heads(network).predict(images, verbose=0)
+    """Returns a classifier's accuracy and cross entropy on the validation images, without Keras' metrics."""
+    labels = data.validation.labels
+    outputs = network.predict(data.validation.images, verbose=0)
     return float((outputs.argmax(-1) == labels).mean()), float(-np.log(outputs[np.arange(len(labels)), labels]).mean())
 
 
@@ -113,7 +115,7 @@ def test_the_objective_is_of_the_first_output(
         assert best[f"{part}loss"] == best[f"{part}main_loss"]
     assert not {key for key in best if key.removeprefix("val_")[0].isdigit()}
 
-    save_model(tmp_path / "best.keras", evaluation.network, few.input_shape, {})
+    save_model(tmp_path / "best.keras", evaluation.network, {})
     loaded = keras.models.load_model(tmp_path / "best.keras")
     assert [tuple(output.shape) for output in loaded.outputs] == [(None, 10)]
     assert loaded.count_params() == trial.facts["params"]
@@ -141,7 +143,7 @@ def test_the_weight_is_asked_for_in_the_space_s_scope(study_config: Config, begi
     assert trainer.point("plain", {})[0] == {"space": "plain"}
     assert trainer.point("quiet", {})[0] == {"space": "quiet", "quiet/units": 32}
     for name in ("heads", "quiet"):
-        assert len(dry_run(trainer, name).outputs) == 2
+        assert len(dry_run(trainer, name).outputs) == 1
 
 
 def test_heads_of_a_compiled_model_are_its_own_affair(study_config: Config, begin: Begin, few: Dataset) -> None:
@@ -273,7 +275,7 @@ def test_two_phases(
     assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx([0.01] * 3 + [0.001] * 3)
     start, middle = space.weights
     np.testing.assert_array_equal(start, middle)
-    assert np.abs(evaluation.network.get_layer("base").get_weights()[0] - middle).max() > 1e-4
+    assert np.abs(evaluation.network.layers[-1].get_layer("base").get_weights()[0] - middle).max() > 1e-4
     values = metrics(trial)
     assert evaluation.value == max(values) > 0.6
     assert scores(evaluation.network, few)[0] == pytest.approx(max(values))
@@ -515,9 +517,11 @@ def test_weights_are_loaded_for_networks_that_are_trained(study_config: Config, 
     trial = begin(config)
     trial.preset = {"space": "net", "net/units": 16}
     network = trainer(trial).network
-    assert space.initialized == [({"space": "net", "net/units": 16}, network)]
+    ((values, trained),) = space.initialized
+    assert values == {"space": "net", "net/units": 16}
+    assert network.layers[-1].get_layer("base") is trained.get_layer("base")
     model = dry_run(trainer, "net")
-    assert space.initialized[1][1] is model
+    assert model.layers[-1].get_layer("base") is space.initialized[1][1].get_layer("base")
 
 
 def test_no_weights_are_loaded_beyond_a_limit(study_config: Config, begin: Begin, few: Dataset) -> None:
@@ -537,7 +541,9 @@ def test_training_begins_with_the_loaded_weights(study_config: Config, begin: Be
     space = Loading()
     evaluation = make_trainer(config, few, net=space)(begin(config))
     assert (space.weights[0] == 0.5).all()
-    assert (evaluation.network.get_layer("base").get_weights()[0] == 0.5).all()  # one epoch, in the first phase
+    assert (
+        evaluation.network.layers[-1].get_layer("base").get_weights()[0] == 0.5
+    ).all()  # one epoch, in the first phase
 
 
 def test_a_hypermodel_of_others_needs_none_of_this(
@@ -557,3 +563,81 @@ def test_a_hypermodel_of_others_needs_none_of_this(
     assert extra == pytest.approx(0.3 * epoch.metrics["val_two_loss"], rel=1e-4)
     assert trainer.point("net", {})[0] == {}
     dry_run(trainer, "net")
+
+
+# The form of the images
+
+
+def fitted(config: StudyConfig, data: Dataset, space: Any, **recipe: Any) -> tuple[Any, dict[str, Any]]:
+    """Returns a network and the metrics of an epoch, one batch, in which nothing is learnt."""
+    keras.utils.set_random_seed(0)
+    trainer = make_trainer(config, data, net=space)
+    hp = keras_tuner.HyperParameters()
+    _, _, model, _ = trainer.sample(hp)
+    for layer in model.layers:
+        if getattr(layer, "units", 0) == 10:
+            layer.bias.assign(np.linspace(0, 2, 10))  # the last classes, of which there are more, are expected
+    how = Recipe(1, 1, len(data.train), "sgd", 1e-30, **recipe)
+    history = fit_phase(space, hp, model, how, data.train, data.validation, 0)
+    return model, {key: values[-1] for key, values in history.history.items()}
+
+
+def losses(outputs: Any, labels: Any) -> Any:
+    """Returns the cross entropy of each image."""
+    return -np.log(outputs[np.arange(len(labels)), labels])
+
+
+@pytest.mark.parametrize("heads", [0, 1])
+def test_class_weights_change_the_loss_of_training_only(study_config: Config, few: Dataset, heads: int) -> None:
+    uneven = replace(few, train=few.train.take(np.flatnonzero((few.train.labels > 4) | (np.arange(256) % 4 == 0))))
+    model, metrics = fitted(study_config(), uneven, Heads(heads), class_weights=True)
+    labels = uneven.train.labels
+    weights = len(labels) / (10 * np.bincount(labels))[labels]
+    outputs = model.predict(arrays(uneven.train)[0], verbose=0)
+    expected = {"main_loss": outputs[0], "main_0_loss": outputs[1]} if heads else {"loss": outputs}
+    for name, output in expected.items():
+        assert metrics[name] == pytest.approx((weights * losses(output, labels)).mean(), rel=1e-3)
+        assert metrics[name] != pytest.approx(losses(output, labels).mean(), rel=1e-2)
+
+
+def test_validation_images_are_neither_weighted_nor_changed(study_config: Config, few: Dataset) -> None:
+    changes = {"flip": True, "shift": 0.3, "rotation": 90.0, "contrast": 0.5, "cutout": 0.5, "mixup": 0.5}
+    model, metrics = fitted(study_config(), few, Plain(), class_weights=True, **changes)
+    outputs = model.predict(arrays(few.validation)[0], verbose=0)
+    assert metrics["val_loss"] == pytest.approx(losses(outputs, few.validation.labels).mean(), rel=1e-4)
+    outputs = model.predict(arrays(few.train)[0], verbose=0)
+    assert metrics["loss"] != pytest.approx(losses(outputs, few.train.labels).mean(), rel=1e-2)
+
+
+def test_balanced_weights() -> None:
+    assert balanced(np.array([0, 0, 0, 3])) == [4 / (2 * 3), 2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["standardize", "zca"])
+def test_a_network_is_trained_on_what_it_will_see(study_config: Config, begin: Begin, few: Dataset, kind: str) -> None:
+    """With everything on: the value is that of the saved classifier on raw pixels."""
+    changes = {"flip": True, "rotation": 5.0, "zoom": 0.1, "contrast": 0.1, "cutout": 0.1, "mixup": 0.1}
+    config = study_config(training={"epochs": 3, "normalization": kind, "class_weights": True, **changes})
+    evaluation = make_trainer(config, few, net=Heads())(begin(config))
+    assert evaluation.value == pytest.approx(scores(evaluation.network, few)[0])
+    assert evaluation.value > 0.5
+    assert evaluation.recipe["normalization"] == kind
+    assert evaluation.recipe["rotation"] == 5.0
+
+
+def test_statistics_are_computed_once(study_config: Config, few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(study_config(), few, net=Plain())
+    first = trainer.normalization("zca")
+    monkeypatch.setattr(Normalization, "of", None)
+    assert trainer.normalization("zca") is first
+
+
+def test_features_of_normalised_images(
+    study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    for number, kind in enumerate(("scale", "standardize"), 1):
+        config = study_config(training={"epochs": 2, "normalization": kind})
+        evaluation = make_trainer(config, few, net=Deep(Phase()))(begin(config))
+        assert scores(evaluation.network, few)[0] == pytest.approx(evaluation.value)
+        assert len(list((tmp_path / "features").iterdir())) == 2 * number

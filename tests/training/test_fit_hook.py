@@ -175,7 +175,7 @@ def test_a_custom_loop_gets_arrays(study_config: Config, begin: Begin, few: Data
     space.fit = custom_loop
     trial = begin(config)
     evaluation = Trainer(config, few, {"net": space})(trial)
-    predicted = evaluation.network.predict(few.validation.images.astype("float32") / 255, verbose=0).argmax(-1)
+    predicted = evaluation.network.predict(few.validation.images, verbose=0).argmax(-1)
     assert evaluation.value == pytest.approx((predicted == few.validation.labels).mean())
     assert trial.facts["hyperparameters"]["loop_batch"] in (16, 32, 48, 64)
 

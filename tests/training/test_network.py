@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
+from searchcnn.data import Normalization
 from searchcnn.errors import InfeasibleError, PluginError
 
 start_keras()
@@ -210,3 +211,23 @@ def test_label_smoothing() -> None:
     loss, accuracy = model.evaluate(images, labels, verbose=0)
     assert loss == pytest.approx(expected, rel=1e-4)
     assert accuracy == pytest.approx((np.asarray(model(images)).argmax(-1) == np.arange(16) % 10).mean())
+
+
+def test_blended_labels_need_the_categorical_loss() -> None:
+    model = net()
+    compile_model(model, recipe(mixup=0.2), 1)
+    assert wants_one_hot(model)
+    images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
+    blended = 0.3 * labels + 0.7 * labels[::-1]
+    loss, _ = model.evaluate(images, blended, verbose=0)
+    assert loss == pytest.approx(-(blended * np.log(np.asarray(model(images)))).sum(axis=-1).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["scale", "standardize", "zca"])
+def test_a_classifier_normalises(tmp_path: Path, kind: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, *SHAPE), np.uint8)
+    normalization = Normalization.of(kind, pixels)
+    model = net()
+    classifier(model, SHAPE, normalization).save(tmp_path / "model.keras")
+    predicted = keras.models.load_model(tmp_path / "model.keras").predict(pixels, verbose=0)
+    np.testing.assert_allclose(predicted, model.predict(normalization.array(pixels), verbose=0), rtol=1e-4, atol=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from searchcnn.backend import start_keras
+from searchcnn.data import Augmentation
 from searchcnn.study import StudyConfig
 
 start_keras()
@@ -41,10 +42,18 @@ def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
         "label_smoothing": 0.1,
         "flip": True,
         "shift": 0.125,
+        "rotation": 15.0,
+        "zoom": 0.1,
+        "contrast": 0.2,
+        "cutout": 0.25,
+        "mixup": 0.4,
+        "normalization": "standardize",
+        "class_weights": True,
     }
     recipe, asked = ask(study_config(training=training))
     assert asdict(recipe) == training
     assert asked == {}
+    assert recipe.augmentation == Augmentation(True, 0.125, 15.0, 0.1, 0.2, 0.25, 0.4)
 
 
 def test_a_list_of_both_flags_is_a_boolean(study_config: Config) -> None:
@@ -120,3 +129,18 @@ def test_only_the_batch_size_of_a_compiled_model_is_ours(study_config: Config) -
     recipe, asked = ask(study_config(training=training), compiled=True)
     assert list(asked) == ["batch_size"]
     assert recipe == Recipe(epochs=1, patience=9, batch_size=16)
+
+
+def test_a_space_that_preprocesses_is_not_asked_for_normalization(study_config: Config) -> None:
+    config = study_config(training={"normalization": ["zca", "standardize"], "rotation": {"min": 0.0, "max": 30.0}})
+    recipe, asked = ask(config)
+    assert (recipe.normalization, recipe.rotation, list(asked)) == ("zca", 15.0, ["rotation", "normalization"])
+    hp = keras_tuner.HyperParameters()
+    assert sample_recipe(hp, config.training, compiled=False, own_preprocessing=True).normalization == "scale"
+    assert [item.name for item in hp.space] == ["training/rotation"]
+
+
+def test_images_are_augmented_for_a_compiled_model_too(study_config: Config) -> None:
+    training = {"zoom": 0.1, "class_weights": True, "normalization": "zca", "l2": 0.1}
+    recipe, _ = ask(study_config(training=training), compiled=True)
+    assert recipe == Recipe(1, 9, 32, zoom=0.1, class_weights=True, normalization="zca")

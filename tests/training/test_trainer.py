@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, batches
+from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.search import (
     Budget,
@@ -86,7 +86,7 @@ def objective(trial: Trial) -> list[float]:
 
 def accuracy(network: Any, data: Dataset) -> float:
     """Returns the accuracy on the validation images, computed without Keras' metrics."""
-    predicted = network.predict(data.validation.images.astype("float32") / 255, verbose=0).argmax(-1)
+    predicted = network.predict(data.validation.images, verbose=0).argmax(-1)
     return float((predicted == data.validation.labels).mean())
 
 
@@ -268,6 +268,7 @@ def test_a_compiled_model_is_left_alone(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, loss: str
 ) -> None:
     optimizer = keras.optimizers.SGD(0.5, momentum=0.5)
+    models = []
 
     def mine(labels: Any, outputs: Any) -> Any:
         return keras.ops.max(outputs, axis=-1)
@@ -275,12 +276,13 @@ def test_a_compiled_model_is_left_alone(
     def build(hp: Any) -> Any:
         model = keras.Sequential([layers.Flatten(), layers.Dense(10, activation="softmax")])
         model.compile(optimizer, loss, metrics=["accuracy", mine])
+        models.append(model)
         return model
 
     config = study_config(training={"batch_size": [32, 16], "optimizer": ["adam", "lion"], "l2": 9.0, "epochs": 2})
     trial = begin(config)
     evaluation = Trainer(config, few, {"net": make_space(build)})(trial)
-    assert evaluation.network.optimizer is optimizer
+    assert models[-1].optimizer is optimizer
     assert set(trial.facts["hyperparameters"]) == {"training/batch_size"}
     assert {"mine", "val_mine"} <= set(curve(trial)[0].metrics)
     assert curve(trial)[0].learning_rate == 0.5
@@ -355,6 +357,7 @@ def test_the_validation_images_are_all_used(
     config = study_config()
     trial = begin(config)
     evaluation = Trainer(config, digits, {"net": make_space()})(trial)
-    evaluation.network.compile(metrics=["accuracy"])
-    scores = evaluation.network.evaluate(batches(digits.validation, 7), verbose=0, return_dict=True)
+    evaluation.network.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    images, labels = digits.validation.images, digits.validation.labels
+    scores = evaluation.network.evaluate(images, labels, batch_size=7, verbose=0, return_dict=True)
     assert evaluation.value == pytest.approx(scores["accuracy"])
