@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, load_dataset
+from searchcnn.data import Dataset, Report, load_dataset, warned_of_flip
 from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
 from searchcnn.spaces import LoadedSpace, load_spaces
@@ -69,7 +69,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     listener.phase(f"reading {config.data.title}")
-    dataset = load_dataset(config.data, config.seed, listener.phase, listener.dataset_read)
+    dataset = load_dataset(config.data, config.seed, listener.phase, lambda report: tell(report, config, listener))
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
     from searchcnn.results import Models
@@ -107,6 +107,13 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     if not models.is_verified and not stop.is_set():
         listener.phase("checking the saved model in a fresh process")
         models.verify()
+
+
+def tell(report: Report, config: StudyConfig, listener: Listener) -> None:
+    """Tells what was found in the images, and in what the study does to them."""
+    flip = config.training.flip
+    mirrors = any(flip) if isinstance(flip, list) else flip
+    listener.dataset_read(warned_of_flip(report) if mirrors else report)
 
 
 def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from searchcnn.data.augmentation import Augmentation
 from searchcnn.data.batches import arrays, batches
 from searchcnn.data.builtin import NAMES
 from searchcnn.data.dataset import Dataset, Mapped, Split
+from searchcnn.data.examine import warned_of_flip
 from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.load import load_dataset
 from searchcnn.data.normalization import SCALE, Normalization
@@ -28,4 +29,5 @@ __all__ = [
     "cache",
     "find_datasets",
     "load_dataset",
+    "warned_of_flip",
 ]

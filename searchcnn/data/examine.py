@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ IMBALANCE = 5.0
 """A class with so many times the images of another is worth a word."""
 ENLARGED = 2.0
 """Images that are enlarged by more than this factor are worth a word."""
+MIRRORED = "mirrored, some images would be of another class"
 LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.IGNORECASE)
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
 
@@ -76,6 +78,17 @@ def is_mirrorable(class_names: Sequence[str]) -> bool:
     words = [name.strip().lower() for name in class_names]
     sided = sum(bool(NUMBERS & set(re.split(r"[^a-z]+", word))) for word in words)
     return sided < 2 and not all(LETTERS.fullmatch(word) for word in words)
+
+
+def warned_of_flip(report: Report) -> Report:
+    """Returns the report for a study that mirrors images: it warns where that changes classes."""
+    return replace(report, findings=[_warned(finding) for finding in report.findings])
+
+
+def _warned(finding: Finding) -> Finding:
+    if finding.what != MIRRORED:
+        return finding
+    return replace(finding, level="warning", remedy="training.flip mirrors them: set it to false")
 
 
 def _unreadable(collection: Collection, config: DataConfig) -> Iterator[Finding]:
@@ -174,7 +187,7 @@ def _sizes(collection: Collection) -> Iterator[Finding]:
 def _mirrored(class_names: Sequence[str]) -> Iterator[Finding]:
     if not is_mirrorable(class_names):
         shown = ", ".join(class_names[:3])
-        yield Finding("note", "mirrored, some images would be of another class", shown, "leave training.flip off")
+        yield Finding("note", MIRRORED, shown, "leave training.flip off")
 
 
 def _classes_text(names: Sequence[str]) -> str:

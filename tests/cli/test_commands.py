@@ -5,7 +5,6 @@ starting TensorFlow takes seconds each time.
 """
 
 import contextlib
-import io
 import json
 import re
 import signal
@@ -20,7 +19,6 @@ from typing import Any
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.cli import main
 
 start_keras()
 
@@ -28,21 +26,12 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from searchcnn.results import export, models  # noqa: E402
+from tests.cli.command import call  # noqa: E402
 
 QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
 SEARCH = ("optimize", "--study", "digits", "--trials", "3", *QUICK)
 HERE = ("--workers", "0")
 """In this process, without one that starts TensorFlow; where what a search does matters, not where it runs."""
-
-
-def call(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
-    """Runs a command in this process; returns what it printed on standard output and error."""
-    out, err = io.StringIO(), io.StringIO()
-    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-    with contextlib.chdir(folder), redirected[0], redirected[1], pytest.raises(SystemExit) as left:
-        main(args)
-    assert left.value.code == code, out.getvalue() + err.getvalue()
-    return out.getvalue(), err.getvalue()
 
 
 def trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:

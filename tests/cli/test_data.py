@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.cli import main
 
 start_keras()
 
@@ -30,20 +29,11 @@ from searchcnn.data import Preparation, Report  # noqa: E402
 from searchcnn.optimization import Study  # noqa: E402
 from searchcnn.results import export, models  # noqa: E402
 from searchcnn.study import Workspace, load, validate  # noqa: E402
+from tests.cli.command import call  # noqa: E402
 
 COLOURS = {"blue": (30, 60, 200), "green": (40, 160, 50), "red": (200, 50, 30)}
 QUICK = ("--trials", "1", "--set", "training.epochs=2", "--set", 'spaces=["sequential"]', "--set", "data.image_size=16")
 SEARCH = ("optimize", "--data", "pets", *QUICK, "--workers", "0")
-
-
-def call(folder: Path, *args: str, code: int = 0) -> tuple[str, str]:
-    """Runs a command in this process; returns what it printed on standard output and error."""
-    out, err = io.StringIO(), io.StringIO()
-    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-    with contextlib.chdir(folder), redirected[0], redirected[1], pytest.raises(SystemExit) as left:
-        main(args)
-    assert left.value.code == code, out.getvalue() + err.getvalue()
-    return out.getvalue(), err.getvalue()
 
 
 def write_images(folder: Path, count: int = 20) -> None:

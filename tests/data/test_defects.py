@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import Dataset, Finding, Report, load_dataset
+from searchcnn.data import Dataset, Finding, Report, load_dataset, warned_of_flip
 from searchcnn.data.examine import is_mirrorable
 from searchcnn.errors import DataError
 from searchcnn.study import DataConfig
@@ -328,3 +328,10 @@ def test_images_that_are_almost_all_copies(pets: Path) -> None:
         Image.new("RGB", (9, 9)).save(file)
     with pytest.raises(DataError, match="fewer than two classes have at least 3 different images"):
         load(pets)
+
+
+def test_a_study_that_mirrors_digits_is_warned() -> None:
+    report = warned_of_flip(load_dataset(DataConfig(name="digits"), 0).report)
+    assert found(report) == [
+        "mirrored, some images would be of another class (0, 1, 2); training.flip mirrors them: set it to false"
+    ]
