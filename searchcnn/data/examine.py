@@ -118,7 +118,7 @@ def _classes(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[F
     for part, rows in parts.items():
         missing = sorted(set(train.tolist()) - set(collection.labels[rows].tolist()))
         if part != "train" and missing:
-            what = _classes_text([names[label] for label in missing])
+            what = listed([names[label] for label in missing])
             yield Finding("warning", f"{what} without {part} images", remedy="not measured there: add images")
 
 
@@ -190,7 +190,8 @@ def _mirrored(class_names: Sequence[str]) -> Iterator[Finding]:
         yield Finding("note", MIRRORED, shown, "leave training.flip off")
 
 
-def _classes_text(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Returns the names of classes, the first three of many: ``class 'cat'``, ``classes 'cat', 'dog'``."""
     shown = ", ".join(f"'{name}'" for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"class{'' if len(names) == 1 else 'es'} {shown}{more}"

@@ -205,3 +205,10 @@ def test_whatever_is_in_an_archive(arrays: dict[str, Any]) -> None:
         assert str(error)
     else:
         assert all(len(split.images) == len(split.labels) > 0 for split in read.parts.values())
+
+
+def test_labels_that_do_not_begin_at_0(tmp_path: Path) -> None:
+    np.savez(tmp_path / "birds.npz", x=TRAIN[0], y=TRAIN[1] * 3 + 2)
+    dataset = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0)
+    assert dataset.class_names == ("2", "5", "8", "11")
+    assert str(dataset.report.findings[0]) == "classes '0', '1', '3' and 5 more without images; no class"
