@@ -75,10 +75,10 @@ def check_writable(folder: Path) -> None:
             pass
 
 
-def stamp(path: Path, facts: os.stat_result | None = None) -> str:
+def stamp(path: Path) -> str:
     """Returns a text that changes when a file is written: its path, size and time; a missing one has one, too."""
     try:
-        facts = facts or path.stat()
+        facts = path.stat()
     except (OSError, ValueError):  # of a name that no file can have
         return f"{path} missing"
     return f"{path} {facts.st_size} {facts.st_mtime_ns}"

@@ -164,7 +164,12 @@ SURVIVED: list[tuple[Callable[[Path], None], str, str, tuple[int, int, int]]] = 
         (44, 18, 18),
     ),
     (tiny, "warning", "1 image is less than half as large as 24x24 (train/cow/tiny.png: 4x5); enlarged", (61, 18, 18)),
-    (broken_link, "none", "", (60, 18, 18)),
+    (
+        broken_link,
+        "warning",
+        "1 of 97 files cannot be read (train/cow/link.png: No such file or directory); left out, listed in",
+        (60, 18, 18),
+    ),
     (hidden, "none", "", (60, 18, 18)),
 ]
 
@@ -302,6 +307,18 @@ def test_several_defects_are_told_at_once_the_worst_first(pets: Path) -> None:
     assert levels == sorted(levels, key=["error", "warning", "note"].index)
     assert all("\n" not in str(finding) for finding in report.findings)
     assert Report.of({**vars(report), "findings": [vars(finding) for finding in report.findings]}) == report
+
+
+def test_links_to_folders_are_followed_but_not_round_in_circles(pets: Path, tmp_path: Path) -> None:
+    expected = load(pets)[0].fingerprint
+    (pets / "train" / "cow").rename(tmp_path / "elsewhere")
+    (pets / "train" / "cow").symlink_to(tmp_path / "elsewhere")
+    assert load(pets)[0].fingerprint == expected
+    (pets / "train" / "cow" / "round").symlink_to(pets / "train")
+    (pets / "train" / "cow" / "self").symlink_to(tmp_path / "elsewhere")
+    assert load(pets)[0].class_names == CLASSES
+    (tmp_path / "linked").symlink_to(pets)
+    assert load(tmp_path / "linked")[0].class_names == CLASSES
 
 
 def test_digits_and_letters_must_not_be_mirrored() -> None:
