@@ -8,8 +8,8 @@ from searchcnn.data import Report
 from searchcnn.data.examine import IMBALANCE, is_mirrorable
 from searchcnn.study import TrainingConfig
 
-EPOCHS = ((20_000, 20), (5_000, 30), (0, 40))
-"""Most epochs by the least number of training images: fewer images, more passes over them."""
+EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
+"""Most epochs by the least number of pixels of all training images: the less an epoch costs, the more of them."""
 BATCH_SIZES = ((20_000, 128), (5_000, 64), (1_000, 32), (0, 16))
 """Images per step by the least number of training images."""
 MACS_PER_SIDE = 800_000
@@ -129,7 +129,8 @@ def _limits(report: Report) -> list[Setting]:
 
 def _training(report: Report) -> Iterator[Setting]:
     counts = report.counts["train"]
-    epochs = _by_size(EPOCHS, sum(counts.values()))
+    height, width, _ = report.shape
+    epochs = _by_size(EPOCHS, sum(counts.values()) * height * width)
     yield Setting("epochs", str(epochs), "passes over the training images, at most")
     yield Setting("patience", str(epochs // 4), "a trial ends after so many without a better score")
     yield Setting("batch_size", str(_by_size(BATCH_SIZES, sum(counts.values()))), "images per step")
@@ -165,8 +166,8 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
 
 
-def _by_size(steps: Sequence[tuple[int, int]], images: int) -> int:
-    return next(value for least, value in steps if images >= least)
+def _by_size(steps: Sequence[tuple[int, int]], size: int) -> int:
+    return next(value for least, value in steps if size >= least)
 
 
 def _smaller(report: Report) -> int:
