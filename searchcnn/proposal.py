@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from searchcnn.data import Report
 from searchcnn.data.examine import IMBALANCE, is_mirrorable
-from searchcnn.study import TrainingConfig
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
 """Most epochs by the least number of pixels of all training images: the less an epoch costs, the more of them."""
@@ -144,7 +143,7 @@ def _training(report: Report) -> Iterator[Setting]:
         "mirrors half of the images" if flip else "mirrored, some images would be of another class",
     )
     yield Setting("shift", "[0.1, 0.0]", "moves images by up to this part of their side")
-    if is_imbalanced(counts) and "class_weights" in TrainingConfig.model_fields:
+    if is_imbalanced(counts):
         yield Setting("class_weights", "[false, true]", "whether images of rare classes count more")
 
 

@@ -15,7 +15,7 @@ from searchcnn.creation import images_name, images_study
 from searchcnn.data import Finding, Report, load_dataset
 from searchcnn.errors import DataError, StudyFileError, UsageError
 from searchcnn.proposal import propose
-from searchcnn.study import TrainingConfig, validate
+from searchcnn.study import validate
 
 
 def report(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (96, 128, 3)) -> Report:
@@ -75,12 +75,13 @@ class TestPropose:
         assert limits == [2_000_000, 6_000_000, 26_000_000, 128_000_000]
 
     @pytest.mark.parametrize(
-        ("count", "epochs", "batch_size"), [(100, 40, 16), (1_000, 40, 32), (5_000, 30, 64), (30_000, 20, 128)]
+        ("count", "side", "epochs", "batch_size"),
+        [(100, 32, 40, 16), (1_000, 32, 40, 32), (5_000, 32, 30, 64), (30_000, 32, 20, 128), (2_600, 160, 20, 32)],
     )
     def test_fewer_images_are_seen_more_often_in_smaller_batches(
-        self, count: int, epochs: int, batch_size: int
+        self, count: int, side: int, epochs: int, batch_size: int
     ) -> None:
-        training = proposed(report({"cat": count // 2, "dog": count // 2}))["training"]
+        training = proposed(report({"cat": count // 2, "dog": count // 2}, shape=(side, side, 3)))["training"]
         assert (training["epochs"], training["patience"], training["batch_size"]) == (epochs, epochs // 4, batch_size)
 
     def test_digits_are_not_mirrored(self) -> None:
@@ -88,8 +89,7 @@ class TestPropose:
         assert proposed(report({"0": 9, "1": 9}))["training"]["flip"] is False
 
     def test_class_weights_are_tried_where_classes_differ_in_size(self) -> None:
-        offered = [False, True] if "class_weights" in TrainingConfig.model_fields else None
-        assert proposed(report({"cat": 10, "dog": 100}))["training"].get("class_weights") == offered
+        assert proposed(report({"cat": 10, "dog": 100}))["training"]["class_weights"] == [False, True]
         assert "class_weights" not in proposed(report())["training"]
 
     def test_odd_names_stay_valid(self) -> None:
