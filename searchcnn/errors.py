@@ -26,7 +26,7 @@ class SearchcnnError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().splitlines())
+        return printable(super().__str__())
 
 
 class UsageError(SearchcnnError):
@@ -86,6 +86,15 @@ def first_line(error: BaseException) -> str:
     'ValueError: too small'
     """
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")
+
+
+def printable(text: str) -> str:
+    r"""Returns a text in one line, without what would control a terminal or cannot be written.
+
+    >>> printable("two\nlines\x1b")
+    'two lines?'
+    """
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

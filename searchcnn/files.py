@@ -76,12 +76,12 @@ def check_writable(folder: Path) -> None:
 
 
 def stamp(path: Path) -> str:
-    """Returns a text that changes when a file is written: its path, size and time; a missing one has one, too."""
+    """Returns a text that changes with a file, missing or not, and with who may read it: its path, size and times."""
     try:
         facts = path.stat()
     except (OSError, ValueError):  # of a name that no file can have
         return f"{path} missing"
-    return f"{path} {facts.st_size} {facts.st_mtime_ns}"
+    return f"{path} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 def is_full(error: BaseException) -> bool:

@@ -135,7 +135,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
     """Returns what must be the same in all runs of a study, by the name of its key; the budget may change."""
     recipe, usual = config.training.model_dump(), TrainingConfig().model_dump()
     return {
-        "data": f"{dataset.name} {dataset.fingerprint[:12]}",
+        "data": f"{config.data.name or 'images'} {dataset.fingerprint[:12]}",
         "data.validation": str(config.data.validation),
         **({"data.test": str(config.data.test)} if "test" in dataset.report.made else {}),
         "seed": str(config.seed),

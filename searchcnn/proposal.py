@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from searchcnn.data import Report
 from searchcnn.data.examine import IMBALANCE, is_mirrorable
+from searchcnn.errors import printable
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
 """Most epochs by the least number of pixels of all training images: the less an epoch costs, the more of them."""
@@ -154,15 +155,6 @@ def is_imbalanced(counts: Mapping[str, int]) -> bool:
     (False, True)
     """
     return max(counts.values()) >= IMBALANCE * max(1, min(counts.values()))
-
-
-def printable(text: str) -> str:
-    r"""Returns a text that can stand in a comment: one line, without what cannot be printed.
-
-    >>> printable("two\nlines\x00")
-    'two lines?'
-    """
-    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
 
 
 def _by_size(steps: Sequence[tuple[int, int]], size: int) -> int:

@@ -83,7 +83,7 @@ def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]
         made = table("", "found", "for example", "what to do")
         for finding in shown:
             cells = (finding.level, finding.what, finding.example, finding.remedy)
-            made.add_row(*(Text(cell) for cell in cells), style=STYLES[finding.level])
+            made.add_row(*(Text(cell, overflow="fold") for cell in cells), style=STYLES[finding.level])
         yield made
 
 

@@ -25,7 +25,7 @@ def command(data: str, picture: Path | None) -> None:
     from searchcnn.cli.dataset import Reading, class_table
     from searchcnn.cli.tables import show
     from searchcnn.data import load_dataset
-    from searchcnn.data.picture import draw
+    from searchcnn.data.picture import draw, signed
     from searchcnn.data.source import collect
     from searchcnn.files import replacing, writing
 
@@ -37,7 +37,7 @@ def command(data: str, picture: Path | None) -> None:
     show([class_table(dataset.report)])
     sizes = collect(config, images.watch)[0].sizes
     with writing(file), replacing(file) as new:
-        draw(dataset, sizes).save(new, format="PNG", optimize=True)
+        draw(dataset, sizes).save(new, format="PNG", optimize=True, pnginfo=signed())
     click.echo(f"Picture: {file}")
 
 
@@ -48,7 +48,7 @@ def _config(data: str) -> DataConfig:
     from searchcnn.study import DataConfig
 
     is_name = data in (*NAMES, *own_names()) or not (Path(data).exists() or set(data) & set("/.:"))
-    return DataConfig(name=data) if is_name else DataConfig(path=data)
+    return DataConfig(name=data) if is_name else DataConfig(path=data, max_unreadable=1.0)
 
 
 def _check_target(file: Path, config: DataConfig) -> None:
@@ -57,11 +57,14 @@ def _check_target(file: Path, config: DataConfig) -> None:
     Raises:
         UsageError: If it is no PNG file, its folder is missing, or it would be one of the images.
     """
+    from searchcnn.data.picture import is_signed
     from searchcnn.errors import UsageError
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"{file}: the name of the picture ends in .png, such as {file.stem}.png")
     if not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder")
+    if file.exists() and not is_signed(file):
+        raise UsageError(f"{file} exists, and is no picture of a dataset; name another place with --picture FILE")
     if config.path is not None and file.resolve().is_relative_to(Path(config.path).expanduser().resolve()):
         raise UsageError(f"{file} would lie among the images; name another place with --picture FILE")

@@ -38,7 +38,7 @@ def _proposed(name: str, data: str) -> str:
     from searchcnn.study import DataConfig
 
     with Reading(least="note") as images:
-        dataset = load_dataset(DataConfig(path=data), 0, images.watch, images.tell)
+        dataset = load_dataset(DataConfig(path=data, max_unreadable=1.0), 0, images.watch, images.tell)
     return propose(name, data, dataset.report)
 
 

@@ -13,17 +13,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from searchcnn.data.image_files import ImageFile, Watch
+from searchcnn.data.image_files import LARGEST_IMAGE, ImageFile, Watch
 from searchcnn.data.layout import Layout, arrange, is_image
-from searchcnn.data.reading import reading
+from searchcnn.data.reading import MEND, reading
 from searchcnn.errors import DataError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 MIB, GIB = 2**20, 2**30
 LARGEST = 64 * GIB
 """Bytes of image files in one archive, at most."""
-LARGEST_IMAGE = 512 * MIB
-"""Bytes of one image file, at most."""
 MOST_RATIO = 200
 """What holds more than this many times its own bytes is a decompression bomb; photos shrink by a few percent."""
 SMALL = GIB
@@ -65,8 +63,8 @@ def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile]
         OSError: If the folder cannot be written.
     """
     unpacked = folder / UNPACKED
-    places, folders = _unpack(path, unpacked, watch)
-    layout = arrange(str(path), places, folders)
+    places, others, folders = _unpack(path, unpacked, watch)
+    layout = arrange(str(path), [*places, *others], folders)
     source = unpacked if unpacked.exists() else path
     files = [
         ImageFile(place.path, place.part, place.class_name, partial(_slice, source, *places[place.path]))
@@ -75,35 +73,38 @@ def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile]
     return files, layout
 
 
-def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int, int]], list[str]]:
+def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
     """Returns where the bytes of each image lie, offset and size, in the target or, if there is none, in the archive.
 
-    The names of the folders come beside.
+    The names of other files and of the folders come beside.
     """
     places: dict[str, tuple[int, int]] = {}
+    others: list[str] = []
     folders: list[str] = []
     whole = path.stat().st_size
-    with reading(path, "an archive of images in folders"), path.open("rb") as raw:
+    with reading(path, "an archive of images in folders", MEND), path.open("rb") as raw:
         for member in _safe_members(path, raw):
             if member.size < 0:
                 folders.append(member.name)
+            elif not is_image(member.name):
+                others.append(member.name)
             elif member.offset is not None:
                 places[member.name] = member.offset, member.size
             else:
                 places[member.name] = _append(member, target), member.size
                 watch(f"unpacking {path.name}", raw.tell() / whole)
-    return places, folders
+    return places, others, folders
 
 
 def _safe_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
-    """Yields folders and images of an archive that is neither a trap nor too large."""
+    """Yields what is in an archive that is neither a trap nor too large."""
     total = 0
     for member in _zip_members(raw) if path.suffix.lower() == ".zip" else _tar_members(raw):
         _check_name(path, member.name)
-        if member.size < 0 or is_image(member.name):
+        if is_image(member.name):
             total += max(0, member.size)
             _check_size(path, member, total)
-            yield member
+        yield member
 
 
 def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:

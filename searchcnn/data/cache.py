@@ -31,8 +31,8 @@ def cached(name: str, key: str, make: Callable[[Path], None]) -> Collection:
     Raises:
         StoreError: If the disk is full or the cache cannot be written.
     """
-    digest = hashlib.blake2b(f"{LAYOUT} {key}".encode(), digest_size=6).hexdigest()
-    folder = cache("images") / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}-{digest}"
+    digest = hashlib.blake2b(f"{LAYOUT} {key}".encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    folder = cache("images") / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:40]}-{digest}"
     with writing(folder):
         if (collection := _load(folder)) is None:
             _make(folder, make)
@@ -67,8 +67,9 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    for left in folder.glob(".*"):
-        if not psutil.pid_exists(int(left.name.split(".")[1])):  # a killed process has left it half made
+    for left in folder.glob(".*.*"):
+        process = left.name.split(".")[1]
+        if process.isdigit() and not psutil.pid_exists(int(process)):  # a killed process has left it half made
             shutil.rmtree(left, ignore_errors=True)
     kept = sorted(folder.glob(f"[!.]*/{FACTS}"), key=lambda facts: facts.stat().st_mtime)
     taken = sum(_size(facts.parent) for facts in kept)

@@ -15,6 +15,10 @@ from searchcnn.study import DataConfig
 
 IMBALANCE = 5.0
 """A class with so many times the images of another is worth a word."""
+DARK = 32
+"""Images without a pixel as bright as this are worth a word."""
+SAMPLE = 500
+"""Images, evenly taken from all, that are looked at for that."""
 ENLARGED = 2.0
 """Images that are enlarged by more than this factor are worth a word."""
 MIRRORED = "mirrored, some images would be of another class"
@@ -51,6 +55,7 @@ def examine(
         *_copies(collection, parts),
         *_balance(collection),
         *_sizes(collection),
+        *_darkness(collection),
         *_mirrored(collection.class_names),
     ]
     areas = collection.sizes.prod(axis=1).argsort()
@@ -96,8 +101,8 @@ def _unreadable(collection: Collection, config: DataConfig) -> Iterator[Finding]
     if not count or collection.folder is None:
         return
     path = collection.folder / UNREADABLE
-    with path.open(newline="", encoding="utf-8") as list:
-        place, why = next(csv.reader(list))
+    rows = csv.reader(path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
+    place, why = next(rows, ("?", "the list is gone"))
     too_many = count > config.max_unreadable * files
     remedy = f"listed in {path}"
     yield Finding(
@@ -181,6 +186,17 @@ def _sizes(collection: Collection) -> Iterator[Finding]:
             f"{preparation.width}",
             f"{collection.name(first)}: {'x'.join(map(str, collection.sizes[first]))}",
             "enlarged; a smaller data.image_size may do as well",
+        )
+
+
+def _darkness(collection: Collection) -> Iterator[Finding]:
+    """Finds pixels that use only a small part of 0..255, such as those of 12 bits in files of 16, or of masks."""
+    step = max(1, len(collection) // SAMPLE)
+    brightest = int(collection.images[::step].max(initial=0))
+    if brightest < DARK:
+        what = f"the brightest pixel is {brightest} of 255"
+        yield Finding(
+            "warning", what, "", "networks see almost nothing: scale pixels to 0..255, or 16 bits to 0..65535"
         )
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,13 +17,15 @@ from searchcnn.data.collection import PIXELS, UNREADABLE, Collection, content_ha
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.preparation import Preparation, choose_size, decode, upright_size
 from searchcnn.data.report import Finding
-from searchcnn.errors import DataError
+from searchcnn.errors import DataError, printable
 from searchcnn.study import DataConfig
 
 SAMPLE = 1_000
 """Images, evenly taken from all, whose sizes decide on that of a network's images."""
 CHUNK = 64
 """Images that a thread decodes before it asks for more."""
+LARGEST_IMAGE = 512 * 2**20
+"""Bytes of one image file, at most."""
 AHEAD = 4
 """Chunks for each thread that may wait to be written."""
 
@@ -44,6 +47,21 @@ class ImageFile(NamedTuple):
     part: str
     class_name: str
     read: Callable[[], bytes]
+
+
+def content(path: Path) -> bytes:
+    """Returns the content of an image file.
+
+    Raises:
+        ValueError: If it is no ordinary file, or larger than any image.
+        OSError: If it cannot be read.
+    """
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("is no ordinary file")
+    if facts.st_size > LARGEST_IMAGE:
+        raise ValueError(f"has {facts.st_size / 2**20:,.0f} MiB, more than any image")
+    return path.read_bytes()
 
 
 class _Decoded(NamedTuple):
@@ -81,7 +99,7 @@ def decode_files(
     problems = [problem for chunk in chunks for problem in chunk.problems]
     good = [number for number, problem in enumerate(problems) if not problem]
     if not good:
-        raise DataError(f"{root}: none of {len(files):,} files is an image that can be read, as {problems[0]}")
+        raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {problems[0]}")
     class_names = tuple(sorted({file.class_name for file in files}))
     labels = {name: label for label, name in enumerate(class_names)}
     Collection(
@@ -90,13 +108,13 @@ def decode_files(
         np.array([PARTS.index(files[number].part) for number in good], np.int8),
         np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
         np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
-        [files[number].place for number in good],
+        [printable(files[number].place) for number in good],
         class_names,
         preparation,
         tuple(findings),
         len(files) - len(good),
     ).save(folder)
-    with (folder / UNREADABLE).open("w", newline="", encoding="utf-8") as list:
+    with (folder / UNREADABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as list:
         csv.writer(list).writerows((file.place, why) for file, why in zip(files, problems, strict=True) if why)
 
 
@@ -111,7 +129,7 @@ def choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Prepara
     if not looks and len(files) > step:
         looks = [look for file in files if (look := _look(file))]
     if not looks:
-        raise DataError(f"{root}: none of {len(files):,} files is an image that can be read")
+        raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {_problem(files[0])}")
     channels = 3 if any(is_coloured for _, is_coloured in looks) else 1
     return prepared(config, choose_size([size for size, _ in looks]), channels)
 
@@ -125,6 +143,15 @@ def _look(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
             return upright_size(image), not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"
     except Exception:  # decoders raise almost anything on a damaged file
         return None
+
+
+def _problem(file: ImageFile) -> str:
+    """Returns why a file cannot be read."""
+    try:
+        decode(file.read())
+    except (ValueError, OSError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
 def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Decoded]:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from searchcnn.data.image_files import ImageFile, Watch
+from searchcnn.data.image_files import ImageFile, Watch, content
 from searchcnn.data.layout import Layout, arrange
-from searchcnn.data.reading import reading
+from searchcnn.data.reading import MEND, reading
 from searchcnn.files import stamp
 
 
@@ -21,28 +22,30 @@ def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile]
     Raises:
         DataError: If there are none, or they are sorted in another way.
     """
-    entries = _entries(folder)
-    files = [entry.path for entry in entries if not entry.is_dir()]
-    folders = [entry.path for entry in entries if entry.is_dir()]
+    entries = list_entries(folder)
+    files = [entry.path for entry in entries if not _is_folder(entry)]
+    folders = [entry.path for entry in entries if _is_folder(entry)]
     layout = arrange(str(folder), *([_below(folder, path) for path in paths] for paths in (files, folders)))
-    found = [
-        ImageFile(place.path, place.part, place.class_name, (folder / place.path).read_bytes) for place in layout.places
-    ]
+    found = [ImageFile(*place, partial(content, folder / place.path)) for place in layout.places]
     return found, layout
 
 
 def signature(folder: Path) -> str:
     """Returns a text that changes when a file or folder below a folder is added, removed or written."""
-    return "\n".join(sorted(stamp(Path(entry.path)) for entry in _entries(folder)))
+    return "\n".join(sorted(stamp(Path(entry.path)) for entry in list_entries(folder)))
 
 
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    with reading(folder, "a folder of images", "change who may read it"):
-        return list(walk(folder))
+def list_entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Lists all files and folders below a folder, except hidden ones; links are followed, but not round in circles.
+
+    Raises:
+        DataError: If one of the folders may not be read.
+    """
+    with reading(folder, "a folder of images", MEND):
+        return list(_walk(folder))
 
 
-def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[str]"]:
-    """Yields all files and folders below a folder, except hidden ones; a link to a folder above is not followed."""
+def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[str]"]:
     place = os.path.realpath(folder)
     if place in above:
         return
@@ -50,11 +53,16 @@ def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[str
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                yield entry
-                yield from walk(Path(entry.path), (*above, place))
-            elif entry.is_file() or not Path(entry.path).exists():  # a broken link, which is named as unreadable
-                yield entry
+            yield entry
+            if _is_folder(entry):
+                yield from _walk(Path(entry.path), (*above, place))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: it is named as an unreadable file
+        return False
 
 
 def _below(folder: Path, path: str) -> str:

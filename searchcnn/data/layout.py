@@ -1,17 +1,23 @@
 """Tells parts and classes from the names of folders, as people write them."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.report import Finding
-from searchcnn.errors import DataError
+from searchcnn.errors import DataError, printable
 
 SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    {".avif", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
+IGNORED = frozenset(
+    {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".mat", ".npy", ".py", ".toml", ".tsv", ".txt"}
+    | {".url", ".xml", ".yaml", ".yml"}
+)
+"""Suffixes of files that nobody takes for images."""
 PART_NAMES = {
     **dict.fromkeys(("train", "training", "trn", "trainset", "train_set", "training_set"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "val_set", "validation_set"), "validation"),
@@ -74,6 +80,7 @@ def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Lay
     Raises:
         DataError: If they are not sorted so.
     """
+    files = list(files)
     split = {path: PurePosixPath(path).parts for path in sorted(files) if is_image(path)}
     if not split:
         raise DataError(f"{root}: holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, of {_formats()}")
@@ -81,25 +88,35 @@ def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Lay
     inner = {path: names[depth:] for path, names in split.items()}
     tops = sorted({names[0] for names in inner.values() if len(names) > 1})
     parts = {top: part for top in tops if (part := part_of(top))}
+    findings = list(_other_files(files))
     if not parts:
-        return _layout(root, {path: ("train", *names) for path, names in inner.items()}, _inner(folders, depth, 0), [])
+        named = {path: ("train", *names) for path, names in inner.items()}
+        return _layout(root, named, _inner(folders, depth, 0), findings)
     if "train" not in parts.values():
-        raise DataError(f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside")
+        raise DataError(
+            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside, or, if "
+            "that is the name of a class, another name for it"
+        )
     others = [top for top in tops if top not in parts]
-    findings = [Finding("warning", _count(others, "folder", "beside train/"), ", ".join(others[:3]), "left out")]
+    if others:
+        remedy = "left out; give folders of classes no names of parts, such as train"
+        findings.append(Finding("warning", _count(others, "folder", "beside train/"), ", ".join(others[:3]), remedy))
     named = {path: (parts[names[0]], *names[1:]) for path, names in inner.items() if names[0] in parts}
     known = [(parts[names[0]], *names[1:]) for names in _inner(folders, depth, 1) if names[0] in parts]
-    return _layout(root, named, known, findings if others else [])
+    return _layout(root, named, known, findings)
 
 
 def _layout(
     root: str, named: dict[str, tuple[str, ...]], folders: Iterable[tuple[str, ...]], findings: list[Finding]
 ) -> Layout:
     """Makes places of paths that begin with their part."""
-    places = [Place(path, names[0], names[1]) for path, names in named.items() if len(names) > 2]
+    places = [Place(path, names[0], printable(names[1])) for path, names in named.items() if len(names) > 2]
     if not any(place.part == "train" for place in places):
         example = next(path for path, names in named.items() if len(names) <= 2)
-        raise DataError(f"{root}: images lie in no folder of their class ({example}); expected CLASS/IMAGE")
+        raise DataError(
+            f"{root}: images lie in no folder of their class ({example}); expected CLASS/IMAGE, or "
+            "train/CLASS/IMAGE where a folder has the name of a part"
+        )
     loose = [path for path, names in named.items() if len(names) <= 2]
     if loose:
         findings.append(
@@ -111,6 +128,20 @@ def _layout(
         findings.append(Finding("warning", _count(empty, "folder", "without images"), ", ".join(empty[:3]), "no class"))
     order = {part: number for number, part in enumerate(PARTS)}
     return Layout(sorted(places, key=lambda place: (order[place.part], place.class_name, place.path)), findings)
+
+
+def _other_files(files: Iterable[str]) -> Iterator[Finding]:
+    """Finds what may be an image of a kind that is not read; notes and lists are none."""
+    kinds = Counter(
+        PurePosixPath(file).suffix.lower() or "no suffix"
+        for file in files
+        if not is_image(file) and not any(name.startswith((".", "__MACOSX")) for name in PurePosixPath(file).parts)
+    )
+    odd = {kind: count for kind, count in kinds.most_common() if kind not in IGNORED}
+    if odd:
+        shown = ", ".join(f"{count:,} {kind}" for kind, count in list(odd.items())[:3])
+        what = _count(range(sum(odd.values())), "file", "of kinds that are not read")
+        yield Finding("warning", what, shown, f"left out; expected {_formats()}")
 
 
 def _depth(paths: Sequence[tuple[str, ...]]) -> int:
@@ -131,10 +162,10 @@ def _inner(folders: Iterable[str], depth: int, names: int) -> list[tuple[str, ..
     return [path if names else ("train", *path) for path in inner if len(path) == names + 1]
 
 
-def _count(found: Sequence[str], noun: str, where: str) -> str:
+def _count(found: Sized, noun: str, where: str) -> str:
     """Returns ``3 folders without images``."""
     return f"{len(found):,} {noun}{'' if len(found) == 1 else 's'} {where}"
 
 
 def _formats() -> str:
-    return "JPEG, PNG, GIF, BMP, WebP, TIFF or PNM"
+    return "JPEG, PNG, GIF, BMP, WebP, AVIF, TIFF or PNM"

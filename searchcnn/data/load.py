@@ -11,7 +11,7 @@ from searchcnn.data.classes import select_classes
 from searchcnn.data.collection import Collection
 from searchcnn.data.dataset import PARTS, Dataset
 from searchcnn.data.divide import divide
-from searchcnn.data.examine import examine, listed
+from searchcnn.data.examine import examine
 from searchcnn.data.image_files import Watch
 from searchcnn.data.report import Finding, Report
 from searchcnn.data.source import collect
@@ -64,9 +64,7 @@ def _known_classes(collection: Collection) -> tuple[Collection, list[Finding]]:
     names = collection.class_names
     unknown = [label for label in range(len(names)) if label not in known]
     counts = np.bincount(collection.labels, minlength=len(names)).tolist()
-    findings = [_unknown(names, label, counts[label]) for label in unknown if counts[label]]
-    if nothing := [names[label] for label in unknown if not counts[label]]:
-        findings.append(Finding("note", f"{listed(nothing)} without images", "", "no class"))
+    findings = [_unknown(names, label, counts[label]) for label in unknown]
     return collection.of_classes(tuple(name for label, name in enumerate(names) if label in known)), findings
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from searchcnn.data.dataset import Arrays
 from searchcnn.data.python import NAMES, named_parts
-from searchcnn.data.reading import reading
+from searchcnn.data.reading import MEND, reading
 
 
 def holds(path: Path) -> bool:
@@ -22,7 +22,7 @@ def read(path: Path) -> Arrays:
     Raises:
         DataError: If it is damaged or does not hold images and labels.
     """
-    with reading(path, f"a NumPy archive of images and labels, such as {NAMES}"):
+    with reading(path, f"a NumPy archive of images and labels, such as {NAMES}", MEND):
         return named_parts(_arrays(path))
 
 

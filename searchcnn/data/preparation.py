@@ -1,5 +1,6 @@
 """From an image file of any kind and size to the pixels that a network gets: before training, and when it is used."""
 
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ ALMOST_SQUARE = 1.25
 """Median images whose sides differ by less than this factor become squares."""
 MOST_PIXELS = 100_000_000
 """An image file of more pixels is not decoded; Pillow warns of a decompression bomb at 89 millions."""
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats that are read, whatever a file is called; some others can run programs."""
 WHITE = 255
 ORIENTATION = 0x0112
 """EXIF's key of how the camera was held."""
@@ -93,10 +96,10 @@ class Preparation:
 def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
     """Decodes an image file; of an animation, the first picture.
 
-    What is transparent becomes white. Sixteen bits become eight; floats between 0 and 1 become 0..255.
+    What is transparent becomes white, and sixteen bits become eight.
 
     Args:
-        content: Of a file of any format that Pillow reads.
+        content: Of a file of one of `FORMATS`.
         least: Height and width that the image is going to be reduced to; a JPEG may then be decoded at a half, quarter
             or eighth of its size, as long as it stays twice as large as that.
 
@@ -106,7 +109,7 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=_formats()) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise ValueError(
                     f"{opened.width}x{opened.height} pixels; the largest that are read have {MOST_PIXELS:,}"
@@ -122,6 +125,15 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
         raise ValueError(" ".join(reason.split())) from error
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Returns those of `FORMATS` that this Pillow reads."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def upright_size(image: "Image") -> tuple[int, int]:
     """Returns the height and width of an image file that has been opened."""
     sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
@@ -134,7 +146,7 @@ def _eight_bits(image: "Image") -> "Image":
     if image.mode.startswith("I;16"):
         return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        return Image.fromarray(as_bytes(np.asarray(image)))
+        raise ValueError("has 32 bits a channel, and nothing says which number is white; save it with 8 or 16 bits")
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (WHITE,) * 4)
         is_grey = image.mode in ("LA", "La", "L", "1")
@@ -148,27 +160,26 @@ def _converted(image: "Image", mode: str) -> "Image":
     return image if image.mode == mode else image.convert(mode)
 
 
-def as_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Brings pixels to 0..255.
+def as_bytes(*arrays: npt.NDArray[np.generic]) -> list[npt.NDArray[np.uint8]]:
+    """Brings pixels to 0..255, all arrays in the same way.
 
     Args:
-        pixels: Integers 0..255 or 0..65535, or floats 0..1 or 0..255, of any shape.
+        arrays: Integers 0..255 or 0..65535, or floats 0..1 or 0..255, of any shape.
 
     Raises:
         ValueError: If they are anything else.
     """
-    if pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
-    if pixels.dtype.kind not in "biuf" or pixels.size == 0:
-        raise ValueError(f"pixels are {pixels.dtype}, not numbers")
-    low, high = float(pixels.min()), float(pixels.max())
-    is_float = pixels.dtype.kind == "f"
-    most = 255.0 if is_float else 65535.0
-    if not 0 <= low <= high <= most:
-        raise ValueError(f"pixels are {pixels.dtype}, {low:g}..{high:g}, expected 0..255, 0..65535 or floats 0..1")
-    scale = (255.0 if high <= 1 and (is_float or pixels.dtype.kind == "b") else 1.0) if high <= 255 else 1 / 257
-    scaled: npt.NDArray[np.float32] = np.asarray(pixels, np.float32) * np.float32(scale)
-    return np.rint(scaled).astype(np.uint8)
+    if {array.dtype for array in arrays} == {np.dtype(np.uint8)}:
+        return [np.asarray(array, np.uint8) for array in arrays]
+    types = " and ".join(sorted({str(array.dtype) for array in arrays}))
+    kinds = {array.dtype.kind.replace("u", "i") for array in arrays}
+    if kinds not in ({"b"}, {"i"}, {"f"}) or any(array.size == 0 for array in arrays):
+        raise ValueError(f"pixels are {types}, expected numbers of one kind")
+    low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
+    if not 0 <= low <= high <= (255 if kinds == {"f"} else 65_535):
+        raise ValueError(f"pixels are {types}, {low:g}..{high:g}, expected 0..255, 0..65535 or floats 0..1")
+    scale = 1 / 257 if high > 255 else 1.0 if high > 1 or kinds == {"i"} else 255.0
+    return [np.rint(np.asarray(array, np.float32) * np.float32(scale)).astype(np.uint8) for array in arrays]
 
 
 def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -37,7 +37,8 @@ def from_object(data: Any) -> Arrays:
         ValueError: If it is anything else.
     """
     if hasattr(data, "element_spec"):
-        return labelled({"train": _from_tensorflow(data)})
+        names = getattr(data, "class_names", None)  # of `keras.utils.image_dataset_from_directory`
+        return labelled({"train": _from_tensorflow(data)}, tuple(names) if names else None)
     if isinstance(data, Mapping):
         return _from_mapping(data)
     if isinstance(data, tuple | list) and 2 <= len(data) <= 3 and all(_is_pair(part) for part in data):
@@ -75,7 +76,8 @@ def labelled(parts: Mapping[str, Labelled], class_names: tuple[str, ...] | None 
     Raises:
         ValueError: If they are none.
     """
-    names, images = class_names, {part: _pixels(part, pair[0]) for part, pair in parts.items()}
+    names = class_names
+    images = dict(zip(parts, as_bytes(*(_pixels(part, pair[0]) for part, pair in parts.items())), strict=True))
     given = {part: _labels(part, len(images[part]), pair[1]) for part, pair in parts.items()}
     if names is None and any(labels.dtype.kind != "i" for labels in given.values()):
         names = tuple(str(one) for one in np.unique(np.concatenate([labels.astype(str) for labels in given.values()])))
@@ -93,7 +95,7 @@ def call(factory: str) -> Any:
     function = _function(factory)
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(f"{factory}: failed: {first_line(error)}") from error
 
 
@@ -107,7 +109,7 @@ def _function(factory: str) -> Callable[[], Any]:
     assert match, "see is_factory"
     try:
         module = _module(match["module"])
-    except Exception as error:  # whatever the user's module does
+    except (Exception, SystemExit) as error:  # whatever the user's module does
         raise DataError(f"{factory}: {match['module']} cannot be imported: {first_line(error)}") from error
     function: Callable[[], Any] = getattr(module, match["name"], None)  # type: ignore[assignment]
     if not callable(function):
@@ -145,6 +147,8 @@ def _from_mapping(data: Mapping[str, Any]) -> Arrays:
 def _from_tensorflow(data: Any) -> Labelled:
     """Reads a `tf.data.Dataset` of images and labels, in batches or one by one."""
     spec = data.element_spec
+    if int(data.cardinality()) == -1:
+        raise ValueError("a tf.data.Dataset without an end; leave repeat() out")
     if not (isinstance(spec, tuple) and len(spec) == 2):
         raise ValueError("a tf.data.Dataset of other elements than (image, label)")
     if len(spec[0].shape) == 4:
@@ -179,7 +183,8 @@ def _is_pair(data: Any) -> bool:
     )
 
 
-def _pixels(part: str, images: Any) -> npt.NDArray[np.uint8]:
+def _pixels(part: str, images: Any) -> npt.NDArray[Any]:
+    """Returns images of shape (images, height, width, channels), of any type."""
     array = np.asarray(images)
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ValueError(f"images of {part} have shape {array.shape}, expected (images, height, width[, channels])")
@@ -189,7 +194,7 @@ def _pixels(part: str, images: Any) -> npt.NDArray[np.uint8]:
     if array.shape[-1] not in (1, 3):
         first = "; with the channels first, give np.moveaxis(x, 1, -1)" if array.shape[1] in (1, 3) else ""
         raise ValueError(f"images of {part} have {array.shape[-1]} channels, expected 1 or 3{first}")
-    return as_bytes(array)
+    return array
 
 
 def _labels(part: str, count: int, labels: Any) -> npt.NDArray[Any]:

@@ -12,6 +12,9 @@ from searchcnn.errors import DataError
 from searchcnn.files import is_full
 
 REMEDY = "replace it, or delete it if it was downloaded"
+"""What to do about a damaged file of a published dataset."""
+MEND = "mend or replace it"
+"""What to do about a file of the user's own."""
 
 
 @contextlib.contextmanager
@@ -31,7 +34,7 @@ def reading(path: Path | str, expected: str, remedy: str = REMEDY) -> Iterator[N
     except DataError:
         raise
     except PermissionError as error:
-        raise DataError(f"{error.filename or path}: may not be read; {remedy}") from error
+        raise DataError(f"{error.filename or path}: may not be read; change who may read it") from error
     except Exception as error:  # decoders raise almost anything on a damaged file
         if is_full(error):  # of the disk that is written to
             raise

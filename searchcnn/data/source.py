@@ -6,17 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from searchcnn.data import archive, digits, image_folder, npz, python, table
 from searchcnn.data.builtin import BUILTIN, NAMES
 from searchcnn.data.cache import cached
 from searchcnn.data.collection import Collection, from_arrays
-from searchcnn.data.dataset import Arrays
+from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.download import download
 from searchcnn.data.image_files import ImageFile, Watch, decode_files
 from searchcnn.data.layout import Layout
 from searchcnn.data.locate import locate, own_names
 from searchcnn.data.places import VARIABLE
-from searchcnn.data.reading import reading
+from searchcnn.data.reading import MEND, reading
 from searchcnn.errors import DataError, nearest
 from searchcnn.files import stamp
 from searchcnn.study import DataConfig
@@ -116,23 +118,35 @@ def _of_object(made: Any, source: str, config: DataConfig) -> Collection:
 
 
 def _of_arrays(arrays: Arrays, source: str, config: DataConfig) -> Collection:
-    names = _class_names(arrays, config.name, source)
-    with reading(source, "images of one size"):
+    arrays, names = _named_classes(arrays, config.name, source)
+    with reading(source, "images of one size", MEND):
         return from_arrays(arrays, names, config)
 
 
-def _class_names(arrays: Arrays, name: str | None, source: str) -> tuple[str, ...]:
-    """Returns the class names, once images and labels agree with them and with what is known of the dataset."""
+def _named_classes(arrays: Arrays, name: str | None, source: str) -> tuple[Arrays, tuple[str, ...]]:
+    """Returns the arrays and the class names, once they agree with each other and with what is known of the dataset."""
     known = BUILTIN.get(name or "")
+    if arrays.class_names is None and known is None:
+        return _numbered(arrays)
     largest = max(int(split.labels.max()) for split in arrays.parts.values())
-    names = arrays.class_names or (known.class_names if known else tuple(map(str, range(largest + 1))))
+    names = arrays.class_names or (known.class_names if known else ())
     wanted = len(known.class_names) if known else len(names)
     if largest >= wanted or len(names) != wanted:
         raise DataError(
             f"{source}: holds labels up to {largest} and {len(names)} class names, expected {wanted} classes for "
             f"{name or 'it'}; replace it with the right files"
         )
-    return names
+    return arrays, names
+
+
+def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
+    """Names classes by their numbers, which may have gaps, and labels images with the places of these names."""
+    numbers = np.unique(np.concatenate([split.labels for split in arrays.parts.values()]))
+    parts = {
+        part: Split(split.images, np.searchsorted(numbers, split.labels).astype(np.int64))
+        for part, split in arrays.parts.items()
+    }
+    return Arrays(parts), tuple(map(str, numbers.tolist()))
 
 
 def _unknown(name: str) -> DataError:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from searchcnn.data.image_files import ImageFile, Watch
+from searchcnn.data.image_files import ImageFile, Watch, content
 from searchcnn.data.layout import Layout, Place, part_of
-from searchcnn.data.reading import reading
+from searchcnn.data.reading import MEND, reading
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError
 from searchcnn.files import stamp
@@ -34,7 +34,7 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
     Raises:
         DataError: If it is damaged, or lacks a column or rows.
     """
-    with reading(path, "a table with the columns path, label and, if there are parts, split"):
+    with reading(path, "a table in UTF-8 with the columns path, label and, if there are parts, split", MEND):
         header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     columns = {kind: _column(header, names) for kind, names in COLUMNS.items()}
     for kind in ("path", "label"):
@@ -53,16 +53,10 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
     if "train" not in {place.part for place in places}:
         raise DataError(f"{path}: names no images to train on; expected rows whose split is train")
     found = [
-        ImageFile(place.path, place.part, place.class_name, partial(_content, path.parent / place.path))
+        ImageFile(place.path, place.part, place.class_name, partial(content, path.parent / place.path))
         for place in places
     ]
     return found, Layout(places, _findings(incomplete))
-
-
-def _content(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise ValueError("is no ordinary file")
-    return path.read_bytes()
 
 
 def _findings(incomplete: Sequence[str]) -> list[Finding]:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Preparation
-from searchcnn.data.image_folder import walk
+from searchcnn.data.image_files import content
+from searchcnn.data.image_folder import list_entries
 from searchcnn.data.layout import is_image
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.card import card_path, read_card
@@ -67,7 +68,7 @@ def _files(path: Path) -> list[Path]:
         raise UsageError(f"{path}: no such file or folder; expected an image or a folder of images")
     if not path.is_dir():
         return [path]
-    found = sorted(Path(entry.path) for entry in walk(path) if entry.is_file() and is_image(entry.name))
+    found = sorted(Path(entry.path) for entry in list_entries(path) if is_image(entry.name))
     if not found:
         raise UsageError(f"{path}: holds no images; expected JPEG, PNG, GIF, BMP, WebP, TIFF or PNM files")
     return found
@@ -97,7 +98,7 @@ def _classified(
 def _read(file: Path, preparation: Preparation) -> npt.NDArray[np.uint8] | str:
     """Returns an image's pixels, or why it has none."""
     try:
-        return preparation.read(file.read_bytes())
+        return preparation.read(content(file))
     except (ValueError, OSError) as error:
         return str(getattr(error, "strerror", None) or error)
 

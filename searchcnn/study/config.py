@@ -129,11 +129,12 @@ class DataConfig(Section):
             )
         return self
 
-    @field_validator("image_size")
+    @field_validator("image_size", mode="before")
     @classmethod
     def _pixels(cls, value: Any) -> Any:
-        if any(not 1 <= side <= 4096 for side in (value if isinstance(value, list) else [value]) if side != "auto"):
-            raise ValueError(f"must be 1 to 4096 pixels, a square's side or [height, width], not {value}")
+        sides = value if isinstance(value, list) and len(value) == 2 else [value]
+        if value != "auto" and not all(type(side) is int and 1 <= side <= 4096 for side in sides):
+            raise ValueError(f"must be 'auto', a square's side or [height, width], of 1 to 4096 pixels, not {value!r}")
         return value
 
     @field_validator("validation", "test")

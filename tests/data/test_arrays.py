@@ -118,6 +118,8 @@ def test_tensorflow_datasets() -> None:
         read = from_object(one)
         assert np.array_equal(read.parts["train"].images, TRAIN[0])
         assert np.array_equal(read.parts["train"].labels, TRAIN[1])
+    with pytest.raises(ValueError, match="without an end"):
+        from_object(data.repeat())
     with pytest.raises(ValueError, match="other elements than"):
         from_object(tensorflow.data.Dataset.range(3))
 
@@ -139,6 +141,8 @@ def wrong():
     return 7
 def failing():
     raise RuntimeError("no connection")
+def leaving():
+    raise SystemExit(3)
 number = 3
 """
 
@@ -167,6 +171,7 @@ def test_functions(module: Path) -> None:
     [
         ("my_birds:wrong", "my_birds:wrong: expected (x, y); "),
         ("my_birds:failing", "my_birds:failing: failed: RuntimeError: no connection"),
+        ("my_birds:leaving", "my_birds:leaving: failed: SystemExit: 3"),
         ("my_birds:number", "my_birds:number: my_birds has no function 'number'"),
         ("my_birds:image", "my_birds:image: my_birds has no function 'image'"),
         (
@@ -211,4 +216,21 @@ def test_labels_that_do_not_begin_at_0(tmp_path: Path) -> None:
     np.savez(tmp_path / "birds.npz", x=TRAIN[0], y=TRAIN[1] * 3 + 2)
     dataset = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0)
     assert dataset.class_names == ("2", "5", "8", "11")
-    assert str(dataset.report.findings[0]) == "classes '0', '1', '3' and 5 more without images; no class"
+    assert set(dataset.train.labels) == {0, 1, 2, 3}
+    np.savez(tmp_path / "birds.npz", x=TRAIN[0], y=TRAIN[1] * 10**12)
+    assert load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).class_names[1] == "1000000000000"
+    assert not [finding for finding in dataset.report.findings if finding.level == "warning"]
+
+
+def test_all_parts_are_scaled_alike() -> None:
+    images = TRAIN[0] / 255
+    read = from_object({"x_train": images, "y_train": TRAIN[1], "x_test": images * 1.01, "y_test": TRAIN[1]})
+    assert read.parts["train"].images.max() == read.parts["test"].images.max() == 1  # 0..255, as the test part says
+    with pytest.raises(ValueError, match="pixels are float64 and uint8, expected numbers of one kind"):
+        from_object({"x_train": images, "y_train": TRAIN[1], "x_test": TRAIN[0], "y_test": TRAIN[1]})
+
+
+def test_almost_black_images_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "birds.npz", x=TRAIN[0].astype(np.uint16) * 16, y=TRAIN[1])  # 12 bits in 16
+    (one,) = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).report.findings[:1]
+    assert str(one).startswith("the brightest pixel is 16 of 255; networks see almost nothing: scale pixels to 0..255")

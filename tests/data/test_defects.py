@@ -1,5 +1,6 @@
 """What is wrong with real collections is found, named, and survived where that makes sense."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from PIL import Image
 
 from searchcnn.data import Dataset, Finding, Report, load_dataset, warned_of_flip
 from searchcnn.data.examine import is_mirrorable
+from searchcnn.data.image_files import LARGEST_IMAGE
 from searchcnn.errors import DataError
 from searchcnn.study import DataConfig
 
@@ -142,7 +144,7 @@ SURVIVED: list[tuple[Callable[[Path], None], str, str, tuple[int, int, int]]] = 
     ),
     (no_test_images, "warning", "class 'cow' without test images; not measured there: add images", (60, 18, 12)),
     (loose_images, "warning", "1 image in no folder of a class (train/loose.png); left out", (60, 18, 18)),
-    (other_folder, "warning", "1 folder beside train/ (thumbnails); left out", (60, 18, 18)),
+    (other_folder, "warning", "1 folder beside train/ (thumbnails); left out; give folders", (60, 18, 18)),
     (
         leak,
         "warning",
@@ -232,7 +234,7 @@ def no_images(pets: Path) -> None:
     ("spoil", "message"),
     [
         (many_unreadable, "6 of 96 files cannot be read, more than 5% (train/cat/0.png: cannot identify image"),
-        (nothing_readable, "none of 96 files is an image that can be read"),
+        (nothing_readable, "none of 96 files can be read, as train/cat/0.png: cannot identify image"),
         (one_class, "holds one class, 'cat'; expected at least two: a folder for each"),
         (no_classes, "images lie in no folder of their class (test/cat-0.png); expected CLASS/IMAGE"),
         (nothing_to_train_on, "holds test and val and nothing to train on; expected a folder train/ beside"),
@@ -307,6 +309,40 @@ def test_several_defects_are_told_at_once_the_worst_first(pets: Path) -> None:
     assert levels == sorted(levels, key=["error", "warning", "note"].index)
     assert all("\n" not in str(finding) for finding in report.findings)
     assert Report.of({**vars(report), "findings": [vars(finding) for finding in report.findings]}) == report
+
+
+def test_odd_names_and_places(pets: Path) -> None:
+    strange = os.fsdecode(b"gr\xfcn\n\x1b[31m")  # of another encoding, with what would control a terminal
+    for part in ("train", "val", "test"):
+        (pets / part / "cow").rename(pets / part / strange)
+    (pets / "train" / strange / "0.png").write_bytes(b"nothing")
+    (pets / "train" / "dog" / "self.jpg").symlink_to("self.jpg")
+    os.mkfifo(pets / "train" / "dog" / "pipe.png")
+    with (pets / "train" / "dog" / "video.jpg").open("wb") as file:
+        file.truncate(LARGEST_IMAGE + 1)
+    dataset, report = load(pets)
+    assert dataset.class_names == ("cat", "dog", "gr?n ?[31m")
+    assert len(dataset.train) == 59
+    (one,) = found(report)
+    assert one.startswith(
+        "4 of 99 files cannot be read (train/dog/pipe.png: is no ordinary file); left out, listed in "
+    )
+    listed = Path(one.rpartition("listed in ")[2]).read_text().splitlines()
+    assert 'train/dog/video.jpg,"has 512 MiB, more than any image"' in listed
+    pets.rename(pets.with_name(".pets"))
+    assert load(pets.with_name(".pets"))[0].class_names == dataset.class_names
+    assert load(pets.with_name(".pets"), image_size=5)[0].input_shape == (5, 5, 3)
+
+
+def test_a_file_that_may_be_read_again_is_read_again(pets: Path) -> None:
+    file = pets / "train" / "cat" / "3.png"
+    content, times = file.read_bytes(), file.stat().st_mtime_ns
+    file.write_bytes(b"x" * len(content))
+    os.utime(file, ns=(times, times))
+    assert len(load(pets)[0].train) == 59
+    file.write_bytes(content)
+    os.utime(file, ns=(times, times))  # as large and as old as before: only the time of the change tells
+    assert len(load(pets)[0].train) == 60
 
 
 def test_links_to_folders_are_followed_but_not_round_in_circles(pets: Path, tmp_path: Path) -> None:

@@ -59,8 +59,18 @@ def test_the_order_does_not_depend_on_the_disk() -> None:
     [
         (["train/cat/1.jpg", "train/3.jpg"], [], "1 image in no folder of a class (train/3.jpg); left out"),
         (["cat/1.jpg", "3.jpg"], [], "1 image in no folder of a class (3.jpg); left out"),
-        (["train/a/1.jpg", "more/a/2.jpg"], [], "1 folder beside train/ (more); left out"),
+        (
+            ["train/a/1.jpg", "more/a/2.jpg"],
+            [],
+            "1 folder beside train/ (more); left out; give folders of classes no names of parts, such as train",
+        ),
         (["cat/1.jpg", "dog/2.jpg"], ["cat", "dog", "cow", ".git"], "1 folder without images (cow); no class"),
+        (
+            ["cat/1.jpg", "dog/2.jpg", "cat/3.HEIC", "cat/4.heic", "dog/5", "notes.txt"],
+            [],
+            "3 files of kinds that are not read (2 .heic, 1 no suffix); left out; expected JPEG, PNG, GIF, BMP, WebP, "
+            "AVIF, TIFF or PNM",
+        ),
         (["p/train/cat/1.jpg"], ["p/train/cow", "p/train/cat", "p"], "1 folder without images (cow); no class"),
     ],
 )

@@ -64,8 +64,15 @@ def test_sixteen_bits_become_eight() -> None:
     assert pixels(encoded(Image.fromarray(dark), "PNG")).tolist() == [[1, 1], [1, 1]]
 
 
-def test_floats() -> None:
-    assert pixels(encoded(Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32)), "TIFF")).tolist() == [[0, 128, 255]]
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pixels_of_32_bits_are_not_guessed(kind: Any) -> None:
+    with pytest.raises(ValueError, match="has 32 bits a channel, and nothing says which number is white"):
+        pixels(encoded(Image.fromarray(np.array([[0, 1, 200]], kind)), "TIFF"))
+
+
+def test_other_formats_are_refused_whatever_the_name() -> None:
+    with pytest.raises(ValueError, match="cannot identify image"):
+        decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
 
 
 def test_the_first_picture_of_an_animation() -> None:
@@ -198,7 +205,7 @@ def test_the_size_comes_from_the_images(sizes: list[tuple[int, int]], chosen: tu
 
 def test_arrays_become_bytes() -> None:
     def of(values: Sequence[float], kind: Any) -> list[int]:
-        return list(as_bytes(np.array(values, kind)))
+        return list(as_bytes(np.array(values, kind))[0])
 
     assert of([0, 200], np.uint8) == of([0, 200], np.int64) == of([0, 200], np.float64) == [0, 200]
     assert of([0, 0.5, 1], np.float32) == [0, 128, 255]

@@ -108,8 +108,8 @@ def test_incomplete_rows_are_named(images: Path) -> None:
         (b"path,quality\na.png,3\n", "has no column 'label', only path, quality; name one so"),
         (b"path,label\n", "names no images; expected rows of path, label"),
         (b"path,label,split\na.png,x,test\n", "names no images to train on; expected rows whose split is train"),
-        (b'path,label\n"a.png,x\n', "expected a table with the columns path, label"),
-        (b"\xff\xfe\x00", "expected a table with the columns path, label"),
+        (b'path,label\n"a.png,x\n', "expected a table in UTF-8 with the columns path, label"),
+        (b"\xff\xfe\x00", "expected a table in UTF-8 with the columns path, label"),
     ],
 )
 def test_wrong_tables(tmp_path: Path, content: bytes, message: str) -> None:
@@ -121,7 +121,7 @@ def test_wrong_tables(tmp_path: Path, content: bytes, message: str) -> None:
 
 def test_damaged_parquet(tmp_path: Path) -> None:
     (tmp_path / "list.parquet").write_bytes(b"PAR1 no table PAR1")
-    with pytest.raises(DataError, match=r"list.parquet: expected a table with the columns path, label"):
+    with pytest.raises(DataError, match=r"list.parquet: expected a table in UTF-8 with the columns path, label"):
         load(tmp_path / "list.parquet")
 
 
