@@ -123,7 +123,8 @@ def _layout(
             Finding("warning", _count(loose, "image", "in no folder of a class"), ", ".join(loose[:3]), "left out")
         )
     used = {place.class_name for place in places}
-    empty = sorted({names[1] for names in folders if len(names) == 2 and not names[1].startswith(".")} - used)
+    known = {printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
+    empty = sorted(known - used)
     if empty:
         findings.append(Finding("warning", _count(empty, "folder", "without images"), ", ".join(empty[:3]), "no class"))
     order = {part: number for number, part in enumerate(PARTS)}
