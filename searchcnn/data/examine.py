@@ -60,12 +60,11 @@ def examine(
     ]
     areas = collection.sizes.prod(axis=1).argsort()
     made = [part for part in PARTS[1:] if part in parts and not len(collection.indices(part))]
-    shape = (collection.preparation.height, collection.preparation.width, collection.preparation.channels)
     names = collection.class_names
     counts = {part: np.bincount(collection.labels[rows], minlength=len(names)) for part, rows in parts.items()}
     return Report(
         source,
-        shape,
+        collection.preparation.shape,
         collection.preparation.resize,
         [collection.sizes[areas[place]].tolist() for place in (0, len(areas) // 2, -1)] if len(areas) else [],
         {part: dict(zip(names, counts[part].tolist(), strict=True)) for part in PARTS if part in counts},
