@@ -138,6 +138,7 @@ class TestNew:
 
 
 class TestCheck:
+    @pytest.mark.slow
     def test_names_what_fails_and_exits_with_1(self, workspace: Path) -> None:
         printed = call(workspace, "check", "dead.py:build", "--samples", "8", code=1)
         lines = {line.split()[1]: line.split()[0] for line in printed.splitlines() if line[:1] in ("✓", "✗")}

@@ -40,6 +40,7 @@ def probabilities(network: Any, data: Dataset) -> Any:
     return network.predict(data.validation.images / np.float32(255), verbose=0)
 
 
+@pytest.mark.slow
 def test_the_file_works_in_plain_keras_for_every_type_of_pixel(
     saved: Path, network: Any, few: Dataset, tmp_path: Path
 ) -> None:

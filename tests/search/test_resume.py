@@ -114,6 +114,7 @@ INTERRUPTIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2), interruptions=INTERRUPTIONS)
 def test_an_interrupted_search_equals_the_uninterrupted_one(
