@@ -94,7 +94,7 @@ def printable(text: str) -> str:
     >>> printable("two\nlines\x1b")
     'two lines?'
     """
-    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.splitlines()))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

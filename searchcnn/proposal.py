@@ -1,11 +1,11 @@
 """Proposes a search for images of one's own: the text of a study file, made from what was found in them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from searchcnn.data import Report
-from searchcnn.data.examine import IMBALANCE, is_mirrorable
+from searchcnn.data.examine import is_imbalanced, is_mirrorable
 from searchcnn.errors import printable
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
@@ -59,7 +59,7 @@ def _comments(name: str, report: Report) -> Iterator[str]:
     yield "#"
     yield from _wrapped("classes", _classes(report))
     yield from _wrapped("sizes", _sizes(report))
-    yield from _wrapped("parts", _parts(report))
+    yield from _wrapped("parts", report.parts())
     for finding in report.findings:
         yield from _wrapped(finding.level, printable(str(finding)))
     yield "#"
@@ -84,13 +84,6 @@ def _sizes(report: Report) -> str:
     else:
         came = f"{smallest} to {largest} pixels (height x width), median {median}"
     return f"{came}; networks get {height}x{width}x{channels}"
-
-
-def _parts(report: Report) -> str:
-    counts = ((part, sum(counts.values())) for part, counts in report.counts.items())
-    return ", ".join(
-        f"{count:,} {part}{' (taken from train)' if part in report.made else ''}" for part, count in counts
-    )
 
 
 def _general(name: str, report: Report) -> list[Setting]:
@@ -144,17 +137,8 @@ def _training(report: Report) -> Iterator[Setting]:
         "mirrors half of the images" if flip else "mirrored, some images would be of another class",
     )
     yield Setting("shift", "[0.1, 0.0]", "moves images by up to this part of their side")
-    if is_imbalanced(counts):
+    if is_imbalanced(list(counts.values())):
         yield Setting("class_weights", "[false, true]", "whether images of rare classes count more")
-
-
-def is_imbalanced(counts: Mapping[str, int]) -> bool:
-    """Whether a class has many times the images of another.
-
-    >>> is_imbalanced({"cat": 90, "dog": 100}), is_imbalanced({"cat": 9, "dog": 100})
-    (False, True)
-    """
-    return max(counts.values()) >= IMBALANCE * max(1, min(counts.values()))
 
 
 def _by_size(steps: Sequence[tuple[int, int]], size: int) -> int:

@@ -90,15 +90,11 @@ def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]
 def size_line(report: Report) -> str:
     """Returns how many classes and images of which size a dataset has, and in which parts."""
     height, width, channels = report.shape
-    parts = ", ".join(
-        f"{sum(counts.values()):,} {part}{' (taken from train)' if part in report.made else ''}"
-        for part, counts in report.counts.items()
-    )
     number = max((len(counts) for counts in report.counts.values()), default=0)
     classes = f"{number} class{'' if number == 1 else 'es'}"
     sizes = {tuple(size) for size in report.sizes}
     resized = f" ({report.resize})" if sizes - {(height, width)} else ""
-    return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {parts}"
+    return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {report.parts()}"
 
 
 def class_table(report: Report) -> Table:

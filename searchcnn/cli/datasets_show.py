@@ -26,7 +26,6 @@ def command(data: str, picture: Path | None) -> None:
     from searchcnn.cli.tables import show
     from searchcnn.data import load_dataset
     from searchcnn.data.picture import draw, signed
-    from searchcnn.data.source import collect
     from searchcnn.files import replacing, writing
 
     config = _config(data)
@@ -35,9 +34,8 @@ def command(data: str, picture: Path | None) -> None:
     with Reading(least="note") as images:
         dataset = load_dataset(config, 0, images.watch, images.tell)
     show([class_table(dataset.report)])
-    sizes = collect(config, images.watch)[0].sizes
     with writing(file), replacing(file) as new:
-        draw(dataset, sizes).save(new, format="PNG", optimize=True, pnginfo=signed())
+        draw(dataset).save(new, format="PNG", optimize=True, pnginfo=signed())
     click.echo(f"Picture: {file}")
 
 

@@ -87,6 +87,7 @@ class Dataset:
         validation: Images that select among networks.
         test: Images that are never used in a search.
         fingerprint: Hash of all images, labels and class names; the same for every division and seed.
+        sizes: Height and width of each image as it came, of all parts, int32 of shape (images, 2).
         preparation: How an image of any size becomes pixels for a network.
         report: What was found in it.
     """
@@ -98,6 +99,7 @@ class Dataset:
     validation: Split
     test: Split
     fingerprint: str
+    sizes: npt.NDArray[np.int32]
     preparation: "Preparation"
     report: "Report"
 

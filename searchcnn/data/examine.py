@@ -25,6 +25,8 @@ MIRRORED = "mirrored, some images would be of another class"
 LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.IGNORECASE)
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
 
+PLURAL = {"is": "are", "has": "have"}
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -82,6 +84,15 @@ def is_mirrorable(class_names: Sequence[str]) -> bool:
     words = [name.strip().lower() for name in class_names]
     sided = sum(bool(NUMBERS & set(re.split(r"[^a-z]+", word))) for word in words)
     return sided < 2 and not all(LETTERS.fullmatch(word) for word in words)
+
+
+def is_imbalanced(counts: Sequence[int]) -> bool:
+    """Whether a class has many times the images of another.
+
+    >>> is_imbalanced([90, 100]), is_imbalanced([9, 100])
+    (False, True)
+    """
+    return max(counts) >= IMBALANCE * max(1, min(counts))
 
 
 def warned_of_flip(report: Report) -> Report:
@@ -155,8 +166,8 @@ def _found(
 ) -> Iterator[Finding]:
     if not groups:
         return
-    several = where.replace("has", "have", 1).replace("is", "are", 1)
-    what = f"1 image {where}" if len(groups) == 1 else f"{len(groups):,} images {several}"
+    verb, rest = where.split(" ", 1)
+    what = f"1 image {where}" if len(groups) == 1 else f"{len(groups):,} images {PLURAL[verb]} {rest}"
     example = " = ".join(collection.name(index) for index in groups[0][:2])
     yield Finding(level, what, example, remedy)
 
@@ -164,7 +175,7 @@ def _found(
 def _balance(collection: Collection) -> Iterator[Finding]:
     counts = np.bincount(collection.labels[collection.indices("train")], minlength=len(collection.class_names))
     least, most = int(counts.argmin()), int(counts.argmax())
-    if counts[least] and counts[most] >= IMBALANCE * counts[least]:
+    if is_imbalanced(counts.tolist()):
         names = collection.class_names
         yield Finding(
             "warning",

@@ -1,21 +1,22 @@
 """Decodes labelled image files, in parallel, into pixels of one size on disk."""
 
 import csv
-import io
 import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.collection import PIXELS, UNREADABLE, Collection, content_hash, prepared
 from searchcnn.data.dataset import PARTS
-from searchcnn.data.preparation import Preparation, choose_size, decode, upright_size
+from searchcnn.data.preparation import Picture, Preparation, choose_size, decode, opened_image, upright_size
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError, printable
 from searchcnn.study import DataConfig
@@ -29,6 +30,7 @@ LARGEST_IMAGE = 512 * 2**20
 AHEAD = 4
 """Chunks for each thread that may wait to be written."""
 
+Read = TypeVar("Read")
 Watch = Callable[[str, float], None]
 """Is told what is going on, and which part of it is done, 0..1; it may raise to stop."""
 
@@ -64,14 +66,22 @@ def content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def or_why(read: Callable[[], Read]) -> Read | str:
+    """Returns what is read from an image file, or why it cannot be read."""
+    try:
+        return read()
+    except (ValueError, OSError) as error:
+        return str(getattr(error, "strerror", None) or error)
+
+
 class _Decoded(NamedTuple):
     """Images of a chunk: what there is of each file, or why there is nothing."""
 
-    pixels: list[npt.NDArray[np.uint8] | None]
+    pixels: list[npt.NDArray[np.uint8]]
     hashes: list[int]
     sizes: list[tuple[int, int]]
+    modes: set[str]
     problems: list[str]
-    is_coloured: bool
 
 
 def decode_files(
@@ -91,10 +101,10 @@ def decode_files(
         DataError: If none of them is an image.
         OSError: If the folder cannot be written.
     """
-    preparation = choose(root, files, config)
+    preparation = _choose(root, files, config)
     chunks = _decode(files, preparation, folder, watch)
-    if config.channels == "auto" and preparation.channels == 1 and any(chunk.is_coloured for chunk in chunks):
-        preparation = Preparation(preparation.height, preparation.width, 3, preparation.resize)
+    if config.channels == "auto" and preparation.channels == 1 and any("RGB" in chunk.modes for chunk in chunks):
+        preparation = replace(preparation, channels=3)
         chunks = _decode(files, preparation, folder, watch)
     problems = [problem for chunk in chunks for problem in chunk.problems]
     good = [number for number, problem in enumerate(problems) if not problem]
@@ -103,7 +113,7 @@ def decode_files(
     class_names = tuple(sorted({file.class_name for file in files}))
     labels = {name: label for label, name in enumerate(class_names)}
     Collection(
-        np.empty((len(good), preparation.height, preparation.width, 0), np.uint8),  # they are written already
+        np.memmap(folder / PIXELS, np.uint8, "r", shape=(len(good), *preparation.shape)),
         np.array([labels[files[number].class_name] for number in good], np.int64),
         np.array([PARTS.index(files[number].part) for number in good], np.int8),
         np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
@@ -114,11 +124,11 @@ def decode_files(
         tuple(findings),
         len(files) - len(good),
     ).save(folder)
-    with (folder / UNREADABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as list:
-        csv.writer(list).writerows((file.place, why) for file, why in zip(files, problems, strict=True) if why)
+    with (folder / UNREADABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows((one.place, why) for one, why in zip(files, problems, strict=True) if why)
 
 
-def choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Preparation:
+def _choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Preparation:
     """Returns how images become pixels of one size: what the study says, and what the images say where it does not.
 
     Raises:
@@ -129,29 +139,19 @@ def choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Prepara
     if not looks and len(files) > step:
         looks = [look for file in files if (look := _look(file))]
     if not looks:
-        raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {_problem(files[0])}")
+        why = or_why(partial(_picture, files[0]))
+        raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {why}")
     channels = 3 if any(is_coloured for _, is_coloured in looks) else 1
     return prepared(config, choose_size([size for size, _ in looks]), channels)
 
 
 def _look(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
     """Returns the height and width of an image and whether it has colours, without decoding it; None if it is none."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(file.read())) as image:
+        with opened_image(file.read()) as image:
             return upright_size(image), not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"
     except Exception:  # decoders raise almost anything on a damaged file
         return None
-
-
-def _problem(file: ImageFile) -> str:
-    """Returns why a file cannot be read."""
-    try:
-        decode(file.read())
-    except (ValueError, OSError) as error:
-        return str(getattr(error, "strerror", None) or error)
-    return ""
 
 
 def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Decoded]:
@@ -162,7 +162,7 @@ def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, 
     with ThreadPoolExecutor(threads) as pool, (folder / PIXELS).open("wb") as written:
         jobs = (pool.submit(_decode_chunk, chunk, preparation) for chunk in chunks)
         for done, chunk in enumerate(_results(jobs, AHEAD * threads), 1):
-            written.writelines(pixels.data for pixels in chunk.pixels if pixels is not None)
+            written.writelines(pixels.data for pixels in chunk.pixels)
             found.append(chunk._replace(pixels=[]))
             watch("decoding images", min(1.0, done * CHUNK / len(files)))
     return found
@@ -180,18 +180,19 @@ def _results(jobs: Iterable["Future[_Decoded]"], ahead: int) -> Iterator[_Decode
 
 
 def _decode_chunk(files: Sequence[ImageFile], preparation: Preparation) -> _Decoded:
-    decoded = _Decoded([], [], [], [], False)
+    decoded = _Decoded([], [], [], set(), [])
     for file in files:
-        try:
-            image, size = decode(file.read(), (preparation.height, preparation.width))
-        except (ValueError, OSError) as error:
-            decoded.problems.append(str(getattr(error, "strerror", None) or error))
+        found = or_why(partial(_picture, file, (preparation.height, preparation.width)))
+        decoded.problems.append(found if isinstance(found, str) else "")
+        if isinstance(found, str):
             continue
-        pixels = np.ascontiguousarray(preparation.pixels(image))
+        pixels = np.ascontiguousarray(preparation.pixels(found.image))
         decoded.pixels.append(pixels)
         decoded.hashes.append(content_hash(pixels))
-        decoded.sizes.append(size)
-        decoded.problems.append("")
-        if image.mode == "RGB":
-            decoded = decoded._replace(is_coloured=True)
+        decoded.sizes.append(found.size)
+        decoded.modes.add(found.image.mode)
     return decoded
+
+
+def _picture(file: ImageFile, least: tuple[int, int] | None = None) -> Picture:
+    return decode(file.read(), least)

@@ -53,6 +53,7 @@ def load_dataset(
         validation,
         test,
         kept.fingerprint(),
+        kept.sizes,
         kept.preparation,
         report,
     )

@@ -96,19 +96,14 @@ def is_signed(file: Path) -> bool:
         return False
 
 
-def draw(dataset: Dataset, sizes: Sizes) -> Image.Image:
-    """Draws a dataset.
-
-    Args:
-        dataset: The images.
-        sizes: Height and width of each image as it came, shape (images, 2).
-    """
+def draw(dataset: Dataset) -> Image.Image:
+    """Draws a dataset."""
     shown = _shown(dataset)
     parts = [_title(dataset), _samples(dataset, shown), _augmented(dataset, shown[0])]
     half = (INNER - MARGIN) // 2
     if len(dataset.class_names) <= MOST_BARS:
-        return _stacked([*parts, _beside(_bars(dataset, half), _sizes(dataset, sizes, half))])
-    return _stacked([*parts, _columns(dataset), _sizes(dataset, sizes, half)])
+        return _stacked([*parts, _beside(_bars(dataset, half), _sizes(dataset, half))])
+    return _stacked([*parts, _columns(dataset), _sizes(dataset, half)])
 
 
 def _title(dataset: Dataset) -> Panel:
@@ -200,11 +195,11 @@ def _columns(dataset: Dataset) -> Panel:
     return panel
 
 
-def _sizes(dataset: Dataset, sizes: Sizes, width: int) -> Panel:
+def _sizes(dataset: Dataset, width: int) -> Panel:
     """Draws the sizes that the images came in; one size is said."""
     network = "x".join(map(str, dataset.input_shape[:2]))
     smallest, _, largest = ("x".join(map(str, size)) for size in dataset.report.sizes)
-    if (sizes == sizes[0]).all():
+    if smallest == largest:
         panel = Panel(width, 70, "Sizes")
         panel.write(0, panel.top, f"All images came in {smallest} pixels (height x width).")
         panel.write(0, panel.top + 28, f"Networks get {network}.", fill=GREY)
@@ -215,7 +210,7 @@ def _sizes(dataset: Dataset, sizes: Sizes, width: int) -> Panel:
         "Sizes",
         f"{smallest} to {largest}, height x width; red: what networks get, {network}",
     )
-    _scatter(panel, sizes, dataset.input_shape[:2])
+    _scatter(panel, dataset.sizes, dataset.input_shape[:2])
     return panel
 
 

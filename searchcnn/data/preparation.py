@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 Resize = Literal["crop", "pad", "stretch"]
 
@@ -106,10 +107,10 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
     Raises:
         ValueError: If it is no image or damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(io.BytesIO(content), formats=_formats()) as opened:
+        with opened_image(content) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise ValueError(
                     f"{opened.width}x{opened.height} pixels; the largest that are read have {MOST_PIXELS:,}"
@@ -123,6 +124,17 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
     except Exception as error:  # decoders raise almost anything on a damaged file
         reason = str(error).split(" <_io")[0].removesuffix(" file") or type(error).__name__
         raise ValueError(" ".join(reason.split())) from error
+
+
+def opened_image(content: bytes) -> "ImageFile":
+    """Opens an image file of one of `FORMATS`; it is not decoded yet.
+
+    Raises:
+        Exception: Almost any, of a file that is none.
+    """
+    from PIL import Image
+
+    return Image.open(io.BytesIO(content), formats=_formats())
 
 
 @functools.cache

@@ -52,6 +52,13 @@ class Report:
     made: Sequence[str]
     findings: Sequence[Finding]
 
+    def parts(self) -> str:
+        """Returns the number of images of each part, and which were made: ``48 train, 6 test (taken from train)``."""
+        return ", ".join(
+            f"{sum(counts.values()):,} {part}{' (taken from train)' if part in self.made else ''}"
+            for part, counts in self.counts.items()
+        )
+
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Self:
         """Returns a report from what `dataclasses.asdict` has made of it."""

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Preparation
-from searchcnn.data.image_files import content
+from searchcnn.data.image_files import content, or_why
 from searchcnn.data.image_folder import list_entries
 from searchcnn.data.layout import is_image
 from searchcnn.errors import StoreError, UsageError
@@ -88,19 +89,15 @@ def _classified(
 ) -> Iterator[Prediction]:
     rest = iter(files)
     while batch := list(itertools.islice(rest, BATCH)):
-        read = [_read(file, preparation) for file in batch]
+        read = [or_why(partial(_read, file, preparation)) for file in batch]
         pixels = [one for one in read if not isinstance(one, str)]
         rows = iter(predict(model, np.stack(pixels)) if pixels else ())
         for file, one in zip(batch, read, strict=True):
             yield Prediction(file, {}, one) if isinstance(one, str) else Prediction(file, _ranked(classes, next(rows)))
 
 
-def _read(file: Path, preparation: Preparation) -> npt.NDArray[np.uint8] | str:
-    """Returns an image's pixels, or why it has none."""
-    try:
-        return preparation.read(content(file))
-    except (ValueError, OSError) as error:
-        return str(getattr(error, "strerror", None) or error)
+def _read(file: Path, preparation: Preparation) -> npt.NDArray[np.uint8]:
+    return preparation.read(content(file))
 
 
 def _ranked(classes: Sequence[str], probabilities: npt.NDArray[np.float32]) -> dict[str, float]:

@@ -324,25 +324,25 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        for name, low, high in (
-            ("batch_size", 1, float("inf")),
-            ("learning_rate", 0, float("inf")),
-            ("momentum", 0, 1),
-            ("weight_decay", 0, float("inf")),
-            ("l1", 0, float("inf")),
-            ("l2", 0, float("inf")),
-            ("label_smoothing", 0, 1),
-            ("shift", 0, 1),
-            ("rotation", 0, 180),
-            ("zoom", 0, 1),
-            ("contrast", 0, 1),
-            ("cutout", 0, 1),
-            ("mixup", 0, float("inf")),
+        for name, low, limit, high in (
+            ("batch_size", 1, "below", float("inf")),
+            ("learning_rate", 0, "below", float("inf")),
+            ("momentum", 0, "below", 1),
+            ("weight_decay", 0, "below", float("inf")),
+            ("l1", 0, "below", float("inf")),
+            ("l2", 0, "below", float("inf")),
+            ("label_smoothing", 0, "below", 1),
+            ("shift", 0, "below", 1),
+            ("rotation", 0, "at most", 180),
+            ("zoom", 0, "below", 1),
+            ("contrast", 0, "at most", 1),
+            ("cutout", 0, "below", 1),
+            ("mixup", 0, "below", float("inf")),
         ):
             smallest, largest = bounds(getattr(self, name))
-            below = "at most" if name in ("rotation", "contrast") else "below"
-            if not low <= smallest or largest > high or (largest == high and below == "below"):
-                limits = f"at least {low}" + (f" and {below} {high}" if high < float("inf") else "")
+            is_too_large = largest >= high if limit == "below" else largest > high
+            if smallest < low or is_too_large:
+                limits = f"at least {low}" + (f" and {limit} {high}" if high < float("inf") else "")
                 given = smallest if smallest == largest else f"{smallest}..{largest}"
                 raise ValueError(f"{name} must be {limits}, not {given}")
         size = self.batch_size

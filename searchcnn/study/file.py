@@ -65,7 +65,7 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(table)
     except ValidationError as error:
-        raise StudyFileError(" ".join(f"{source}: {_one_line(error)}".splitlines())) from None
+        raise StudyFileError(f"{source}: {_one_line(error)}") from None
 
 
 def _problem(table: Mapping[str, Any], source: str) -> str:
