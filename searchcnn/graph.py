@@ -1,10 +1,12 @@
-"""Reads the graph of a network: what is called on what."""
+"""Reads the graph of a network: what is called on what; and takes parts out of it."""
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def functional(model: Any) -> Any:
@@ -50,3 +52,57 @@ def leaves(operation: Any) -> Iterator[Any]:
 def inputs(model: Any) -> list[Any]:
     """Returns what the calls of a model are given, a tensor once for each use."""
     return [tensor for call in calls(model) for tensor in call.input_tensors]
+
+
+def named_outputs(model: Any) -> dict[str, Any]:
+    """Returns the outputs of a model by name, in the order in which its author gave them."""
+    if isinstance(model, keras.Sequential):  # has no names, and no `output` before it was called
+        return {model.layers[-1].name: model.outputs[0]}
+    return (
+        dict(model.output) if has_output_mapping(model) else dict(zip(model.output_names, model.outputs, strict=True))
+    )
+
+
+def has_output_mapping(model: Any) -> bool:
+    """Whether the outputs of a model are a mapping, so that its labels are one too."""
+    return not isinstance(model, keras.Sequential) and isinstance(model.output, dict)
+
+
+def without_augmentation(model: Any) -> Any:
+    """Returns a network without its random image layers: Keras runs them in training mode unless it is told not to.
+
+    Args:
+        model: A functional or sequential Keras model.
+
+    Returns:
+        A network of the same layers and weights; the model itself if it has no such layer. Where images have another
+        size behind such a layer, as after a random crop, it stays and is told that nothing is trained.
+    """
+    if not any(_is_random_by_default(leaf) for leaf in leaves(model)):
+        return model
+    return keras.models.clone_model(functional(model), clone_function=_inner, call_function=_call)
+
+
+def _inner(operation: Any) -> Any:
+    return without_augmentation(operation) if isinstance(operation, keras.Model) else operation
+
+
+def _call(operation: Any, *arguments: Any, **options: Any) -> Any:
+    if not any(_is_random_by_default(leaf) for leaf in leaves(operation)):
+        return operation(*arguments, **options)
+    if _is_idle(operation, arguments[0]):
+        return arguments[0]
+    return operation(*arguments, **{**options, "training": False})
+
+
+def _is_random_by_default(layer: Any) -> bool:
+    """Whether a layer behaves as in training where nobody says what is done with it."""
+    training = inspect.signature(layer.call).parameters.get("training") if hasattr(layer, "call") else None
+    return training is not None and training.default is True
+
+
+def _is_idle(layer: Any, tensor: Any) -> bool:
+    """Whether a layer does nothing to images where nothing is trained, given what it is called with."""
+    images = np.random.default_rng(0).random([1, *(size or 8 for size in tensor.shape[1:])], np.float32)
+    result = keras.ops.convert_to_numpy(keras.ops.cast(layer(images, training=False), "float32"))
+    return bool(result.shape == images.shape and np.allclose(result, images, atol=1e-3))

@@ -17,13 +17,14 @@ from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, TrainingConfig, Workspace
+from searchcnn.study.rules import RULES
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
     from searchcnn.training import Trainer
 
 
-NEWER = ("rotation", "zoom", "contrast", "cutout", "mixup", "normalization", "class_weights")
+NEWER = ("rotation", "zoom", "contrast", "cutout", "mixup", "normalization", "class_weights", "detect_scaling")
 """Settings that a recipe has not always had: by default they are no part of a study's identity, so that an older study
 goes on."""
 
@@ -77,13 +78,15 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
 
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
-    trainer = Trainer(config, dataset, created, checkpoints)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     with explaining(url), closing(open_storage(url)) as storage:
         stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up
-        stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
+        rules = stored.rules(RULES)
+        trainer = Trainer(config, dataset, created, checkpoints, rules)
+        same = identity(config, dataset, spaces) | files(created) | ({"rules": str(rules)} if rules > 1 else {})
+        stored.agree(config.model_dump(), same, study.accept_changes)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
@@ -96,7 +99,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
 
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
-            begin(stored, trainer, spaces, models)
+            begin(stored, trainer, spaces, models, listener)
         settle()
         listener.begun()
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
@@ -181,7 +184,9 @@ def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
     return {space.name: {"location": space.location, "fingerprint": space.fingerprint} for space in spaces}
 
 
-def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], models: "Models") -> None:
+def begin(
+    stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], models: "Models", listener: Listener
+) -> None:
     """Tries out each search space before any time is spent, then makes the known good points the first trials.
 
     Raises:
@@ -191,6 +196,8 @@ def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]
 
     for name in trainer.spaces:
         models.rehearse(dry_run(trainer, name))
+        if pixels := trainer.ranges[name]:
+            listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {pixels}")
     stored.begin(known_points(trainer, spaces))
 
 

@@ -127,6 +127,10 @@ class LiveView(View):
         if number in self._running:
             self._end(self._running[number], Outcome("FAIL", reason=reason, facts={"detail": detail}))
 
+    def noted(self, text: str) -> None:
+        """Shows what was found; that stays on the screen."""
+        self._live.console.print(Text(text))
+
     def trouble(self, text: str) -> None:
         """Shows what went wrong last."""
         self._trouble = text

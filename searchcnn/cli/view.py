@@ -125,6 +125,10 @@ class PlainView(View):
 
         show(closing_lines(self.study, arguments, stopped))
 
+    def noted(self, text: str) -> None:
+        """Shows what was found."""
+        self._say(text)
+
     def trouble(self, text: str) -> None:
         """Shows what went wrong."""
         self._say(text)

@@ -6,6 +6,7 @@ from searchcnn.data.builtin import NAMES
 from searchcnn.data.dataset import Dataset, Mapped, Split
 from searchcnn.data.examine import warned_of_flip
 from searchcnn.data.found import Found, find_datasets
+from searchcnn.data.label_form import LabelForm
 from searchcnn.data.load import load_dataset
 from searchcnn.data.normalization import SCALE, Normalization
 from searchcnn.data.places import cache
@@ -19,6 +20,7 @@ __all__ = [
     "Dataset",
     "Finding",
     "Found",
+    "LabelForm",
     "Mapped",
     "Normalization",
     "Preparation",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from searchcnn.backend import start_keras
 from searchcnn.data.augmentation import Augmentation, Drawn, apply, mix
 from searchcnn.data.dataset import Split
+from searchcnn.data.label_form import NUMBERS, LabelForm
 from searchcnn.data.normalization import SCALE, Normalization
 
 NONE: Final = Augmentation()
@@ -22,8 +23,7 @@ def batches(
     *,
     seed: int | None = None,
     first: int = 0,
-    one_hot: int | None = None,
-    outputs: int = 1,
+    labels: LabelForm = NUMBERS,
     augmentation: Augmentation = NONE,
     normalization: Normalization = SCALE,
     class_weights: Sequence[float] | None = None,
@@ -39,17 +39,16 @@ def batches(
         batch_size: Images in a batch; the last batch may be smaller.
         seed: Order of the images and their augmentation, anew for each pass; None keeps the order of the split.
         first: Number of the first pass; a training that goes on begins later than 0.
-        one_hot: Number of classes, to get labels as probabilities; None keeps them as integers.
-        outputs: Outputs of the network; where it is more than one, the labels come as a tuple, once for each.
-        augmentation: Changes the images of a seeded pass; where it blends them, labels must be ``one_hot``.
+        labels: The form of the labels.
+        augmentation: Changes the images of a seeded pass; where it blends them, all labels must be one-hot.
         normalization: Makes pixels what the network takes.
         class_weights: Weight of an image by its class, of shape (classes,).
 
     Returns:
         A ``tf.data.Dataset``, or a ``keras.utils.PyDataset`` on other backends than TensorFlow, of pairs: images,
         float32 of shape (batch, height, width, channels), and labels, int64 of shape (batch,) or float32 of shape
-        (batch, classes). Class weights make it triples: the third are weights, float32 of shape (batch,), a tuple of
-        them where labels are. Features come as they are instead of images.
+        (batch, classes). Class weights make it triples: the third are weights, float32 of shape (batch,), arranged as
+        labels are. Features come as they are instead of images.
 
     Raises:
         ValueError: If class numbers would have to be blended.
@@ -57,22 +56,23 @@ def batches(
     start_keras()
     import keras
 
-    if augmentation.mixup and one_hot is None:
-        raise ValueError("mixup blends labels: give one_hot, the number of classes")
+    if augmentation.mixup and not all(labels.one_hot):
+        raise ValueError("mixup blends labels: they must be one-hot")
     passes = Passes(split, batch_size, seed, augmentation, first)
-    form = Form(one_hot, outputs, normalization.function(), class_weights)
+    form = Form(labels, normalization.function(), class_weights)
     if keras.backend.backend() != "tensorflow":
         return _numpy_batches(passes, form)
     return (_gathered_batches if is_in_memory(split) and not passes.changes else _streamed_batches)(passes, form)
 
 
 def arrays(
-    split: Split, *, one_hot: int | None = None, outputs: int = 1, normalization: Normalization = SCALE
+    split: Split, *, labels: LabelForm = NUMBERS, normalization: Normalization = SCALE
 ) -> tuple[npt.NDArray[np.float32], Any]:
     """Returns all images and labels at once, in the order of the split, in the form of one batch; see `batches`."""
     images = split.images[:]
-    labels = split.labels if one_hot is None else np.eye(one_hot, dtype=np.float32)[split.labels]
-    return normalization.array(images) if images.dtype == np.uint8 else images, _repeated(labels, outputs)
+    probabilities = np.eye(labels.classes, dtype=np.float32)[split.labels] if any(labels.one_hot) else None
+    given = labels.arrange(_numbers(split.labels), probabilities)
+    return normalization.array(images) if images.dtype == np.uint8 else images, given
 
 
 def is_in_memory(split: Split) -> bool:
@@ -80,8 +80,11 @@ def is_in_memory(split: Split) -> bool:
     return isinstance(split.images, np.ndarray) and not isinstance(split.images, np.memmap)
 
 
-def _repeated(values: Any, outputs: int) -> Any:
-    return values if outputs == 1 else (values,) * outputs
+def _numbers(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | npt.NDArray[np.int32]:
+    """Returns class numbers as the backend has them: JAX has no int64 by default, and warns of it."""
+    import keras
+
+    return labels.astype(np.int32) if keras.backend.backend() == "jax" else labels
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,12 @@ class Form:
     """What a network and its loss take.
 
     Attributes:
-        one_hot: Number of classes, for labels as probabilities; None for integers.
-        outputs: Outputs of the network.
+        labels: The form of the labels.
         normalize: Makes pixels what the network takes.
         class_weights: Weight of an image by its class.
     """
 
-    one_hot: int | None
-    outputs: int
+    labels: LabelForm
     normalize: Callable[[Any], Any]
     class_weights: Sequence[float] | None
 
@@ -110,15 +111,16 @@ class Form:
         """
         import keras
 
-        given = labels
+        probabilities = None
         if keras.backend.standardize_dtype(images.dtype) == "uint8":
             images = self.normalize(mix(apply(images, drawn), drawn) if drawn else images)
-        if self.one_hot is not None:
-            given = mix(keras.ops.one_hot(labels, self.one_hot, dtype="float32"), drawn)
+        if any(self.labels.one_hot):
+            probabilities = mix(keras.ops.one_hot(labels, self.labels.classes, dtype="float32"), drawn)
+        given = self.labels.arrange(labels, probabilities)
         if self.class_weights is None:
-            return images, _repeated(given, self.outputs)
+            return images, given
         weights = mix(keras.ops.take(np.asarray(self.class_weights, np.float32), labels), drawn)
-        return images, _repeated(given, self.outputs), _repeated(weights, self.outputs)
+        return images, given, self.labels.arrange(weights, weights)
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ def _numpy_batches(passes: Passes, form: Form) -> Any:
 
         def __getitem__(self, index: int) -> tuple[Any, ...]:
             self._ended = index == len(self) - 1
-            return form(*passes.batch(self._order, self._epoch, index))
+            images, labels, drawn = passes.batch(self._order, self._epoch, index)
+            return form(images, _numbers(labels), drawn)
 
         def __iter__(self) -> Iterator[tuple[Any, ...]]:
             yield from super().__iter__()

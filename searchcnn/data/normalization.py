@@ -12,6 +12,8 @@ from searchcnn.study.values import NormalizationName
 
 PIXEL_SCALE: Final = 1 / 255
 """What a pixel 0..255 is multiplied by first."""
+SCALES: Final = {"none": 1.0, "scale": PIXEL_SCALE}
+"""What pixels are multiplied by, of the kinds that do nothing more."""
 MOST_IMAGES: Final = 2000
 """Training images, at most, that statistics are computed from."""
 MOST_VALUES: Final = 2**26
@@ -32,11 +34,13 @@ class Normalization:
     """What is done to raw pixels before a network sees them, in training as in the saved model.
 
     Attributes:
+        scale: What pixels 0..255 are multiplied by first; 1 leaves them as they are.
         mean: Of each channel of pixels scaled to 0..1; without it, pixels are only scaled.
         deviation: Standard deviation of each channel of pixels scaled to 0..1.
         whitening: Kernel of a convolution of the standardised image, float32 of shape (side, side, channels, channels).
     """
 
+    scale: float = PIXEL_SCALE
     mean: Sequence[float] = ()
     deviation: Sequence[float] = ()
     whitening: npt.NDArray[np.float32] | None = None
@@ -46,24 +50,25 @@ class Normalization:
         """Computes a normalisation from a sample of the training images, always the same one.
 
         Args:
-            kind: "scale": to 0..1. "standardize": then to mean 0 and variance 1 in each channel. "zca": then the
-                zero-phase component analysis of patches, so that neighbouring pixels and channels become uncorrelated
-                (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf); of each patch only
-                the centre is kept, so that it is a convolution.
+            kind: "none": pixels stay 0..255. "scale": to 0..1. "standardize": then to mean 0 and variance 1 in each
+                channel. "zca": then the zero-phase component analysis of patches, so that neighbouring pixels and
+                channels become uncorrelated (Krizhevsky 2009,
+                https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf); of each patch only the centre is kept,
+                so that it is a convolution.
             images: Pixels 0..255, uint8 of shape (samples, height, width, channels); need not be in memory.
         """
-        if kind == "scale":
-            return cls()
+        if kind in SCALES:
+            return cls(SCALES[kind])
         sample = _sample(images)
         mean, deviation = _moments(sample)
         whitening = _whitening(sample, mean, deviation) if kind == "zca" else None
-        return cls(mean.tolist(), deviation.tolist(), whitening)
+        return cls(PIXEL_SCALE, mean.tolist(), deviation.tolist(), whitening)
 
     def layers(self) -> list[Any]:
         """Returns new stock Keras layers that do it, one after the other."""
         from keras import layers
 
-        made = [layers.Rescaling(PIXEL_SCALE, dtype="float32", name="scale")]
+        made = [layers.Rescaling(self.scale, dtype="float32", name="scale")]
         if self.mean:
             scale = 1 / np.asarray(self.deviation)
             offset = -scale * self.mean
@@ -82,6 +87,8 @@ class Normalization:
             layers = self.layers()
 
         def normalize(pixels: Any) -> Any:
+            if not self.mean and isinstance(pixels, np.ndarray):
+                return self.array(pixels)  # a layer outside of a graph takes 20 times as long
             with _place():
                 for layer in layers:
                     pixels = layer(pixels)
@@ -92,7 +99,7 @@ class Normalization:
     def array(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Normalises images in memory, of shape (samples, height, width, channels)."""
         if not self.mean:
-            return images.astype(np.float32) * np.float32(PIXEL_SCALE)
+            return images.astype(np.float32) * np.float32(self.scale)
         import keras
 
         normalize, whole = self.function(), np.empty(images.shape, np.float32)

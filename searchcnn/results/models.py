@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -171,8 +170,7 @@ class Models:
         )
 
     def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
-        predictions: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(network(self._images))
-        return predictions
+        return predict(network, self._images)
 
     def _card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
         data, objective = self._dataset, self._config.search.objective

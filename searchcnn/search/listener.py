@@ -78,5 +78,8 @@ class Listener:
     def begun(self) -> None:
         """The study is in its database, ready for further processes to join."""
 
+    def noted(self, text: str) -> None:
+        """Something about the study or a trial was found that the user should know."""
+
     def trouble(self, text: str) -> None:
         """Something went wrong that does not end the search."""

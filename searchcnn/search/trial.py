@@ -108,6 +108,10 @@ class Trial:
         self._listener.epoch_finished(self, epoch)
         return not self._study.should_prune(self.stored)
 
+    def say(self, text: str) -> None:
+        """Tells the listener something about the trial that the user should know."""
+        self._listener.noted(text)
+
     def begin_again(self) -> None:
         """Takes back what was reported: the trial is trained once more, in another way."""
         self.best = None

@@ -40,6 +40,7 @@ class LoadedSpace:
             them, whatever the formatting; not what else it imports.
         module: Name of its module.
         target: A subclass of ``keras_tuner.HyperModel``, an instance of one, or a function ``build(hp)``.
+        dtype_policy: Keras' dtype policy as the file has set it, such as ``mixed_float16``; None: whichever holds.
     """
 
     name: str
@@ -47,6 +48,7 @@ class LoadedSpace:
     fingerprint: str
     module: str
     target: Any
+    dtype_policy: Any = None
 
     def create(
         self, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any] | None = None
@@ -68,6 +70,7 @@ class LoadedSpace:
         with blamed(self.location, self.module):
             space = _instance(self.name, self.target, input_shape, num_classes, options or {})
             space.input_shape, space.num_classes = input_shape, num_classes
+            space.dtype_policy = self.dtype_policy
         _check_capabilities(self.name, space)
         return space
 
@@ -122,10 +125,27 @@ def load(plugin: Plugin) -> LoadedSpace:
         raise PluginError(plugin.error)
     start_keras()
     container, name = plugin.parts
-    module = _execute(Path(container)) if plugin.in_file else _import(container)
+    with _own_dtype_policy() as policy:
+        module = _execute(Path(container)) if plugin.in_file else _import(container)
     with blamed(plugin.location, module.__name__):
         target = _named(module, name) if name else _only(module)
-    return LoadedSpace(plugin.name, plugin.location, fingerprint(_files(module, target)), module.__name__, target)
+    identity = fingerprint(_files(module, target))
+    return LoadedSpace(plugin.name, plugin.location, identity, module.__name__, target, *policy)
+
+
+@contextlib.contextmanager
+def _own_dtype_policy() -> Iterator[list[Any]]:
+    """Yields a list that holds Keras' dtype policy afterwards, if the body changes it; and puts the old one back."""
+    import keras
+
+    before, changed = keras.config.dtype_policy(), list[Any]()
+    try:
+        yield changed
+    finally:
+        after = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(before)
+    if after != before:
+        changed.append(after)
 
 
 @contextlib.contextmanager

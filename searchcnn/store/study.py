@@ -118,6 +118,14 @@ class StoredStudy:
         new.version = searchcnn.__version__
         self.storage.keep_study(new)
 
+    def rules(self, latest: int) -> int:
+        """Returns the version of the rules that the study was begun with; the latest for one that is new."""
+        with Session(self.storage.engine) as session:
+            row = session.get(StudyRow, self.study_id)
+        if row is None or not self._has_results:
+            return latest
+        return min(latest, int(row.identity.get("rules", 1)))
+
     @property
     def _has_results(self) -> bool:
         """Whether some trial has taught something, or may be about to: one that a living run works on."""

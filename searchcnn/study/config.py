@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from searchcnn.study.directions import Direction, direction_of
 from searchcnn.study.values import Flag, Integer, Normalization, Number, Optimizer, Range, Schedule, bounds
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -208,7 +209,8 @@ class SearchConfig(Section):
 
     objective: str = Field(default="val_accuracy", description="Metric to optimise; names begin with `val_`.")
     direction: Literal["auto", "maximize", "minimize"] = Field(
-        default="auto", description="`auto` minimises losses and errors and maximises everything else."
+        default="auto",
+        description="`auto` knows all metrics and losses of Keras; for a metric with another name, say it.",
     )
     sampler: Annotated[ComponentConfig, _named("TPESampler")] = Field(
         default=ComponentConfig(name="TPESampler"),
@@ -233,9 +235,15 @@ class SearchConfig(Section):
     @property
     def maximize(self) -> bool:
         """Whether larger objectives are better."""
-        if self.direction != "auto":
-            return self.direction == "maximize"
-        return not any(word in self.objective for word in ("loss", "error", "entropy"))
+        known = self.known_direction
+        if known is None:  # only of a study that an earlier version has begun, which guessed so
+            return not any(word in self.objective for word in ("loss", "error", "entropy"))
+        return known == "maximize"
+
+    @property
+    def known_direction(self) -> Direction | None:
+        """The direction that is set, or that of a metric of Keras; None if nobody knows."""
+        return direction_of(self.objective) if self.direction == "auto" else self.direction
 
 
 class LimitsConfig(Section):
@@ -313,9 +321,14 @@ class TrainingConfig(Section):
     )
     normalization: Normalization = Field(
         default="scale",
-        description="What is done to pixels before the network, as part of the saved model: `scale` (to 0..1), "
-        "`standardize` (then to mean 0 and variance 1 in each channel), `zca` (then whitened, so that neighbouring "
-        "pixels are uncorrelated). Computed from training images.",
+        description="What is done to pixels before the network, as part of the saved model: `none` (they stay 0..255), "
+        "`scale` (to 0..1), `standardize` (then to mean 0 and variance 1 in each channel), `zca` (then whitened, so "
+        "that neighbouring pixels are uncorrelated). Computed from training images.",
+    )
+    detect_scaling: bool = Field(
+        default=True,
+        description="A network that scales pixels itself, as by a `Rescaling` layer or `preprocess_input`, gets those "
+        "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` holds for all.",
     )
     class_weights: Flag = Field(
         default=False,

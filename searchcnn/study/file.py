@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from searchcnn.errors import StudyFileError, nearest
 from searchcnn.study.config import StudyConfig
+from searchcnn.study.directions import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from searchcnn.study.values import BRANCHES
 
 FORMS = BRANCHES | {"float", "int"}
@@ -63,9 +64,17 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
         StudyFileError: If a key or value is not valid.
     """
     try:
-        return StudyConfig.model_validate(table)
+        config = StudyConfig.model_validate(table)
     except ValidationError as error:
         raise StudyFileError(f"{source}: {_one_line(error)}") from None
+    if config.search.known_direction is None:
+        objective = config.search.objective
+        hint = nearest(objective, [f"val_{name}" for name in LARGER_IS_BETTER | SMALLER_IS_BETTER])
+        raise StudyFileError(
+            f"{source}: search.objective: '{objective}' is not a metric of Keras{hint}; if more of it is better set "
+            "search.direction to 'maximize', else to 'minimize'"
+        )
+    return config
 
 
 def _problem(table: Mapping[str, Any], source: str) -> str:

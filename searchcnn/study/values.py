@@ -45,7 +45,7 @@ def _form(value: Any) -> str:
 
 OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "adagrad", "adamax"]
 ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
-NormalizationName: TypeAlias = Literal["scale", "standardize", "zca"]
+NormalizationName: TypeAlias = Literal["none", "scale", "standardize", "zca"]
 
 Number: TypeAlias = Annotated[
     Annotated[float, Tag("fixed")]

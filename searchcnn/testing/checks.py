@@ -244,7 +244,7 @@ def _check_classifier(subject: Subject, shape: Image) -> None:
     try:
         model = subject.build(GivenPoint(), space)
         images = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
-        outputs = model(images)
+        outputs = model(images, training=False)
     except InfeasibleError as error:
         raise CheckFailedError(f"images {_named(shape)}: the default point is infeasible: {error}{remedy}") from None
     except (Exception, SystemExit) as error:

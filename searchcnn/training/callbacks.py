@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 
+from searchcnn.graph import leaves, named_outputs
 from searchcnn.search import Trial
 from searchcnn.store import Epoch
 
@@ -15,22 +17,47 @@ Ending = Literal["", "pruned", "timeout", "too slow", "interrupted", "NaN"]
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress reports."""
 
+DEFAULT_MOMENTUM = 0.99
+"""Momentum of Keras' ``BatchNormalization``."""
+INITIAL_PART = 0.01
+"""Part of the initial statistics of batch normalisation that may be left after the first epoch."""
+
 FORWARD_PART = 1 / 3
 """Part of a training step that a forward pass takes: two more passes compute gradients."""
 
 
-class FirstOutput(keras.callbacks.Callback):
-    """Gives the metrics of a network's first output the names that they have where it is the only one.
+class PlainMetrics(keras.callbacks.Callback):
+    """Makes each metric one number, and gives those of a network's first output the names of an only output.
 
     Keras names them after the output: ``val_main_accuracy`` becomes ``val_accuracy``, ``main_loss`` becomes ``loss``;
-    what was ``loss`` before, the weighted sum over all outputs, becomes ``total_loss``. It must come before callbacks
-    that read metrics.
+    what was ``loss`` before, the weighted sum over all outputs, becomes ``total_loss``. A metric with a value for each
+    class, as ``F1Score()`` is, becomes their mean. It must come before callbacks that read metrics.
+
+    Attributes:
+        averaged: Names of the metrics that had several values.
     """
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Renames the metrics."""
-        first, *others = getattr(self.model, "output_names", ("",))  # a `fit` of its own may train any model
-        if logs is None or not others:
+    def __init__(self) -> None:
+        super().__init__()
+        self.averaged: set[str] = set()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Changes the metrics."""
+        if logs is None:
+            return
+        self._average(logs)
+        self._rename(logs)
+
+    def _average(self, logs: dict[str, Any]) -> None:
+        for name, value in logs.items():
+            if np.size(value) > 1:
+                self.averaged.add(name)
+                logs[name] = float(np.mean(value))
+
+    def _rename(self, logs: dict[str, Any]) -> None:
+        model: Any = self.model  # a `fit` of its own may train any model
+        first, *others = named_outputs(model) if getattr(model, "outputs", ()) else ("",)
+        if not others:
             return
         for part in ("", "val_"):
             own = f"{part}{first}_"
@@ -40,6 +67,42 @@ class FirstOutput(keras.callbacks.Callback):
             if f"{part}loss" in renamed:
                 logs[f"{part}total_loss"] = logs[f"{part}loss"]
             logs.update(renamed)
+
+
+class BatchStatistics(keras.callbacks.Callback):
+    """Lets the statistics of batch normalisation keep up with short epochs.
+
+    With Keras' default momentum, 0.99, they are those of the last few hundred steps; where an epoch has fewer, they are
+    still near their initial values when the network is validated. Another momentum is the author's choice.
+    """
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Sets the momentum of layers that have Keras' default."""
+        steps = (self.params or {}).get("steps") or 0
+        for layer in leaves(self.model) if steps else ():
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.momentum == DEFAULT_MOMENTUM:
+                layer.momentum = momentum(int(steps))
+
+
+def lagging(model: Any) -> str:
+    """Returns what is wrong with a network's batch normalisation if its statistics follow too slowly; else nothing."""
+    trained = [one for one in leaves(model) if isinstance(one, keras.layers.BatchNormalization) and one.trainable]
+    slowest = max(trained, key=lambda layer: layer.momentum, default=None)
+    if slowest is None or slowest.momentum <= DEFAULT_MOMENTUM:
+        return ""
+    return (
+        f"the statistics of batch normalisation '{slowest.name}' follow too slowly with momentum {slowest.momentum:g}; "
+        "leave Keras' default, which is fitted to the length of an epoch, or set 0.9"
+    )
+
+
+def momentum(steps: int) -> float:
+    """Returns the momentum with which one epoch leaves `INITIAL_PART` of the initial statistics; Keras' at most.
+
+    >>> momentum(36), momentum(1000)
+    (0.88, 0.99)
+    """
+    return min(DEFAULT_MOMENTUM, round(float(INITIAL_PART ** (1 / steps)), 3))
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -129,7 +192,8 @@ class Reporter(keras.callbacks.Callback):
             self._first = batch, now
         if now - self._shown > PROGRESS_INTERVAL:
             self._shown = now
-            self._trial.progress(self.epochs + 1, (batch + 1) / self._steps)
+            steps = (self.params or {}).get("steps") or self._steps  # a space's own `fit` may choose the batch size
+            self._trial.progress(self.epochs + 1, min(1.0, (batch + 1) / steps))
         if self._trial.is_interrupted:
             self._end("interrupted")
         elif now > self._deadline:
@@ -184,6 +248,11 @@ class Reporter(keras.callbacks.Callback):
     def epochs(self) -> int:
         """Epochs that were reported."""
         return len(self._curve)
+
+    @property
+    def last_metrics(self) -> Mapping[str, float]:
+        """Metrics of the last epoch; none if none was reported."""
+        return self._curve[-1].metrics if self._curve else {}
 
     def _reported(self, epoch: Epoch) -> bool:
         return self._trial.report(epoch, epoch.metrics[self._objective])

@@ -5,23 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from searchcnn.data import Split, batches
+from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
 from searchcnn.study import StudyConfig
 from searchcnn.study.values import bounds
-from searchcnn.training.callbacks import FirstOutput
-from searchcnn.training.fit import initialize, phases, prepare, takes_arrays
-from searchcnn.training.network import is_compiled, wants_one_hot
+from searchcnn.training.callbacks import PlainMetrics
+from searchcnn.training.fit import fit_phase, has_own_fit, initialize, objective_of, phases, takes_arrays
+from searchcnn.training.labels import label_form
+from searchcnn.training.network import is_compiled
 from searchcnn.training.recipe import CHANGES
-from searchcnn.training.trainer import Trainer, forget
+from searchcnn.training.trainer import Trainer, forget, kept_settings
 
 BATCH = 8
+"""Images that a network is tried out with; of each class, where a search space trains by itself."""
+TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
+"""Largest difference of a sum of probabilities from 1; that of numbers of 16 bits, which have some 3 digits."""
 
 
 def dry_run(trainer: Trainer, name: str) -> Any:
-    """Builds the default network of a search space and trains it on one batch.
+    """Builds the default network of a search space and trains it on one batch, as the space trains its networks.
 
     Returns:
         The network as a classifier, from raw pixels; it can be saved to try that out too.
@@ -32,7 +37,8 @@ def dry_run(trainer: Trainer, name: str) -> Any:
     """
     forget()
     try:
-        return _one_batch(trainer, name)
+        with kept_settings():
+            return _one_batch(trainer, name)
     except PluginError as error:
         prefix = f"search space '{name}': "
         raise PluginError(prefix + str(error).removeprefix(prefix)) from error
@@ -53,23 +59,29 @@ def _where(error: Exception) -> str:
 
 
 def _one_batch(trainer: Trainer, name: str) -> Any:
-    several = len(trainer.spaces) > 1
-    hp = CheckedHyperParameters({"space": name} if several else {})
+    hp = CheckedHyperParameters({"space": name} if len(trainer.spaces) > 1 else {})
     _, space, model, recipe = trainer.sample(hp)
-    data = trainer.dataset
     _check_augmentation(trainer.config, space, name, model)
-    few = Split(data.train.images[:BATCH], data.train.labels[:BATCH])
+    few = _few_of_each(trainer.dataset.train) if has_own_fit(space) else _few(trainer.dataset.train)
+    metrics = Measured()
     with trainer.scope(hp, name):
         initialize(space, hp, model)
         for phase in phases(space, hp, model, recipe):
-            form = prepare(space, hp, model, recipe.during(phase, 1), 1, trainer.normalization(recipe.normalization))
-            batch = batches(few, BATCH, **form)
-            history = model.fit(batch, validation_data=batch, shuffle=False, verbose=0, callbacks=[FirstOutput()])
-    metrics = history.history
-    _check_objective(trainer.config.search.objective, [key for key in metrics if key.startswith("val_")])
-    finished = trainer.finished(model, recipe)
-    _check_probabilities(finished, few, name)
-    return finished
+            returned = fit_phase(
+                space,
+                hp,
+                model,
+                recipe.during(phase, 1),
+                few,
+                few,
+                trainer.config.seed,
+                [metrics, *trainer.statistics()],
+                normalization=trainer.normalization(recipe.normalization),
+            )
+    _check_objective(trainer.config.search.objective, metrics, returned)
+    network = trainer.finished(model, recipe)
+    _check_probabilities(network, few, name)
+    return network
 
 
 def _check_augmentation(config: StudyConfig, space: Any, name: str, model: Any) -> None:
@@ -80,24 +92,56 @@ def _check_augmentation(config: StudyConfig, space: Any, name: str, model: Any) 
             f"{' and '.join(given)} cannot reach search space '{name}', whose own fit() takes all images at once; "
             "leave that out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
         )
-    if bounds(training.mixup)[1] > 0 and is_compiled(model) and not wants_one_hot(model):
+    if bounds(training.mixup)[1] > 0 and is_compiled(model) and not all(label_form(model).one_hot):
         raise StudyFileError(
             f"training.mixup blends labels, but search space '{name}' compiles its network with a sparse loss; "
             "compile it with categorical_crossentropy, or leave mixup out"
         )
 
 
-def _check_objective(objective: str, measured: list[str]) -> None:
-    if objective not in measured:
+def _few(split: Split) -> Split:
+    return Split(split.images[:BATCH], split.labels[:BATCH])
+
+
+def _few_of_each(split: Split) -> Split:
+    """Returns some images of each class: a space's own ``fit`` may divide them once more."""
+    chosen = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
+    return split.take(np.sort(np.concatenate(chosen)))
+
+
+class Measured(PlainMetrics):
+    """Keeps the names of the metrics that are measured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keeps them."""
+        super().on_epoch_end(epoch, logs)
+        self.names.update(logs or {})
+
+
+def _check_objective(objective: str, metrics: Measured, returned: Any) -> None:
+    if objective in metrics.averaged:
+        raise StudyFileError(
+            f"search.objective: '{objective}' has a value for each class; give the metric average='macro', or name it "
+            "otherwise and take another objective"
+        )
+    measured = sorted(name for name in metrics.names if name.startswith("val_"))
+    if not measured:
+        objective_of(returned, objective)  # a space's own `fit` that keeps the callbacks to itself returns it
+    elif objective not in measured:
         raise StudyFileError(
             f"search.objective: '{objective}' is not measured{nearest(objective, measured)} "
-            f"(measured: {', '.join(sorted(measured))})"
+            f"(measured: {', '.join(measured)})"
         )
 
 
-def _check_probabilities(finished: Any, few: Split, name: str) -> None:
-    sums = keras.ops.convert_to_numpy(finished(few.images)).sum(axis=-1)
-    if abs(sums - 1.0).max() > 1e-3:
+def _check_probabilities(network: Any, few: Split, name: str) -> None:
+    sums = keras.ops.convert_to_numpy(network(few.images, training=False)).astype(np.float64).sum(axis=-1)
+    is_half = keras.backend.standardize_dtype(network.outputs[0].dtype) != "float32"
+    if abs(sums - 1.0).max() > (HALF_TOLERANCE if is_half else TOLERANCE):
         raise PluginError(
             f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation"
         )

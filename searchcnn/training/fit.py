@@ -1,10 +1,14 @@
 """Fits a network through a search space's own ``fit`` hook, phase by phase."""
 
+import contextlib
+import functools
 import inspect
+import itertools
 import math
 import numbers
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras_tuner
@@ -14,12 +18,14 @@ import numpy.typing as npt
 from searchcnn.data import SCALE, Normalization, Split, arrays, batches
 from searchcnn.errors import PluginError
 from searchcnn.spaces import AUXILIARY_WEIGHT, Phase, SearchSpace
-from searchcnn.training.callbacks import FirstOutput
-from searchcnn.training.network import compile_model, wants_one_hot
+from searchcnn.training.labels import label_form
+from searchcnn.training.network import compile_model
 from searchcnn.training.recipe import Recipe
 
 VALIDATION_BATCH = 512
 """Images per validation step: no gradients are kept, so it can be larger than a training batch."""
+OPTIONS = ("validation_data", "epochs", "batch_size", "verbose", "callbacks")
+"""What a search space's own ``fit`` may be given beside the images."""
 
 
 def initialize(space: Any, hp: Any, model: Any) -> None:
@@ -62,8 +68,7 @@ def prepare(
     if recipe.compiles:
         weight = _auxiliary_weight(space, hp) if len(network.outputs) > 1 else 0.0
         compile_model(network, recipe, steps_per_epoch, weight)
-    classes = network.outputs[0].shape[-1] if wants_one_hot(network) else None
-    return {"one_hot": classes, "outputs": len(network.outputs), "normalization": normalization}
+    return {"labels": label_form(network), "normalization": normalization}
 
 
 def fit_phase(
@@ -96,16 +101,14 @@ def fit_phase(
         What the search space's ``fit`` returned: a ``History``, unless it has its own.
     """
     form = prepare(space, hp, network, recipe, math.ceil(len(train) / recipe.batch_size), normalization)
-    with warnings.catch_warnings():
+    train_batches = functools.partial(_batches, train, recipe, seed, form, first)
+    images = arrays(train, **form) if takes_arrays(space) else (train_batches(recipe.batch_size),)
+    own_sizes = _own_batch_sizes(network, images[0], train_batches, recipe) if has_own_fit(space) else nullcontext()
+    with own_sizes, warnings.catch_warnings():
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
-        return space.fit(
-            hp,
-            network,
-            *_images(space, train, recipe, seed, form, first),
-            **_options(space, validation, recipe, form, first),
-            callbacks=[FirstOutput(), *callbacks],
-        )
+        options = _options(space, validation, recipe, form, first)
+        return space.fit(hp, network, *images, **options, callbacks=list(callbacks))
 
 
 def objective_of(returned: Any, objective: str) -> float:
@@ -121,7 +124,7 @@ def objective_of(returned: Any, objective: str) -> float:
     history = getattr(returned, "history", returned)
     if isinstance(history, Mapping) and objective in history:
         value = history[objective]
-        return float(value[-1] if isinstance(value, list) else value)
+        return float(np.mean(value[-1] if isinstance(value, list) else value))
     raise PluginError(
         f"fit() returned {type(returned).__name__} without '{objective}'; pass on `callbacks`, or return a History, "
         f"a dict with '{objective}', or its value"
@@ -130,37 +133,67 @@ def objective_of(returned: Any, objective: str) -> float:
 
 def has_own_fit(space: Any) -> bool:
     """Whether a search space trains its networks by itself."""
-    return type(space).fit is not keras_tuner.HyperModel.fit
+    return getattr(space.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
 
 def _auxiliary_weight(space: Any, hp: Any) -> float:
     return space.auxiliary_weight(hp) if isinstance(space, SearchSpace) else AUXILIARY_WEIGHT
 
 
-def _images(
-    space: Any, split: Split, recipe: Recipe, seed: int, form: Mapping[str, Any], first: int
-) -> tuple[Any, ...]:
-    """Returns the training images as batches, or as arrays ``x, y`` where a space's own ``fit`` names ``y``."""
-    if takes_arrays(space):
-        return arrays(split, **form)
+def _batches(split: Split, recipe: Recipe, seed: int, form: Mapping[str, Any], first: int, batch_size: int) -> Any:
+    """Returns the training images as batches."""
     changes: dict[str, Any] = {"augmentation": recipe.augmentation}
     if recipe.class_weights:
         changes["class_weights"] = balanced(split.labels)
-    return (batches(split, recipe.batch_size, seed=seed, first=first, **changes, **form),)
+    return batches(split, batch_size, seed=seed, first=first, **changes, **form)
+
+
+@contextlib.contextmanager
+def _own_batch_sizes(network: Any, images: Any, train_batches: Callable[[int], Any], recipe: Recipe) -> Iterator[None]:
+    """Lets the ``batch_size`` count that a space's own ``fit`` gives to ``model.fit``.
+
+    Keras ignores it where the images come as batches; they are made anew then, in batches of that size. Where they come
+    as arrays, the recipe's size is the default.
+
+    Args:
+        network: The model that is fitted.
+        images: The training images that the space's ``fit`` is given, as batches or an array.
+        train_batches: Returns them in batches of a size.
+        recipe: The recipe.
+    """
+    fit = network.fit
+    signature = inspect.signature(fit)
+    known = functools.cache(train_batches)
+
+    def fit_in_batches(*arguments: Any, **options: Any) -> Any:
+        given = signature.bind(*arguments, **{"verbose": 0, **options}).arguments
+        if isinstance(images, np.ndarray):
+            return fit(**{"batch_size": recipe.batch_size, **given})
+        size = given.pop("batch_size", None)
+        if size is not None and given.get("x") is images:
+            given["x"] = known(int(size))
+        return fit(**given)
+
+    network.fit = fit_in_batches
+    try:
+        yield
+    finally:
+        del network.fit
 
 
 def _options(space: Any, validation: Split, recipe: Recipe, form: Mapping[str, Any], first: int) -> dict[str, Any]:
     """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
-    named = inspect.signature(space.fit).parameters
     whole = takes_arrays(space)
     data = arrays(validation, **form) if whole else batches(validation, VALIDATION_BATCH, **form)
-    options = {"validation_data": data, "epochs": recipe.epochs, "verbose": 0}
-    if whole:
-        options["batch_size"] = recipe.batch_size
-    elif not has_own_fit(space):
-        options |= {"shuffle": False, "initial_epoch": first}
+    options = {"validation_data": data, "epochs": recipe.epochs}
+    if not has_own_fit(space):
+        return {**options, "verbose": 0, "shuffle": False, "initial_epoch": first}
+    named = inspect.signature(space.fit).parameters
     any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
-    return {key: value for key, value in options.items() if any_name or key in named}
+    asked = {"batch_size": recipe.batch_size, "verbose": 0}  # what it may give itself, as Keras Tuner's guide does
+    return {key: value for key, value in options.items() if any_name or key in named} | {
+        key: value for key, value in asked.items() if key in named
+    }
 
 
 def balanced(labels: npt.NDArray[np.int64]) -> list[float]:
@@ -177,5 +210,13 @@ def balanced(labels: npt.NDArray[np.int64]) -> list[float]:
 
 
 def takes_arrays(space: Any) -> bool:
-    """Whether a search space's own ``fit`` takes all images and labels at once, as arrays."""
-    return "y" in inspect.signature(space.fit).parameters
+    """Whether a search space's own ``fit`` takes all images and labels at once, as arrays: ``fit(hp, model, x, y)``."""
+    if not has_own_fit(space):
+        return False
+    others = list(inspect.signature(space.fit).parameters.values())[2:]  # behind hp and model
+    return "y" in [other.name for other in others] or len([*itertools.takewhile(_is_for_images, others)]) > 1
+
+
+def _is_for_images(parameter: inspect.Parameter) -> bool:
+    has_place = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    return has_place and parameter.default is parameter.empty and parameter.name not in OPTIONS

@@ -8,6 +8,7 @@ import keras
 
 from searchcnn.data import SCALE, Normalization
 from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.graph import has_output_mapping, named_outputs, without_augmentation
 from searchcnn.training.optimizers import make_optimizer
 from searchcnn.training.recipe import Recipe
 
@@ -39,6 +40,13 @@ def build(space: Any, hp: Any, input_shape: tuple[int, int, int], num_classes: i
     return model
 
 
+def adopt_policy(space: Any) -> None:
+    """Sets the dtype policy that the file of a search space has set, such as ``mixed_float16``, if it was loaded."""
+    policy = getattr(space, "dtype_policy", None)
+    if policy is not None:
+        keras.config.set_dtype_policy(policy)
+
+
 def is_compiled(model: Any) -> bool:
     """Whether the builder compiled the model itself."""
     return bool(getattr(model, "compiled", False))
@@ -59,25 +67,26 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
     loss = keras.losses.SparseCategoricalCrossentropy()
     if recipe.label_smoothing or recipe.mixup:
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    heads = len(model.outputs) - 1
+    first, *heads = named_outputs(model)
     model.compile(
         make_optimizer(recipe, steps_per_epoch),
-        [loss] * (heads + 1),
-        loss_weights=[1.0] + [auxiliary_weight] * heads,
-        metrics=[["accuracy"]] + [[]] * heads,
+        _by_output(model, dict.fromkeys([first, *heads], loss)),
+        loss_weights=_by_output(model, {first: 1.0, **dict.fromkeys(heads, auxiliary_weight)}),
+        metrics=_by_output(model, {first: ["accuracy"], **{head: [] for head in heads}}),
     )
 
 
-def wants_one_hot(model: Any) -> bool:
-    """Whether a compiled model's loss expects one-hot labels (batch, classes) rather than class numbers (batch,)."""
-    loss = model.loss[0] if isinstance(model.loss, list) else model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    return "sparse" not in name.lower()
+def _by_output(model: Any, values: dict[str, Any]) -> Any:
+    return values if has_output_mapping(model) else list(values.values())
 
 
 def without_heads(model: Any) -> Any:
     """Cuts off all outputs but the first, and the layers that only they need."""
-    return model if len(model.outputs) == 1 else keras.Model(model.input, model.outputs[0])
+    return model if len(model.outputs) == 1 else keras.Model(model.input, _first_output(model))
+
+
+def _first_output(model: Any) -> Any:
+    return next(iter(named_outputs(model).values()))
 
 
 def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Normalization = SCALE) -> Any:
@@ -90,13 +99,13 @@ def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Nor
 
     Returns:
         A Keras model from pixels 0..255 of any dtype, shape (batch, height, width, channels), to class probabilities,
-        shape (batch, classes). Made of stock layers only, if the network is.
+        shape (batch, classes). Made of stock layers only, if the network is; its random image layers are left out.
     """
     pixels = x = keras.Input(input_shape, name="pixels")
     for layer in normalization.layers():
         x = layer(x)
-    bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # the optimizer's state would be saved, too
-    return keras.Model(pixels, bare(x), name="classifier")
+    bare = keras.Model(model.inputs[0], _first_output(model), name=model.name)  # not saved: the optimizer's state
+    return keras.Model(pixels, without_augmentation(bare)(x), name="classifier")
 
 
 def _check(model: Any, num_classes: int) -> None:
@@ -108,16 +117,16 @@ def _check(model: Any, num_classes: int) -> None:
             f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
             "use stock layers only, and no Lambda"
         )
-    outputs = model.outputs
-    unlike = [output for output in outputs if output.shape != outputs[0].shape]
+    first, *heads = named_outputs(model).values()
+    unlike = [head for head in heads if head.shape != first.shape]
     if unlike and not is_compiled(model):
         raise PluginError(
-            f"build(hp) returned a model with outputs of shapes {outputs[0].shape} and {unlike[0].shape}; "
+            f"build(hp) returned a model with outputs of shapes {first.shape} and {unlike[0].shape}; "
             "auxiliary heads have the first one's shape, unless build compiles the model"
         )
-    if len(outputs[0].shape) != 2 or outputs[0].shape[-1] != num_classes:
+    if len(first.shape) != 2 or first.shape[-1] != num_classes:
         raise PluginError(
-            f"build(hp) returned a model whose first output has shape {tuple(outputs[0].shape)}; "
+            f"build(hp) returned a model whose first output has shape {tuple(first.shape)}; "
             f"expected class probabilities of shape (None, {num_classes})"
         )
 

@@ -79,21 +79,21 @@ class Recipe:
         return replace(self, epochs=epochs, learning_rate=phase.rate * self.learning_rate)
 
 
-def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, own_preprocessing: bool = False) -> Recipe:
+def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, own: NormalizationName | None = None) -> Recipe:
     """Asks for each setting that the study searches.
 
     Args:
         hp: Keras Tuner's hyperparameters.
         config: The study's `[training]`.
         compiled: Whether the builder compiled the model; then only what concerns the images is ours.
-        own_preprocessing: Whether the network takes pixels 0..1 in any case.
+        own: The normalization of a network that was made for pixels of its own; not asked for then.
     """
     with hp.name_scope(SCOPE):
         images: dict[str, Any] = {
             "batch_size": int(_ask(hp, "batch_size", config.batch_size)),
             "flip": bool(_ask(hp, "flip", config.flip)),
             **{name: float(_ask(hp, name, getattr(config, name))) for name in CHANGES if name != "flip"},
-            "normalization": "scale" if own_preprocessing else _ask(hp, "normalization", config.normalization),
+            "normalization": own or _ask(hp, "normalization", config.normalization),
             "class_weights": bool(_ask(hp, "class_weights", config.class_weights)),
         }
         if compiled:

@@ -12,6 +12,7 @@ import keras
 
 from searchcnn.data import Dataset, Normalization, Split
 from searchcnn.errors import InfeasibleError, PluginError, nearest
+from searchcnn.pixels import PixelRange, own_range
 from searchcnn.search import (
     Cost,
     Evaluation,
@@ -23,14 +24,21 @@ from searchcnn.search import (
 )
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
+from searchcnn.study.rules import DETECTED_SCALING, RULES, SHORT_EPOCHS
+from searchcnn.study.values import NormalizationName
 from searchcnn.training.backup import Backup
-from searchcnn.training.callbacks import BestWeights, Reporter
+from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.cost import cost
 from searchcnn.training.features import FeatureCache, divide
 from searchcnn.training.fit import ask, fit_phase, has_own_fit, initialize, objective_of, phases
-from searchcnn.training.network import build, classifier, is_compiled, without_heads
+from searchcnn.training.network import adopt_policy, build, classifier, is_compiled, without_heads
 from searchcnn.training.recipe import Recipe, sample_recipe
+
+NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..1": "scale"}
+"""What makes pixels what a network takes that scales them itself."""
+LARGE_GAP = 0.3
+"""Difference of the accuracies in training and in validation that is worth a word."""
 
 
 class Trainer:
@@ -41,25 +49,35 @@ class Trainer:
         dataset: Its images.
         spaces: Its search spaces, Keras Tuner hypermodels by name.
         checkpoints: From which interrupted trials go on; without, they begin anew.
+        rules: Those that the study was begun with; see `searchcnn.study.rules`.
 
     Attributes:
         normalization: Returns the normalisation of a kind; its statistics are computed once.
+        ranges: For which pixels the last network of each search space was made that scales them itself, by name.
     """
 
     def __init__(
-        self, config: StudyConfig, dataset: Dataset, spaces: Mapping[str, Any], checkpoints: Checkpoints | None = None
+        self,
+        config: StudyConfig,
+        dataset: Dataset,
+        spaces: Mapping[str, Any],
+        checkpoints: Checkpoints | None = None,
+        rules: int = RULES,
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.spaces = spaces
+        self.ranges: dict[str, PixelRange | None] = {}
         self._checkpoints = checkpoints
+        self._rules = rules
+        self._noted: set[str] = set()
         data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
         self._features = FeatureCache(data, config.limits.feature_cache)
         self.normalization = functools.cache(functools.partial(Normalization.of, images=dataset.train.images))
 
     def __call__(self, trial: Trial) -> Evaluation:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
-        with freed_graphs():
+        with kept_settings(), freed_graphs():
             try:
                 return self._train(trial)
             except Exception as error:
@@ -103,6 +121,7 @@ class Trainer:
             raise InfeasibleError("too slow", f"not trained in {self.config.limits.trial_timeout:g} s")
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
+        self._note_gap(trial, name, model, reporter)
         trial.describe(stopped=reporter.ending or "finished")
         return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
 
@@ -117,10 +136,23 @@ class Trainer:
         else:
             name = hp.Choice("space", list(self.spaces))
         space = self.spaces[name]
+        adopt_policy(space)
         with self.scope(hp, name):
             model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
-        own_preprocessing = getattr(space, "own_preprocessing", False)
-        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), own_preprocessing)
+        own = self._own_normalization(name, space, model)
+        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), own)
+
+    def _own_normalization(self, name: str, space: Any, model: Any) -> NormalizationName | None:
+        """Returns what a network needs that preprocesses images itself; None for one that does not."""
+        is_detected = self._rules >= DETECTED_SCALING and self.config.training.detect_scaling
+        self.ranges[name] = found = own_range(model) if is_detected else None
+        if found is not None:
+            return NORMALIZATIONS[found]
+        return "scale" if getattr(space, "own_preprocessing", False) else None
+
+    def statistics(self) -> list[Any]:
+        """Returns callbacks that look after batch normalisation."""
+        return [BatchStatistics()] if self._rules >= SHORT_EPOCHS else []
 
     def finished(self, model: Any, recipe: Recipe) -> Any:
         """Returns a trained network as a classifier, from raw pixels to class probabilities."""
@@ -138,6 +170,10 @@ class Trainer:
             name: The search space.
             values: Values by hyperparameter; what they do not name has its default.
         """
+        with kept_settings():
+            return self._point(name, values)
+
+    def _point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost]:
         several = len(self.spaces) > 1
         given = {f"{name}/{key}": value for key, value in values.items()} if several else dict(values)
         hp = CheckedHyperParameters({**given, "space": name} if several else given)
@@ -180,7 +216,7 @@ class Trainer:
                     raise InterruptedTrialError from None  # nothing is known of it: it begins again, given more time
                 reporter.ending = "timeout"
                 break
-            callbacks = [best, *callbacks, reporter, backup]
+            callbacks = [PlainMetrics(), *self.statistics(), best, *callbacks, reporter, backup]
             returned = fit_phase(
                 *(space, hp, network, part, train, validation, trial.seed, callbacks, first),
                 normalization=self.normalization(recipe.normalization),
@@ -191,6 +227,18 @@ class Trainer:
         if trial.best is None and reporter.ending in ("", "timeout"):
             trial.best = objective_of(returned, search.objective)
         return reporter
+
+    def _note_gap(self, trial: Trial, name: str, model: Any, reporter: Reporter) -> None:
+        """Says once for each search space that a network does far better in training than in validation."""
+        metrics = reporter.last_metrics
+        gap = metrics.get("accuracy", 0.0) - metrics.get("val_accuracy", math.inf)
+        if gap < LARGE_GAP or name in self._noted:
+            return
+        self._noted.add(name)
+        trial.say(
+            f"trial {trial.number}: accuracy {metrics['accuracy']:.4f} in training, {metrics['val_accuracy']:.4f} in "
+            f"validation: {lagging(model) or 'it knows its training images by heart; augmentation or dropout may help'}"
+        )
 
     def _shortened(self, space: Any, model: Any, recipe: Recipe, trial: Trial) -> tuple[Any, Split, Split]:
         """Returns the network without the part that always computes the same, and that part's features as images.
@@ -239,8 +287,29 @@ class Trainer:
 
 
 def forget() -> None:
-    """Frees what earlier networks have left in the framework."""
-    keras.utils.clear_session()  # collects garbage too
+    """Frees what earlier networks have left in the framework; settings of the user's stay."""
+    with kept_settings():
+        keras.utils.clear_session()  # collects garbage too
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()  # it keeps what it has compiled: some 7 MB of each network, for ever
+
+
+@contextlib.contextmanager
+def kept_settings() -> Iterator[None]:
+    """Puts Keras' settings back that the body changes: those of one search space are not another's."""
+    config = keras.config
+    policy, is_flash = config.dtype_policy(), config.is_flash_attention_enabled()
+    is_filtering, is_interactive = config.is_traceback_filtering_enabled(), config.is_interactive_logging_enabled()
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(policy)
+        if is_flash is not None:
+            (config.enable_flash_attention if is_flash else config.disable_flash_attention)()
+        (config.enable_traceback_filtering if is_filtering else config.disable_traceback_filtering)()
+        (config.enable_interactive_logging if is_interactive else config.disable_interactive_logging)()
 
 
 @contextlib.contextmanager

@@ -71,6 +71,10 @@ class Sender(Listener):
         """Tells it."""
         self._send("begun")
 
+    def noted(self, text: str) -> None:
+        """Tells it."""
+        self._send("noted", text=text)
+
     def trouble(self, text: str) -> None:
         """Tells it."""
         self._send("trouble", text=text)

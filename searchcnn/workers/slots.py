@@ -47,11 +47,13 @@ def slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) -> li
 
 def _gpu_slot(gpu: str, per_gpu: int) -> Slot:
     """Returns a slot on a GPU whose memory a framework takes as it needs it, and JAX at most its share."""
+    share = f"{0.9 / per_gpu:.2f}"
     environment = {
         "CUDA_VISIBLE_DEVICES": gpu,
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / per_gpu:.2f}",
+        "XLA_CLIENT_MEM_FRACTION": share,
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "",  # the older name: JAX refuses both, and the user may have set either
     }
     return Slot(f"GPU {gpu}", environment)
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.data import SCALE, Normalization, Split, arrays, batches
+from searchcnn.data import SCALE, LabelForm, Normalization, Split, arrays, batches
 from searchcnn.data.augmentation import Augmentation
 from searchcnn.data.batches import Form, Passes, _gathered_batches, _numpy_batches, _streamed_batches, is_in_memory
+from searchcnn.data.label_form import NUMBERS
 
 SPLIT = Split(
     np.arange(50, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] * np.full((1, 4, 3, 1), 5, np.uint8),
@@ -23,8 +24,11 @@ NOISE = Split(np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), np.uint8)
 ALL = Augmentation(flip=True, shift=0.3, rotation=30.0, zoom=0.2, contrast=0.5, cutout=0.4, mixup=0.4)
 
 
-def form(one_hot: int | None = None, outputs: int = 1, weights: Any = None) -> Form:
-    return Form(one_hot, outputs, SCALE.function(), weights)
+ONE_HOT = LabelForm((True,), 10)
+
+
+def form(labels: LabelForm = NUMBERS, weights: Any = None) -> Form:
+    return Form(labels, SCALE.function(), weights)
 
 
 def indices(data: Any) -> list[int]:
@@ -60,7 +64,7 @@ def test_scaling_and_shapes(make: Any) -> None:
 
 
 def test_one_hot(make: Any) -> None:
-    _, labels = next(iter(make(Passes(SPLIT, 16), 12)))
+    _, labels = next(iter(make(Passes(SPLIT, 16), LabelForm((True,), 12))))
     assert np.asarray(labels).dtype == np.float32
     assert np.array_equal(labels, np.eye(12)[SPLIT.labels[:16]])
 
@@ -122,7 +126,7 @@ def test_fit_takes_each_epoch_in_its_own_order(make: Any, keras: Any) -> None:
 
 
 def test_labels_for_each_output(make: Any) -> None:
-    _, (first, second) = next(iter(make(Passes(SPLIT, 16), 12, 2)))
+    _, (first, second) = next(iter(make(Passes(SPLIT, 16), LabelForm((True, True), 12))))
     assert np.array_equal(first, second)
     assert np.shape(first) == (16, 12)
 
@@ -144,9 +148,12 @@ def check_equal(first: list[list[Any]], second: list[list[Any]]) -> None:
 @pytest.mark.parametrize("augmentation", [Augmentation(flip=True, shift=0.3), ALL])
 def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentation) -> None:
     passes = Passes(NOISE, 16, 7, augmentation)
-    first, second = (passed(make(passes, form(10, 2, [1.0] * 10)), 2) for make in (_streamed_batches, _numpy_batches))
+    first, second = (
+        passed(make(passes, form(LabelForm((True, True), 10), [1.0] * 10)), 2)
+        for make in (_streamed_batches, _numpy_batches)
+    )
     check_equal(first, second)
-    plain = passed(_gathered_batches(Passes(NOISE, 16, 7), form(10, 2, [1.0] * 10)))
+    plain = passed(_gathered_batches(Passes(NOISE, 16, 7), form(LabelForm((True, True), 10), [1.0] * 10)))
     assert [[array.shape for array in batch] for batch in first[:4]] == [[a.shape for a in batch] for batch in plain]
     assert not np.allclose(first[0][0], plain[0][0])
     assert not np.allclose(first[0][0], first[4][0]), "another epoch, other changes"
@@ -154,7 +161,7 @@ def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentati
 
 def test_a_training_that_goes_on_sees_the_same_images() -> None:
     """In every process, and whichever epoch it begins with."""
-    kept: dict[str, Any] = {"seed": 7, "one_hot": 10, "augmentation": ALL}
+    kept: dict[str, Any] = {"seed": 7, "labels": ONE_HOT, "augmentation": ALL}
     whole, rest = passed(batches(NOISE, 16, **kept), 3), passed(batches(NOISE, 16, first=1, **kept), 2)
     check_equal(whole[4:], rest)
     other = passed(batches(NOISE, 16, **kept | {"seed": 8}))
@@ -169,7 +176,7 @@ def test_each_batch_of_each_pass_is_changed_in_its_own_way() -> None:
 
 
 def test_validation_is_not_augmented(make: Any) -> None:
-    for index, (images, labels) in enumerate(make(Passes(NOISE, 16, None, ALL), 10)):
+    for index, (images, labels) in enumerate(make(Passes(NOISE, 16, None, ALL), ONE_HOT)):
         part = slice(16 * index, 16 * (index + 1))
         np.testing.assert_allclose(images, NOISE.images[part] / np.float32(255), rtol=1e-6)
         np.testing.assert_array_equal(labels, np.eye(10)[NOISE.labels[part]])
@@ -178,19 +185,21 @@ def test_validation_is_not_augmented(make: Any) -> None:
 def test_blended_labels_are_those_of_the_blended_images() -> None:
     """Each class has a grey of its own, so that an image tells its label."""
     greys = Split(np.repeat(SPLIT.labels.astype(np.uint8) * 20, 4).reshape(50, 2, 2, 1), SPLIT.labels)
-    seen = passed(batches(greys, 16, seed=7, one_hot=10, augmentation=Augmentation(mixup=0.5), class_weights=range(10)))
+    seen = passed(
+        batches(greys, 16, seed=7, labels=ONE_HOT, augmentation=Augmentation(mixup=0.5), class_weights=range(10))
+    )
     for images, labels, weights in seen:
         np.testing.assert_allclose(labels.sum(axis=-1), 1, rtol=1e-6)
         np.testing.assert_allclose(images[:, 0, 0, 0] * 255, labels @ np.arange(0, 200, 20), rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(weights, labels @ np.arange(10), rtol=1e-5, atol=1e-6)
     assert sum((labels.max(axis=-1) < 0.99).sum() for _, labels, _ in seen) > 10
-    with pytest.raises(ValueError, match="give one_hot"):
+    with pytest.raises(ValueError, match="must be one-hot"):
         batches(greys, 16, seed=7, augmentation=Augmentation(mixup=0.5))
 
 
 def test_weights_are_those_of_the_classes(make: Any) -> None:
     weights = np.linspace(0.5, 5.0, 10)
-    for _, labels, (first, second) in make(Passes(SPLIT, 16, 7), None, 2, weights):
+    for _, labels, (first, second) in make(Passes(SPLIT, 16, 7), LabelForm((False, False)), weights):
         np.testing.assert_allclose(first, weights[np.asarray(labels[0])], rtol=1e-6)
         np.testing.assert_array_equal(first, second)
 
@@ -216,7 +225,7 @@ def test_images_on_disk_are_those_in_memory(tmp_path: Any, augmentation: Augment
     np.save(tmp_path / "images.npy", NOISE.images)
     mapped: Any = np.load(tmp_path / "images.npy", mmap_mode="r")
     lazy: Any = Lazy(NOISE.images)
-    kept: dict[str, Any] = {"seed": 7, "one_hot": 10, "augmentation": augmentation}
+    kept: dict[str, Any] = {"seed": 7, "labels": ONE_HOT, "augmentation": augmentation}
     expected = passed(batches(NOISE, 16, **kept), 2)
     for images in (mapped, lazy):
         split = Split(images, NOISE.labels)
@@ -238,7 +247,7 @@ def test_tensorflow_is_the_default() -> None:
     import tensorflow as tf
 
     for augmentation in (Augmentation(), ALL):
-        assert isinstance(batches(SPLIT, 16, seed=7, one_hot=10, augmentation=augmentation), tf.data.Dataset)
+        assert isinstance(batches(SPLIT, 16, seed=7, labels=ONE_HOT, augmentation=augmentation), tf.data.Dataset)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax")
@@ -246,9 +255,9 @@ def test_jax() -> None:
     code = """
 import json, sys
 import numpy as np
-from searchcnn.data import Split, batches
+from searchcnn.data import LabelForm, Split, batches
 split = Split(np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1), np.arange(50) % 10)
-data = batches(split, 16, seed=7, one_hot=10)
+data = batches(split, 16, seed=7, labels=LabelForm((True,), 10))
 import keras
 seen = []
 take = type(data).__getitem__

@@ -47,7 +47,7 @@ def test_the_default_network_of_the_space_comes_back(study_config: Config, few: 
 def test_an_objective_that_is_not_measured(
     study_config: Config, few: Dataset, make_space: MakeSpace, objective: str, build: Any, message: str
 ) -> None:
-    config = study_config(search={"objective": objective})
+    config = study_config(search={"objective": objective, "direction": "maximize"})
     with pytest.raises(StudyFileError, match=message):
         dry_run(Trainer(config, few, {"net": make_space(build)}), "net")
 

@@ -25,7 +25,7 @@ import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
 from searchcnn.training import Recipe, Trainer, dry_run  # noqa: E402
-from searchcnn.training.callbacks import FirstOutput  # noqa: E402
+from searchcnn.training.callbacks import PlainMetrics  # noqa: E402
 from searchcnn.training.fit import balanced, fit_phase  # noqa: E402
 
 Config = Callable[..., StudyConfig]
@@ -195,7 +195,7 @@ def test_the_first_output_s_metrics_have_plain_names(
     names: list[str], logs: dict[str, float], added: dict[str, float]
 ) -> None:
     images = keras.Input((1,))
-    callback = FirstOutput()
+    callback = PlainMetrics()
     callback.set_model(keras.Model(images, [layers.Dense(1, name=name)(images) for name in names]))
     given = dict(logs)
     callback.on_epoch_end(0, given)

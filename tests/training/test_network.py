@@ -17,7 +17,8 @@ import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
 from searchcnn.training import Recipe, classifier  # noqa: E402
-from searchcnn.training.network import build, compile_model, is_compiled, wants_one_hot  # noqa: E402
+from searchcnn.training.labels import label_form  # noqa: E402
+from searchcnn.training.network import build, compile_model, is_compiled  # noqa: E402
 
 SHAPE = (8, 8, 1)
 layers = keras.layers
@@ -140,29 +141,6 @@ def test_building_keeps_what_the_builder_compiled() -> None:
     assert model.optimizer is optimizer
 
 
-@pytest.mark.parametrize(
-    ("loss", "one_hot"),
-    [
-        ("categorical_crossentropy", True),
-        ("CategoricalCrossentropy", True),
-        ("sparse_categorical_crossentropy", False),
-        ("SparseCategoricalCrossentropy", False),
-        (keras.losses.CategoricalCrossentropy(), True),
-        (keras.losses.CategoricalFocalCrossentropy(), True),
-        (keras.losses.SparseCategoricalCrossentropy(), False),
-        (keras.losses.SparseCategoricalCrossentropy(name="mine"), False),
-        (keras.losses.sparse_categorical_crossentropy, False),
-        (keras.losses.categorical_crossentropy, True),
-        ("mse", True),
-        (lambda labels, outputs: 0.0, True),
-    ],
-)
-def test_labels_fit_the_loss(loss: Any, one_hot: bool) -> None:
-    model = net()
-    model.compile("sgd", loss)
-    assert wants_one_hot(model) == one_hot
-
-
 def test_penalties_are_in_the_loss_and_not_in_the_file(tmp_path: Path) -> None:
     model = net(hidden=layers.Conv2D(2, 3, bias_initializer="ones"))
     compile_model(model, recipe(l1=0.01, l2=0.1), 1)
@@ -198,13 +176,13 @@ def test_without_penalties_the_loss_is_the_cross_entropy() -> None:
     model = net()
     compile_model(model, recipe(), 1)
     assert model.losses == []
-    assert not wants_one_hot(model)
+    assert label_form(model).one_hot == (False,)
 
 
 def test_label_smoothing() -> None:
     model = net()
     compile_model(model, recipe(label_smoothing=0.2), 1)
-    assert wants_one_hot(model)
+    assert label_form(model).one_hot == (True,)
     images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
     smooth = labels * 0.8 + 0.02
     expected = -(smooth * np.log(np.asarray(model(images)))).sum(axis=-1).mean()
@@ -216,7 +194,7 @@ def test_label_smoothing() -> None:
 def test_blended_labels_need_the_categorical_loss() -> None:
     model = net()
     compile_model(model, recipe(mixup=0.2), 1)
-    assert wants_one_hot(model)
+    assert label_form(model).one_hot == (True,)
     images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
     blended = 0.3 * labels + 0.7 * labels[::-1]
     loss, _ = model.evaluate(images, blended, verbose=0)

@@ -136,7 +136,7 @@ def test_a_space_that_preprocesses_is_not_asked_for_normalization(study_config: 
     recipe, asked = ask(config)
     assert (recipe.normalization, recipe.rotation, list(asked)) == ("zca", 15.0, ["rotation", "normalization"])
     hp = keras_tuner.HyperParameters()
-    assert sample_recipe(hp, config.training, compiled=False, own_preprocessing=True).normalization == "scale"
+    assert sample_recipe(hp, config.training, compiled=False, own="scale").normalization == "scale"
     assert [item.name for item in hp.space] == ["training/rotation"]
 
 

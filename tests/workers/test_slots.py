@@ -44,7 +44,8 @@ def test_gpus() -> None:
     assert names("all", 1, 0) == []
     (slot,) = slots("1", 2, 1)
     assert slot.environment["CUDA_VISIBLE_DEVICES"] == "1"
-    assert slot.environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.45"
+    assert slot.environment["XLA_CLIENT_MEM_FRACTION"] == "0.45"
+    assert slot.environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "", "JAX refuses both names at once"
     (hidden,) = slots("none")
     assert hidden.environment == {"CUDA_VISIBLE_DEVICES": "-1"}
     with pytest.raises(UsageError, match="--gpus 2: no GPU 2; there are 0, 1; or use all or none"):
