@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from searchcnn.data.preparation import Preparation
-    from searchcnn.data.report import Report
+    from searchcnn.data.report import Finding, Report
 
 Shape = tuple[int, int, int]
 
@@ -69,10 +69,12 @@ class Arrays:
     Attributes:
         parts: Images and labels by part: those of `PARTS` that there are, ``train`` at least.
         class_names: Name of each class by label; None when nobody tells.
+        findings: What was left out or is odd.
     """
 
     parts: Mapping[str, Split]
     class_names: tuple[str, ...] | None = None
+    findings: tuple["Finding", ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

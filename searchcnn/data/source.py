@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,7 +144,7 @@ def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
         part: Split(split.images, np.searchsorted(numbers, split.labels).astype(np.int64))
         for part, split in arrays.parts.items()
     }
-    return Arrays(parts), tuple(map(str, numbers.tolist()))
+    return replace(arrays, parts=parts), tuple(map(str, numbers.tolist()))
 
 
 def _unknown(name: str) -> DataError:

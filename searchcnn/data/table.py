@@ -9,6 +9,7 @@ from typing import Any
 
 from searchcnn.data.image_files import ImageFile, Watch, content
 from searchcnn.data.layout import Layout, Place, part_of
+from searchcnn.data.missing import doubted, is_missing
 from searchcnn.data.reading import MEND, reading
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError
@@ -56,7 +57,7 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
         ImageFile(place.path, place.part, place.class_name, partial(content, path.parent / place.path))
         for place in places
     ]
-    return found, Layout(places, _findings(incomplete))
+    return found, Layout(places, [*_findings(incomplete), *doubted(place.class_name for place in places)])
 
 
 def _findings(incomplete: Sequence[str]) -> list[Finding]:
@@ -77,7 +78,7 @@ def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
 
 def _cell(row: Sequence[Any], column: int | None) -> str:
     value = row[column] if column is not None and column < len(row) else None
-    return "" if value is None else str(value).strip()
+    return "" if is_missing(value) else str(value).strip()
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:
