@@ -88,7 +88,8 @@ class Dataset:
         train: Images to train on.
         validation: Images that select among networks.
         test: Images that are never used in a search.
-        fingerprint: Hash of all images, labels and class names; the same for every division and seed.
+        fingerprint: Hash of all images, labels, class names and the parts that the data has; the same for every seed
+            and size of the parts that are made.
         sizes: Height and width of each image as it came, of all parts, int32 of shape (images, 2).
         preparation: How an image of any size becomes pixels for a network.
         report: What was found in it.

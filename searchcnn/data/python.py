@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.dataset import PARTS, Arrays, Split
-from searchcnn.data.layout import part_of
 from searchcnn.data.missing import are_there, as_labels, doubted, left_out
+from searchcnn.data.parts import part_of
 from searchcnn.data.preparation import as_bytes
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError, first_line
