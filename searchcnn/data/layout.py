@@ -103,21 +103,28 @@ def _by_part(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
         path: (parts[names[0]], *names[1 + (names[0] in twice) :]) for path, names in inner.items() if names[0] in parts
     }
     known = [(parts[names[0]], *names[1 + (names[0] in twice) :]) for names in folders if names[0] in parts]
+    _refuse_look_alikes(root, named)
     return named, known, [*_beside(others), *_parts_below_train(named)]
 
 
 def _by_class(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
     """Sorts images in ``CLASS``, or in ``CLASS/PART`` where some lie in folders to validate or test on."""
-    for level in range(max(map(len, inner.values()))):
-        _refuse_look_alikes(root, {names[level] for names in inner.values() if len(names) > level + 1})
+    _refuse_look_alikes(root, inner)
     parts = {path: next(filter(None, map(part_of, names[1:-1])), None) for path, names in inner.items()}
     known = [("train", *names) for names in folders]
     if {*parts.values()} <= {None, "train"}:
-        return {path: ("train", *names) for path, names in inner.items()}, known, [*_class_train(inner)]
+        named = {path: ("train", *names) for path, names in inner.items()}
+        return named, known, [*_class_train(inner), *_parts_below_train(named)]
     rest = [path for path, part in parts.items() if part is None and len(inner[path]) > 1]
     left_out = set(rest if "train" in parts.values() else ())
+    if not rest and "train" not in parts.values():
+        example = next(path for path, part in parts.items() if part)
+        raise DataError(
+            f"{root}: holds nothing to train on, only {example} and the like; expected CLASS/train/IMAGE too"
+        )
     named = {path: (parts[path] or "train", *names) for path, names in inner.items() if path not in left_out}
-    return named, known, [*_class_train(inner), *_in_no_part(rest, not left_out), *_folders_below(inner)]
+    odd = [*_in_no_part(rest, not left_out), *_folders_below(inner), *_parts_below_train(named)]
+    return named, known, [*_class_train(inner), *odd]
 
 
 def _is_class(parts: Iterable[str], inner: Named) -> bool:
@@ -177,14 +184,14 @@ def _parts_below_train(named: Named) -> Iterator[Finding]:
         yield Finding("warning", what, ", ".join(odd[:3]), "trained on; move them, or give the folder another name")
 
 
-def _refuse_look_alikes(root: str, names: Iterable[str]) -> None:
+def _refuse_look_alikes(root: str, named: Named) -> None:
     """Raises an error where folders side by side are perhaps parts: as classes they would be learned silently."""
-    if alike := look_alikes(names):
-        raise DataError(
-            f"{root}: cannot tell whether {'folders' if len(alike) > 1 else 'folder'} {', '.join(alike[:4])} "
-            f"{'are parts or classes' if len(alike) > 1 else 'is a part or a class'}; name parts train, val and test, "
-            "and classes by other words"
-        )
+    for level in range(max(map(len, named.values()))):
+        if alike := look_alikes({names[level] for names in named.values() if len(names) > level + 1}):
+            what = f"folders {', '.join(alike[:4])} are parts or classes"
+            what = what if len(alike) > 1 else f"folder {alike[0]} is a part or a class"
+            remedy = "name parts train, val and test, and classes by other words"
+            raise DataError(f"{root}: cannot tell whether {what}; {remedy}")
 
 
 def _layout(root: str, named: Named, folders: Iterable[Names], findings: list[Finding]) -> Layout:

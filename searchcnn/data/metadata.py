@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -22,6 +23,7 @@ PIXEL_TAGS = (
 VOID = b"\xff\xff"
 """A type of entries that there is not: readers skip them."""
 PNG_BEGIN, JPEG_BEGIN, TIFF_BEGINS = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", {b"II*\0": "<", b"MM\0*": ">"}
+AVIF_MARK, AVIF_EXIF = b"ftyp", re.compile(b"(infe.{8})Exif", re.DOTALL)
 PNG_KEPT = (b"tRNS", b"eXIf")
 JPEG_EXIF, JPEG_ADOBE, JPEG_SCAN = 0xE1, 0xEE, 0xDA
 ADOBE_SIZE = 14
@@ -55,6 +57,8 @@ def without_metadata(content: bytes) -> bytes:
         return JPEG_BEGIN + b"".join(_jpeg_segments(content))
     if content[:4] in TIFF_BEGINS:
         return voided(content, PIXEL_TAGS)
+    if content[4:8] == AVIF_MARK:
+        return AVIF_EXIF.sub(rb"\1skip", content)
     raise ValueError("has no metadata that can be left out")
 
 

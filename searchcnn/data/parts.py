@@ -11,7 +11,7 @@ PART_NAMES = {
 """The part that a folder, or a word in a table, means; in lower case, with ``_`` for ``-`` and spaces."""
 HINTS = {
     **{word: part for word, part in PART_NAMES.items() if word not in ("dev", "validate") and "_" not in word},
-    **dict.fromkeys(("holdout", "heldout", "unseen"), "test"),
+    **dict.fromkeys(("holdout", "heldout"), "test"),
 }
 """Words that hint at a part where they stand among others."""
 PLAIN = frozenset(

@@ -155,6 +155,8 @@ def test_what_is_odd_is_named(files: list[str], folders: list[str], message: str
         (["train2017/cat/1.jpg", "val2017/cat/2.jpg"], "whether folders train2017, val2017 are parts or classes"),
         (["cat/train_1/1.jpg", "dog/test_1/2.jpg"], "whether folders test_1, train_1 are parts or classes"),
         (["cat/train/1.jpg", "cat/holdout/2.jpg", "dog/train/3.jpg"], "whether folder holdout is a part or a class"),
+        (["cat/val/1.jpg", "dog/val/2.jpg"], "x: holds nothing to train on, only cat/val/1.jpg and the like; expected"),
+        (["train/cat/1.jpg", "train/test_data/2.jpg"], "whether folder test_data is a part or a class"),
         (["cat/1.jpg", "dog/2.jpg", "Test Images/3.jpg"], "whether folder Test Images is a part or a class"),
     ],
 )
@@ -197,4 +199,7 @@ def test_whatever_lies_in_a_folder(files: list[str]) -> None:
         assert str(error).startswith("x: ")
         return
     assert {place.path for place in layout.places} <= set(files)
+    for place in layout.places:
+        if place.part == "train" and {"val", "test"} & set(place.path.split("/")):
+            assert layout.findings  # never silently
     assert "train" in {place.part for place in layout.places}

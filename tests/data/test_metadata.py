@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from searchcnn.data.metadata import quiet
 from searchcnn.data.preparation import decode, look
@@ -185,6 +185,12 @@ DAMAGED: dict[str, bytes] = {
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_metadata(content: bytes) -> None:
     assert not is_turned(content)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="needs a Pillow that reads AVIF")
+def test_damaged_metadata_of_an_avif() -> None:
+    content = encoded("AVIF", quality=100, exif=b"Exif\0\0" + directory(TURNED, (0x010F, 2, 4, b"abc\0")))
+    assert decode(content).size == decode(content.replace(b"II*\0", b"XX*\0")).size == (12, 8)
 
 
 def test_a_palette_with_transparency_keeps_its_white_ground() -> None:
