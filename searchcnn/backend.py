@@ -34,10 +34,13 @@ def start_keras() -> None:
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Holds back what native code writes to standard error, and shows it only when the body fails.
+def quiet_stderr(show_failure: bool = True) -> Iterator[None]:
+    """Holds back what native code writes to standard error.
 
     TensorFlow's C++ start-up lines go to the file descriptor, past ``sys.stderr``.
+
+    Args:
+        show_failure: Show it when the body fails.
     """
     sys.stderr.flush()
     try:
@@ -52,7 +55,7 @@ def quiet_stderr() -> Iterator[None]:
         except BaseException:
             os.dup2(original, 2)
             held.seek(0)
-            os.write(2, held.read())
+            os.write(2, held.read() if show_failure else b"")
             raise
         finally:
             sys.stderr.flush()

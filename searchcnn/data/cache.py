@@ -14,8 +14,8 @@ from searchcnn.data.collection import FACTS, Collection
 from searchcnn.data.places import cache
 from searchcnn.files import writing
 
-LAYOUT = 1
-"""Number of the form in which images are kept; another one is another key."""
+LAYOUT = 2
+"""Number of the form in which images are kept, and of the rules that sort them; another one is another key."""
 LIMIT = 50 * 2**30
 """Bytes of all collections; those that were not used for longest go first."""
 

@@ -165,6 +165,7 @@ def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig
         (),
         class_names,
         preparation,
+        arrays.findings,
     )
 
 

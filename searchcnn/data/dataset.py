@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from searchcnn.data.preparation import Preparation
-    from searchcnn.data.report import Report
+    from searchcnn.data.report import Finding, Report
 
 Shape = tuple[int, int, int]
 
@@ -69,10 +69,12 @@ class Arrays:
     Attributes:
         parts: Images and labels by part: those of `PARTS` that there are, ``train`` at least.
         class_names: Name of each class by label; None when nobody tells.
+        findings: What was left out or is odd.
     """
 
     parts: Mapping[str, Split]
     class_names: tuple[str, ...] | None = None
+    findings: tuple["Finding", ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,8 @@ class Dataset:
         train: Images to train on.
         validation: Images that select among networks.
         test: Images that are never used in a search.
-        fingerprint: Hash of all images, labels and class names; the same for every division and seed.
+        fingerprint: Hash of all images, labels, class names and the parts that the data has; the same for every seed
+            and size of the parts that are made.
         sizes: Height and width of each image as it came, of all parts, int32 of shape (images, 2).
         preparation: How an image of any size becomes pixels for a network.
         report: What was found in it.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from searchcnn.data.collection import PIXELS, UNREADABLE, Collection, content_hash, prepared
 from searchcnn.data.dataset import PARTS
-from searchcnn.data.preparation import Picture, Preparation, choose_size, decode, opened_image, upright_size
+from searchcnn.data.preparation import Picture, Preparation, choose_size, decode, look
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError, printable
 from searchcnn.study import DataConfig
@@ -135,9 +135,9 @@ def _choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Prepar
         DataError: If none of a sample of them is an image.
     """
     step = max(1, len(files) // SAMPLE)
-    looks = [look for file in files[::step] if (look := _look(file))]
+    looks = [found for file in files[::step] if (found := _look(file))]
     if not looks and len(files) > step:
-        looks = [look for file in files if (look := _look(file))]
+        looks = [found for file in files if (found := _look(file))]
     if not looks:
         why = or_why(partial(_picture, files[0]))
         raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {why}")
@@ -146,10 +146,9 @@ def _choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Prepar
 
 
 def _look(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
-    """Returns the height and width of an image and whether it has colours, without decoding it; None if it is none."""
+    """Returns the height and width of an image and whether it has colours; None if it is none."""
     try:
-        with opened_image(file.read()) as image:
-            return upright_size(image), not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"
+        return look(file.read())
     except Exception:  # decoders raise almost anything on a damaged file
         return None
 

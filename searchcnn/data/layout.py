@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from searchcnn.data.dataset import PARTS
+from searchcnn.data.parts import look_alikes, part_of
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError, printable
 
@@ -18,12 +19,12 @@ IGNORED = frozenset(
     | {".url", ".xml", ".yaml", ".yml"}
 )
 """Suffixes of files that nobody takes for images."""
-PART_NAMES = {
-    **dict.fromkeys(("train", "training", "trn", "trainset", "train_set", "training_set"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "val_set", "validation_set"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst", "testset", "test_set", "eval", "evaluation"), "test"),
-}
-"""The part that a folder, or a word in a table, means; in lower case, with ``_`` for ``-`` and spaces."""
+Names = tuple[str, ...]
+"""Of a path: folders, and the file at the end."""
+Named = dict[str, Names]
+"""Names by path; the first may be left out, or be a part instead."""
+Arranged = tuple[Named, Sequence[Names], Sequence[Finding]]
+"""Names that begin with a part and a class, those of all folders, and what is odd."""
 
 
 class Place(NamedTuple):
@@ -53,15 +54,6 @@ class Layout:
     findings: Sequence[Finding]
 
 
-def part_of(word: str) -> str | None:
-    """Returns the part that a word means, or None.
-
-    >>> part_of("Training Set"), part_of("daisy")
-    ('train', None)
-    """
-    return PART_NAMES.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
-
-
 def is_image(path: str) -> bool:
     """Whether a file of that path is taken for an image; hidden files and what macOS puts into archives are not."""
     pure = PurePosixPath(path)
@@ -70,7 +62,9 @@ def is_image(path: str) -> bool:
 
 
 def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Layout:
-    """Sorts images by part and class: ``PART/CLASS/...`` or ``CLASS/...``, also below folders that hold nothing else.
+    """Sorts images by part and class, also below folders that hold nothing else.
+
+    They lie in ``CLASS/...``, or, where they are divided, in ``PART/CLASS/...`` or ``CLASS/PART/...``.
 
     Args:
         root: Where they are, for messages.
@@ -86,29 +80,121 @@ def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Lay
         raise DataError(f"{root}: holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, of {_formats()}")
     depth = _depth(list(split.values()))
     inner = {path: names[depth:] for path, names in split.items()}
+    below = [names for folder in folders if (names := PurePosixPath(folder).parts[depth:])]
+    parts = {names[0]: part for names in inner.values() if len(names) > 1 and (part := part_of(names[0]))}
+    arranged = _by_class if not parts or _is_class(parts, inner) else _by_part
+    named, known, findings = arranged(root, inner, below)
+    return _layout(root, named, known, [*_other_files(files), *findings])
+
+
+def _by_part(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
+    """Sorts images in ``PART/CLASS``."""
     tops = sorted({names[0] for names in inner.values() if len(names) > 1})
     parts = {top: part for top in tops if (part := part_of(top))}
-    findings = list(_other_files(files))
-    if not parts:
-        named = {path: ("train", *names) for path, names in inner.items()}
-        return _layout(root, named, _inner(folders, depth, 0), findings)
-    if "train" not in parts.values():
-        raise DataError(
-            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside, or, if "
-            "that is the name of a class, another name for it"
-        )
     others = [top for top in tops if top not in parts]
+    if "train" not in parts.values():
+        within = f" with the folders of the classes, {', '.join(others[:3])}, in it" if others else ""
+        raise DataError(
+            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside{within}, "
+            "or, if that is the name of a class, another name for it"
+        )
+    twice = {top for top in parts if all(_is_twice(names) for names in inner.values() if names[0] == top)}
+    named = {
+        path: (parts[names[0]], *names[1 + (names[0] in twice) :]) for path, names in inner.items() if names[0] in parts
+    }
+    known = [(parts[names[0]], *names[1 + (names[0] in twice) :]) for names in folders if names[0] in parts]
+    _refuse_look_alikes(root, named)
+    return named, known, [*_beside(others), *_parts_below_train(named)]
+
+
+def _by_class(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
+    """Sorts images in ``CLASS``, or in ``CLASS/PART`` where some lie in folders to validate or test on."""
+    _refuse_look_alikes(root, inner)
+    parts = {path: next(filter(None, map(part_of, names[1:-1])), None) for path, names in inner.items()}
+    known = [("train", *names) for names in folders]
+    if {*parts.values()} <= {None, "train"}:
+        named = {path: ("train", *names) for path, names in inner.items()}
+        return named, known, [*_class_train(inner), *_parts_below_train(named)]
+    rest = [path for path, part in parts.items() if part is None and len(inner[path]) > 1]
+    left_out = set(rest if "train" in parts.values() else ())
+    if not rest and "train" not in parts.values():
+        example = next(path for path, part in parts.items() if part)
+        raise DataError(
+            f"{root}: holds nothing to train on, only {example} and the like; expected CLASS/train/IMAGE too"
+        )
+    named = {path: (parts[path] or "train", *names) for path, names in inner.items() if path not in left_out}
+    odd = [*_in_no_part(rest, not left_out), *_folders_below(inner), *_parts_below_train(named)]
+    return named, known, [*_class_train(inner), *odd]
+
+
+def _is_class(parts: Iterable[str], inner: Named) -> bool:
+    """Whether a folder ``train`` is a class, that of vehicles on rails, say: others are beside and none within."""
+    is_train_only = {part_of(top) for top in parts} == {"train"}
+    has_others = any(len(names) > 1 and names[0] not in parts for names in inner.values())
+    return is_train_only and has_others and all(len(names) == 2 for names in inner.values() if names[0] in parts)
+
+
+def _class_train(inner: Named) -> Iterator[Finding]:
+    classes = sorted({names[0] for names in inner.values() if len(names) > 1})
+    for name in filter(part_of, classes):
+        others = ", ".join(other for other in classes[:4] if other != name)
+        remedy = f"if it is a part, sort its images into {name}/CLASS/IMAGE"
+        yield Finding(
+            "warning", f"folder {name}/ is taken for a class, as no folder is in it", f"beside {others}", remedy
+        )
+
+
+def _beside(others: Sequence[str]) -> Iterator[Finding]:
     if others:
         remedy = "left out; give folders of classes no names of parts, such as train"
-        findings.append(Finding("warning", _count(others, "folder", "beside train/"), ", ".join(others[:3]), remedy))
-    named = {path: (parts[names[0]], *names[1:]) for path, names in inner.items() if names[0] in parts}
-    known = [(parts[names[0]], *names[1:]) for names in _inner(folders, depth, 1) if names[0] in parts]
-    return _layout(root, named, known, findings)
+        yield Finding("warning", _count(others, "folder", "beside train/"), ", ".join(others[:3]), remedy)
 
 
-def _layout(
-    root: str, named: dict[str, tuple[str, ...]], folders: Iterable[tuple[str, ...]], findings: list[Finding]
-) -> Layout:
+def _is_twice(names: Names) -> bool:
+    """Whether a part is named twice, one in the other, as some archives unpack: ``train/train/CLASS``."""
+    return len(names) > 3 and part_of(names[1]) == part_of(names[0])
+
+
+def _in_no_part(rest: Sequence[str], is_kept: bool) -> Iterator[Finding]:
+    if rest:
+        remedy = (
+            "trained on, as no folder is named train" if is_kept else "left out; move them to train/, val/ or test/"
+        )
+        yield Finding("warning", _count(rest, "image", "in no folder of a part"), ", ".join(rest[:3]), remedy)
+
+
+def _folders_below(inner: Named) -> Iterator[Finding]:
+    """Finds folders in those of parts in those of classes: they may be the classes."""
+    below = [path for path, names in inner.items() if any(map(part_of, names[1:-2]))]
+    classes = sorted({names[0] for names in inner.values() if len(names) > 1})
+    if below:
+        what = f"folders within those of the parts are no classes; the classes are {', '.join(classes[:3])}"
+        yield Finding("warning", what, below[0], "expected CLASS/PART/IMAGE, or PART/CLASS/IMAGE")
+
+
+def _parts_below_train(named: Named) -> Iterator[Finding]:
+    """Finds images to train on that lie in a folder which is named as another part."""
+    odd = [
+        path
+        for path, names in named.items()
+        if names[0] == "train" and any(part_of(name) in PARTS[1:] for name in names[1:-1])
+    ]
+    if odd:
+        what = _count(odd, "image", "to train on in a folder named as another part")
+        yield Finding("warning", what, ", ".join(odd[:3]), "trained on; move them, or give the folder another name")
+
+
+def _refuse_look_alikes(root: str, named: Named) -> None:
+    """Raises an error where folders side by side are perhaps parts: as classes they would be learned silently."""
+    for level in range(max(map(len, named.values()))):
+        if alike := look_alikes({names[level] for names in named.values() if len(names) > level + 1}):
+            what = f"folders {', '.join(alike[:4])} are parts or classes"
+            what = what if len(alike) > 1 else f"folder {alike[0]} is a part or a class"
+            remedy = "name parts train, val and test, and classes by other words"
+            raise DataError(f"{root}: cannot tell whether {what}; {remedy}")
+
+
+def _layout(root: str, named: Named, folders: Iterable[Names], findings: list[Finding]) -> Layout:
     """Makes places of paths that begin with their part."""
     places = [Place(path, names[0], printable(names[1])) for path, names in named.items() if len(names) > 2]
     if not any(place.part == "train" for place in places):
@@ -155,12 +241,6 @@ def _depth(paths: Sequence[tuple[str, ...]]) -> int:
         if loose or len(firsts) != 1 or not deeper or part_of(next(iter(firsts))):
             return depth
         depth += 1
-
-
-def _inner(folders: Iterable[str], depth: int, names: int) -> list[tuple[str, ...]]:
-    """Returns the folders of classes below the common ones; with ``train`` first where no parts are named."""
-    inner = [PurePosixPath(folder).parts[depth:] for folder in folders]
-    return [path if names else ("train", *path) for path in inner if len(path) == names + 1]
 
 
 def _count(found: Sized, noun: str, where: str) -> str:

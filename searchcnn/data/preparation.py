@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.data.metadata import orientation, read_tolerantly
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
@@ -26,10 +28,10 @@ MOST_PIXELS = 100_000_000
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that are read, whatever a file is called; some others can run programs."""
 WHITE = 255
-ORIENTATION = 0x0112
-"""EXIF's key of how the camera was held."""
 SIDEWAYS = (5, 6, 7, 8)
-"""Its values that exchange height and width."""
+"""Ways to hold a camera, as EXIF counts them, that exchange height and width."""
+WIDTH, HEIGHT = 0x0100, 0x0101
+"""Keys of a TIFF's directory."""
 
 
 class Picture(NamedTuple):
@@ -107,26 +109,39 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
     Raises:
         ValueError: If it is no image or damaged.
     """
-    from PIL import ImageOps
-
     try:
-        with opened_image(content) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise ValueError(
-                    f"{opened.width}x{opened.height} pixels; the largest that are read have {MOST_PIXELS:,}"
-                )
-            size = upright_size(opened)
-            if least is not None:
-                side = 2 * max(least)
-                opened.draft(None, (side, side))
-            ImageOps.exif_transpose(opened, in_place=True)
-            return Picture(_eight_bits(opened), size)
+        return read_tolerantly(functools.partial(_decode, least=least), content)
     except Exception as error:  # decoders raise almost anything on a damaged file
         reason = str(error).split(" <_io")[0].removesuffix(" file") or type(error).__name__
         raise ValueError(" ".join(reason.split())) from error
 
 
-def opened_image(content: bytes) -> "ImageFile":
+def _decode(content: bytes, least: tuple[int, int] | None) -> Picture:
+    with _opened(content) as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"{opened.width}x{opened.height} pixels; the largest that are read have {MOST_PIXELS:,}")
+        size = _upright_size(opened)
+        if least is not None:
+            side = 2 * max(least)
+            opened.draft(None, (side, side))
+        return Picture(_eight_bits(_upright(opened)), size)
+
+
+def look(content: bytes) -> tuple[tuple[int, int], bool]:
+    """Returns the height and width of an image file, upright, and whether it has colours; most are not decoded.
+
+    Raises:
+        Exception: Almost any, of a file that is none.
+    """
+    return read_tolerantly(_look, content)
+
+
+def _look(content: bytes) -> tuple[tuple[int, int], bool]:
+    with _opened(content) as image:
+        return _upright_size(image), not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"
+
+
+def _opened(content: bytes) -> "ImageFile":
     """Opens an image file of one of `FORMATS`; it is not decoded yet.
 
     Raises:
@@ -146,10 +161,31 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def upright_size(image: "Image") -> tuple[int, int]:
+def _upright_size(image: "ImageFile") -> tuple[int, int]:
     """Returns the height and width of an image file that has been opened."""
-    sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
-    return (image.width, image.height) if sideways else (image.height, image.width)
+    if image.format == "PNG":
+        image.load()  # its metadata may come behind its pixels
+    tags = getattr(image, "tag_v2", None)  # Pillow exchanges a TIFF's sides as it opens it
+    width, height = (tags[WIDTH], tags[HEIGHT]) if tags else image.size
+    return (width, height) if orientation(image) in SIDEWAYS else (height, width)
+
+
+def _upright(image: "ImageFile") -> "Image":
+    """Returns an image file as the camera saw it."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    image.load()
+    turn = turns.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: "Image") -> "Image":

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.dataset import PARTS, Arrays, Split
-from searchcnn.data.layout import part_of
+from searchcnn.data.missing import are_there, as_labels, doubted, left_out
+from searchcnn.data.parts import part_of
 from searchcnn.data.preparation import as_bytes
+from searchcnn.data.report import Finding
 from searchcnn.errors import DataError, first_line
 
 NAMES = "x_train, y_train, x_test and y_test, or x and y"
@@ -76,14 +78,39 @@ def labelled(parts: Mapping[str, Labelled], class_names: tuple[str, ...] | None 
     Raises:
         ValueError: If they are none.
     """
-    names = class_names
-    images = dict(zip(parts, as_bytes(*(_pixels(part, pair[0]) for part, pair in parts.items())), strict=True))
-    given = {part: _labels(part, len(images[part]), pair[1]) for part, pair in parts.items()}
-    if names is None and any(labels.dtype.kind != "i" for labels in given.values()):
-        names = tuple(str(one) for one in np.unique(np.concatenate([labels.astype(str) for labels in given.values()])))
-        places = {name: place for place, name in enumerate(names)}
-        given = {part: np.array([places[str(one)] for one in labels], np.int64) for part, labels in given.items()}
-    return Arrays({part: Split(images[part], given[part]) for part in parts}, names)
+    pixels = as_bytes(*(_pixels(part, pair[0]) for part, pair in parts.items()))
+    findings: list[Finding] = []
+    given = {}
+    for (part, pair), images in zip(parts.items(), pixels, strict=True):
+        labels = as_labels(pair[1])
+        there = are_there(labels) if labels.shape[:1] == images.shape[:1] else np.ones(1, np.bool_)
+        if not there.all():
+            findings.append(left_out(part, labels, there))
+            images, labels = images[there], np.array(labels[there].tolist())
+        if len(images):
+            given[part] = images, _labels(part, len(images), labels)
+    if "train" not in given:
+        raise ValueError("no image to train on has a label")
+    return _named(given, class_names, findings)
+
+
+def _named(
+    parts: Mapping[str, tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]],
+    names: tuple[str, ...] | None,
+    findings: Sequence[Finding],
+) -> Arrays:
+    """Replaces labels that are text by their places among the names of classes."""
+    if all(labels.dtype.kind == "i" for _, labels in parts.values()):
+        return Arrays({part: Split(*pair) for part, pair in parts.items()}, names, tuple(findings))
+    texts = {part: [str(label) for label in labels] for part, (_, labels) in parts.items()}
+    names = names or tuple(sorted({text for part in texts.values() for text in part}))
+    places = {name: place for place, name in enumerate(names)}
+    if strange := next((text for part in texts.values() for text in part if text not in places), None):
+        raise ValueError(f"holds the label '{strange}', expected one of the class names {', '.join(names)}")
+    numbers = {part: np.array([places[text] for text in texts[part]], np.int64) for part in texts}
+    doubts = doubted(text for part in texts.values() for text in part)
+    splits = {part: Split(images, numbers[part]) for part, (images, _) in parts.items()}
+    return Arrays(splits, names, (*findings, *doubts))
 
 
 def call(factory: str) -> Any:
@@ -208,6 +235,7 @@ def _labels(part: str, count: int, labels: Any) -> npt.NDArray[Any]:
         raise ValueError(f"labels of {part} have shape {array.shape}, expected one for each of {count} images")
     if array.dtype.kind in "SUO":
         return np.array([one.decode() if isinstance(one, bytes) else str(one) for one in array])
-    if array.dtype.kind not in "iufb" or not np.all(np.mod(array, 1) == 0) or array.min() < 0:
+    is_number = array.dtype.kind in "iub" or (array.dtype.kind == "f" and bool(np.isfinite(array).all()))
+    if not is_number or not np.all(np.mod(array, 1) == 0) or array.min() < 0:
         raise ValueError(f"labels of {part} are {array.dtype}, from {array.min()}, expected integers from 0 or names")
     return array.astype(np.int64)

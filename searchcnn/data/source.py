@@ -1,8 +1,8 @@
 """Reads the images of a study from wherever they are."""
 
 import os
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from searchcnn.data.download import download
 from searchcnn.data.image_files import ImageFile, Watch, decode_files
 from searchcnn.data.layout import Layout
 from searchcnn.data.locate import locate, own_names
+from searchcnn.data.metadata import quiet
 from searchcnn.data.places import VARIABLE
 from searchcnn.data.reading import MEND, reading
 from searchcnn.errors import DataError, nearest
@@ -98,11 +99,8 @@ def _of_place(place: Path, config: DataConfig, watch: Watch) -> Collection:
 
 
 def _decode(format: Format, place: Path, config: DataConfig, to: Path, watch: Watch) -> None:
-    from PIL.Image import DecompressionBombWarning
-
     files, layout = format.list_images(place, to, watch)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DecompressionBombWarning)  # such files are listed as unreadable
+    with quiet():  # what cannot be read is listed
         decode_files(str(place), files, layout.findings, config, to, watch)
     archive.tidy(to)
 
@@ -146,7 +144,7 @@ def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
         part: Split(split.images, np.searchsorted(numbers, split.labels).astype(np.int64))
         for part, split in arrays.parts.items()
     }
-    return Arrays(parts), tuple(map(str, numbers.tolist()))
+    return replace(arrays, parts=parts), tuple(map(str, numbers.tolist()))
 
 
 def _unknown(name: str) -> DataError:

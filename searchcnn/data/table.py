@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from searchcnn.data.image_files import ImageFile, Watch, content
-from searchcnn.data.layout import Layout, Place, part_of
+from searchcnn.data.layout import Layout, Place
+from searchcnn.data.missing import doubted, is_missing
+from searchcnn.data.parts import part_of
 from searchcnn.data.reading import MEND, reading
 from searchcnn.data.report import Finding
+from searchcnn.data.rows import Division, divide_rows
 from searchcnn.errors import DataError
 from searchcnn.files import stamp
 
@@ -18,7 +21,6 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "id"),
     "label": ("label", "class", "class_name", "target", "category", "y"),
-    "split": ("split", "part", "set", "subset", "partition"),
 }
 """Names of the columns as people write them, in lower case; the first that is there is taken."""
 
@@ -36,27 +38,44 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
     """
     with reading(path, "a table in UTF-8 with the columns path, label and, if there are parts, split", MEND):
         header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    columns = {kind: _column(header, names) for kind, names in COLUMNS.items()}
-    for kind in ("path", "label"):
-        if columns[kind] is None:
-            raise DataError(f"{path}: has no column '{kind}', only {', '.join(header) or 'none'}; name one so")
-    places, incomplete = [], []
-    for number, row in enumerate(rows, 2):
-        name, label, split = (_cell(row, columns[kind]) for kind in ("path", "label", "split"))
-        part = part_of(split) if split else "train" if columns["split"] is None else None
-        if name and label and part:
-            places.append(Place(name, part, label))
-        else:
-            incomplete.append(f"row {number}: {'no path' if not name else 'no label' if not label else _odd(split)}")
+    path_at, label_at = (_column(path, header, kind) for kind in COLUMNS)
+    cells = [[_cell(row, column) for column in range(len(header))] for row in rows]
+    names, labels = ([row[column] for row in cells] for column in (path_at, label_at))
+    _check_labels(path, header[label_at], labels)
+    others = {
+        header[at].strip(): [row[at] for row in cells] for at in range(len(header)) if at not in (path_at, label_at)
+    }
+    division = divide_rows(path, names, others)
+    places, incomplete = _places(names, labels, division)
     if not places:
         raise DataError(f"{path}: names no images; expected rows of path, label and, if there are parts, split")
     if "train" not in {place.part for place in places}:
-        raise DataError(f"{path}: names no images to train on; expected rows whose split is train")
+        told = "".join(f" ({finding.what})" for finding in division.findings if finding.level == "note")
+        raise DataError(f"{path}: names no images to train on{told}; expected rows whose split is train")
     found = [
         ImageFile(place.path, place.part, place.class_name, partial(content, path.parent / place.path))
         for place in places
     ]
-    return found, Layout(places, _findings(incomplete))
+    doubts = doubted(place.class_name for place in places)
+    return found, Layout(places, [*_findings(incomplete), *division.findings, *doubts])
+
+
+def _places(names: Sequence[str], labels: Sequence[str], division: Division) -> tuple[list[Place], list[str]]:
+    """Returns the images that rows name, and what the other rows lack."""
+    places, incomplete = [], []
+    for number, (name, label, part, why) in enumerate(zip(names, labels, *division[:2], strict=True), 2):
+        if name and label and part:
+            places.append(Place(name, part, label))
+        else:
+            incomplete.append(f"row {number}: {'no path' if not name else 'no label' if not label else why}")
+    return places, incomplete
+
+
+def _check_labels(path: Path, name: str, labels: Sequence[str]) -> None:
+    """Raises an error where the column of labels holds parts: a network would learn to tell them apart."""
+    parts = {part_of(label) for label in labels if label}
+    if len(parts) > 1 and None not in parts:
+        raise DataError(f"{path}: column '{name}' holds parts, not classes; name the columns label and split")
 
 
 def _findings(incomplete: Sequence[str]) -> list[Finding]:
@@ -66,18 +85,17 @@ def _findings(incomplete: Sequence[str]) -> list[Finding]:
     return [Finding("warning", what, "; ".join(incomplete[:3]), "left out")]
 
 
-def _odd(split: str) -> str:
-    return f"split is '{split}', expected train, validation or test" if split else "no split"
-
-
-def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
+def _column(path: Path, header: Sequence[str], kind: str) -> int:
     given = [name.strip().lower() for name in header]
-    return next((given.index(name) for name in names if name in given), None)
+    found = next((given.index(name) for name in COLUMNS[kind] if name in given), None)
+    if found is None:
+        raise DataError(f"{path}: has no column '{kind}', only {', '.join(header) or 'none'}; name one so")
+    return found
 
 
-def _cell(row: Sequence[Any], column: int | None) -> str:
-    value = row[column] if column is not None and column < len(row) else None
-    return "" if value is None else str(value).strip()
+def _cell(row: Sequence[Any], column: int) -> str:
+    value = row[column] if column < len(row) else None
+    return "" if is_missing(value) else str(value).strip()
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:

@@ -14,6 +14,7 @@ from searchcnn.data import Preparation
 from searchcnn.data.image_files import content, or_why
 from searchcnn.data.image_folder import list_entries
 from searchcnn.data.layout import is_image
+from searchcnn.data.metadata import quiet
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.card import card_path, read_card
 from searchcnn.results.export import load_model, predict
@@ -89,7 +90,8 @@ def _classified(
 ) -> Iterator[Prediction]:
     rest = iter(files)
     while batch := list(itertools.islice(rest, BATCH)):
-        read = [or_why(partial(_read, file, preparation)) for file in batch]
+        with quiet():
+            read = [or_why(partial(_read, file, preparation)) for file in batch]
         pixels = [one for one in read if not isinstance(one, str)]
         rows = iter(predict(model, np.stack(pixels)) if pixels else ())
         for file, one in zip(batch, read, strict=True):

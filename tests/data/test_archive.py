@@ -50,6 +50,20 @@ def one_line(path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_parts_within_classes(tmp_path: Path, images: Path, write_archive: Make, suffix: str) -> None:
+    usual = load(images)
+    for folder in images.glob("*/*"):
+        folder.rename(folder.parent.with_name(f"{folder.parent.name}-{folder.name}"))
+    for folder in images.glob("*-*"):
+        part, name = folder.name.split("-")
+        (tmp_path / "birds" / name).mkdir(parents=True, exist_ok=True)
+        folder.rename(tmp_path / "birds" / name / part)
+    found = load(write_archive(tmp_path / f"birds{suffix}", tmp_path / "birds", "birds"))
+    assert (found.fingerprint, found.report.made) == (usual.fingerprint, ["validation"])
+    assert load(tmp_path / "birds").fingerprint == usual.fingerprint
+
+
 @pytest.mark.parametrize("top", ["birds", "birds-1.0", "."])
 @pytest.mark.parametrize("suffix", archive.SUFFIXES)
 def test_an_archive_is_read_like_its_folder(

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searchcnn.data.layout import Layout, arrange, part_of
+from searchcnn.data.layout import Layout, arrange
+from searchcnn.data.parts import part_of
 from searchcnn.errors import DataError
 
 Sorted = set[tuple[str, str, str]]
@@ -48,6 +49,32 @@ def test_parts_as_people_write_them(train: str, validation: str, test: str, top:
     }
 
 
+DIVIDED = {
+    ("1.jpg", "train", "cat"),
+    ("2.jpg", "train", "dog"),
+    ("3.jpg", "test", "cat"),
+    ("4.jpg", "validation", "dog"),
+}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "val/dog/4.jpg"],
+        ["cat/train/1.jpg", "dog/train/2.jpg", "cat/test/3.jpg", "dog/val/4.jpg"],
+        ["cat/Training/1.jpg", "dog/TRAIN/2.jpg", "cat/Testing/3.jpg", "dog/Valid/4.jpg"],
+        ["pets/cat/train/1.jpg", "pets/dog/train/2.jpg", "pets/cat/test/3.jpg", "pets/dog/val/4.jpg"],
+        ["cat/2019/train/1.jpg", "dog/2020/train/2.jpg", "cat/2019/test/3.jpg", "dog/2020/val/4.jpg"],
+        ["train/train/cat/1.jpg", "train/train/dog/2.jpg", "test/test/cat/3.jpg", "val/val/dog/4.jpg"],
+    ],
+)
+def test_parts_in_either_order(files: list[str]) -> None:
+    folders = {"/".join(file.split("/")[:depth]) for file in files for depth in range(1, file.count("/") + 1)}
+    layout = arrange("x", files, sorted(folders))
+    assert found(layout) == DIVIDED
+    assert not layout.findings
+
+
 def test_the_order_does_not_depend_on_the_disk() -> None:
     files = [f"{part}/{name}/{number}.png" for part in ("test", "train") for name in "ba" for number in "21"]
     assert arrange("x", files).places == arrange("x", reversed(files)).places
@@ -72,6 +99,35 @@ def test_the_order_does_not_depend_on_the_disk() -> None:
             "AVIF, TIFF or PNM",
         ),
         (["p/train/cat/1.jpg"], ["p/train/cow", "p/train/cat", "p"], "1 folder without images (cow); no class"),
+        (
+            ["cat/1.jpg", "dog/2.jpg", "dog/old/3.jpg", "dog/test/4.jpg"],
+            [],
+            "3 images in no folder of a part (cat/1.jpg, dog/2.jpg, dog/old/3.jpg); trained on, as no folder is named "
+            "train",
+        ),
+        (
+            ["cat/train/1.jpg", "dog/train/2.jpg", "dog/test/3.jpg", "dog/4.jpg"],
+            [],
+            "1 image in no folder of a part (dog/4.jpg); left out; move them to train/, val/ or test/",
+        ),
+        (
+            ["web/train/cat/1.jpg", "web/test/cat/2.jpg", "own/train/cat/3.jpg"],
+            [],
+            "folders within those of the parts are no classes; the classes are own, web (own/train/cat/3.jpg); "
+            "expected CLASS/PART/IMAGE, or PART/CLASS/IMAGE",
+        ),
+        (
+            ["train/cat/1.jpg", "train/dog/2.jpg", "train/test/3.jpg", "train/dog/val/4.jpg"],
+            [],
+            "2 images to train on in a folder named as another part (train/dog/val/4.jpg, train/test/3.jpg); trained "
+            "on; move them, or give the folder another name",
+        ),
+        (
+            ["bus/1.jpg", "car/2.jpg", "train/3.jpg"],
+            [],
+            "folder train/ is taken for a class, as no folder is in it (beside bus, car); if it is a part, sort its "
+            "images into train/CLASS/IMAGE",
+        ),
     ],
 )
 def test_what_is_odd_is_named(files: list[str], folders: list[str], message: str) -> None:
@@ -89,11 +145,37 @@ def test_what_is_odd_is_named(files: list[str], folders: list[str], message: str
             ["val/cat/1.jpg", "test/cat/2.jpg"],
             "x: holds test and val and nothing to train on; expected a folder train/",
         ),
+        (["cat/1.jpg", "dog/2.jpg", "test/3.jpg"], "x: holds test and nothing to train on; expected a folder train/"),
+        (
+            ["train_images/cat/1.jpg", "test_images/cat/2.jpg"],
+            "x: cannot tell whether folders test_images, train_images are parts or classes; name parts train, val and",
+        ),
+        (["seg_train/cat/1.jpg", "seg_test/cat/2.jpg", "seg_pred/3.jpg"], "whether folders seg_test, seg_train are"),
+        (["trainA/1.jpg", "testA/2.jpg"], "whether folders testA, trainA are parts or classes"),
+        (["train2017/cat/1.jpg", "val2017/cat/2.jpg"], "whether folders train2017, val2017 are parts or classes"),
+        (["cat/train_1/1.jpg", "dog/test_1/2.jpg"], "whether folders test_1, train_1 are parts or classes"),
+        (["cat/train/1.jpg", "cat/holdout/2.jpg", "dog/train/3.jpg"], "whether folder holdout is a part or a class"),
+        (["cat/val/1.jpg", "dog/val/2.jpg"], "x: holds nothing to train on, only cat/val/1.jpg and the like; expected"),
+        (["train/cat/1.jpg", "train/test_data/2.jpg"], "whether folder test_data is a part or a class"),
+        (["cat/1.jpg", "dog/2.jpg", "Test Images/3.jpg"], "whether folder Test Images is a part or a class"),
     ],
 )
 def test_what_cannot_be_sorted(files: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         arrange("x", files)
+
+
+@pytest.mark.parametrize("name", ["train station", "trainer", "test tube", "contest", "valley", "steam_train"])
+def test_classes_that_are_named_almost_as_a_part(name: str) -> None:
+    layout = arrange("x", [f"{name}/1.jpg", "airport/2.jpg", "airport/train/3.jpg"])
+    assert found(layout) == {("1.jpg", "train", name), ("2.jpg", "train", "airport"), ("3.jpg", "train", "airport")}
+    assert not layout.findings
+
+
+def test_a_class_named_train_in_folders_of_parts() -> None:
+    layout = arrange("x", [f"{part}/{name}/{part}.jpg" for part in ("train", "test") for name in ("car", "train")])
+    assert found(layout) == {(f"{part}.jpg", part, name) for part in ("train", "test") for name in ("car", "train")}
+    assert not layout.findings
 
 
 def test_words() -> None:
@@ -117,4 +199,7 @@ def test_whatever_lies_in_a_folder(files: list[str]) -> None:
         assert str(error).startswith("x: ")
         return
     assert {place.path for place in layout.places} <= set(files)
+    for place in layout.places:
+        if place.part == "train" and {"val", "test"} & set(place.path.split("/")):
+            assert layout.findings  # never silently
     assert "train" in {place.part for place in layout.places}

@@ -101,6 +101,47 @@ def test_incomplete_rows_are_named(images: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("write", WRITERS)
+def test_parts_in_a_column_of_any_name(images: Path, write: Callable[..., Path]) -> None:
+    dataset = load(write(images, ("path", "label", "data set"), rows(split=True)))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
+    notes = [str(finding) for finding in dataset.report.findings if finding.level == "note"]
+    assert "parts are those of column 'data set'" in notes
+
+
+def test_a_column_of_true_and_false(images: Path) -> None:
+    names, labels = [f"images/{number}.png" for number in range(COUNT)], [number % 2 for number in range(COUNT)]
+    is_valid = [number >= 18 for number in range(COUNT)]
+    parquet.write_table(pyarrow.table({"path": names, "label": labels, "is_valid": is_valid}), images / "list.parquet")
+    dataset = load(images / "list.parquet")
+    assert set(dataset.validation.images.ravel()) == set(range(18, 24))
+    assert dataset.report.made == ["test"]
+    lines: list[tuple[str, ...]] = [(*row, str(mark)) for row, mark in zip(rows(split=False), is_valid, strict=True)]
+    other = load(write_csv(images / "list.csv", ("path", "label", "is_valid"), lines))
+    assert np.array_equal(other.validation.images, dataset.validation.images)
+
+
+def test_another_division_is_another_dataset(images: Path) -> None:
+    usual, marked = rows(split=False), rows(split=True)
+    paths = [write_csv(images / "usual.csv", ("path", "label"), usual)]
+    paths.append(write_csv(images / "marked.csv", ("path", "label", "phase"), marked))
+    assert len({load(path).fingerprint for path in paths}) == 2  # so that a study is not continued on the other
+
+
+def test_parts_as_labels(images: Path) -> None:
+    lines: list[tuple[str, ...]] = [(name, part) for name, _, part in rows(split=True)]
+    with pytest.raises(DataError, match="column 'class' holds parts, not classes; name the columns label and split"):
+        load(write_csv(images / "list.csv", ("path", "class"), lines))
+
+
+def test_only_images_to_validate(images: Path) -> None:
+    lines: list[tuple[str, ...]] = [(*row, "True") for row in rows(split=False)]
+    with pytest.raises(
+        DataError, match=r"no images to train on \(parts are those of column 'is_valid'\); expected rows"
+    ):
+        load(write_csv(images / "list.csv", ("path", "label", "is_valid"), lines))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
