@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data import Split
+from searchcnn.data import SCALE, Normalization, Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, nearest
+from searchcnn.pixels import own_range
 from searchcnn.results import save_model
 from searchcnn.results.export import predict
 from searchcnn.results.verification import verify
@@ -27,6 +28,7 @@ from searchcnn.testing.signature import difference
 from searchcnn.testing.subject import Image, Subject
 from searchcnn.testing.surroundings import reseeded
 from searchcnn.training import Recipe, classifier
+from searchcnn.training.callbacks import BatchStatistics, lagging
 from searchcnn.training.fit import fit_phase, has_own_fit, phases
 from searchcnn.training.network import is_compiled
 from searchcnn.training.trainer import forget
@@ -119,7 +121,7 @@ def check_baselines(subject: Subject) -> str:
 
 
 def check_training(subject: Subject) -> str:
-    """Trains the default network for a few steps: the loss is finite, and each trainable weight changes."""
+    """Trains the default network for a few steps: the loss is finite, weights and statistics change fast enough."""
     assert subject.default
     split = _images(subject)
     hp = GivenPoint()
@@ -130,7 +132,10 @@ def check_training(subject: Subject) -> str:
         before = {weight.path: _array(weight) for weight in model.trainable_weights}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")  # is said below, and what to do
-            returned = fit_phase(subject.space, hp, model, recipe.during(phase, 1), split, split, 0)
+            returned = fit_phase(
+                *(subject.space, hp, model, recipe.during(phase, 1), split, split, 0, [BatchStatistics()]),
+                normalization=_normalization(model),
+            )
         _check_loss(returned)
         still |= {path for path, old in before.items() if np.array_equal(old, _weight(model, path))}
     if still:
@@ -138,7 +143,16 @@ def check_training(subject: Subject) -> str:
             f"{len(still)} weights stay as they are in training: {', '.join(sorted(still)[:4])}; no gradient reaches "
             "them: connect their layers to the output, or make them not trainable"
         )
+    if slow := lagging(model):
+        raise CheckFailedError(slow)
     return f"{STEPS} steps on {BATCH} images"
+
+
+def check_pixels(subject: Subject) -> str:
+    """Probes the default network: it gets pixels scaled to 0..1, unless it scales them itself."""
+    assert subject.default
+    found = own_range(subject.build(GivenPoint()))
+    return f"it scales pixels itself and gets {found}" if found else "it gets pixels scaled to 0..1"
 
 
 def check_saving(subject: Subject) -> str:
@@ -148,7 +162,7 @@ def check_saving(subject: Subject) -> str:
     images = _images(subject).images
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{subject.loaded.name}.keras"
-        finished = classifier(model, subject.image)
+        finished = classifier(model, subject.image, _normalization(model))
         save_model(path, finished, {})
         try:
             verify(path, images, predict(finished, images))
@@ -213,12 +227,17 @@ CHECKS: Mapping[str, Callable[[Subject], str]] = {
     "stability": check_stability,
     "relevance": check_relevance,
     "baselines": check_baselines,
+    "pixels": check_pixels,
     "training": check_training,
     "saving": check_saving,
     "size": check_size,
     "isolation": check_isolation,
 }
 """All checks, by name."""
+
+
+def _normalization(model: Any) -> Normalization:
+    return Normalization(1.0) if own_range(model) == "0..255" else SCALE
 
 
 def _shapes(subject: Subject) -> Iterator[Image]:

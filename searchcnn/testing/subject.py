@@ -19,8 +19,8 @@ from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
 from searchcnn.testing.signature import signature
 from searchcnn.testing.surroundings import watched
 from searchcnn.training.cost import cost
-from searchcnn.training.network import build, without_heads
-from searchcnn.training.trainer import forget
+from searchcnn.training.network import adopt_policy, build, without_heads
+from searchcnn.training.trainer import forget, kept_settings
 
 Image = tuple[int, int, int]
 """Shape of an image: (height, width, channels) in pixels."""
@@ -108,8 +108,10 @@ class Subject:
         """Builds a network with weights; changes to the state of the process are noted and undone."""
         self._tidy()
         made = space or self.space
-        with watched(self._note):
-            return build(made, hp, made.input_shape, self.classes)
+        with kept_settings():
+            adopt_policy(made)
+            with watched(self._note):
+                return build(made, hp, made.input_shape, self.classes)
 
     def sketch(self, hp: Any, space: Any | None = None) -> Any:
         """Builds a network without weights, which is several times faster."""

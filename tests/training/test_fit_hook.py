@@ -16,7 +16,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.training import Trainer  # noqa: E402
+from searchcnn.training import Trainer, dry_run  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -192,3 +192,71 @@ def test_a_loop_that_never_validates_is_told_what_to_return(
 def test_a_baseline_with_an_unknown_name(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
     with pytest.raises(PluginError, match="'no_such' is no hyperparameter of this point"):
         Trainer(study_config(), few, {"net": make_space()}).point("net", {"no_such": 1})
+
+
+@pytest.mark.parametrize("takes", ["batches", "arrays", "other names"])
+@pytest.mark.parametrize("size", [4, 100])
+def test_the_batch_size_that_fit_gives_counts(
+    study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, takes: str, size: int
+) -> None:
+    steps = []
+
+    def train(hp: Any, model: Any, *images: Any, **options: Any) -> Any:
+        history = model.fit(*images, batch_size=hp.Choice("batch_size", [size]), **options)
+        steps.append(int(model.optimizer.iterations))
+        return history
+
+    space = make_space()
+    space.fit = {
+        "batches": train,
+        "arrays": lambda hp, model, x, y, *more, **options: train(hp, model, x, y, *more, **options),
+        "other names": lambda hp, model, pixels, digits, validation_data, callbacks=None, **options: train(
+            hp, model, pixels, digits, validation_data=validation_data, callbacks=callbacks, **options
+        ),
+    }[takes]
+    config = study_config(training={"epochs": 2})
+    trial = begin(config)
+    Trainer(config, few, {"net": space})(trial)
+    assert steps == [2 * -(-len(few.train) // size)]
+    assert trial.facts["hyperparameters"]["batch_size"] == size
+
+
+def test_without_a_size_of_its_own_fit_uses_the_recipe_s(
+    study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
+) -> None:
+    steps = []
+
+    def fit(hp: Any, model: Any, x: Any, y: Any, **options: Any) -> Any:
+        history = model.fit(x, y, **options)
+        steps.append(int(model.optimizer.iterations))
+        return history
+
+    config, space = study_config(training={"batch_size": 64}), make_space()
+    space.fit = fit
+    Trainer(config, few, {"net": space})(begin(config))
+    assert steps == [len(few.train) / 64]
+
+
+def test_fit_may_set_anything_itself(
+    study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit(hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs["epochs"] = hp.Int("epochs", 3, 3)
+        return model.fit(*args, verbose=2, shuffle=True, batch_size=128, **kwargs)
+
+    config = study_config()
+    trial = begin(config)
+    Trainer(config, few, {"net": make_space(fit=fit)})(trial)
+    assert len(trial._study.curve(0)) == 3
+    assert "2/2" in capsys.readouterr().out
+
+
+def test_the_dry_run_calls_fit(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
+    def fit(hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        raise KeyError("forgotten")
+
+    with pytest.raises(PluginError, match="search space 'net' fails with its default values: KeyError: 'forgotten'"):
+        dry_run(Trainer(study_config(), few, {"net": make_space(fit=fit)}), "net")
+    with pytest.raises(PluginError, match=r"fit\(\) returned NoneType without 'val_accuracy'"):
+        dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: None)}), "net")
+    dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
