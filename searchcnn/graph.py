@@ -2,9 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import keras
+from keras import layers
+
+SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+"""Layers that mix neighbouring pixels, if their kernel is larger than one."""
+MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
+"""Layers that mix channels."""
 
 
 def functional(model: Any) -> Any:
