@@ -142,7 +142,7 @@ class Backbone:
             if given is not None:
                 raise PluginError(f"backbone {path}: searchcnn has saved it; leave preprocessing out, it has its own")
             return cls(own[0], normalization=own[1])
-        network = features(path, unfold(model, size))
+        network = features(path, unfold(path, model, size))
         pixels = _pixels(path, network, given)
         return cls(network, pixels.scale, pixels.offset, pixels.is_flipped)
 

@@ -37,7 +37,7 @@ def load(path: Path) -> Any:
     """Loads a model.
 
     Raises:
-        PluginError: If it is not one that plain Keras can load, or not one from an image to one output.
+        PluginError: If it is not one that plain Keras can load.
     """
     if path.suffix != ".keras":
         raise PluginError(
@@ -47,12 +47,9 @@ def load(path: Path) -> Any:
     if not path.is_file():
         raise PluginError(f"backbone {path}: no such file; expected a network that model.save('net.keras') has made")
     try:
-        model = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises almost anything on a file that it does not know
         raise PluginError(f"backbone {path}: {_reason(path, error)}") from error
-    if fault := _fault(model):
-        raise PluginError(f"backbone {path}: {fault}")
-    return model
 
 
 def takes_any_size(path: Path) -> bool:
@@ -60,9 +57,9 @@ def takes_any_size(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             saved = json.loads(archive.read("config.json"))
-        parts = saved["config"]["layers"]
-        shapes = [part["config"]["batch_shape"] for part in parts if part["class_name"] == "InputLayer"]
-        return None in [*shapes, saved.get("build_config", {}).get("input_shape", [])][0][1:3]
+        first = saved["config"]["layers"][0]["config"]
+        shape = first.get("batch_shape") or first.get("batch_input_shape") or saved["build_config"]["input_shape"]
+        return None in shape[1:3]
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return False  # loading it says what is wrong
 
@@ -77,10 +74,10 @@ def exported(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
     Raises:
         PluginError: If it has no feature maps.
     """
-    names = [layer.name for layer in model.layers[:2]]
-    if (model.name, names) != ("classifier", ["pixels", "scale"]) or not isinstance(model.layers[-1], keras.Model):
+    parts = model.layers if isinstance(model, keras.Model) and model.name == "classifier" else []
+    if [part.name for part in parts[:2]] != ["pixels", "scale"] or not isinstance(parts[-1], keras.Model):
         return None
-    _pixels, _scale, *normalization, network = model.layers
+    _pixels, _scale, *normalization, network = parts
     maps = [tensor for tensor in narrow_points(network) if len(tensor.shape) == 4]
     cut = keras.Model(functional(network).input, maps[-1])
     if not cut.weights:
@@ -88,13 +85,19 @@ def exported(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
     return cut, tuple(normalization)
 
 
-def unfold(model: Any, size: int) -> Any:
+def unfold(path: Path, model: Any, size: int) -> Any:
     """Returns a network in one piece: models in it are taken apart, and random changes of images are left out.
 
     Args:
+        path: Where it comes from, to name it in an error.
         model: Any model from `load`; its layers are used.
         size: Height and width in pixels where the model takes any.
+
+    Raises:
+        PluginError: If it is not one from an image to one output, or not made of stock layers.
     """
+    if fault := _fault(model):
+        raise PluginError(f"backbone {path}: {fault}")
     model = _in_full_precision(model)
     _name_apart(model, {})
     height, width, channels = model.inputs[0].shape[1:]
@@ -121,14 +124,13 @@ def features(path: Path, network: Any) -> Any:
         raise PluginError(f"backbone {path}: it computes no feature maps; {EXPECTED}")
     kept = {id(call.operation) for call in calls(keras.Model(network.input, maps))}
     behind = [call.operation for call in calls(network) if id(call.operation) not in kept]
-    if sequence := [operation for operation in behind if isinstance(operation, ATTENTION)]:
-        raise PluginError(
-            f"backbone {path}: its features are not maps but sequences ('{sequence[0].name}' is an attention layer); "
-            "expected a convolutional network"
-        )
-    if any(_has_weights(operation) for operation in behind):
-        return _checked(path, network, maps)
-    return _checked(path, network, _before_scores(network, maps))
+    ends = [*behind, maps._keras_history.operation]
+    if any(map(_is_score, ends)) and not any(map(_has_weights, behind)):
+        maps = _before_scores(network, maps)
+    cut = keras.Model(network.input, maps)
+    if fault := _sequences(behind) or _images(cut):
+        raise PluginError(f"backbone {path}: {fault}")
+    return cut
 
 
 def pixel_scale(network: Any) -> float | None:
@@ -152,22 +154,28 @@ def pixel_scale(network: Any) -> float | None:
     return _decide(float(white - black), float(black))
 
 
-def _checked(path: Path, network: Any, maps: Any) -> Any:
-    """Returns the network up to its maps, unless these are images again."""
-    cut = keras.Model(network.input, maps)
-    if any(isinstance(layer, ENLARGING) for layer in cut.layers) and maps.shape[1] >= network.input.shape[1]:
-        raise PluginError(
-            f"backbone {path}: its outputs are images of {maps.shape[1]}x{maps.shape[2]} pixels, not features; save "
-            "the part that encodes: keras.Model(net.input, net.get_layer('NAME').output).save('encoder.keras')"
-        )
-    return cut
+def _sequences(behind: list[Any]) -> str:
+    """Says that what is behind the maps goes on with them as a sequence; empty if it does not."""
+    found = [operation.name for operation in behind if isinstance(operation, ATTENTION)]
+    if not found:
+        return ""
+    return f"its features are not maps but sequences ('{found[0]}' is an attention layer); expected convolutions"
+
+
+def _images(cut: Any) -> str:
+    """Says that the last maps are images again; empty if they are not."""
+    height, width = cut.output.shape[1:3]
+    if height < cut.input.shape[1] or not any(isinstance(layer, ENLARGING) for layer in cut.layers):
+        return ""
+    return (
+        f"its outputs are images of {height}x{width} pixels, not features; save the part that encodes: "
+        "keras.Model(net.input, net.get_layer('NAME').output).save('encoder.keras')"
+    )
 
 
 def _before_scores(network: Any, maps: Any) -> Any:
-    """Returns what the last convolution is given if that is the classifier, as where its maps are averaged."""
+    """Returns what the last convolution is given, which is the classifier where its maps are averaged."""
     narrow = {id(tensor) for tensor in narrow_points(network)}
-    if not any(_is_score(call.operation) for call in calls(network)):
-        return maps
     last = [call for call in calls(network) if isinstance(call.operation, (*SPATIAL, *MIXING))][-1]
     (given, *_) = last.input_tensors
     return given if id(given) in narrow and _is_mixed(network, given) else maps
@@ -176,7 +184,7 @@ def _before_scores(network: Any, maps: Any) -> Any:
 def _is_score(operation: Any) -> bool:
     """Whether an operation makes probabilities."""
     activation = getattr(operation, "activation", operation)
-    return getattr(activation, "__name__", type(activation).__name__.lower()) == "softmax"
+    return getattr(activation, "__name__", type(activation).__name__.lower()) in ("softmax", "sigmoid")
 
 
 def _is_mixed(network: Any, tensor: Any) -> bool:

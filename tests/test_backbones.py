@@ -453,6 +453,14 @@ def test_a_saved_model_without_maps_is_no_backbone(tmp_path: Path) -> None:
         Backbone.load(str(tmp_path / "net.keras"), 32)
 
 
+def test_a_saved_model_of_other_channels(tmp_path: Path) -> None:
+    """Search spaces of others may take them."""
+    images = keras.Input((8, 8, 4))
+    outputs = layers.Dense(5, activation="softmax")(layers.GlobalAveragePooling2D()(chain(images)))
+    save_model(tmp_path / "best.keras", finish(keras.Model(images, outputs), (8, 8, 4)), {})
+    assert len(Backbone.load(str(tmp_path / "best.keras"), 32).blocks) == 3
+
+
 def test_a_saved_model_has_its_own_preprocessing(tmp_path: Path) -> None:
     save_model(tmp_path / "best.keras", finish(classifier(chain), (8, 8, 3)), {})
     with pytest.raises(PluginError, match=r"^backbone .*best.keras: searchcnn has saved it; leave preprocessing out"):

@@ -205,6 +205,8 @@ def test_who_is_asked_for_a_size(save: Save) -> None:
     sequential = keras.Sequential(plain)
     sequential.build((None, None, None, 3))
     assert is_for_any_size(save(sequential))
+    inner = model(divide(255), shape=(None, None, 3))
+    assert is_for_any_size(save(keras.Sequential([inner, layers.Dense(2)])))
     assert not is_for_any_size(save(model(divide(255))))
     assert not is_for_any_size("nowhere.keras")
     assert is_for_any_size("ResNet50")
@@ -243,6 +245,7 @@ def branch(x: Any) -> Any:
         lambda x: layers.Flatten()(layers.Conv2D(5, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))),
         lambda x: layers.Conv2D(5, 1)(layers.Reshape((1, 1, 6))(layers.GlobalAveragePooling2D()(x))),
         lambda x: layers.Softmax()(layers.GlobalAveragePooling2D()(layers.Conv2D(5, 1)(x))),
+        lambda x: layers.Activation("sigmoid")(layers.GlobalAveragePooling2D()(layers.Conv2D(5, 1)(x))),
         lambda x: layers.Softmax()(layers.Flatten()(layers.Conv2D(5, 4)(x))),
         lambda x: layers.Conv2D(5, 1, activation="softmax")(x),
     ],
@@ -256,8 +259,9 @@ def test_features_end_before_the_classifier(save: Save, end: Any) -> None:
 def test_gates_and_small_maps_are_no_end(save: Save) -> None:
     backbone = Backbone.load(save(model(divide(255), lambda x: classify(branch(maps(x))))), 16)
     assert type(backbone.network.layers[-1]) is layers.Multiply
-    small = model(divide(255), lambda x: classify(layers.Conv2D(7, 3, padding="same")(maps(x))), (4, 4, 3))
-    assert Backbone.load(save(small), 16).network.output.shape == (None, 1, 1, 7)
+    for end in (classify, lambda x: layers.Conv2D(5, 1)(layers.GlobalMaxPooling2D(keepdims=True)(x))):
+        small = model(divide(255), lambda x: end(layers.Conv2D(7, 3, padding="same")(maps(x))), (4, 4, 3))  # noqa: B023
+        assert Backbone.load(save(small), 16).network.output.shape == (None, 1, 1, 7)
 
 
 def test_models_in_a_model_are_taken_apart(save: Save) -> None:
