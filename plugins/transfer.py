@@ -1,6 +1,6 @@
 """Pretrained backbones: where they are cut, the head on top, and how deep they are unfrozen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from keras import Input, Model, layers
 
 from searchcnn import Phase, SearchSpace
-from searchcnn.backbones import UNFROZEN, Backbone, unfreeze
+from searchcnn.backbones import UNFROZEN, Backbone, Preprocessing, is_file, is_for_any_size, unfreeze
 from searchcnn.blocks import convolve, dense, drop
 
 SIZE = 224
@@ -29,9 +29,12 @@ class Transfer(SearchSpace):
 
     Args:
         backbones: Names in ``keras.applications``, with arguments if need be, as in ``MobileNet(alpha=0.25)``, or
-            ``.keras`` files that searchcnn has exported.
+            ``.keras`` files of any network that takes one image.
         weights: "imagenet" (downloaded once), the path of a weights file, or "none" to train all of it from scratch.
-        image_sizes: Sides in pixels to which images are resized before they enter the backbone.
+        image_sizes: Sides in pixels to which images are resized before they enter the backbone, unless a ``.keras``
+            file has a size of its own.
+        preprocessing: What the pixels of ``.keras`` files are preprocessed by that do not do it themselves: "raw",
+            "scale", "tf", "torch", "caffe", or numbers such as ``{mean = 127, std = 128}``; by file, if they differ.
     """
 
     channels = (1, 3)
@@ -43,11 +46,13 @@ class Transfer(SearchSpace):
         backbones: Sequence[str] = ("MobileNetV2", "ResNet50"),
         weights: str = "imagenet",
         image_sizes: Sequence[int] = (96, SIZE),
+        preprocessing: str | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.backbones = [backbones] if isinstance(backbones, str) else list(backbones)
         self.weights = weights
         self.image_sizes = list(image_sizes)
+        self.preprocessing = self._by_file(preprocessing)
         self._check()
 
     def files(self) -> list[Path]:
@@ -111,6 +116,17 @@ class Transfer(SearchSpace):
             raise ValueError(f"weights '{self.weights}' fit one backbone, not {' and '.join(named)}; name one")
         if self.weights == "none" and len(named) < len(self.backbones):
             raise ValueError("a .keras file brings its own weights: leave weights = 'none' out, or the file")
+        for name, given in self.preprocessing.items():
+            if not is_file(name) or name not in self.backbones:
+                raise ValueError(f"preprocessing is for .keras files among the backbones, not for {name}")
+            Preprocessing.read(given)
+
+    def _by_file(self, preprocessing: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Returns the preprocessing of each file that it is given for; without files' names, that is for all."""
+        if isinstance(preprocessing, Mapping) and any(map(is_file, preprocessing)):
+            return preprocessing
+        files = [name for name in self.backbones if is_file(name)]
+        return {} if preprocessing is None else dict.fromkeys(files or self.backbones, preprocessing)
 
     @property
     def is_pretrained(self) -> bool:
@@ -125,9 +141,9 @@ class Transfer(SearchSpace):
             weights: As in the constructor.
         """
         name = self._name(hp)
-        several = len(self.image_sizes) > 1 and not is_file(name)
+        several = len(self.image_sizes) > 1 and is_for_any_size(name)
         size = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
-        return Backbone.load(name, size, weights)
+        return Backbone.load(name, size, weights, self.preprocessing.get(name))
 
     def divide(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
         """Asks where the backbone is cut and from which block on it is trained.
@@ -160,11 +176,6 @@ class Transfer(SearchSpace):
         size = {"image_size": SIZE} if len(self.image_sizes) > 1 and SIZE in self.image_sizes else {}
         softmax = {"head_convolution": False, "pooling": "average", "dense_layers": 0, "head_dropout": 0.0}
         return {**blocks, **size, **softmax}
-
-
-def is_file(backbone: str) -> bool:
-    """Whether a backbone is a saved model rather than one of ``keras.applications``."""
-    return backbone.endswith(".keras")
 
 
 def head(hp: Any, x: Any) -> Any:

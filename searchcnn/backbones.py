@@ -4,7 +4,7 @@ import ast
 import inspect
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,26 +14,81 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, first_line, nearest
-from searchcnn.graph import calls, functional, inputs, leaves, narrow_points
+from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points
+from searchcnn.pixels import own_range
+from searchcnn.saved import DROPOUT, exported, features, load, takes_any_size, unfold
 
-__all__ = ["FROZEN", "UNFROZEN", "Backbone", "unfreeze"]
+__all__ = ["FROZEN", "UNFROZEN", "Backbone", "Preprocessing", "is_file", "is_for_any_size", "unfreeze"]
 
 FROZEN: Final = "frozen"
 """Name of the part of a backbone that is not trained."""
 UNFROZEN: Final = "unfrozen"
 """Name of the part of a backbone that is trained."""
 
-SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-"""Layers that mix neighbouring pixels, if their kernel is larger than one."""
-MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
-"""Layers that mix channels."""
-DROPOUT: Final = (layers.Dropout, layers.AlphaDropout, layers.GaussianDropout)
-"""Layers that are random while their rate is not zero."""
 GIVEN: Final = (
     *("input_shape", "input_tensor", "include_top", "include_preprocessing", "weights"),
     *("pooling", "classes", "classifier_activation", "name"),
 )
 """Arguments of ``keras.applications`` that are not an author's to choose."""
+
+
+FILES: Final = (".keras", ".h5", ".hdf5", ".weights", ".pb", ".tflite", ".onnx", ".pt", ".pth", ".json", ".zip")
+"""Endings of files of networks; only the first one is a backbone."""
+NAMED: Final = {"raw": "EfficientNetB0", "tf": "MobileNet", "torch": "DenseNet121", "caffe": "ResNet50"}
+"""One of ``keras.applications`` that takes pixels preprocessed so."""
+MODES: Final = "'raw' (0..255), 'scale' (0..1), 'tf' (-1..1), 'torch' or 'caffe' (ImageNet's mean taken off)"
+"""What preprocessing may be called."""
+NUMBERS: Final = "{mean = 127, std = 128}, that is (pixel - mean) / std of 0..255, or {scale = ..., offset = ...}"
+"""How preprocessing is given in numbers."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to pixels before they enter a network, which does not do it itself.
+
+    Attributes:
+        scale: What the channels of an image, scaled to 0..1, are multiplied by.
+        offset: What is then added to the channels.
+        is_flipped: Whether the network takes the channels in the order blue, green, red.
+    """
+
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    is_flipped: bool = False
+
+    @classmethod
+    def read(cls, given: str | Mapping[str, Any]) -> Self:
+        """Reads what the option of a search space says.
+
+        Args:
+            given: "raw", "scale", "tf", "torch" or "caffe", the last three as in ``keras.applications``. Or numbers on
+                pixels 0..255, one or one for each channel: ``scale`` and ``offset``, or ``mean`` and ``std``, in the
+                network's own order of the channels, which ``order = "bgr"`` reverses.
+
+        Raises:
+            ValueError: If it is none of them.
+        """
+        if isinstance(given, Mapping):
+            return cls(*_numbers(given))
+        if given == "scale":
+            return cls()
+        if given not in NAMED:
+            hint = nearest(str(given), [*NAMED, "scale"])
+            raise ValueError(f"preprocessing {given!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
+        return cls(*_preprocessing(getattr(keras.applications, NAMED[given])))
+
+    def of(self, channels: int) -> Self:
+        """Returns it for a network with so many channels.
+
+        Raises:
+            ValueError: If it has values for other channels.
+        """
+        if {len(self.scale), len(self.offset)} <= {1, channels}:
+            return self
+        if len({*self.scale}) > 1 or len({*self.offset}) > 1:
+            count = max(len(self.scale), len(self.offset))
+            raise ValueError(f"preprocessing has values for {count} channels, but the network takes {channels}")
+        return type(self)(self.scale[:1], self.offset[:1], self.is_flipped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,24 +114,38 @@ class Backbone:
     normalization: tuple[Any, ...] = ()
 
     @classmethod
-    def load(cls, name: str, size: int, weights: str = "none") -> Self:
-        """Makes one of ``keras.applications``, or takes the features of a model that searchcnn has saved.
+    def load(
+        cls, name: str, size: int, weights: str = "none", preprocessing: str | Mapping[str, Any] | None = None
+    ) -> Self:
+        """Makes one of ``keras.applications``, or takes the features of a saved model.
 
         Args:
-            name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; or the path of a ``.keras`` file, which has a size
-                and weights of its own.
-            size: Side of the square images in pixels.
+            name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; or the path of a ``.keras`` file, which has weights
+                of its own.
+            size: Side of the square images in pixels; a file's network may have a size of its own.
             weights: "imagenet" (downloaded once), the path of a weights file, or "none" for random ones.
+            preprocessing: What a file's network wants that scales pixels outside; see `Preprocessing.read`. By default
+                the network is asked: one that searchcnn has saved, and one that scales pixels itself, says so.
 
         Raises:
-            PluginError: If there is no such network, or its weights cannot be loaded.
+            PluginError: If there is no such network, its weights cannot be loaded, or nobody says what it wants.
         """
-        if name.endswith(".keras"):
-            network, normalization = _features_of(Path(name).expanduser())
-            return cls(network, normalization=normalization)
+        if is_file(name):
+            return cls._saved(Path(name).expanduser(), size, preprocessing)
         make, arguments = _application(name)
         network = _make(name, make, {**arguments, "input_shape": (size, size, 3), "include_top": False}, weights)
         return cls(network, *_preprocessing(make))
+
+    @classmethod
+    def _saved(cls, path: Path, size: int, given: str | Mapping[str, Any] | None) -> Self:
+        model = load(path)
+        if own := exported(path, model):
+            if given is not None:
+                raise PluginError(f"backbone {path}: searchcnn has saved it; leave preprocessing out, it has its own")
+            return cls(own[0], normalization=own[1])
+        network = features(path, unfold(path, model, size))
+        pixels = _pixels(path, network, given)
+        return cls(network, pixels.scale, pixels.offset, pixels.is_flipped)
 
     @property
     def blocks(self) -> list[Any]:
@@ -125,12 +194,14 @@ class Backbone:
             images: Shape (batch, height, width, 1 or 3), pixels scaled to 0..1.
 
         Returns:
-            Images of the network's size, shape (batch, new height, new width, 3).
+            Images of the network's size and channels, shape (batch, new height, new width, 1 or 3).
         """
         height, width, channels = self.network.input_shape[1:]
         x = images
         if x.shape[-1] == 1 and channels == 3:
             x = layers.Concatenate()([x, x, x])
+        if x.shape[-1] == 3 and channels == 1:
+            x = keras.ops.image.rgb_to_grayscale(x)
         if height and width and x.shape[1:3] != (height, width):
             x = layers.Resizing(height, width)(x)
         if self.is_flipped:
@@ -157,6 +228,24 @@ def unfreeze(part: Any) -> None:
     for leaf in leaves(part):
         if isinstance(leaf, layers.BatchNormalization):
             leaf.trainable = False
+
+
+def is_file(name: str) -> bool:
+    """Whether a backbone is a saved model rather than one of ``keras.applications``.
+
+    Args:
+        name: As in `Backbone.load`.
+    """
+    return "/" in name or name.lower().endswith(FILES)
+
+
+def is_for_any_size(name: str) -> bool:
+    """Whether the size of the images is to be chosen: a saved model may have one of its own.
+
+    Args:
+        name: As in `Backbone.load`.
+    """
+    return not is_file(name) or takes_any_size(Path(name).expanduser())
 
 
 def _freeze(model: Any) -> None:
@@ -223,16 +312,48 @@ def _preprocessing(make: Callable[..., Any]) -> tuple[tuple[float, ...], tuple[f
     return tuple(map(float, matrix.diagonal())), tuple(map(float, black)), is_flipped
 
 
-def _features_of(path: Path) -> tuple[Any, tuple[Any, ...]]:
-    """Returns a saved model's network up to its last feature maps, and what normalises images scaled to 0..1 for it."""
+def _pixels(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> Preprocessing:
+    found = own_range(network)
+    if given is None:
+        if found is not None:
+            return Preprocessing((255.0,) if found == "0..255" else (1.0,))
+        raise PluginError(
+            f"backbone {path}: nothing in it says what pixels it was trained on; set the option preprocessing to "
+            f"{MODES}, or {NUMBERS}"
+        )
+    if found is not None and given in ("tf", "torch", "caffe"):
+        raise PluginError(
+            f"backbone {path}: preprocessing = '{given}' would be done twice: its own first layers scale pixels of "
+            f"{found}; leave preprocessing out, or say which pixels it takes: 'raw' (0..255) or 'scale' (0..1)"
+        )
     try:
-        model = keras.models.load_model(path, compile=False)
-        network = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.Model))
-        maps = [tensor for tensor in narrow_points(network) if len(tensor.shape) == 4]
-        features = keras.Model(functional(network).input, maps[-1])
-        if not features.weights:
-            raise ValueError("it computes no feature maps")
-    except Exception as error:
-        raise PluginError(f"backbone {path}: {first_line(error)}; expected a model that searchcnn has saved") from error
-    _pixels, _scale, *normalization = model.layers[: model.layers.index(network)]
-    return features, tuple(normalization)
+        return Preprocessing.read(given).of(network.input_shape[-1])
+    except ValueError as error:
+        raise PluginError(f"backbone {path}: {error}") from error
+
+
+def _numbers(given: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    pairs = ({"scale", "offset", "order"}, {"mean", "std", "order"})
+    order = given.get("order", "rgb")
+    if not given.keys() - {"order"} or not any(given.keys() <= pair for pair in pairs) or order not in ("rgb", "bgr"):
+        raise ValueError(f"preprocessing {dict(given)} is unknown; expected {NUMBERS}, and order = 'bgr' if need be")
+    scale, offset, mean, std = (
+        _values(key, given.get(key, default)) for key, default in (("scale", 1), ("offset", 0), ("mean", 0), ("std", 1))
+    )
+    if 0 in (*scale, *std):
+        raise ValueError("preprocessing: scale and std must not be 0")
+    scaled = np.divide(scale, std)
+    return _tuple(255.0 * scaled), _tuple(np.subtract(offset, np.divide(mean, std))), order == "bgr"
+
+
+def _values(key: str, given: Any) -> list[float]:
+    values = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    if len(values) not in (1, 3) or any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
+        raise ValueError(f"preprocessing: {key} must be a number, or three for the channels, not {given!r}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"preprocessing: {key} must be finite, not {given!r}")
+    return values
+
+
+def _tuple(values: Any) -> tuple[float, ...]:
+    return tuple(map(float, values))

@@ -3,10 +3,16 @@
 import inspect
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
+from keras import layers
+
+SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+"""Layers that mix neighbouring pixels, if their kernel is larger than one."""
+MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
+"""Layers that mix channels."""
 
 
 def functional(model: Any) -> Any:

@@ -16,6 +16,8 @@ The usual gains are 1/255 and 1/127.5 for pixels 0..255, up to 0.02 where they a
 and 2 for 0..1."""
 FARTHEST = 2.0
 """Largest pixel that a network takes for the middle if its pixels are 0..1: 0.5 is usual, 104 to 127.5 for 0..255."""
+LOWEST = -0.25
+"""Smallest pixel that it takes for the middle: where that is -1, say, pixels have been scaled before."""
 
 
 def own_range(model: Any) -> PixelRange | None:
@@ -29,7 +31,7 @@ def own_range(model: Any) -> PixelRange | None:
         model: A functional or sequential Keras model, its first input images of shape (batch, height, width, channels).
 
     Returns:
-        The pixels it wants; None if it leaves them as they are, or does the same to any pixels.
+        The pixels it wants; None if it leaves them as they are, does the same to any pixels, or wants others.
     """
     black, dark, white = (float_array(_before_weights(model, _image(model, pixel))) for pixel in (0.0, 1.0, 255.0))
     gains = dark - black
@@ -38,7 +40,10 @@ def own_range(model: Any) -> PixelRange | None:
     is_linear = np.isclose((white - black)[place], 255 * gain, rtol=0.05)
     if not gain or not is_linear or (np.isclose(gain, 1) and np.isclose(offset, 0)):
         return None
-    return "0..255" if abs(gain) < WEAKEST or -offset / gain > FARTHEST else "0..1"
+    middle = -offset / gain
+    if abs(gain) < WEAKEST or middle > FARTHEST:
+        return "0..255"
+    return "0..1" if middle > LOWEST else None
 
 
 def float_array(tensor: Any) -> Any:

@@ -336,7 +336,7 @@ def test_the_parts_in_a_network_that_plain_keras_saves_and_loads(tmp_path: Path)
             "weights 'nowhere.weights.h5': no such file; expected a weights file, ",
         ),
         (SMALL, "Imagenet", "weights 'Imagenet': no such file; expected a weights file, 'imagenet' or 'none'"),
-        ("nowhere.keras", "none", "backbone nowhere.keras: ValueError: File not found"),
+        ("nowhere.keras", "none", "backbone nowhere.keras: no such file; expected a network that"),
     ],
 )
 def test_what_cannot_be_loaded(name: str, weights: str, error: str) -> None:
@@ -446,18 +446,22 @@ def test_a_saved_transfer_network_as_a_backbone(tmp_path: Path) -> None:
     assert len(everything.trainable_weights) == 4 * 3  # also what was frozen when it was saved
 
 
-@pytest.mark.parametrize("what", ["text", "flat", "dense"])
-def test_a_file_that_is_no_backbone(tmp_path: Path, what: str) -> None:
-    path = tmp_path / "net.keras"
-    if what == "text":
-        path.write_text("a model")
-    elif what == "flat":  # not in a model that takes pixels
-        classifier(chain).save(path)
-    else:
-        dense = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
-        save_model(path, finish(dense, (8, 8, 3)), {})
-    with pytest.raises(PluginError) as raised:
-        Backbone.load(str(path), 32)
-    assert str(raised.value).startswith(f"backbone {path}: ")
-    assert str(raised.value).endswith("; expected a model that searchcnn has saved")
-    assert "\n" not in str(raised.value)
+def test_a_saved_model_without_maps_is_no_backbone(tmp_path: Path) -> None:
+    dense = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
+    save_model(tmp_path / "net.keras", finish(dense, (8, 8, 3)), {})
+    with pytest.raises(PluginError, match=r"^backbone .*net.keras: it computes no feature maps; expected a network "):
+        Backbone.load(str(tmp_path / "net.keras"), 32)
+
+
+def test_a_saved_model_of_other_channels(tmp_path: Path) -> None:
+    """Search spaces of others may take them."""
+    images = keras.Input((8, 8, 4))
+    outputs = layers.Dense(5, activation="softmax")(layers.GlobalAveragePooling2D()(chain(images)))
+    save_model(tmp_path / "best.keras", finish(keras.Model(images, outputs), (8, 8, 4)), {})
+    assert len(Backbone.load(str(tmp_path / "best.keras"), 32).blocks) == 3
+
+
+def test_a_saved_model_has_its_own_preprocessing(tmp_path: Path) -> None:
+    save_model(tmp_path / "best.keras", finish(classifier(chain), (8, 8, 3)), {})
+    with pytest.raises(PluginError, match=r"^backbone .*best.keras: searchcnn has saved it; leave preprocessing out"):
+        Backbone.load(str(tmp_path / "best.keras"), 32, preprocessing="tf")

@@ -302,6 +302,58 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
     assert declared == [{f"{paths[0]}/unfrozen_blocks": 2}, {f"{paths[1]}/unfrozen_blocks": 3}]
 
 
+def foreign(path: Path, sides: tuple[int | None, int | None], *front: Any) -> str:
+    """Saves a network of others, for colours."""
+    convolutions = [keras.layers.Conv2D(4, 3, padding="same") for _ in range(2)]
+    keras.Sequential([keras.Input((*sides, 3)), *front, *convolutions, keras.layers.GlobalMaxPooling2D()]).save(path)
+    return str(path)
+
+
+def test_networks_of_others(transfer: LoadedSpace, tmp_path: Path) -> None:
+    """Of one size and of any, with their own preprocessing and without."""
+    fixed = foreign(tmp_path / "fixed.keras", (12, 12), keras.layers.Rescaling(1 / 255))
+    free = foreign(tmp_path / "free.keras", (None, None))
+    options = {"backbones": [fixed, free], "image_sizes": [16, 20], "preprocessing": {free: "tf"}}
+    space = transfer.create(*DIGITS, options)
+    for name, sizes, scale in ((fixed, {12}, [255.0]), (free, {16, 20}, [2.0] * 3)):
+        seen = set()
+        for size in (16, 20):
+            hp = CheckedHyperParameters({"backbone": name, "image_size": size})
+            model = space.build(hp)
+            seen.add(model.get_layer(FROZEN).input_shape[1])
+            assert ("image_size" in hp.active) == (name == free)
+            assert [layer.scale for layer in model.layers if isinstance(layer, keras.layers.Rescaling)] == [scale]
+        assert seen == sizes
+
+
+def test_preprocessing_for_all_files(transfer: LoadedSpace, tmp_path: Path) -> None:
+    path = foreign(tmp_path / "net.keras", (12, 12))
+    space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32], "preprocessing": {"std": 51}})
+    assert space.backbone(CheckedHyperParameters({"backbone": path})).scale == (5.0,)
+    assert space.backbone(CheckedHyperParameters({"backbone": SMALL})).scale == (2.0,) * 3
+    with pytest.raises(PluginError, match="nothing in it says what pixels it was trained on; set the option prepro"):
+        transfer.create(*DIGITS, {"backbones": [path]}).build(CheckedHyperParameters())
+
+
+@pytest.mark.slow
+def test_a_classifier_on_a_network_of_others(
+    transfer: LoadedSpace, study_config: Config, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes raw pixels, and a search goes on from it as from any other that was saved."""
+    from searchcnn.results import save_model
+
+    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    path = foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
+    space = transfer.create(*DIGITS, {"backbones": [path], "image_sizes": [12], "preprocessing": "tf"})
+    network = dry_run(Trainer(study_config(), few, {"transfer": space}), "transfer")
+    save_model(tmp_path / "best.keras", network, {})
+    loaded = keras.models.load_model(tmp_path / "best.keras")
+    images = few.validation.images[:8]
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), network.predict(images, verbose=0), rtol=1e-5)
+    again = transfer.create(*DIGITS, {"backbones": [str(tmp_path / "best.keras")]})
+    assert again.build(CheckedHyperParameters()).output_shape == (None, 10)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -309,6 +361,10 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
         ({"image_sizes": []}, "must name at least one each"),
         ({"backbones": [SMALL, "VGG16"], "weights": "a.weights.h5"}, "fit one backbone, not MobileNet.* and VGG16"),
         ({"backbones": ["best.keras"], "weights": "none"}, "a .keras file brings its own"),
+        ({"preprocessing": "tf"}, "preprocessing is for .keras files among the backbones, not for MobileNetV2"),
+        ({"backbones": ["a.keras"], "preprocessing": {"b.keras": "tf"}}, "among the backbones, not for b.keras"),
+        ({"backbones": ["a.keras"], "preprocessing": {"a.keras": "cafe"}}, "'cafe' is unknown; did you mean 'caffe'?"),
+        ({"backbones": ["a.keras"], "preprocessing": {"std": 0}}, "scale and std must not be 0"),
     ],
 )
 def test_options_that_do_not_go_together(transfer: LoadedSpace, options: dict[str, Any], message: str) -> None:
