@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, text
 
 from searchcnn.backend import start_keras
 from searchcnn.data import load_dataset
@@ -80,12 +81,16 @@ class Ear(Listener):
 
     def __init__(self, workspace: Workspace) -> None:
         self.heard: list[str] = []
+        self.notes: list[str] = []
         self.values: list[float | None] = []
         self.models: list[int] = []
         self._best = workspace.best_model("study")
 
     def phase(self, text: str, done: float | None = None) -> None:
         self.heard.append(text.split(" ")[0].strip(":"))
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         self.heard.append(f"{trial.number} {outcome.state}")
@@ -210,6 +215,32 @@ def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> Non
         with pytest.raises(StudyChangedError, match=rf"(?i)training.{setting} \(none -> {value}\)"):
             run(change)
     assert run(study).heard[:2] == ["reading", "2 COMPLETE"]
+
+
+SCALING = """
+import keras
+
+
+def build(hp, input_shape, num_classes):
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(num_classes, activation="softmax", name=f"units_{hp.Int('units', 1, 99)}"))
+    return model
+"""
+
+
+def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None:
+    """A study that an earlier version has begun goes on as it did: one ranking never mixes two scalings."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(SCALING)
+    study = make_study(tmp_path)
+    ear = run(study)
+    assert ear.notes == ["search space 'net': its networks scale pixels themselves; they get 0..255"]
+    assert [trial.facts["pixels"] for trial in summary(study).trials] == ["0..255"] * 2
+    assert read_card(study.workspace.best_model("study"))["recipe"]["normalization"] == "none"
+    with create_engine(study.url).begin() as connection:
+        connection.execute(text("UPDATE searchcnn_studies SET identity = json_remove(identity, '$.rules')"))
+    run(make_study(tmp_path, overrides=["budget.trials=3"]))
+    assert "pixels" not in summary(study).trials[2].facts
 
 
 def test_a_change_can_be_accepted(workspace: Path) -> None:

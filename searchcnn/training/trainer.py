@@ -106,6 +106,8 @@ class Trainer:
             recipe = replace(recipe, batch_size=max(1, round(batch_part * recipe.batch_size)))
             trial.note(batch_size=recipe.batch_size)
         price = cost(without_heads(model))
+        if pixels := self.ranges[name]:
+            trial.note(pixels=pixels)
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
         with self.scope(hp, name):
