@@ -83,7 +83,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up
-        stored.agree(config.model_dump(), identity(config, dataset, spaces) | files(created), study.accept_changes)
+        begun = identity(config, dataset, spaces) | files(created)
+        stored.agree(config.model_dump(), begun, study.accept_changes, recent=beside(spaces))
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
@@ -141,9 +142,20 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         "seed": str(config.seed),
         "search.objective": config.search.objective,
         "search.direction": "maximize" if config.search.maximize else "minimize",
-        **{f"search space {space.name}": space.fingerprint[:12] for space in spaces},
+        **{f"search space {space.name}": (space.own or space.fingerprint)[:12] for space in spaces},
+        **beside(spaces),
         **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
         **{f"training.{key}": str(recipe[key]) for key in recipe if key not in NEWER or recipe[key] != usual[key]},
+    }
+
+
+def beside(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
+    """Returns the part of a study's identity that lies in files beside its search spaces, which they import.
+
+    Earlier versions did not keep it: in a study of theirs the files are taken for unchanged.
+    """
+    return {
+        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.beside.items()
     }
 
 
