@@ -1,5 +1,6 @@
 """A whole search, from a study to its best model."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -203,7 +204,31 @@ def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace]
 
     for name in trainer.spaces:
         models.rehearse(dry_run(trainer, name))
+        check_stability(trainer, name)
     stored.begin(known_points(trainer, spaces))
+
+
+def check_stability(trainer: "Trainer", name: str) -> None:
+    """Builds the default network of a search space twice: a hyperparameter must have the same range in both.
+
+    It is built without weights, which takes little time; a builder that needs them is not checked.
+
+    Raises:
+        PluginError: If one has not.
+    """
+    import keras
+
+    from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
+
+    values = {"space": name} if len(trainer.spaces) > 1 else {}
+    builds = [CheckedHyperParameters(values) for _ in range(2)]
+    for hp in builds:
+        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+            trainer.sample(hp)
+    try:
+        check_ranges(*builds)
+    except PluginError as error:
+        raise PluginError(f"search space '{name}': {error}") from error
 
 
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
