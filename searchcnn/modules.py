@@ -31,6 +31,10 @@ RESERVED: Final = sys.stdlib_module_names | {
 """Modules that a file of the same name does not stand in for: next to a plugin ``random.py``, others mean Python's."""
 
 
+ADVICE = "put an __init__.py into each folder of its package, or write: from module import name"
+"""What to do where a file imports relatively and is in no package."""
+
+
 def execute(path: Path) -> ModuleType:
     """Executes a file as a module whose name no other file has.
 
@@ -70,6 +74,11 @@ def line_of(error: BaseException, module: str = "") -> str:
     frames = traceback.walk_tb(error.__traceback__)
     own = [(frame.f_code.co_filename, line) for frame, line in frames if _is_own(frame, module)]
     return "{}:{}".format(*own[-1]) if own else ""
+
+
+def plain(text: str) -> str:
+    """Returns a text that names modules of the user's as the user does."""
+    return re.sub(rf"{PREFIX}\w+?_[0-9a-f]{{8}}\.", "", text)
 
 
 def imported(module: ModuleType) -> list[Path]:
@@ -201,16 +210,10 @@ class Namespace:
         """Makes errors of the body name modules as the user does."""
         try:
             yield
-        except ModuleNotFoundError as error:
-            plain = str(error).replace(f"{self.name}.", "")
-            raise ModuleNotFoundError(plain, name=(error.name or "").removeprefix(f"{self.name}.")) from None
         except ImportError as error:
-            if "relative import" not in str(error):
-                raise
-            raise ImportError(
-                f"{error}; put an __init__.py into each folder of its package, or import it by its name: from module "
-                "import name"
-            ) from None
+            advice = f"; {ADVICE}" if "relative import" in str(error) and ADVICE not in str(error) else ""
+            error.msg = plain(str(error)) + advice
+            raise
 
 
 NAMESPACES: dict[str, Namespace] = {}

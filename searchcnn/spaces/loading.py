@@ -153,7 +153,7 @@ def blamed(location: str, module: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         message = "".join(traceback.format_exception_only(error)[-1:]).strip().partition("\n")[0]
-        raise PluginError(f"{modules.line_of(error, module) or location}: {message}") from error
+        raise PluginError(f"{modules.line_of(error, module) or location}: {modules.plain(message)}") from error
 
 
 def _module(plugin: Plugin) -> ModuleType:
