@@ -1,5 +1,6 @@
 """A whole search, from a study to its best model."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -85,8 +86,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         stored.takeover.tell = listener.trial_given_up
         rules = stored.rules(RULES)
         trainer = Trainer(config, dataset, created, checkpoints, rules)
-        same = identity(config, dataset, spaces) | files(created) | ({"rules": str(rules)} if rules > 1 else {})
-        stored.agree(config.model_dump(), same, study.accept_changes)
+        begun = identity(config, dataset, spaces) | files(created) | ({"rules": str(rules)} if rules > 1 else {})
+        stored.agree(config.model_dump(), begun, study.accept_changes, recent=beside(spaces))
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
@@ -144,9 +145,20 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         "seed": str(config.seed),
         "search.objective": config.search.objective,
         "search.direction": "maximize" if config.search.maximize else "minimize",
-        **{f"search space {space.name}": space.fingerprint[:12] for space in spaces},
+        **{f"search space {space.name}": (space.own or space.fingerprint)[:12] for space in spaces},
+        **beside(spaces),
         **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
         **{f"training.{key}": str(recipe[key]) for key in recipe if key not in NEWER or recipe[key] != usual[key]},
+    }
+
+
+def beside(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
+    """Returns the part of a study's identity that lies in files beside its search spaces, which they import.
+
+    Earlier versions did not keep it: in a study of theirs the files are taken for unchanged.
+    """
+    return {
+        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.beside.items()
     }
 
 
@@ -196,9 +208,33 @@ def begin(
 
     for name in trainer.spaces:
         models.rehearse(dry_run(trainer, name))
+        check_stability(trainer, name)
         if pixels := trainer.ranges[name]:
             listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {pixels}")
     stored.begin(known_points(trainer, spaces))
+
+
+def check_stability(trainer: "Trainer", name: str) -> None:
+    """Builds the default network of a search space twice: a hyperparameter must have the same range in both.
+
+    It is built without weights, which takes little time; a builder that needs them is not checked.
+
+    Raises:
+        PluginError: If one has not.
+    """
+    import keras
+
+    from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
+
+    values = {"space": name} if len(trainer.spaces) > 1 else {}
+    builds = [CheckedHyperParameters(values) for _ in range(2)]
+    for hp in builds:
+        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+            trainer.sample(hp)
+    try:
+        check_ranges(*builds)
+    except PluginError as error:
+        raise PluginError(f"search space '{name}': {error}") from error
 
 
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:

@@ -12,13 +12,13 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *("errors", "files", "words", "backend", "_bundled", "graph", "pixels", "saved", "blocks", "backbones"),
-    *("study", "data", "spaces", "store", "search", "training", "results", "optimization", "proposal", "creation"),
-    *("workers", "testing", "cli", "__main__"),
+    *("errors", "files", "words", "modules", "backend", "_bundled", "graph", "pixels", "saved", "blocks"),
+    *("backbones", "study", "data", "spaces", "store", "search", "training", "results", "optimization", "proposal"),
+    *("creation", "workers", "testing", "cli", "__main__"),
 )
 SINGLE = (
-    *("errors", "files", "words", "backend", "graph", "pixels", "saved", "blocks", "backbones", "optimization"),
-    *("proposal", "creation", "__main__"),
+    *("errors", "files", "words", "modules", "backend", "graph", "pixels", "saved", "blocks", "backbones"),
+    *("optimization", "proposal", "creation", "__main__"),
 )
 OWN_OF_OPTUNA = {"_trial_id", "_study_id", "_storage", "_cached_frozen_trial", "_directions", "_is_multi_objective"}
 

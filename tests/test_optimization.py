@@ -1,5 +1,6 @@
 """Whole searches on scikit-learn's digits: begun, continued, refused, killed."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
+from searchcnn import optimization
 from searchcnn.backend import start_keras
 from searchcnn.data import load_dataset
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
@@ -345,6 +347,57 @@ def test_files_of_a_search_space_are_part_of_the_identity(tmp_path: Path) -> Non
     weights.unlink()
     with pytest.raises(PluginError, match="weights: cannot be read: No such file"):
         run(make_study(tmp_path, overrides=["budget.trials=2"]))
+
+
+@pytest.mark.slow
+def test_files_beside_a_search_space_are_part_of_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plugins").mkdir()
+    code = NET.replace("    def build(self, hp):", "    def build(self, hp):\n        import _sizes", 1)
+    (tmp_path / "plugins" / "net.py").write_text(code.replace("8, 64", "8, _sizes.MOST"))
+    sizes = tmp_path / "plugins" / "_sizes.py"
+    sizes.write_text("MOST = 64\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(optimization, "beside", lambda _: {})  # as an earlier version, which did not look at it
+        run(make_study(tmp_path, overrides=["budget.trials=1"]))
+    run(make_study(tmp_path, overrides=["budget.trials=2"]))
+    sizes.write_text("MOST = 65\n")
+    with pytest.raises(StudyChangedError, match=r"search space net, _sizes.py \("):
+        run(make_study(tmp_path, overrides=["budget.trials=3"]))
+
+
+@pytest.mark.slow
+def test_a_default_outside_its_range_is_the_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET.replace("8, 64", "8, 64, step=8, default=70"))
+    study = make_study(tmp_path, overrides=["budget.trials=3"])
+    assert run(study).heard[2:5] == ["0 COMPLETE", "1 COMPLETE", "2 COMPLETE"]
+    first, *others = [trial.facts for trial in summary(study).trials]
+    assert first["hyperparameters"] == {"units": 70}
+    assert first["params"] == 64 * 70 + 70 + 70 * 10 + 10
+    assert {facts["hyperparameters"]["units"] % 8 for facts in others} == {0}
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ("hp.Int('units', 8, random.randint(9, 10**9))", "'units' has another range in each build: 8 to "),
+        ("hp.Choice('units', [None, 8]) or 16", "'units': A `Choice` can contain only one type"),
+        ("hp.Int('units', 8, 64, step=16, default=24.5)", "'units' cannot be 24.5, its default"),
+        (
+            "hp.Int('units', 9, 64, step=2, default=100)",
+            "baseline b: hyperparameter 'units' cannot be 10; its values: 9",
+        ),
+    ],
+)
+def test_no_trial_is_begun_with_a_hyperparameter_that_cannot_be(tmp_path: Path, units: str, message: str) -> None:
+    (tmp_path / "plugins").mkdir()
+    code = NET.replace('hp.Int("units", 8, 64)', units).replace("import os", "import os, random", 1)
+    baselines = "\n    def baselines(self):\n        return {'b': {'units': 10}}\n"
+    (tmp_path / "plugins" / "net.py").write_text(code + baselines)
+    study = make_study(tmp_path)
+    with pytest.raises(PluginError, match=rf"^search space 'net'.*{re.escape(message)}"):
+        run(study)
+    assert summary(study).trials == []
 
 
 def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:

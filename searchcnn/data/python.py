@@ -1,9 +1,6 @@
 """Images and labels that are Python objects: NumPy arrays, a `tf.data.Dataset`, or what a user's function makes."""
 
-import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn import modules
 from searchcnn.data.dataset import PARTS, Arrays, Split
 from searchcnn.data.missing import are_there, as_labels, doubted, left_out
 from searchcnn.data.parts import part_of
@@ -123,7 +121,7 @@ def call(factory: str) -> Any:
     try:
         return function()
     except (Exception, SystemExit) as error:
-        raise DataError(f"{factory}: failed: {first_line(error)}") from error
+        raise DataError(f"{factory}: failed: {_said(error)}") from error
 
 
 def is_factory(text: str) -> bool:
@@ -137,7 +135,7 @@ def _function(factory: str) -> Callable[[], Any]:
     try:
         module = _module(match["module"])
     except (Exception, SystemExit) as error:  # whatever the user's module does
-        raise DataError(f"{factory}: {match['module']} cannot be imported: {first_line(error)}") from error
+        raise DataError(f"{factory}: {match['module']} cannot be imported: {_said(error)}") from error
     function: Callable[[], Any] = getattr(module, match["name"], None)  # type: ignore[assignment]
     if not callable(function):
         raise DataError(f"{factory}: {match['module']} has no function '{match['name']}'")
@@ -145,16 +143,13 @@ def _function(factory: str) -> Callable[[], Any]:
 
 
 def _module(name: str) -> Any:
-    if not name.endswith(".py"):
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-        return importlib.import_module(name)
-    path = Path(name).expanduser()
-    spec = importlib.util.spec_from_file_location(f"searchcnn_data_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return modules.execute(Path(name).expanduser()) if name.endswith(".py") else modules.import_module(name)
+
+
+def _said(error: BaseException) -> str:
+    """Returns what a user's code has raised in one line, with the place in it."""
+    line = modules.line_of(error)
+    return modules.plain(first_line(error)) + (f" ({line})" if line else "")
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Arrays:

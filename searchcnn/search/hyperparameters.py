@@ -4,7 +4,9 @@ A builder written for Keras Tuner asks ``hp.Int(...)``, ``hp.Choice(...)`` and s
 Optuna suggestion, and each further one gets the same answer.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +14,19 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from searchcnn.errors import PluginError
+from searchcnn.errors import PluginError, SearchcnnError
 from searchcnn.search.trial import Trial
 
 Value = bool | int | float | str
+
+CHOICES = "give a list of texts or of numbers of one type (of an array: its tolist()), and look up what they stand for"
+"""What to do about choices that Keras Tuner refuses."""
+NOT_A_VALUE = (TypeError, ValueError, ArithmeticError)
+"""What is raised for a value of another type."""
+
+
+class DeclarationError(PluginError, TypeError, ValueError):
+    """A hyperparameter that cannot be; Keras Tuner raises a ``TypeError`` or ``ValueError`` for most of them."""
 
 
 class CheckedHyperParameters(keras_tuner.HyperParameters):
@@ -30,6 +41,48 @@ class CheckedHyperParameters(keras_tuner.HyperParameters):
     def __init__(self, values: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.values.update(values or {})
+        self._asked: set[str] = set()
+
+    def Choice(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
+        """Asks for one of some values."""
+        with _declared(name, CHOICES):
+            return super().Choice(name, *arguments, **named)
+
+    def Int(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
+        """Asks for a whole number of a range."""
+        with _declared(name):
+            return super().Int(name, *arguments, **named)
+
+    def Float(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
+        """Asks for a number of a range."""
+        with _declared(name):
+            return super().Float(name, *arguments, **named)
+
+    def Boolean(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
+        """Asks whether."""
+        with _declared(name, "give True or False"):
+            return super().Boolean(name, *arguments, **named)
+
+    def Fixed(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
+        """Asks for a value that stays."""
+        with _declared(name, "give a text, a number or True or False"):
+            return super().Fixed(name, *arguments, **named)
+
+    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
+        # A copy, because `conditions` is the live stack of open scopes.
+        hp = type(hyperparameter).from_config(hyperparameter.get_config())
+        if self.is_active(hp) and hp.name not in self._asked:
+            self._asked.add(hp.name)
+            self.values[hp.name] = self._value(Parameter(hp))
+        return super()._register(hyperparameter, overwrite=False)
+
+    def _value(self, parameter: "Parameter") -> Value:
+        given = self.values.get(parameter.title)
+        return self._choose(parameter) if given is None else parameter.checked(given)
+
+    def _choose(self, parameter: "Parameter") -> Value:
+        """Returns the value of a parameter that was not given."""
+        return parameter.default
 
     def _retrieve(self, hp: Any) -> Any:
         for known in self._hps.get(hp.name, ()):
@@ -66,51 +119,62 @@ class TrialHyperParameters(CheckedHyperParameters):
         super().__init__()
         self._trial = trial
 
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        # A copy, because `conditions` is the live stack of open scopes.
-        hp = type(hyperparameter).from_config(hyperparameter.get_config())
-        if self.is_active(hp) and hp.name not in self.values:
-            self.values[hp.name] = self._suggest(hp)
-        return super()._register(hyperparameter, overwrite=False)
-
-    def _suggest(self, hp: Any) -> Value:
-        if isinstance(hp, kinds.Fixed):
-            value: Value = hp.value
-            return value
-        parameter = Parameter(hp)
-        given = self._trial.preset.get(hp.name)
+    def _choose(self, parameter: "Parameter") -> Value:
+        if parameter.is_fixed:
+            return parameter.default
+        given = self._trial.preset.get(parameter.title)
         stored = None if given is None else parameter.to_optuna(given)
-        return parameter.from_optuna(self._trial.suggest(parameter.name, parameter.distribution, stored))
+        suggested = self._trial.suggest(parameter.name, parameter.distribution, stored)
+        return parameter.from_optuna(suggested) if given is None else parameter.checked(given)
 
 
 class Parameter:
     """One of Keras Tuner's hyperparameters as Optuna stores it.
 
-    Optuna has no logarithmic scale with steps and no reversed one: those are stored as an index or mirrored.
+    Optuna has no logarithmic scale with steps and no reversed one: those are stored as an index or mirrored. A default
+    that is none of the values, which Keras Tuner allows, is stored as the nearest value if Optuna needs one of them.
 
     Attributes:
+        title: Its name.
         name: Keras Tuner tells parameters apart by name and conditions, Optuna by name: ``name@parent=value``.
         distribution: Optuna's form of the range or choices.
+        is_fixed: Whether it has one value only.
+
+    Raises:
+        DeclarationError: If there is no such range.
     """
 
     def __init__(self, hp: Any) -> None:
         self._hp = hp
         self._mirrored = getattr(hp, "sampling", "") == "reverse_log"
         self._indexed = getattr(hp, "sampling", "linear") != "linear" and hp.step is not None
+        self.title: str = hp.name
+        self.is_fixed = isinstance(hp, kinds.Fixed)
         self.name = hp.name + "".join(f"@{c.name}={'|'.join(map(str, c.values))}" for c in hp.conditions)
+        self._check_range()
         self.distribution = self._make_distribution()
+
+    def _check_range(self) -> None:
+        if not hasattr(self._hp, "min_value"):
+            return
+        if not (math.isfinite(self._hp.min_value) and math.isfinite(self._hp.max_value)):
+            raise DeclarationError(
+                f"hyperparameter '{self.title}' has no end: {described(self._hp)}; give it finite bounds"
+            )
+        if self._hp.step is not None and not self._hp.step > 0:
+            raise DeclarationError(f"hyperparameter '{self.title}' has step {self._hp.step}; expected one above 0")
 
     def _make_distribution(self) -> BaseDistribution:
         hp = self._hp
-        if isinstance(hp, kinds.Fixed):
+        if self.is_fixed:
             return CategoricalDistribution((hp.value,))
         if isinstance(hp, kinds.Choice):
-            return CategoricalDistribution(tuple(hp.values))
+            return CategoricalDistribution(tuple(map(_plain, hp.values)))
         if isinstance(hp, kinds.Boolean):
             return CategoricalDistribution((False, True))
         if self._indexed:
             return IntDistribution(0, len(self._steps()) - 1)
-        low, high, step = hp.min_value, hp.max_value, hp.step
+        low, high, step = hp.min_value, hp.max_value, _plain(hp.step)
         if hp.sampling != "linear":
             return (IntDistribution if isinstance(hp, kinds.Int) else FloatDistribution)(low, high, log=True)
         if step is not None:
@@ -121,6 +185,21 @@ class Parameter:
             if isinstance(hp, kinds.Int)
             else FloatDistribution(low, high, step=step)
         )
+
+    @property
+    def default(self) -> Value:
+        """Its value where nothing else is said; it need not be one of the others.
+
+        Raises:
+            DeclarationError: If it is of another type.
+        """
+        try:
+            return self._typed(self._hp.default)
+        except NOT_A_VALUE:
+            raise DeclarationError(
+                f"hyperparameter '{self.title}' cannot be {self._hp.default!r}, its default; "
+                f"its values: {described(self._hp)}"
+            ) from None
 
     def _steps(self) -> list[float]:
         return list(self._hp.values)
@@ -136,32 +215,113 @@ class Parameter:
             value = stored
         return int(value) if isinstance(hp, kinds.Int) else value
 
-    def to_optuna(self, value: Value) -> Any:
+    def checked(self, value: Any) -> Value:
+        """Returns a value as the builder gets it.
+
+        Raises:
+            PluginError: If it is neither one of the parameter's values nor its default.
+        """
+        try:
+            typed = self._typed(value)
+            if self._is_possible(typed) or typed == self.default:
+                return typed
+        except NOT_A_VALUE:
+            pass
+        raise PluginError(f"hyperparameter '{self.title}' cannot be {value!r}; its values: {described(self._hp)}")
+
+    def at(self, place: float) -> Value:
+        """Returns the value at a place of its range, 0..1."""
+        return self._typed(self._hp.prob_to_value(place))
+
+    def to_optuna(self, value: Any) -> Any:
         """Returns what Optuna stores for a builder's value.
 
         Raises:
-            PluginError: If the value is not one of the parameter's.
+            PluginError: If it is neither one of the parameter's values nor its default.
         """
-        try:
-            stored = self._stored(value)
-            if self._contains(stored):
-                return stored
-        except (TypeError, ValueError):  # a value of another type
-            pass
-        raise PluginError(f"hyperparameter '{self._hp.name}' cannot be {value!r}; its values: {described(self._hp)}")
+        return self._stored(self.checked(value))
 
-    def _stored(self, value: Any) -> Any:
-        if self._indexed:
-            return next((i for i, step in enumerate(self._steps()) if math.isclose(step, value)), -1)
-        return self._hp.max_value + self._hp.min_value - value if self._mirrored else value
+    def _typed(self, value: Any) -> Value:
+        """Returns a value as one of the parameter's own type; a choice must be there.
 
-    def _contains(self, stored: Any) -> bool:
+        Raises:
+            ValueError: If it is of another type, or no choice.
+        """
+        if isinstance(self.distribution, CategoricalDistribution):
+            choices = self.distribution.choices
+            choice: Value = choices[choices.index(value)]  # type: ignore[assignment]
+            return choice
+        if not isinstance(self._hp, kinds.Int):
+            return _number(value)
+        if int(value) != _number(value):
+            raise ValueError(value)
+        return int(value)
+
+    def _is_possible(self, value: Any) -> bool:
         possible = self.distribution
         if isinstance(possible, CategoricalDistribution):
-            return stored in possible.choices
+            return True
         assert isinstance(possible, IntDistribution | FloatDistribution)
+        stored = self._stored(value)
+        back: Any = self.from_optuna(stored)
         steps = (stored - possible.low) / possible.step if possible.step else 0.0
-        return possible.low <= stored <= possible.high and math.isclose(steps, round(steps), abs_tol=1e-6)
+        return math.isclose(back, value, abs_tol=1e-12) and math.isclose(steps, round(steps), abs_tol=1e-6)
+
+    def _stored(self, value: Any) -> Any:
+        """Returns what Optuna stores for a value; the nearest where it has no such value."""
+        possible = self.distribution
+        if isinstance(possible, CategoricalDistribution):
+            return value
+        if self._indexed:
+            distances = [abs(step - value) for step in self._steps()]
+            return distances.index(min(distances))
+        assert isinstance(possible, IntDistribution | FloatDistribution)
+        stored = self._hp.max_value + self._hp.min_value - value if self._mirrored else value
+        return min(max(stored, possible.low), possible.high)
+
+
+@contextlib.contextmanager
+def _declared(name: str, advice: str = "give other bounds or another step") -> Iterator[None]:
+    """Makes Keras Tuner's refusal of a declaration name the hyperparameter and say what to do."""
+    try:
+        yield
+    except SearchcnnError:
+        raise
+    except (*NOT_A_VALUE, AttributeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DeclarationError(f"hyperparameter '{name}': {reason}; {advice}") from error
+
+
+def _number(value: Any) -> float:
+    """Returns a number that is no text.
+
+    Raises:
+        ValueError: If it is none, or not finite.
+    """
+    if isinstance(value, str) or not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a number of NumPy's as Python's."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def check_ranges(one: Any, other: Any) -> None:
+    """Compares what two builds with the same values asked for.
+
+    Raises:
+        PluginError: If a hyperparameter has not the same range in both.
+    """
+    known = {Parameter(hp).name: hp for hp in one.space}
+    for hp in other.space:
+        before = known.get(Parameter(hp).name, hp)
+        if _declaration(before) != _declaration(hp):
+            raise PluginError(
+                f"hyperparameter '{hp.name}' has another range in each build: {described(before)}, then "
+                f"{described(hp)}; derive its range from nothing random"
+            )
 
 
 def described(hp: Any) -> str:

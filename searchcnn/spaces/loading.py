@@ -6,14 +6,15 @@ import hashlib
 import importlib
 import inspect
 import operator
-import sys
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from searchcnn import modules
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, nearest
 from searchcnn.spaces.arguments import accepted, parameters
@@ -36,10 +37,12 @@ class LoadedSpace:
     Attributes:
         name: A Python identifier, the scope of its hyperparameters where several spaces are searched together.
         location: File or module that it was loaded from.
-        fingerprint: Identifies the code of its file, and of `searchcnn.blocks` and `searchcnn.backbones` if it uses
-            them, whatever the formatting; not what else it imports.
+        fingerprint: Identifies its code, whatever the formatting: that of its file, of `searchcnn.blocks` and
+            `searchcnn.backbones` if it uses them, and of the files beside it that it imports; not what is installed.
         module: Name of its module.
         target: A subclass of ``keras_tuner.HyperModel``, an instance of one, or a function ``build(hp)``.
+        beside: Fingerprints of the files beside it that it imports, by path.
+        own: Its fingerprint without them.
         dtype_policy: Keras' dtype policy as the file has set it, such as ``mixed_float16``; None: whichever holds.
     """
 
@@ -48,6 +51,8 @@ class LoadedSpace:
     fingerprint: str
     module: str
     target: Any
+    beside: Mapping[str, str] = field(default_factory=dict)
+    own: str = ""
     dtype_policy: Any = None
 
     def create(
@@ -124,13 +129,14 @@ def load(plugin: Plugin) -> LoadedSpace:
     if plugin.status == "error":
         raise PluginError(plugin.error)
     start_keras()
-    container, name = plugin.parts
     with _own_dtype_policy() as policy:
-        module = _execute(Path(container)) if plugin.in_file else _import(container)
+        module = _module(plugin)
+    name = plugin.parts[1]
     with blamed(plugin.location, module.__name__):
         target = _named(module, name) if name else _only(module)
-    identity = fingerprint(_files(module, target))
-    return LoadedSpace(plugin.name, plugin.location, identity, module.__name__, target, *policy)
+        own, beside = fingerprint(_files(module, target)), _beside(module)
+    identity = _joined(own, beside.values())
+    return LoadedSpace(plugin.name, plugin.location, identity, module.__name__, target, beside, own, *policy)
 
 
 @contextlib.contextmanager
@@ -164,34 +170,21 @@ def blamed(location: str, module: str) -> Iterator[None]:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
-        frames = traceback.walk_tb(error.__traceback__)
-        lines = [
-            f"{frame.f_code.co_filename}:{line}" for frame, line in frames if frame.f_globals["__name__"] == module
-        ]
-        place = lines[-1] if lines else location
         message = "".join(traceback.format_exception_only(error)[-1:]).strip().partition("\n")[0]
-        raise PluginError(f"{place}: {message}") from error
+        raise PluginError(f"{modules.line_of(error, module) or location}: {modules.plain(message)}") from error
 
 
-def _execute(path: Path) -> ModuleType:
-    """Executes a file as a module whose name no other file has."""
-    code = Source.read(path).code
-    digest = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    module = ModuleType(f"searchcnn_plugin_{path.stem}_{digest}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses and pickle look there while the module is still executed
-    try:
-        with blamed(str(path), module.__name__):
-            exec(code, module.__dict__)
-    except BaseException:
-        del sys.modules[module.__name__]
-        raise
-    return module
-
-
-def _import(name: str) -> ModuleType:
-    with blamed(name, name):
-        return importlib.import_module(name)
+def _module(plugin: Plugin) -> ModuleType:
+    """Executes a plugin's file, or imports its module."""
+    container = plugin.parts[0]
+    if plugin.in_file:
+        assert Source.read(Path(container))  # raises what is wrong with it
+    with blamed(container, container):
+        if plugin.in_file:
+            return modules.execute(Path(container))
+        return (
+            importlib.import_module(container) if plugin.source == "entry point" else modules.import_module(container)
+        )
 
 
 def _named(module: ModuleType, name: str) -> Any:
@@ -248,6 +241,26 @@ def _files(module: ModuleType, target: Any) -> list[Path]:
         files.append(inspect.getsourcefile(definition))
     files += [tool.__file__ for tool in _tools() if _uses(module, tool)]
     return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
+
+
+def _beside(module: ModuleType) -> dict[str, str]:
+    """Returns the fingerprints of the files beside a module that it imports, by path, and of our tools they use."""
+    folder = Path(module.__file__ or "").parent
+    files = {_relative(file, folder): file for file in sorted(modules.imported(module))}
+    for tool in _tools() if files else ():
+        if not _uses(module, tool) and any(_uses(one, tool) for one in modules.loaded(module)):
+            files[tool.__name__] = Path(tool.__file__ or "")
+    return {name: fingerprint([file]) for name, file in files.items()}
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
+def _joined(own: str, others: Iterable[str]) -> str:
+    """Returns one fingerprint for several; that of code without others stays as it is."""
+    rest = "".join(others)
+    return hashlib.blake2b(f"{own}{rest}".encode(), digest_size=16).hexdigest() if rest else own
 
 
 def _tools() -> tuple[ModuleType, ...]:

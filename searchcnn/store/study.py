@@ -91,13 +91,20 @@ class StoredStudy:
             study = create()
         return study
 
-    def agree(self, config: Mapping[str, Any], identity: Mapping[str, str], accept: bool = False) -> None:
+    def agree(
+        self,
+        config: Mapping[str, Any],
+        identity: Mapping[str, str],
+        accept: bool = False,
+        recent: Mapping[str, str] | None = None,
+    ) -> None:
         """Keeps what the study searches when it has no results yet, and checks it when it has.
 
         Args:
             config: The study's configuration, for readers.
             identity: What must be the same in all runs, by name.
             accept: Take a change as the user's will; a change of direction is refused all the same.
+            recent: The part of the identity that earlier versions did not keep; it is no change where it is missing.
 
         Raises:
             StudyChangedError: If the database holds another search.
@@ -111,7 +118,7 @@ class StoredStudy:
             )
         changed = row is not None and row.identity != dict(identity)
         if row is not None and changed and self._has_results:
-            _check_identity(self.name, row.identity, identity, accept)
+            _check_identity(self.name, {**(recent or {}), **row.identity}, identity, accept)
         elif changed and not is_new:
             self._begin_anew()
         new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))

@@ -8,7 +8,7 @@ import keras_tuner
 
 from searchcnn.errors import PluginError
 from searchcnn.search import Cost
-from searchcnn.search.hyperparameters import CheckedHyperParameters
+from searchcnn.search.hyperparameters import CheckedHyperParameters, Parameter
 from searchcnn.testing.signature import Signature
 
 NO_COST = Cost(0, 0)
@@ -39,12 +39,8 @@ class RandomHyperParameters(CheckedHyperParameters):
         super().__init__(values)
         self._seed = seed
 
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        # A copy, because `conditions` is the live stack of open scopes.
-        hp = type(hyperparameter).from_config(hyperparameter.get_config())
-        if self.is_active(hp) and hp.name not in self.values:
-            self.values[hp.name] = hp.prob_to_value(random.Random(f"{self._seed} {hp.name}").random())
-        return super()._register(hyperparameter, overwrite=False)
+    def _choose(self, parameter: Parameter) -> Any:
+        return parameter.at(random.Random(f"{self._seed} {parameter.title}").random())
 
 
 class GivenPoint(_Lenient, CheckedHyperParameters):

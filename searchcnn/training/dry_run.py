@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from searchcnn import modules
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
@@ -54,6 +55,8 @@ def dry_run(trainer: Trainer, name: str) -> Any:
 
 def _where(error: Exception) -> str:
     """Returns the last file and line of an error that are neither Keras' nor a library's of it."""
+    if line := modules.line_of(error):  # without ours between it and the file that it imports
+        return f" ({Path(line).name})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 

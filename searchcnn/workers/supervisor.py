@@ -106,7 +106,12 @@ class _Supervisor:
         environment = {**os.environ, **slot.environment}
         with file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "searchcnn.workers"],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "searchcnn.workers",
+                ],  # -P: a random.py in the current folder is not Python's
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,

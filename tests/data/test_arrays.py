@@ -187,6 +187,31 @@ def test_wrong_functions(module: Path, factory: str, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+def test_functions_find_what_lies_beside_them(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import numpy\nfrom paths import COUNT\n\ndef load():\n    from sides import SIDE\n"
+    text += "    pixels = numpy.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 1), 'uint8')\n"
+    text += "    return pixels, numpy.arange(COUNT) % 3\n"
+    for name, count in (("a", 60), ("b", 90)):
+        folder = module.parent / name
+        folder.mkdir()
+        (folder / "birds.py").write_text(text)
+        (folder / "paths.py").write_text(f"COUNT = {count}\n")
+        (folder / "sides.py").write_text("SIDE = 8\n")
+    (module.parent / "random.py").write_text("1 / 0\n")
+    for factory, count in (("a/birds.py:load", 60), ("b/birds.py:load", 90), ("a/birds.py:load", 60)):
+        dataset = load_dataset(DataConfig(path=factory), 0)
+        assert sum(map(len, (dataset.train, dataset.validation, dataset.test))) == count
+    monkeypatch.chdir(module.parent / "a")
+    assert load_dataset(DataConfig(path="birds:load"), 0).input_shape == (8, 8, 1)
+    assert not [entry for entry in sys.path if str(module.parent) in entry]
+    Path("sides.py").write_text("\nSIDE = 1 / 0\n")
+    with pytest.raises(DataError, match=r"birds:load: failed: ZeroDivisionError: .* \(.*/a/sides.py:2\)$"):
+        load_dataset(DataConfig(path="birds:load"), 0)
+    Path("paths.py").write_text("COUNTS = 1\n")
+    with pytest.raises(DataError, match=r"cannot import name 'COUNT' from 'paths' .* \(.*/a/birds.py:2\)$"):
+        load_dataset(DataConfig(path="birds:load"), 0)
+
+
 def test_another_size_of_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "birds.npz", x=TRAIN[0], y=TRAIN[1])
     dataset = load_dataset(DataConfig(path=str(tmp_path / "birds.npz"), image_size=[4, 12], channels=1), 0)

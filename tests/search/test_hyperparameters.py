@@ -1,8 +1,11 @@
 """Keras Tuner's hyperparameters answered by Optuna: every kind, every trap."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +114,126 @@ def test_steps_reach_the_largest_value_without_a_warning(low: Any, step: Any, co
 def test_some_steps_that_rounding_hurts(low: float, high: float, step: float) -> None:
     possible: Any = Parameter(kinds.Float("p", low, high, step=step)).distribution
     assert possible.high == pytest.approx(high)
+
+
+# -- defaults that are none of the values, as Keras Tuner allows them
+
+DEFAULTS: dict[str, tuple[Ask, Any, Any]] = {
+    "outside": (lambda hp: hp.Int("p", 16, 64, default=8), 8, 16),
+    "between steps": (lambda hp: hp.Int("p", 16, 64, step=16, default=40), 40, 40),
+    "float between steps": (lambda hp: hp.Float("p", 0, 0.5, step=0.1, default=0.25), 0.25, 0.25),
+    "float outside": (lambda hp: hp.Float("p", 0, 0.5, default=0.75), 0.75, 0.5),
+    "log between steps": (lambda hp: hp.Int("p", 8, 64, step=2, sampling="log", default=20), 20, 1),
+    "zero of a log": (lambda hp: hp.Float("p", 1e-4, 1e-1, sampling="log", default=0.0), 0.0, 1e-4),
+    "outside a mirrored log": (lambda hp: hp.Float("p", 1, 100, sampling="reverse_log", default=200), 200.0, 1.0),
+    "outside one value": (lambda hp: hp.Int("p", 16, 16, default=20), 20, 16),
+    "of an Int as a float": (lambda hp: hp.Int("p", 16, 64, step=16, default=32.0), 32, 32),
+    "of a Float as an int": (lambda hp: hp.Float("p", 0, 2, default=1), 1.0, 1.0),
+    "of NumPy": (lambda hp: hp.Int("p", np.int64(1), np.int64(9), np.int64(2), default=np.int64(3)), 3, 3),
+    "float of NumPy": (
+        lambda hp: hp.Float("p", np.float32(0), np.float64(1), np.float32(0.5), default=np.float32(0.5)),
+        0.5,
+        0.5,
+    ),
+    "choice of NumPy": (lambda hp: hp.Choice("p", list(np.array([1.0, 2.0])), default=np.float64(2)), 2.0, 2.0),
+    "Boolean as an int": (lambda hp: hp.Boolean("p", default=1), True, True),
+    "Boolean of NumPy": (lambda hp: hp.Boolean("p", default=np.True_), True, True),
+    "Fixed": (lambda hp: hp.Fixed("p", np.float64(1.5)), 1.5, None),
+    "twice the same": (lambda hp: hp.Choice("p", [16, 16, 32], default=32), 32, 32),
+    "step beyond the range": (lambda hp: hp.Int("p", 16, 20, step=32), 16, 16),
+}
+
+
+@pytest.mark.parametrize("case", DEFAULTS)
+def test_the_default_is_what_is_trained_stored_and_rebuilt(make_trial: Make, case: str) -> None:
+    ask, expected, stored = DEFAULTS[case]
+    assert ask(keras_tuner.HyperParameters()) == expected
+    default = CheckedHyperParameters()
+    assert ask(default) == expected
+    preset = json.loads(json.dumps(default.active))
+    assert (preset, type(preset["p"])) == ({"p": expected}, type(expected))
+    trial = make_trial(**preset)
+    hp = TrialHyperParameters(trial)
+    assert (ask(hp), hp.active) == (expected, preset)
+    assert ask(CheckedHyperParameters(preset)) == expected
+    assert trial.stored.params == ({} if stored is None else {"p": stored})
+    again = TrialHyperParameters(make_trial())
+    assert ask(CheckedHyperParameters({"p": ask(again)})) == again.values["p"]
+
+
+@pytest.mark.filterwarnings("ignore:Fixed parameter", "ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("sampler", ["TPESampler", "NSGAIISampler", "QMCSampler"])
+def test_samplers_learn_from_defaults_between_steps(sampler: str) -> None:
+    hps = {"rate": kinds.Float("rate", 0, 0.5, step=0.1, default=0.25), "units": kinds.Int("units", 16, 64, step=16)}
+    distributions: Any = {name: Parameter(hp).distribution for name, hp in hps.items()}
+    study = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=0))
+    study.enqueue_trial({"rate": 0.25, "units": 40})
+    for number in range(20):
+        trial = study.ask(distributions)
+        assert (trial.params == {"rate": 0.25, "units": 40}) == (number == 0)
+        study.tell(trial, abs(trial.params["rate"] - 0.25))
+
+
+REFUSED: dict[str, tuple[Ask, str]] = {
+    "tuples": (lambda hp: hp.Choice("p", [(1, 3), (3, 1)]), "found values: .*; give a list of texts"),
+    "None": (lambda hp: hp.Choice("p", [None, 16]), "only one type of value"),
+    "mixed": (lambda hp: hp.Choice("p", [16, 32.0]), "only one type of value"),
+    "an array": (lambda hp: hp.Choice("p", np.array([16, 32])), r"tolist\(\)"),
+    "ints of NumPy": (lambda hp: hp.Choice("p", list(np.array([16, 32]))), r"tolist\(\)"),
+    "a set": (lambda hp: hp.Choice("p", {16, 32}), "give a list"),
+    "nothing": (lambda hp: hp.Choice("p", []), "must be provided"),
+    "another default": (lambda hp: hp.Choice("p", [16, 32], default=8), "should be one of the choices"),
+    "upside down": (lambda hp: hp.Int("p", 64, 16), "is greater than"),
+    "log from zero": (lambda hp: hp.Float("p", 0, 1, sampling="log"), "min_value: 0.0"),
+    "unknown sampling": (lambda hp: hp.Float("p", 0, 1, sampling="logarithmic"), "sampling must be one of"),
+    "no whole bound": (lambda hp: hp.Int("p", 1.5, 3), "must be an int"),
+    "no step": (lambda hp: hp.Int("p", 1, 3, step=0), "has step 0"),
+    "step backwards": (lambda hp: hp.Float("p", 0, 1, step=-0.5), "has step -0.5"),
+    "endless": (lambda hp: hp.Float("p", 0, float("inf")), "has no end"),
+    "endless int": (lambda hp: hp.Int("p", 0, float("inf")), "infinity"),
+    "no bound": (lambda hp: hp.Float("p", None, 1), "NoneType"),
+    "a half": (lambda hp: hp.Int("p", 16, 64, default=32.5), "cannot be 32.5, its default; its values: 16 to 64"),
+    "text": (lambda hp: hp.Float("p", 0, 1, default="x"), "cannot be 'x', its default"),
+    "no Boolean": (lambda hp: hp.Boolean("p", default="yes"), "give True or False"),
+    "a fixed list": (lambda hp: hp.Fixed("p", [1]), "give a text, a number or True or False"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_declared_is_refused_by_name(case: str) -> None:
+    ask, message = REFUSED[case]
+    with pytest.raises(PluginError, match=rf"^hyperparameter 'p'.*{message}") as refused:
+        ask(CheckedHyperParameters())
+    assert isinstance(refused.value, TypeError | ValueError)
+    assert "\n" not in str(refused.value)
+
+
+def test_given_values_are_checked_before_any_trial() -> None:
+    with pytest.raises(PluginError, match=r"^hyperparameter 'p' cannot be 41; its values: 16 to 64, step 16$"):
+        CheckedHyperParameters({"p": 41}).Int("p", 16, 64, step=16, default=40)
+    assert CheckedHyperParameters({"p": 40}).Int("p", 16, 64, step=16, default=40) == 40
+
+
+def test_a_default_that_depends_on_other_values(make_trial: Make) -> None:
+    def ask(hp: Any) -> int:
+        return int(hp.Int("b", 1, 5, default=10 * hp.Int("a", 1, 3)))
+
+    hp = CheckedHyperParameters({"a": 2})
+    assert ask(hp) == 20
+    assert ask(TrialHyperParameters(make_trial(**hp.active))) == 20
+    with pytest.raises(PluginError, match="'b' cannot be 20"):
+        ask(TrialHyperParameters(make_trial(a=1, b=20)))
+
+
+def test_a_default_in_a_scope_that_is_switched_off(make_trial: Make) -> None:
+    for value, expected in ((True, 99), (False, None)):
+        hp = CheckedHyperParameters({"on": value})
+        hp.Boolean("on")
+        with hp.conditional_scope("on", [True]):
+            assert hp.Int("p", 1, 3, default=99) == expected
+        trial = TrialHyperParameters(make_trial(**hp.active))
+        assert trial.Boolean("on") is value
+        assert trial.Int("p", 1, 3, default=99, parent_name="on", parent_values=[True]) == expected
 
 
 @pytest.mark.parametrize("values", [[None, 1], [(1, 2), (3, 4)], [1, "a"], [1, 2.5], [None]])

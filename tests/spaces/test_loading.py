@@ -10,7 +10,7 @@ from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError, StudyFileError
 from searchcnn.optimization import create, identity
-from searchcnn.spaces import discover, load, load_space, load_spaces
+from searchcnn.spaces import Plugin, discover, load, load_space, load_spaces
 from searchcnn.study import Workspace
 from searchcnn.study.config import size
 
@@ -486,3 +486,76 @@ def test_the_fingerprint_covers_the_blocks_that_are_used(
     other.write_text(Path(blocks.__file__).read_text() + "\nMORE = 1\n")
     monkeypatch.setattr(blocks, "__file__", str(other))
     assert (load_space("net.py", Workspace(tmp_path)).fingerprint != before) == is_covered
+
+
+BESIDE = """
+import keras
+from layers import dense
+
+
+def build(hp, input_shape, num_classes):
+    from late import units
+    net = keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), dense(units(hp))])
+    net.add(keras.layers.Dense(num_classes, activation="softmax"))
+    return net
+"""
+
+
+def write_beside(folder: Path, name: str, most: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.py").write_text(BESIDE)
+    (folder / "layers.py").write_text(f"import keras\ndef dense(u): return keras.layers.Dense({most} + u)\n")
+    (folder / "late.py").write_text(f"def units(hp): return hp.Int('units', 1, {most})\n")
+
+
+def test_spaces_of_two_folders_each_have_their_own_files_beside_them(workspace: Workspace, tmp_path: Path) -> None:
+    write_beside(tmp_path / "a", "small", 10)
+    write_beside(tmp_path / "b", "large", 20)
+    loaded = load_spaces(["a/small.py", "b/large.py"], workspace)
+    spaces = [space.create(SHAPE, 3) for space in loaded]
+    for _ in range(2):
+        hps = [keras_tuner.HyperParameters() for _ in spaces]
+        nets = [space.build(hp) for space, hp in zip(spaces, hps, strict=True)]
+        assert [net.layers[1].units for net in nets] == [11, 21]
+        assert [hp.space[0].max_value for hp in hps] == [10, 20]
+
+
+def test_the_fingerprint_covers_the_files_beside_it(
+    workspace: Workspace, tmp_path: Path, study_config: Any, digits: Dataset
+) -> None:
+    write_beside(tmp_path, "net", 10)
+    before = load_space("net.py", workspace)
+    assert list(before.beside) == ["late.py", "layers.py"]
+    (tmp_path / "late.py").write_text((tmp_path / "late.py").read_text() + "# the same\n")
+    assert load_space("net.py", workspace).fingerprint == before.fingerprint
+    (tmp_path / "late.py").write_text("def units(hp): return hp.Int('units', 1, 11)\n")
+    after = load_space("net.py", workspace)
+    assert after.fingerprint != before.fingerprint
+    identities = [identity(study_config(), digits, [space]) for space in (before, after)]
+    changed = {key for key in identities[0] if identities[0][key] != identities[1][key]}
+    assert changed == {"search space net, late.py"}
+
+
+def test_a_file_beside_it_that_uses_our_blocks(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import layers\ndef build(hp): ...\n")
+    (tmp_path / "layers.py").write_text("from searchcnn.blocks import pool\n")
+    assert list(load_space("net.py", Workspace(tmp_path)).beside) == ["layers.py", "searchcnn.blocks"]
+
+
+def test_a_broken_file_beside_it_is_blamed(workspace: Workspace, tmp_path: Path) -> None:
+    write_beside(tmp_path, "net", 10)
+    for name, text, line in (("layers", "\n1 / 0\n", 2), ("late", "x = 1\n\ndef f(:\n", 3)):
+        (tmp_path / f"{name}.py").write_text(text)
+        with pytest.raises(PluginError, match=rf"/{name}.py:{line}: (ZeroDivision|Syntax)Error: "):
+            load_space("net.py", workspace)
+        write_beside(tmp_path, "net", 10)
+
+
+def test_an_entry_point_is_not_looked_for_in_the_current_folder(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "offered.py").write_text("def build(hp): ...\n")
+    assert load_space("offered:build", workspace).name == "offered"
+    with pytest.raises(PluginError, match="No module named 'offered'"):
+        load(Plugin("offered", "entry point", "offered:build"))

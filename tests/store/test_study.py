@@ -86,6 +86,15 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     begin(open_study(), changed)
 
 
+def test_what_an_earlier_version_did_not_keep_is_no_change(open_study: Open) -> None:
+    add_trial(begin(open_study()))
+    recent = {"search space net, layers.py": "abc"}
+    open_study().agree({}, {**IDENTITY, **recent}, recent=recent)
+    changed = {"search space net, layers.py": "def"}
+    with pytest.raises(StudyChangedError, match=r"search space net, layers.py \(abc -> def\)"):
+        open_study().agree({}, {**IDENTITY, **changed}, recent=changed)
+
+
 def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -> None:
     study = begin(open_study())
     study.begin([("baseline", {"x": 1})])
