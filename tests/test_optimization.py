@@ -245,6 +245,7 @@ def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None
     assert "pixels" not in summary(study).trials[2].facts
 
 
+@pytest.mark.slow
 def test_a_change_can_be_accepted(workspace: Path) -> None:
     (workspace / "plugins" / "net.py").write_text(NET.replace("8, 64", "8, 65"))
     study = make_study(workspace, overrides=["budget.trials=3"])
@@ -332,6 +333,7 @@ def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., St
     assert [point["space"] for _, point in enqueued] == ["one", "two"] * 3
 
 
+@pytest.mark.slow
 def test_files_of_a_search_space_are_part_of_the_identity(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     weights = tmp_path / "weights"

@@ -225,6 +225,7 @@ def test_missing_weights_are_found_out_before_the_first_trial(
         dry_run(trainer, "transfer")
 
 
+@pytest.mark.slow
 def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     transfer: LoadedSpace,
     weights: Path,

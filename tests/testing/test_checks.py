@@ -168,7 +168,7 @@ def test_a_check_never_crashes(broken: ModuleType, monkeypatch: pytest.MonkeyPat
 def test_what_cannot_be_checked_before_is_skipped(broken: ModuleType) -> None:
     found = results(Subject(broken.Lambda, 2))
     skipped = [one.check for one in found.values() if one.status == "skipped"]
-    assert listed(skipped) == "samples, stability, relevance, baselines, training, size and isolation"
+    assert listed(skipped) == "samples, stability, relevance, baselines, pixels, training, size and isolation"
 
 
 def test_a_space_with_its_own_fit_may_use_hyperparameters_there(broken: ModuleType) -> None:

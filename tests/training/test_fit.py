@@ -132,6 +132,7 @@ def test_the_weight_of_the_heads_is_that_of_the_loss(study_config: Config, begin
     assert extra == pytest.approx(0.125 * epoch.metrics["val_main_0_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_weight_is_asked_for_in_the_space_s_scope(study_config: Config, begin: Begin, few: Dataset) -> None:
     config = study_config()
     trainer = make_trainer(config, few, heads=Heads(), plain=Plain(), quiet=Heads(asks=False))
@@ -300,6 +301,7 @@ def test_the_epochs_are_shared_out(
     assert trial.facts["stopped"] == "finished"
 
 
+@pytest.mark.slow
 def test_the_schedule_is_that_of_each_phase(study_config: Config, begin: Begin, few: Dataset) -> None:
     config = study_config(training={"epochs": 4, "schedule": "cosine"}, limits=NO_CACHE)
     trial = begin(config)
@@ -309,6 +311,7 @@ def test_the_schedule_is_that_of_each_phase(study_config: Config, begin: Begin, 
     assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx(rates, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_best_weights_may_be_the_first_phase_s(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -325,6 +328,7 @@ def test_the_best_weights_may_be_the_first_phase_s(
     assert scores(evaluation.network, few)[1] == pytest.approx(min(values), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_early_stopping_of_a_phase_leads_to_the_next(study_config: Config, begin: Begin, few: Dataset) -> None:
     space = Phased(Phase(share=0.8, rate=1e-9), Phase())
     config = study_config(training={"epochs": 10, "patience": 2}, limits=NO_CACHE)
@@ -437,6 +441,7 @@ def test_a_loss_that_is_no_number_in_the_first_phase_ends_all(study_config: Conf
     in_phase_one(space)
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_head_that_is_no_number_ends_all(study_config: Config, begin: Begin, few: Dataset) -> None:
     class Broken(Heads):
         def initialize(self, hp: Any, model: Any) -> None:
@@ -456,6 +461,7 @@ class Asking(Phased):
         yield Phase(rate=hp.Float("fine", 0.1, 1.0, default=0.25))
 
 
+@pytest.mark.slow
 def test_what_phases_ask_for(study_config: Config, begin: Begin, few: Dataset) -> None:
     config = study_config(training={"epochs": 2}, limits=NO_CACHE)
     trainer = make_trainer(config, few, one=Asking(), other=Plain())
@@ -508,6 +514,7 @@ def test_a_space_that_trains_or_compiles_by_itself_has_one_phase(
 # Pretrained weights
 
 
+@pytest.mark.slow
 def test_weights_are_loaded_for_networks_that_are_trained(study_config: Config, begin: Begin, few: Dataset) -> None:
     config = study_config(limits=NO_CACHE)
     space = Phased()
@@ -546,6 +553,7 @@ def test_training_begins_with_the_loaded_weights(study_config: Config, begin: Be
     ).all()  # one epoch, in the first phase
 
 
+@pytest.mark.slow
 def test_a_hypermodel_of_others_needs_none_of_this(
     study_config: Config, begin: Begin, few: Dataset, make_space: Any
 ) -> None:
@@ -632,6 +640,7 @@ def test_statistics_are_computed_once(study_config: Config, few: Dataset, monkey
     assert trainer.normalization("zca") is first
 
 
+@pytest.mark.slow
 def test_features_of_normalised_images(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_what_fit_asks_for_is_in_its_spaces_scope(
     assert trial.facts["hyperparameters"] == trial.preset
 
 
+@pytest.mark.slow
 def test_fit_may_train_twice(study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace) -> None:
     """Keras numbers the epochs of both from 0; the trial's curve goes on."""
 
@@ -195,7 +196,7 @@ def test_a_baseline_with_an_unknown_name(study_config: Config, few: Dataset, mak
 
 
 @pytest.mark.parametrize("takes", ["batches", "arrays", "other names"])
-@pytest.mark.parametrize("size", [4, 100])
+@pytest.mark.parametrize("size", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_batch_size_that_fit_gives_counts(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, takes: str, size: int
 ) -> None:

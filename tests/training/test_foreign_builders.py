@@ -81,6 +81,7 @@ def test_a_network_that_scales_gets_what_it_was_made_for(
     )
 
 
+@pytest.mark.slow
 def test_a_network_that_scales_as_one_of_its_hyperparameters(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
@@ -264,6 +265,7 @@ def test_batch_normalisation_keeps_up_with_short_epochs(
     assert "follow too slowly with momentum 0.999; leave Keras' default" in line
 
 
+@pytest.mark.slow
 def test_a_space_that_learns_by_heart_is_told_so_once(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
@@ -290,7 +292,7 @@ def test_metrics_of_each_class_are_averaged(
         dry_run(Trainer(config, few, {"net": make_space(build)}), "net")
 
 
-@pytest.mark.parametrize("form", ["own loss", "mapping", "two heads"])
+@pytest.mark.parametrize("form", ["own loss", "mapping", pytest.param("two heads", marks=pytest.mark.slow)])
 def test_losses_of_all_kinds_are_trained(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, form: str
 ) -> None:

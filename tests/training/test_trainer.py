@@ -142,6 +142,7 @@ def test_early_stopping_gives_the_best_epoch_and_its_weights(
     assert trial.facts["stopped"] == "finished"
 
 
+@pytest.mark.slow
 def test_the_plateau_schedule_halves(study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace) -> None:
     config = study_config(training={"epochs": 6, "learning_rate": 1e-12, "schedule": "plateau"})
     trial = begin(config)
@@ -186,6 +187,7 @@ def test_the_deadline_in_the_middle_of_an_epoch(
     assert trial.facts["stopped"] == "timeout"
 
 
+@pytest.mark.slow
 def test_a_slow_first_batch_is_not_taken_for_the_speed_of_all(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
@@ -350,6 +352,7 @@ def test_training_leaves_nothing_of_the_network_before(
     assert forgotten == [True]
 
 
+@pytest.mark.slow
 def test_the_validation_images_are_all_used(
     study_config: Config, begin: Begin, digits: Dataset, make_space: MakeSpace
 ) -> None:
