@@ -60,13 +60,18 @@ def inputs(model: Any) -> list[Any]:
     return [tensor for call in calls(model) for tensor in call.input_tensors]
 
 
+def is_stock(layer: Any) -> bool:
+    """Whether plain Keras can load a layer, in safe mode."""
+    return type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, layers.Lambda)
+
+
 def named_outputs(model: Any) -> dict[str, Any]:
     """Returns the outputs of a model by name, in the order in which its author gave them."""
     if isinstance(model, keras.Sequential):  # has no names, and no `output` before it was called
         return {model.layers[-1].name: model.outputs[0]}
-    return (
-        dict(model.output) if has_output_mapping(model) else dict(zip(model.output_names, model.outputs, strict=True))
-    )
+    if has_output_mapping(model):
+        return dict(model.output)
+    return dict(zip(model.output_names, model.outputs, strict=True))
 
 
 def has_output_mapping(model: Any) -> bool:
@@ -81,8 +86,8 @@ def without_augmentation(model: Any) -> Any:
         model: A functional or sequential Keras model.
 
     Returns:
-        A network of the same layers and weights; the model itself if it has no such layer. Where images have another
-        size behind such a layer, as after a random crop, it stays and is told that nothing is trained.
+        A network of the same layers and weights; the model itself if it has no such layer. A layer that does something
+        where nothing is trained, too, stays and is told so.
     """
     if not any(_is_random_by_default(leaf) for leaf in leaves(model)):
         return model
@@ -94,10 +99,8 @@ def _inner(operation: Any) -> Any:
 
 
 def _call(operation: Any, *arguments: Any, **options: Any) -> Any:
-    if isinstance(operation, keras.Model) and all(
-        isinstance(one, keras.layers.InputLayer) for one in leaves(operation)
-    ):
-        return arguments[0]  # nothing is left of it
+    if all(isinstance(leaf, layers.InputLayer) for leaf in leaves(operation)):
+        return arguments[0]  # nothing is left of a model
     if not any(_is_random_by_default(leaf) for leaf in leaves(operation)):
         return operation(*arguments, **options)
     if _is_idle(operation, arguments[0]):

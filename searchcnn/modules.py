@@ -45,7 +45,7 @@ def execute(path: Path) -> ModuleType:
     """
     path = path.resolve()
     root = _root(path.parent)
-    namespace = Namespace(str(path), path.stem, [path.parent, root, Path.cwd()])
+    namespace = Namespace(str(path), path.stem, [path.parent, root])
     inside = path.with_suffix("").relative_to(root).parts
     if len(inside) > 1 and _is_relative(path):
         return namespace.import_module(".".join(inside))

@@ -225,11 +225,12 @@ def check_stability(trainer: "Trainer", name: str) -> None:
     import keras
 
     from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
+    from searchcnn.training.trainer import kept_settings
 
     values = {"space": name} if len(trainer.spaces) > 1 else {}
     builds = [CheckedHyperParameters(values) for _ in range(2)]
     for hp in builds:
-        with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+        with kept_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
             trainer.sample(hp)
     try:
         check_ranges(*builds)

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, first_line
-from searchcnn.graph import MIXING, SPATIAL, calls, functional, leaves, narrow_points
+from searchcnn.graph import MIXING, SPATIAL, calls, functional, is_stock, leaves, narrow_points
 
 DROPOUT: Final = (layers.Dropout, layers.AlphaDropout, layers.GaussianDropout)
 """Layers that are random while their rate is not zero."""
@@ -186,17 +186,13 @@ def _fault(model: Any) -> str:
         return f"it has {count} {what}; {EXPECTED}; save a part with one: keras.Model(INPUT, OUTPUT).save('net.keras')"
     if len(inputs[0].shape) != 4 or inputs[0].shape[-1] not in (1, 3):
         return f"it takes {tuple(inputs[0].shape[1:])}; {EXPECTED}"
-    foreign = [layer for layer in model._flatten_layers() if not _is_stock(layer)]
+    foreign = [layer for layer in model._flatten_layers() if not is_stock(layer)]
     if foreign:
         name = type(foreign[0]).__name__
         return f"it uses '{name}', which plain Keras cannot load; expected a network of stock layers only"
     if any(isinstance(layer, layers.SpectralNormalization) for layer in model._flatten_layers()):
         return "it uses SpectralNormalization, whose weights change even where they are not trained; leave it out"
     return ""
-
-
-def _is_stock(layer: Any) -> bool:
-    return type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, layers.Lambda)
 
 
 def _in_full_precision(model: Any) -> Any:

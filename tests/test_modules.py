@@ -120,11 +120,12 @@ def test_modules_of_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyP
         modules.import_module("nowhere")
 
 
-def test_the_current_folder_comes_after_the_file_s_own(folder: Path) -> None:
-    write(folder, {"net": "from layers import SIZE\nfrom common import A", "layers": "SIZE = 1"})
+def test_the_current_folder_is_not_looked_in(folder: Path) -> None:
+    """A network does not depend on where a command is run."""
+    write(folder, {"net": "from layers import SIZE\nimport common", "layers": "SIZE = 1"})
     write(folder / "elsewhere", {"layers": "SIZE = 0", "common": "A = 2"})
-    module = modules.execute(folder / "net.py")
-    assert (module.SIZE, module.A) == (1, 2)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'common'"):
+        modules.execute(folder / "net.py")
 
 
 def test_changed_files_are_read_again_and_no_bytecode_is_written(folder: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,12 @@ def build(hp, input_shape, num_classes):
 """
 
 
+def forget_rules(study: Study) -> None:
+    """Makes a study one of the first version, which kept no rules."""
+    with create_engine(study.url).begin() as connection:
+        connection.execute(text("UPDATE searchcnn_studies SET identity = json_remove(identity, '$.rules')"))
+
+
 def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None:
     """A study that an earlier version has begun goes on as it did: one ranking never mixes two scalings."""
     (tmp_path / "plugins").mkdir()
@@ -239,10 +246,34 @@ def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None
     assert ear.notes == ["search space 'net': its networks scale pixels themselves; they get 0..255"]
     assert [trial.facts["pixels"] for trial in summary(study).trials] == ["0..255"] * 2
     assert read_card(study.workspace.best_model("study"))["recipe"]["normalization"] == "none"
-    with create_engine(study.url).begin() as connection:
-        connection.execute(text("UPDATE searchcnn_studies SET identity = json_remove(identity, '$.rules')"))
+    forget_rules(study)
     run(make_study(tmp_path, overrides=["budget.trials=3"]))
     assert "pixels" not in summary(study).trials[2].facts
+    third = study.workspace.best_model("study").parent / "models" / "trial-0002.keras"
+    assert read_card(third)["recipe"]["normalization"] == "scale"
+
+
+def test_a_study_that_an_earlier_version_left_in_its_first_trial_goes_on(tmp_path: Path) -> None:
+    """Neither its trial nor the epochs in its checkpoint are lost, although settings and rules have been added."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(SCALING)
+    stop = threading.Event()
+    study = make_study(tmp_path, STUDY.replace("epochs = 1", "epochs = 3"))
+
+    class Stopping(Ear):
+        def epoch_finished(self, trial: TrialProgress, epoch: Any) -> None:
+            stop.set()
+
+    optimize(study, Stopping(study.workspace), stop)
+    forget_rules(study)
+    assert [(trial.state, trial.epochs) for trial in summary(study).trials] == [("RUNNING", 1)]
+    began = datetime.now()
+    run(study)
+    first, _ = summary(study).trials
+    assert (first.number, first.epochs) == (0, 3)
+    with create_engine(study.url).begin() as connection:
+        (created,) = connection.execute(text("SELECT datetime_start FROM trials WHERE number = 0")).one()
+    assert datetime.fromisoformat(created) < began
 
 
 @pytest.mark.slow
@@ -360,7 +391,9 @@ def test_files_beside_a_search_space_are_part_of_the_identity(tmp_path: Path, mo
     sizes.write_text("MOST = 64\n")
     with monkeypatch.context() as patch:
         patch.setattr(optimization, "beside", lambda _: {})  # as an earlier version, which did not look at it
-        run(make_study(tmp_path, overrides=["budget.trials=1"]))
+        study = make_study(tmp_path, overrides=["budget.trials=1"])
+        run(study)
+    forget_rules(study)
     run(make_study(tmp_path, overrides=["budget.trials=2"]))
     sizes.write_text("MOST = 65\n")
     with pytest.raises(StudyChangedError, match=r"search space net, _sizes.py \("):

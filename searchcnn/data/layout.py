@@ -93,10 +93,10 @@ def _by_part(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
     parts = {top: part for top in tops if (part := part_of(top))}
     others = [top for top in tops if top not in parts]
     if "train" not in parts.values():
-        within = f" with the folders of the classes, {', '.join(others[:3])}, in it" if others else ""
+        within = f" with one folder for each class, such as {', '.join(others[:3])}" if others else ""
         raise DataError(
-            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside{within}, "
-            "or, if that is the name of a class, another name for it"
+            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside it{within}; "
+            "if it is a class, rename it"
         )
     twice = {top for top in parts if all(_is_twice(names) for names in inner.values() if names[0] == top)}
     named = {
@@ -146,7 +146,7 @@ def _class_train(inner: Named) -> Iterator[Finding]:
 
 def _beside(others: Sequence[str]) -> Iterator[Finding]:
     if others:
-        remedy = "left out; give folders of classes no names of parts, such as train"
+        remedy = "left out; do not name a class like a part, such as train"
         yield Finding("warning", _count(others, "folder", "beside train/"), ", ".join(others[:3]), remedy)
 
 

@@ -21,7 +21,7 @@ PIXEL_TAGS = (
 ) | frozenset((*range(0x0142, 0x0146), 0x0152, 0x0153, *range(0x0200, 0x020A), 0x0211, 0x0212, 0x0213, 0x0214))
 """Keys of a TIFF's directory that its pixels, and how they lie, depend on."""
 VOID = b"\xff\xff"
-"""A type of entries that there is not: readers skip them."""
+"""A type of entries that does not exist: readers skip them."""
 PNG_BEGIN, JPEG_BEGIN, TIFF_BEGINS = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", {b"II*\0": "<", b"MM\0*": ">"}
 AVIF_MARK, AVIF_EXIF = b"ftyp", re.compile(b"(infe.{8})Exif", re.DOTALL)
 PNG_KEPT = (b"tRNS", b"eXIf")

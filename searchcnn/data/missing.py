@@ -14,7 +14,7 @@ DOUBTFUL = frozenset({"nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>",
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value is none: None, not a number, masked, or text without a letter.
+    """Whether a label is missing: None, not a number, masked, or blank text.
 
     >>> is_missing(None), is_missing(float("nan")), is_missing(" "), is_missing("None"), is_missing(0)
     (True, True, True, False, False)

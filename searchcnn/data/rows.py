@@ -78,6 +78,11 @@ def _flag(name: str, cells: Sequence[str]) -> str | None:
     return _asked(name) if is_flag else None
 
 
+def _says_no(cells: Sequence[str]) -> bool:
+    """Whether a column of yes and no says no in so many words: an empty cell then says nothing."""
+    return any(cell.lower() in MEANS_FALSE for cell in cells)
+
+
 def _asked(name: str) -> str | None:
     """Returns the part that the name of a column asks for."""
     words = [word for word in split_words(name) if word not in PLAIN]
@@ -110,7 +115,11 @@ def _by_columns(table: Path, told: Mapping[str, Parts], cells: Columns, strays: 
     rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
     agreed = [_agreed(table, number, row) for number, row in enumerate(rows, 2)]
     words = {name: cells[name] for name in told if not _flag(name, cells[name])}
-    strange = [any(cell and not part_of(cell) for cell in row) for row in _rows(words, len(rows))]
+    flags = {name: cells[name] for name in told if _flag(name, cells[name]) and _says_no(cells[name])}
+    strange = [
+        any(cell and not part_of(cell) for cell in said) or not all(asked)
+        for said, asked in zip(_rows(words, len(rows)), _rows(flags, len(rows)), strict=True)
+    ]
     rest = _rest({name: _flag(name, cells[name]) for name in told}, agreed)
     parts = [part or (None if odd else rest) for part, odd in zip(agreed, strange, strict=True)]
     names = " and ".join(f"'{name}'" for name in told)

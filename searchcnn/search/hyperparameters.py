@@ -59,7 +59,7 @@ class CheckedHyperParameters(keras_tuner.HyperParameters):
             return super().Float(name, *arguments, **named)
 
     def Boolean(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks whether."""
+        """Asks for True or False."""
         with _declared(name, "give True or False"):
             return super().Boolean(name, *arguments, **named)
 
@@ -312,7 +312,7 @@ def check_ranges(one: Any, other: Any) -> None:
     """Compares what two builds with the same values asked for.
 
     Raises:
-        PluginError: If a hyperparameter has not the same range in both.
+        PluginError: If a hyperparameter does not have the same range in both.
     """
     known = {Parameter(hp).name: hp for hp in one.space}
     for hp in other.space:

@@ -26,6 +26,9 @@ from searchcnn.study import Workspace
 KINDS = "a subclass of searchcnn.SearchSpace or keras_tuner.HyperModel, an instance of one, or a function build(hp)"
 """What an object named by ``file.py:name`` or ``package.module:name`` may be."""
 
+POLICIES: dict[str, list[Any]] = {}
+"""Keras' dtype policy that an installed module has set, by name: it is executed once in a process."""
+
 OWN = ("name", "tunable")
 """Arguments of every Keras Tuner hypermodel, which say nothing about its networks."""
 
@@ -131,6 +134,8 @@ def load(plugin: Plugin) -> LoadedSpace:
     start_keras()
     with _own_dtype_policy() as policy:
         module = _module(plugin)
+    if not module.__name__.startswith(modules.PREFIX):
+        policy = POLICIES.setdefault(module.__name__, policy)
     name = plugin.parts[1]
     with blamed(plugin.location, module.__name__):
         target = _named(module, name) if name else _only(module)
@@ -178,7 +183,7 @@ def _module(plugin: Plugin) -> ModuleType:
     """Executes a plugin's file, or imports its module."""
     container = plugin.parts[0]
     if plugin.in_file:
-        assert Source.read(Path(container))  # raises what is wrong with it
+        Source.read(Path(container))  # raises what is wrong with it
     with blamed(container, container):
         if plugin.in_file:
             return modules.execute(Path(container))
@@ -239,7 +244,7 @@ def _files(module: ModuleType, target: Any) -> list[Path]:
     with contextlib.suppress(TypeError):  # no file: built into Python or made by functools.partial
         definition = target if isinstance(target, type) or inspect.isroutine(target) else type(target)
         files.append(inspect.getsourcefile(definition))
-    files += [tool.__file__ for tool in _tools() if _uses(module, tool)]
+    files += [part.__file__ for tool, parts in _tools().items() if _uses(module, tool) for part in parts]
     return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
 
 
@@ -247,9 +252,9 @@ def _beside(module: ModuleType) -> dict[str, str]:
     """Returns the fingerprints of the files beside a module that it imports, by path, and of our tools they use."""
     folder = Path(module.__file__ or "").parent
     files = {_relative(file, folder): file for file in sorted(modules.imported(module))}
-    for tool in _tools() if files else ():
+    for tool, parts in _tools().items() if files else ():
         if not _uses(module, tool) and any(_uses(one, tool) for one in modules.loaded(module)):
-            files[tool.__name__] = Path(tool.__file__ or "")
+            files |= {part.__name__: Path(part.__file__ or "") for part in parts}
     return {name: fingerprint([file]) for name, file in files.items()}
 
 
@@ -263,10 +268,11 @@ def _joined(own: str, others: Iterable[str]) -> str:
     return hashlib.blake2b(f"{own}{rest}".encode(), digest_size=16).hexdigest() if rest else own
 
 
-def _tools() -> tuple[ModuleType, ...]:
-    from searchcnn import backbones, blocks
+def _tools() -> Mapping[ModuleType, Sequence[ModuleType]]:
+    """Returns what search spaces are made of, with what computes it."""
+    from searchcnn import backbones, blocks, graph, pixels, saved
 
-    return backbones, blocks
+    return {backbones: (backbones, saved, pixels, graph), blocks: (blocks,)}
 
 
 def _uses(module: ModuleType, tool: ModuleType) -> bool:

@@ -104,7 +104,8 @@ class StoredStudy:
             config: The study's configuration, for readers.
             identity: What must be the same in all runs, by name.
             accept: Take a change as the user's will; a change of direction is refused all the same.
-            recent: The part of the identity that earlier versions did not keep; it is no change where it is missing.
+            recent: The part of the identity that the first version did not keep: in a study that it has begun, it is
+                not a change where it is missing.
 
         Raises:
             StudyChangedError: If the database holds another search.
@@ -118,7 +119,8 @@ class StoredStudy:
             )
         changed = row is not None and row.identity != dict(identity)
         if row is not None and changed and self._has_results:
-            _check_identity(self.name, {**(recent or {}), **row.identity}, identity, accept)
+            missing = {} if "rules" in row.identity else recent or {}
+            _check_identity(self.name, {**missing, **row.identity}, identity, accept)
         elif changed and not is_new:
             self._begin_anew()
         new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
@@ -129,7 +131,7 @@ class StoredStudy:
         """Returns the version of the rules that the study was begun with; the latest for one that is new."""
         with Session(self.storage.engine) as session:
             row = session.get(StudyRow, self.study_id)
-        if row is None or not self._has_results:
+        if row is None or self.is_new:
             return latest
         return min(latest, int(row.identity.get("rules", 1)))
 

@@ -163,12 +163,14 @@ def _read(connection: Connection, name: str) -> StudySummary:
 
 def _config(name: str, row: StudyRow) -> StudyConfig:
     try:
-        return StudyConfig.model_validate(row.config)
+        config = StudyConfig.model_validate(row.config)
     except ValidationError:
         raise StoreError(
             f"study '{name}' was last searched with searchcnn {row.version}, whose configuration is unknown here; "
             "continue it with `searchcnn optimize`, or use that version"
         ) from None
+    direction = row.identity.get("search.direction", config.search.direction)  # as it was taken when it was begun
+    return config.model_copy(update={"search": config.search.model_copy(update={"direction": direction})})
 
 
 def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:

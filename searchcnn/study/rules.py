@@ -2,9 +2,8 @@
 
 from typing import Final
 
-DETECTED_SCALING: Final = 2
-"""From here on a network that scales pixels itself gets those that it was made for."""
-SHORT_EPOCHS: Final = 2
-"""From here on the statistics of batch normalisation keep up with short epochs."""
+BUILDERS_COUNT: Final = 2
+"""From here on what a builder brings along counts: its scaling of pixels, its dtype policy, the batch size of its own
+``fit``, and Keras' batch normalisation where epochs are short."""
 RULES: Final = 2
 """What a new study does."""

@@ -82,6 +82,7 @@ def fit_phase(
     callbacks: Sequence[Any] = (),
     first: int = 0,
     normalization: Normalization = SCALE,
+    own_batch_size: bool = True,
 ) -> Any:
     """Prepares a network and fits it.
 
@@ -96,6 +97,7 @@ def fit_phase(
         callbacks: Keras' callbacks.
         first: The epoch to begin with, from 0; later than 0 where another process has trained those before.
         normalization: Makes pixels what the network takes.
+        own_batch_size: Whether the batch size counts that a space's own ``fit`` gives to ``model.fit``.
 
     Returns:
         What the search space's ``fit`` returned: a ``History``, unless it has its own.
@@ -103,7 +105,8 @@ def fit_phase(
     form = prepare(space, hp, network, recipe, math.ceil(len(train) / recipe.batch_size), normalization)
     train_batches = functools.partial(_batches, train, recipe, seed, form, first)
     images = arrays(train, **form) if takes_arrays(space) else (train_batches(recipe.batch_size),)
-    own_sizes = _own_batch_sizes(network, images[0], train_batches, recipe) if has_own_fit(space) else nullcontext()
+    resized = functools.cache(train_batches) if own_batch_size else lambda size: images[0]
+    own_sizes = _own_batch_sizes(network, images[0], resized, recipe) if has_own_fit(space) else nullcontext()
     with own_sizes, warnings.catch_warnings():
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
@@ -149,7 +152,7 @@ def _batches(split: Split, recipe: Recipe, seed: int, form: Mapping[str, Any], f
 
 
 @contextlib.contextmanager
-def _own_batch_sizes(network: Any, images: Any, train_batches: Callable[[int], Any], recipe: Recipe) -> Iterator[None]:
+def _own_batch_sizes(network: Any, images: Any, resized: Callable[[int], Any], recipe: Recipe) -> Iterator[None]:
     """Lets the ``batch_size`` count that a space's own ``fit`` gives to ``model.fit``.
 
     Keras ignores it where the images come as batches; they are made anew then, in batches of that size. Where they come
@@ -158,20 +161,19 @@ def _own_batch_sizes(network: Any, images: Any, train_batches: Callable[[int], A
     Args:
         network: The model that is fitted.
         images: The training images that the space's ``fit`` is given, as batches or an array.
-        train_batches: Returns them in batches of a size.
+        resized: Returns them in batches of another size.
         recipe: The recipe.
     """
     fit = network.fit
     signature = inspect.signature(fit)
-    known = functools.cache(train_batches)
 
     def fit_in_batches(*arguments: Any, **options: Any) -> Any:
-        given = signature.bind(*arguments, **{"verbose": 0, **options}).arguments
-        if isinstance(images, np.ndarray):
-            return fit(**{"batch_size": recipe.batch_size, **given})
+        given: dict[str, Any] = {"verbose": 0, **signature.bind(*arguments, **options).arguments}
         size = given.pop("batch_size", None)
-        if size is not None and given.get("x") is images:
-            given["x"] = known(int(size))
+        if isinstance(given.get("x"), np.ndarray):
+            given["batch_size"] = size or recipe.batch_size
+        elif size is not None and given.get("x") is images:
+            given["x"] = resized(int(size))
         return fit(**given)
 
     network.fit = fit_in_batches

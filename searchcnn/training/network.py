@@ -8,7 +8,7 @@ import keras
 
 from searchcnn.data import SCALE, Normalization
 from searchcnn.errors import InfeasibleError, PluginError
-from searchcnn.graph import has_output_mapping, named_outputs, without_augmentation
+from searchcnn.graph import has_output_mapping, is_stock, named_outputs, without_augmentation
 from searchcnn.training.optimizers import make_optimizer
 from searchcnn.training.recipe import Recipe
 
@@ -111,7 +111,7 @@ def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Nor
 def _check(model: Any, num_classes: int) -> None:
     if not isinstance(model, keras.Model):
         raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
-    foreign = [layer for layer in [model, *_layers(model)] if not _is_stock(layer)]
+    foreign = [layer for layer in [model, *_layers(model)] if not is_stock(layer)]
     if foreign:
         raise PluginError(
             f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
@@ -133,10 +133,6 @@ def _check(model: Any, num_classes: int) -> None:
 
 def _layers(model: Any) -> list[Any]:
     return [part for layer in getattr(model, "layers", ()) for part in (layer, *_layers(layer))]
-
-
-def _is_stock(layer: Any) -> bool:
-    return type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, keras.layers.Lambda)
 
 
 def _raised_by_keras(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from searchcnn.search import (
 )
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
-from searchcnn.study.rules import DETECTED_SCALING, RULES, SHORT_EPOCHS
+from searchcnn.study.rules import BUILDERS_COUNT, RULES
 from searchcnn.study.values import NormalizationName
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
@@ -69,7 +69,7 @@ class Trainer:
         self.spaces = spaces
         self.ranges: dict[str, PixelRange | None] = {}
         self._checkpoints = checkpoints
-        self._rules = rules
+        self._builders_count = rules >= BUILDERS_COUNT
         self._noted: set[str] = set()
         data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
         self._features = FeatureCache(data, config.limits.feature_cache)
@@ -138,7 +138,8 @@ class Trainer:
         else:
             name = hp.Choice("space", list(self.spaces))
         space = self.spaces[name]
-        adopt_policy(space)
+        if self._builders_count:
+            adopt_policy(space)
         with self.scope(hp, name):
             model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
         own = self._own_normalization(name, space, model)
@@ -146,7 +147,7 @@ class Trainer:
 
     def _own_normalization(self, name: str, space: Any, model: Any) -> NormalizationName | None:
         """Returns what a network needs that preprocesses images itself; None for one that does not."""
-        is_detected = self._rules >= DETECTED_SCALING and self.config.training.detect_scaling
+        is_detected = self._builders_count and self.config.training.detect_scaling
         self.ranges[name] = found = own_range(model) if is_detected else None
         if found is not None:
             return NORMALIZATIONS[found]
@@ -154,7 +155,7 @@ class Trainer:
 
     def statistics(self) -> list[Any]:
         """Returns callbacks that look after batch normalisation."""
-        return [BatchStatistics()] if self._rules >= SHORT_EPOCHS else []
+        return [BatchStatistics()] if self._builders_count else []
 
     def finished(self, model: Any, recipe: Recipe) -> Any:
         """Returns a trained network as a classifier, from raw pixels to class probabilities."""
@@ -184,7 +185,7 @@ class Trainer:
             ask(space, hp, model, recipe)
         unknown = [key for key in given if key not in hp.active]
         if unknown:
-            raise PluginError(f"'{unknown[0]}' is no hyperparameter of this point{nearest(unknown[0], hp.active)}")
+            raise PluginError(f"'{unknown[0]}' is not a hyperparameter of this point{nearest(unknown[0], hp.active)}")
         return hp.active, cost(without_heads(model))
 
     def fit(self, space: Any, hp: Any, model: Any, recipe: Recipe, trial: Trial) -> Reporter:
@@ -222,6 +223,7 @@ class Trainer:
             returned = fit_phase(
                 *(space, hp, network, part, train, validation, trial.seed, callbacks, first),
                 normalization=self.normalization(recipe.normalization),
+                own_batch_size=self._builders_count,
             )
             best.restore()
             if reporter.ending or reporter.epochs >= recipe.epochs:
@@ -271,7 +273,7 @@ class Trainer:
         return {
             "seed": trial.seed,
             "hyperparameters": trial.facts["hyperparameters"],
-            "training": self.config.training.model_dump(),
+            "training": self.config.training.model_dump(exclude={"detect_scaling"}),  # older checkpoints have none
             "batch_size": batch_size,
             "data": self.dataset.fingerprint,
         }

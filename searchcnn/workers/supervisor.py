@@ -105,13 +105,8 @@ class _Supervisor:
             file = log.open("a", encoding="utf-8")
         environment = {**os.environ, **slot.environment}
         with file:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "searchcnn.workers",
-                ],  # -P: a random.py in the current folder is not Python's
+            process = subprocess.Popen(  # -P: a random.py in the current folder is not Python's
+                [sys.executable, "-P", "-m", "searchcnn.workers"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,

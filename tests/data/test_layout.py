@@ -89,7 +89,7 @@ def test_the_order_does_not_depend_on_the_disk() -> None:
         (
             ["train/a/1.jpg", "more/a/2.jpg"],
             [],
-            "1 folder beside train/ (more); left out; give folders of classes no names of parts, such as train",
+            "1 folder beside train/ (more); left out; do not name a class like a part, such as train",
         ),
         (["cat/1.jpg", "dog/2.jpg"], ["cat", "dog", "cow", ".git"], "1 folder without images (cow); no class"),
         (

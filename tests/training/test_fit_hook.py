@@ -191,7 +191,7 @@ def test_a_loop_that_never_validates_is_told_what_to_return(
 
 
 def test_a_baseline_with_an_unknown_name(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
-    with pytest.raises(PluginError, match="'no_such' is no hyperparameter of this point"):
+    with pytest.raises(PluginError, match="'no_such' is not a hyperparameter of this point"):
         Trainer(study_config(), few, {"net": make_space()}).point("net", {"no_such": 1})
 
 
