@@ -253,6 +253,26 @@ def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None
     assert read_card(third)["recipe"]["normalization"] == "scale"
 
 
+HALF = """
+import keras
+
+keras.mixed_precision.set_global_policy("mixed_float16")
+"""
+
+
+@pytest.mark.slow
+def test_a_dtype_policy_holds_for_its_own_file_only(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    for name, head in (("half", HALF), ("full", "")):
+        (tmp_path / "plugins" / f"{name}.py").write_text(head + SCALING)
+    study = make_study(tmp_path, STUDY.replace('"net"', '"half", "full"'))
+    run(study)
+    for number, computed in enumerate(("float16", "float32")):
+        saved = study.workspace.best_model("study").parent / "models" / f"trial-000{number}.keras"
+        assert keras.models.load_model(saved).layers[-1].layers[-1].compute_dtype == computed
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def test_a_study_that_an_earlier_version_left_in_its_first_trial_goes_on(tmp_path: Path) -> None:
     """Neither its trial nor the epochs in its checkpoint are lost, although settings and rules have been added."""
     (tmp_path / "plugins").mkdir()

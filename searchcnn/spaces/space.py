@@ -57,7 +57,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         min_size: Smallest image that the space can handle: (height, width) in pixels.
         channels: Numbers of channels that it can handle; empty: any.
         own_preprocessing: Whether its networks preprocess images by themselves, as pretrained ones do: they get pixels
-            scaled to 0..1, whatever the study's ``training.normalization`` is.
+            scaled to 0..1, whatever the study's ``training.normalization`` is; or 0..255 where probing a network finds
+            that it was made for those.
         reference: The paper or source behind it.
     """
 
@@ -81,7 +82,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
         Returns:
             A ``keras.Model`` of stock layers. Its input are images, shape (batch, height, width, channels), pixels
-            scaled to 0..1, or normalised further where the study says so; its output class probabilities, shape (batch,
+            scaled to 0..1, or normalised further where the study says so; a network that scales pixels itself gets
+            those that it was made for, 0..255 or 0..1. Its outputs are class probabilities, shape (batch,
             num_classes). Further outputs are auxiliary heads of the same shape: they add to the loss, see
             `auxiliary_weight`, and are cut off when it is saved. A model that is not compiled is trained by the study's
             recipe; a compiled one is left alone.
