@@ -57,7 +57,7 @@ class Preprocessing:
     is_flipped: bool = False
 
     @classmethod
-    def read(cls, given: str | Mapping[str, Any]) -> Self:
+    def read(cls, given: str | Mapping[str, Any]) -> "Preprocessing":
         """Reads what the option of a search space says.
 
         Args:
@@ -75,9 +75,9 @@ class Preprocessing:
         if given not in NAMED:
             hint = nearest(str(given), [*NAMED, "scale"])
             raise ValueError(f"preprocessing {given!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
-        return cls(*_preprocessing(getattr(keras.applications, NAMED[given])))
+        return _preprocessing(getattr(keras.applications, NAMED[given]))
 
-    def of(self, channels: int) -> Self:
+    def of(self, channels: int) -> "Preprocessing":
         """Returns it for a network with so many channels.
 
         Raises:
@@ -90,6 +90,16 @@ class Preprocessing:
             raise ValueError(f"preprocessing has values for {count} channels, but the network takes {channels}")
         return type(self)(self.scale[:1], self.offset[:1], self.is_flipped)
 
+    def apply(self, images: Any) -> Any:
+        """Applies it to images, shape (batch, height, width, channels), pixels scaled to 0..1."""
+        x = keras.ops.flip(images, axis=-1) if self.is_flipped else images
+        is_idle = (set(self.scale), set(self.offset)) == ({1.0}, {0.0})
+        return x if is_idle else layers.Rescaling(list(self.scale), list(self.offset))(x)
+
+
+NOTHING: Final = Preprocessing()
+"""Images stay as they are."""
+
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
@@ -101,16 +111,12 @@ class Backbone:
 
     Attributes:
         network: From preprocessed images to feature maps, a functional Keras model.
-        scale: What the channels of an image, scaled to 0..1, are multiplied by before they enter the network.
-        offset: What is then added to the channels.
-        is_flipped: Whether the network takes the channels in the order blue, green, red.
+        preprocessing: What is done to images, scaled to 0..1, before they enter the network.
         normalization: Layers through which images, scaled to 0..1, go in the end.
     """
 
     network: Any
-    scale: tuple[float, ...] = (1.0,)
-    offset: tuple[float, ...] = (0.0,)
-    is_flipped: bool = False
+    preprocessing: Preprocessing = NOTHING
     normalization: tuple[Any, ...] = ()
 
     @classmethod
@@ -134,7 +140,7 @@ class Backbone:
             return cls._saved(Path(name).expanduser(), size, preprocessing)
         make, arguments = _application(name)
         network = _make(name, make, {**arguments, "input_shape": (size, size, 3), "include_top": False}, weights)
-        return cls(network, *_preprocessing(make))
+        return cls(network, _preprocessing(make))
 
     @classmethod
     def _saved(cls, path: Path, size: int, given: str | Mapping[str, Any] | None) -> Self:
@@ -144,8 +150,7 @@ class Backbone:
                 raise PluginError(f"backbone {path}: searchcnn has saved it; leave preprocessing out, it has its own")
             return cls(own[0], normalization=own[1])
         network = features(path, unfold(path, model, size))
-        pixels = _pixels(path, network, given)
-        return cls(network, pixels.scale, pixels.offset, pixels.is_flipped)
+        return cls(network, _pixels(path, network, given))
 
     @property
     def blocks(self) -> list[Any]:
@@ -204,10 +209,7 @@ class Backbone:
             x = keras.ops.image.rgb_to_grayscale(x)
         if height and width and x.shape[1:3] != (height, width):
             x = layers.Resizing(height, width)(x)
-        if self.is_flipped:
-            x = keras.ops.flip(x, axis=-1)
-        if (set(self.scale), set(self.offset)) != ({1.0}, {0.0}):
-            x = layers.Rescaling(list(self.scale), list(self.offset))(x)
+        x = self.preprocessing.apply(x)
         for layer in self.normalization:
             x = layer(x)
         return x
@@ -302,14 +304,14 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
             ) from error
 
 
-def _preprocessing(make: Callable[..., Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+def _preprocessing(make: Callable[..., Any]) -> Preprocessing:
     """Finds the scale, offset and order of channels of a network's own ``preprocess_input``, which are all it does."""
     module = getattr(keras.applications, make.__module__.rpartition(".")[2])
     black = module.preprocess_input(np.zeros((1, 1, 1, 3)))[0, 0, 0]
     colours = module.preprocess_input(255.0 * np.eye(3).reshape(3, 1, 1, 3))[:, 0, 0] - black
     is_flipped = bool(abs(colours[0, 2]) > abs(colours[0, 0]))
     matrix = colours[::-1] if is_flipped else colours
-    return tuple(map(float, matrix.diagonal())), tuple(map(float, black)), is_flipped
+    return Preprocessing(_tuple(matrix.diagonal()), _tuple(black), is_flipped)
 
 
 def _pixels(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> Preprocessing:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, _preprocessing
+from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, Preprocessing, _preprocessing
 from searchcnn.backend import start_keras
 from searchcnn.data import Normalization
 from searchcnn.errors import PluginError
@@ -191,7 +191,7 @@ def test_narrow_points_where_the_layers_are_part_of_other_models() -> None:
 def test_preprocessing_is_that_of_keras(application: str) -> None:
     """They are the four kinds: to -1..1, BGR without the mean, normalised, and none."""
     make = getattr(keras.applications, application)
-    backbone = Backbone(network(chain), *_preprocessing(make))
+    backbone = Backbone(network(chain), _preprocessing(make))
     module = getattr(keras.applications, make.__module__.rpartition(".")[2])
     expected = module.preprocess_input(255.0 * IMAGES)
     np.testing.assert_allclose(backbone.preprocess(IMAGES), expected, rtol=1e-5, atol=1e-4)
@@ -204,13 +204,13 @@ def test_every_application_is_understood() -> None:
     makes = {make.__module__: make for key, make in vars(keras.applications).items() if key[0].isupper()}
     assert len(makes) > 10
     for module, make in makes.items():
-        backbone = Backbone(network(no_convolution), *_preprocessing(make))
+        backbone = Backbone(network(no_convolution), _preprocessing(make))
         keras_own = getattr(keras.applications, module.rpartition(".")[2]).preprocess_input
         np.testing.assert_allclose(backbone.preprocess(IMAGES), keras_own(255.0 * IMAGES), rtol=1e-5, atol=1e-4)
 
 
 def test_preprocessing_of_grayscale_and_of_other_sizes() -> None:
-    backbone = Backbone(network(chain), (2.0,), (-1.0,))
+    backbone = Backbone(network(chain), Preprocessing((2.0,), (-1.0,)))
     gray = IMAGES[..., :1]
     np.testing.assert_allclose(backbone.preprocess(gray), np.repeat(2 * gray - 1, 3, axis=-1), rtol=1e-6)
     small = backbone.preprocess(np.ones((2, 5, 3, 1), "float32"))
@@ -301,7 +301,7 @@ def test_a_cut_removes_layers() -> None:
 
 
 def test_the_parts_in_a_network_that_plain_keras_saves_and_loads(tmp_path: Path) -> None:
-    backbone = replace(Backbone(network(chain)), scale=(255.0,) * 3, offset=(-1.0, -2.0, -3.0), is_flipped=True)
+    backbone = Backbone(network(chain), Preprocessing((255.0,) * 3, (-1.0, -2.0, -3.0), is_flipped=True))
     first, second = divide(backbone, 0, 1)
     images = keras.Input((6, 7, 1))
     model = keras.Model(images, second(first(backbone.preprocess(images), training=False)))
@@ -426,7 +426,7 @@ def test_a_saved_model_normalises_as_a_backbone_too(tmp_path: Path, kind: Any) -
 
 
 def test_a_saved_transfer_network_as_a_backbone(tmp_path: Path) -> None:
-    inner = Backbone(network(chain), (2.0,), (-1.0,))
+    inner = Backbone(network(chain), Preprocessing((2.0,), (-1.0,)))
     first, second = divide(inner, 0, 1)
     images = keras.Input((6, 6, 1))
     maps = convolution(second(first(inner.preprocess(images), training=False)), "head")

@@ -103,7 +103,7 @@ def refuse(path: str, **options: Any) -> str:
 def test_a_network_that_scales_pixels_gets_those_that_it_is_made_for(save: Save, front: Any, scale: float) -> None:
     net = model(front)
     backbone = Backbone.load(save(net), 99)
-    assert (backbone.scale, backbone.offset, backbone.is_flipped) == ((scale,), (0.0,), False)
+    assert backbone.preprocessing == Preprocessing((scale,))
     features = keras.Model(net.input, net.layers[-3].output)
     np.testing.assert_allclose(
         run(whole(backbone), PIXELS / 255), run(features, PIXELS / 255 * scale), rtol=1e-4, atol=1e-4
@@ -113,9 +113,9 @@ def test_a_network_that_scales_pixels_gets_those_that_it_is_made_for(save: Save,
 @pytest.mark.parametrize("scale", [1, 255])
 def test_statistics_that_were_adapted_say_what_pixels_they_are_of(save: Save, scale: int) -> None:
     path = save(model(adapted(scale)))
-    assert Backbone.load(path, 16).scale == (scale,)
+    assert Backbone.load(path, 16).preprocessing.scale == (scale,)
     with keras.StatelessScope(initialize_variables=False):  # as where only shapes are asked for
-        assert Backbone.load(path, 16).scale == (scale,)
+        assert Backbone.load(path, 16).preprocessing.scale == (scale,)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_statistics_that_were_adapted_say_what_pixels_they_are_of(save: Save, sc
 def test_where_the_network_does_not_say_it_the_author_must(save: Save, front: Any) -> None:
     path = save(model(front))
     assert "nothing in it says what pixels it was trained on; set the option preprocessing to 'raw'" in refuse(path)
-    assert Backbone.load(path, 16, preprocessing="tf").scale == (2.0, 2.0, 2.0)
+    assert Backbone.load(path, 16, preprocessing="tf").preprocessing.scale == (2.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_pixels_are_not_preprocessed_twice(save: Save) -> None:
     assert "preprocessing = 'tf' would be done twice: its own first layers scale pixels of 0..255" in refuse(
         path, preprocessing="tf"
     )
-    assert Backbone.load(path, 16, preprocessing="scale").scale == (1.0,)  # the author has the last word
-    assert Backbone.load(path, 16, preprocessing={"scale": 2}).scale == (510.0,)
+    assert Backbone.load(path, 16, preprocessing="scale").preprocessing.scale == (1.0,)  # the author has the last word
+    assert Backbone.load(path, 16, preprocessing={"scale": 2}).preprocessing.scale == (510.0,)
 
 
 def test_grey_networks(save: Save) -> None:
@@ -222,7 +222,7 @@ def test_random_changes_of_images_are_left_out(save: Save) -> None:
     noisy = layers.Pipeline([layers.RandomErasing(), layers.RandomZoom(0.2), divide(255)])
     net = model(lambda x: layers.GaussianNoise(0.5)(noisy(flips(layers.RandomContrast(0.2)(x)))))
     backbone = Backbone.load(save(net), 16)
-    assert backbone.scale == (255.0,)
+    assert backbone.preprocessing.scale == (255.0,)
     features = run(backbone.network, PIXELS)
     np.testing.assert_array_equal(run(backbone.network, PIXELS, training=True), features)
     plain = keras.Model(net.input, net.layers[-3].output)
@@ -292,7 +292,7 @@ def test_other_forms_of_a_network(save: Save) -> None:
         backbone = Backbone.load(save(net), 16)
         _, everything = backbone.divide(0, 9)
         assert everything is not None
-        assert (len(backbone.blocks), backbone.scale, len(everything.trainable_weights)) == (2, (255,), 4)
+        assert (len(backbone.blocks), backbone.preprocessing.scale, len(everything.trainable_weights)) == (2, (255,), 4)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"])
@@ -406,7 +406,7 @@ def test_too_small_an_image_is_the_point_s_fault(save: Save) -> None:
 def test_applications_that_preprocess_by_themselves(save: Save, name: str, count: int, include_top: bool) -> None:
     make = getattr(keras.applications, name)
     backbone = Backbone.load(save(make(weights=None, include_top=include_top, input_shape=(64, 64, 3))), 64)
-    assert (backbone.scale, len(backbone.blocks)) == ((255.0,), count)
+    assert (backbone.preprocessing.scale, len(backbone.blocks)) == ((255.0,), count)
     assert backbone.network.output.shape[1:3] == (2, 2)
 
 
@@ -418,7 +418,7 @@ def test_a_network_as_tutorials_make_it(save: Save) -> None:
     x = base(keras.applications.mobilenet_v2.preprocess_input(flips(images)), training=False)
     backbone = Backbone.load(save(keras.Model(images, classify(x))), 99)
     known = Backbone.load("MobileNetV2(alpha=0.35)", 64)
-    assert (len(backbone.blocks), backbone.scale) == (len(known.blocks), (255.0,))
+    assert (len(backbone.blocks), backbone.preprocessing.scale) == (len(known.blocks), (255.0,))
     assert [len(call.output_tensors) for call in calls(backbone.network)] == [1] * len(calls(backbone.network))
 
 

@@ -302,10 +302,12 @@ def _check_identity(name: str, before: Mapping[str, str], after: Mapping[str, st
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if accept and "search.direction" not in changed:
         return
+    is_read_anew = "rules" not in before and any(key.startswith("data") for key in changed)
+    remark = "; this version may find parts in the same images that the one before did not" if is_read_anew else ""
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
     accepting = "" if "search.direction" in changed else ", or go on all the same with --accept-changes"
     if changes:
         raise StudyChangedError(
             f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change, or begin a new study with --name {name}-2" + accepting
+            f"undo the change, or begin a new study with --name {name}-2" + accepting + remark
         )

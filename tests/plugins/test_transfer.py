@@ -330,8 +330,8 @@ def test_networks_of_others(transfer: LoadedSpace, tmp_path: Path) -> None:
 def test_preprocessing_for_all_files(transfer: LoadedSpace, tmp_path: Path) -> None:
     path = foreign(tmp_path / "net.keras", (12, 12))
     space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32], "preprocessing": {"std": 51}})
-    assert space.backbone(CheckedHyperParameters({"backbone": path})).scale == (5.0,)
-    assert space.backbone(CheckedHyperParameters({"backbone": SMALL})).scale == (2.0,) * 3
+    assert space.backbone(CheckedHyperParameters({"backbone": path})).preprocessing.scale == (5.0,)
+    assert space.backbone(CheckedHyperParameters({"backbone": SMALL})).preprocessing.scale == (2.0,) * 3
     with pytest.raises(PluginError, match="nothing in it says what pixels it was trained on; set the option prepro"):
         transfer.create(*DIGITS, {"backbones": [path]}).build(CheckedHyperParameters())
 

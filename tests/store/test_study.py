@@ -72,8 +72,9 @@ def test_the_same_search_is_continued(open_study: Open) -> None:
 
 
 def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) -> None:
-    add_trial(begin(open_study()))
-    changed = {"data": "digits 9999", "seed": "0", "search space net": "abc"}
+    known = {**IDENTITY, "rules": "2"}
+    add_trial(begin(open_study(), known))
+    changed = {"data": "digits 9999", "seed": "0", "search space net": "abc", "rules": "2"}
     with pytest.raises(StudyChangedError) as caught:
         begin(open_study(), changed)
     assert one_line(caught.value) == (
@@ -81,9 +82,15 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
         "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
         "--name x-2, or go on all the same with --accept-changes"
     )
-    begin(open_study())
+    begin(open_study(), known)
     open_study().agree({}, changed, accept=True)
     begin(open_study(), changed)
+
+
+def test_whoever_changed_nothing_is_told_what_has(open_study: Open) -> None:
+    add_trial(begin(open_study()))
+    with pytest.raises(StudyChangedError, match="this version may find parts in the same images that the one before"):
+        begin(open_study(), {**IDENTITY, "data": "digits 9999"})
 
 
 def test_what_an_earlier_version_did_not_keep_is_no_change(open_study: Open) -> None:
@@ -93,6 +100,13 @@ def test_what_an_earlier_version_did_not_keep_is_no_change(open_study: Open) -> 
     changed = {"search space net, layers.py": "def"}
     with pytest.raises(StudyChangedError, match=r"search space net, layers.py \(abc -> def\)"):
         open_study().agree({}, {**IDENTITY, **changed}, recent=changed)
+
+
+def test_a_file_that_is_new_beside_a_search_space_is_a_change(open_study: Open) -> None:
+    known, recent = {**IDENTITY, "rules": "2"}, {"search space net, layers.py": "abc"}
+    add_trial(begin(open_study(), known))
+    with pytest.raises(StudyChangedError, match=r"layers.py \(none -> abc\)"):
+        open_study().agree({}, {**known, **recent}, recent=recent)
 
 
 def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -> None:
