@@ -100,8 +100,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
 
         if rules < RULES:
             listener.noted(
-                "this study goes on as an earlier version began it: a network that scales pixels itself still gets 0..1, "
-                "for one; begin a new study with --name for what has changed"
+                "this study goes on as an earlier version began it, so a network that scales pixels itself still gets "
+                "0..1; begin a new study with --name for what has changed"
             )
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
