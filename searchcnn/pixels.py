@@ -22,51 +22,77 @@ is -1, say, pixels have been scaled before."""
 NEAR = 0.01
 """Difference from a gain of 1 and an offset of 0 that is none: the weights of colours for grey may not sum up to 1."""
 SMALLEST = 1e-6
-"""A gain below is none."""
+"""A difference below is none."""
+PATCHES = 4
+"""Patches of one colour along each side of an image to probe with: larger than what poolings before the weights mix."""
+
+Values = npt.NDArray[np.float64]
 
 
 def own_range(model: Any) -> PixelRange | None:
     """Finds out for which pixels a network was made that scales them itself.
 
-    It is probed with a black, a dark and a white image: what reaches the first layer with weights tells by what pixels
-    are multiplied on their way there, and which pixel becomes zero. So it does not matter how the network does it: by
+    It is probed with images of both ranges: what reaches the first layer with weights tells by what pixels are
+    multiplied on their way there, and which pixel becomes zero. So it does not matter how the network does it: by
     ``Rescaling``, ``Normalization``, a ``preprocess_input`` or arithmetic, in a network inside of it or not.
 
     Args:
-        model: A functional or sequential Keras model, its first input images of shape (batch, height, width, channels).
+        model: A functional or sequential Keras model, its first input images.
 
     Returns:
         The pixels it wants; None if it leaves them as they are, does the same to any pixels, or wants others.
     """
-    black, dark, white = (_as_floats(_before_weights(model, _image(model, pixel))) for pixel in (0.0, 1.0, 255.0))
-    gains = (white - black) / 255  # of the whole range: bfloat16 does not see one step of it
-    place = _usual_place(gains)
-    if place is None or (math.isclose(gains[place], 1, rel_tol=NEAR) and abs(black[place]) < NEAR):
-        return None
-    gain, offset = float(gains[place]), float(black[place])
-    if not np.isclose(dark[place] - offset, gain, rtol=0.1, atol=0.02 * abs(offset)):
-        return None  # it is not linear, as where each image is standardised
-    middle = -offset / gain
-    if abs(gain) < WEAKEST or middle > HIGHEST:
+    if "int" in keras.backend.standardize_dtype(model.inputs[0].dtype):
         return "0..255"
-    return "0..1" if middle > LOWEST else None
+    gain, spread = _gain(model, 1.0), _gain(model, 255.0)
+    if math.isclose(gain, spread, rel_tol=0.05):
+        return None  # as where each image is standardised
+    if gain < WEAKEST:
+        return "0..255"
+    uniform, middle = _line(model)
+    if middle > HIGHEST:
+        return "0..255"
+    is_idle = any(math.isclose(slope, 1, rel_tol=NEAR) for slope in (gain, uniform)) and abs(middle) < NEAR
+    return None if is_idle or middle <= LOWEST else "0..1"
 
 
-def _as_floats(tensor: Any) -> npt.NDArray[np.float64]:
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")), np.float64).ravel()
+def _patches(model: Any, seed: int) -> Values:
+    """Returns one image of random patches, pixels 0..1; of a network for images of any size a small one."""
+    shape = [side or 32 for side in model.inputs[0].shape[1:]]
+    image = np.random.default_rng(seed).random([*(min(side, PATCHES) for side in shape[:2]), *shape[2:]])
+    for axis, side in enumerate(shape[:2]):
+        image = image.take(np.arange(side) * image.shape[axis] // side, axis)
+    return image[np.newaxis]
 
 
-def _usual_place(gains: npt.NDArray[np.float64]) -> int | None:
-    """Returns where the gain is the median of those that are not zero, as they are on a padded border."""
+def _gain(model: Any, scale: float) -> float:
+    """Returns how far two images are apart behind the network's scaling, for a step of 1 between them; the median.
+
+    Args:
+        model: The network.
+        scale: What the images, pixels 0..1, are multiplied by first.
+    """
+    one, other = (_patches(model, seed) for seed in range(2))
+    apart = np.abs(_reached(model, scale * other) - _reached(model, scale * one))
+    moved = apart[np.isfinite(apart) & (apart > SMALLEST)]
+    return float(np.median(moved) / np.median(np.abs(other - one))) if moved.size else 0.0
+
+
+def _line(model: Any) -> tuple[float, float]:
+    """Returns what images of one colour are multiplied by, and which pixel becomes zero; the median of the channels."""
+    shape = _patches(model, 0).shape
+    black, white = _reached(model, np.zeros(shape)), _reached(model, np.full(shape, 255.0))
+    gains = (white - black) / 255  # of the whole range: numbers of 16 bits do not see one step of it
     places = np.flatnonzero(np.isfinite(gains) & (np.abs(gains) > SMALLEST))
-    order = np.argsort(np.abs(gains[places]))
-    return int(places[order[len(order) // 2]]) if len(places) else None
+    if not places.size:
+        return 0.0, 0.0
+    return float(np.median(gains[places])), float(np.median(-black[places] / gains[places]))
 
 
-def _image(model: Any, pixel: float) -> Any:
-    """Returns one image of a single colour, for networks of images of any size a small one."""
-    height, width, channels = (side or 32 for side in model.inputs[0].shape[1:])
-    return np.full((1, height, width, channels), pixel, np.float32)
+def _reached(model: Any, images: Values) -> Values:
+    """Returns what reaches the first layer with weights, flat."""
+    reached = _before_weights(model, images.astype(np.float32))
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(reached, "float32")), np.float64).ravel()
 
 
 def _before_weights(model: Any, images: Any) -> Any:

@@ -45,7 +45,7 @@ def predict(model: Any, images: Any) -> npt.NDArray[np.float32]:
     """
     starts = range(0, len(images), SLICE)
     parts = [model.predict(images[start : start + SLICE], batch_size=256, verbose=0) for start in starts]
-    return np.concatenate(parts)
+    return np.concatenate(parts).astype(np.float32)  # NumPy does not know bfloat16
 
 
 def load_model(path: Path) -> Any:

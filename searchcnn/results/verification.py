@@ -17,7 +17,7 @@ SCRIPT = """
 import sys
 import numpy, keras
 model, images, predictions = sys.argv[1:]
-numpy.save(predictions, keras.models.load_model(model).predict(numpy.load(images), verbose=0))
+numpy.save(predictions, keras.models.load_model(model).predict(numpy.load(images), verbose=0).astype("float32"))
 assert "searchcnn" not in sys.modules
 """
 

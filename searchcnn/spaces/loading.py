@@ -75,10 +75,10 @@ class LoadedSpace:
         Raises:
             PluginError: If the space cannot be created, or not for such images or with such options.
         """
-        with blamed(self.location, self.module):
+        with blamed(self.location, self.module), _own_dtype_policy() as policy:
             space = _instance(self.name, self.target, input_shape, num_classes, options or {})
             space.input_shape, space.num_classes = input_shape, num_classes
-            space.dtype_policy = self.dtype_policy
+        space.dtype_policy = policy[0] if policy else self.dtype_policy
         _check_capabilities(self.name, space)
         return space
 

@@ -85,10 +85,15 @@ SMALLER_IS_BETTER = frozenset(
 def direction_of(objective: str) -> Direction | None:
     """Returns whether more or less of a metric is better; None for one that Keras does not have.
 
-    >>> direction_of("val_auc_1"), direction_of("val_mse"), direction_of("val_cost")
+    >>> direction_of("val_AUC_1"), direction_of("val_mse"), direction_of("val_cost")
     ('maximize', 'minimize', None)
     """
     name = re.sub(r"_\d+$", "", objective.removeprefix("val_"))  # Keras numbers a second metric of the same name
-    if name in LARGER_IS_BETTER:
+    if _plain(name) in map(_plain, LARGER_IS_BETTER):
         return "maximize"
-    return "minimize" if name in SMALLER_IS_BETTER else None
+    return "minimize" if _plain(name) in map(_plain, SMALLER_IS_BETTER) else None
+
+
+def _plain(name: str) -> str:
+    """Returns a name as it is the same for ``F1Score``, the class, and ``f1_score``, the metric."""
+    return name.replace("_", "").lower()

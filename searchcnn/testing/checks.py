@@ -46,6 +46,8 @@ LEAST_WITHIN = 0.1
 """Part of the random networks that must be within the limits."""
 BATCH, STEPS = 8, 3
 """Images of a training step, and steps: where weights begin with zeros, those before them learn from the second on."""
+USUAL_STEPS = 100
+"""Batches of an epoch."""
 REFERENCES = ("reference:", "http://", "https://", "own work")
 """One of these in a docstring names where a search space comes from."""
 
@@ -143,7 +145,7 @@ def check_training(subject: Subject) -> str:
             f"{len(still)} weights stay as they are in training: {', '.join(sorted(still)[:4])}; no gradient reaches "
             "them: connect their layers to the output, or make them not trainable"
         )
-    if slow := lagging(model):
+    if slow := lagging(model, USUAL_STEPS):
         raise CheckFailedError(slow)
     return f"{STEPS} steps on {BATCH} images"
 

@@ -15,7 +15,6 @@ import numpy as np
 SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "keras.config.floatx()": (keras.config.floatx, keras.config.set_floatx),
     "keras.config.epsilon()": (keras.config.epsilon, keras.config.set_epsilon),
-    "keras.config.dtype_policy()": (lambda: keras.config.dtype_policy().name, keras.config.set_dtype_policy),
     "keras.config.image_data_format()": (keras.config.image_data_format, keras.config.set_image_data_format),
     "the current folder": (os.getcwd, os.chdir),
     "os.environ": (lambda: dict(os.environ), lambda before: _put_back(os.environ, before)),

@@ -1,6 +1,7 @@
 """Finds a wrong metric, shape or builder in seconds: one batch before the first trial."""
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, Study
 from searchcnn.search.hyperparameters import CheckedHyperParameters
 from searchcnn.study import StudyConfig
 from searchcnn.study.values import bounds
-from searchcnn.training.callbacks import PlainMetrics
+from searchcnn.training.callbacks import BestWeights, PlainMetrics
 from searchcnn.training.fit import fit_phase, has_own_fit, initialize, objective_of, phases, takes_arrays
 from searchcnn.training.labels import label_form
 from searchcnn.training.network import is_compiled
@@ -66,7 +67,8 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
     _, space, model, recipe = trainer.sample(hp)
     _check_augmentation(trainer.config, space, name, model)
     few = _few_of_each(trainer.dataset.train) if has_own_fit(space) else _few(trainer.dataset.train)
-    metrics = Measured()
+    metrics, best = Measured(), BestWeights(model, trainer.config.search.objective, trainer.config.search.maximize)
+    before = [np.array(weight) for weight in model.get_weights()]
     with trainer.scope(hp, name):
         initialize(space, hp, model)
         for phase in phases(space, hp, model, recipe):
@@ -78,10 +80,13 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
                 few,
                 few,
                 trainer.config.seed,
-                [metrics, *trainer.statistics()],
+                [metrics, best, *trainer.statistics()],
                 normalization=trainer.normalization(recipe.normalization),
             )
     _check_objective(trainer.config.search.objective, metrics, returned)
+    best.restore()
+    if has_own_fit(space):
+        _check_trained(model, before)
     network = trainer.finished(model, recipe)
     _check_probabilities(network, few, name)
     return network
@@ -138,6 +143,16 @@ def _check_objective(objective: str, metrics: Measured, returned: Any) -> None:
         raise StudyFileError(
             f"search.objective: '{objective}' is not measured{nearest(objective, measured)} "
             f"(measured: {', '.join(measured)})"
+        )
+
+
+def _check_trained(model: Any, before: Sequence[Any]) -> None:
+    """Refuses an own ``fit`` that leaves the network as it was: what it has trained could not be saved."""
+    after = model.get_weights()
+    if model.trainable_weights and all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
+        raise PluginError(
+            "fit(hp, model, ...) leaves the network as it was: train the model that it is given, or give that the "
+            "weights of the one that it has trained, by model.set_weights()"
         )
 
 

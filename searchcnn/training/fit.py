@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import keras
 import keras_tuner
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +107,7 @@ def fit_phase(
     train_batches = functools.partial(_batches, train, recipe, seed, form, first)
     images = arrays(train, **form) if takes_arrays(space) else (train_batches(recipe.batch_size),)
     resized = functools.cache(train_batches) if own_batch_size else lambda size: images[0]
-    own_sizes = _own_batch_sizes(network, images[0], resized, recipe) if has_own_fit(space) else nullcontext()
+    own_sizes = _own_batch_sizes(images[0], resized, recipe) if has_own_fit(space) else nullcontext()
     with own_sizes, warnings.catch_warnings():
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
@@ -152,23 +153,22 @@ def _batches(split: Split, recipe: Recipe, seed: int, form: Mapping[str, Any], f
 
 
 @contextlib.contextmanager
-def _own_batch_sizes(network: Any, images: Any, resized: Callable[[int], Any], recipe: Recipe) -> Iterator[None]:
+def _own_batch_sizes(images: Any, resized: Callable[[int], Any], recipe: Recipe) -> Iterator[None]:
     """Lets the ``batch_size`` count that a space's own ``fit`` gives to ``model.fit``.
 
     Keras ignores it where the images come as batches; they are made anew then, in batches of that size. Where they come
-    as arrays, the recipe's size is the default.
+    as arrays, the recipe's size is the default. It counts for any model: the space may train a copy of the network.
 
     Args:
-        network: The model that is fitted.
         images: The training images that the space's ``fit`` is given, as batches or an array.
         resized: Returns them in batches of another size.
         recipe: The recipe.
     """
-    fit = network.fit
+    fit = keras.Model.fit
     signature = inspect.signature(fit)
 
-    def fit_in_batches(*arguments: Any, **options: Any) -> Any:
-        given: dict[str, Any] = {"verbose": 0, **signature.bind(*arguments, **options).arguments}
+    def fit_in_batches(model: Any, *arguments: Any, **options: Any) -> Any:
+        given: dict[str, Any] = {"verbose": 0, **signature.bind(model, *arguments, **options).arguments}
         size = given.pop("batch_size", None)
         if isinstance(given.get("x"), np.ndarray):
             given["batch_size"] = size or recipe.batch_size
@@ -176,11 +176,11 @@ def _own_batch_sizes(network: Any, images: Any, resized: Callable[[int], Any], r
             given["x"] = resized(int(size))
         return fit(**given)
 
-    network.fit = fit_in_batches
+    keras.Model.fit = fit_in_batches
     try:
         yield
     finally:
-        del network.fit
+        del keras.Model.fit  # it is inherited
 
 
 def _options(space: Any, validation: Split, recipe: Recipe, form: Mapping[str, Any], first: int) -> dict[str, Any]:

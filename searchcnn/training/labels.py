@@ -91,7 +91,7 @@ def _values(loss: Any, classes: int, one_hot: bool) -> Any:
         given = np.full(batch, label)
         labels = np.eye(classes, dtype=np.float32)[given] if one_hot else given
         value = model.compute_loss(y=keras.ops.convert_to_tensor(labels), y_pred=np.repeat(sure[[guess]], batch, 0))
-        table[label, guess] = float(value)
+        table[label, guess] = float(keras.ops.mean(value))
     return table
 
 

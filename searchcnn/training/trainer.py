@@ -37,6 +37,8 @@ from searchcnn.training.recipe import Recipe, sample_recipe
 
 NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..1": "scale"}
 """What makes pixels what a network takes that scales them itself."""
+ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
+"""Names that the accuracy may have among the metrics."""
 LARGE_GAP = 0.3
 """Difference of the accuracies in training and in validation that is worth a word."""
 
@@ -123,7 +125,7 @@ class Trainer:
             raise InfeasibleError("too slow", f"not trained in {self.config.limits.trial_timeout:g} s")
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
-        self._note_gap(trial, name, model, reporter)
+        self._note_gap(trial, name, model, reporter, self._steps(recipe))
         trial.describe(stopped=reporter.ending or "finished")
         return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
 
@@ -195,12 +197,11 @@ class Trainer:
             The reporter, which knows why training ended.
         """
         search = self.config.search
-        steps = math.ceil(len(self.dataset.train) / recipe.batch_size)
         best = BestWeights(model, search.objective, search.maximize)
         backup = self._backup(space, model, recipe, trial, best)
         validation_steps = len(self.dataset.validation) / recipe.batch_size
         deadline = time.monotonic() + (self.config.limits.trial_timeout or math.inf)
-        reporter = Reporter(trial, search.objective, steps, validation_steps, deadline, backup.save)
+        reporter = Reporter(trial, search.objective, self._steps(recipe), validation_steps, deadline, backup.save)
         left = backup.left
         if left is not None and not reporter.resume(left.epochs):
             return reporter
@@ -232,17 +233,19 @@ class Trainer:
             trial.best = objective_of(returned, search.objective)
         return reporter
 
-    def _note_gap(self, trial: Trial, name: str, model: Any, reporter: Reporter) -> None:
-        """Says once for each search space that a network does far better in training than in validation."""
+    def _steps(self, recipe: Recipe) -> int:
+        return math.ceil(len(self.dataset.train) / recipe.batch_size)
+
+    def _note_gap(self, trial: Trial, name: str, model: Any, reporter: Reporter, steps: int) -> None:
+        """Says that a network does far better in training than in validation, once of each search space."""
         metrics = reporter.last_metrics
-        gap = metrics.get("accuracy", 0.0) - metrics.get("val_accuracy", math.inf)
-        if gap < LARGE_GAP or name in self._noted:
+        pairs = [(metrics[one], metrics[f"val_{one}"]) for one in ACCURACIES if {one, f"val_{one}"} <= metrics.keys()]
+        seen, unseen = next(iter(pairs), (0.0, 0.0))
+        if seen - unseen < LARGE_GAP or name in self._noted:
             return
         self._noted.add(name)
-        trial.say(
-            f"trial {trial.number}: accuracy {metrics['accuracy']:.4f} in training, {metrics['val_accuracy']:.4f} in "
-            f"validation: {lagging(model) or 'it knows its training images by heart; augmentation or dropout may help'}"
-        )
+        reason = lagging(model, steps) or "it knows its training images by heart; augmentation or dropout may help"
+        trial.say(f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}")
 
     def _shortened(self, space: Any, model: Any, recipe: Recipe, trial: Trial) -> tuple[Any, Split, Split]:
         """Returns the network without the part that always computes the same, and that part's features as images.

@@ -260,4 +260,30 @@ def test_the_dry_run_calls_fit(study_config: Config, few: Dataset, make_space: M
         dry_run(Trainer(study_config(), few, {"net": make_space(fit=fit)}), "net")
     with pytest.raises(PluginError, match=r"fit\(\) returned NoneType without 'val_accuracy'"):
         dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: None)}), "net")
-    dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
+    with pytest.raises(PluginError, match="leaves the network as it was: train the model that it is given, or give"):
+        dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_fit_may_train_a_copy(
+    study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, is_told: bool
+) -> None:
+    """What is saved is what was scored; the batch size counts for the copy, too."""
+    steps = []
+
+    def fit(hp: Any, model: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
+        copy = keras.models.clone_model(model)
+        copy.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        history = copy.fit(*args, batch_size=16, callbacks=callbacks if is_told else [], **kwargs)
+        model.set_weights(copy.get_weights())
+        steps.append(int(copy.optimizer.iterations))
+        return history
+
+    config = study_config(training={"epochs": 4})
+    trainer = Trainer(config, few, {"net": make_space(fit=fit)})
+    dry_run(trainer, "net")
+    evaluation = trainer(begin(config))
+    predicted = evaluation.network.predict(few.validation.images, verbose=0).argmax(-1)
+    assert evaluation.value == pytest.approx((predicted == few.validation.labels).mean())
+    assert evaluation.value > 0.6
+    assert steps[1] == 4 * len(few.train) / 16
