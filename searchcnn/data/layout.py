@@ -220,9 +220,7 @@ def _look_alikes(root: str, named: Named) -> Iterator[Finding]:
         folders = {names[level] for names in named.values() if len(names) > level + 1}
         if odd := doubtful(folders):
             what = _count(odd, "folder", "named almost like a part")
-            yield Finding(
-                "warning", what, ", ".join(odd[:4]), "taken for none; if it is one, name it train, val or test"
-            )
+            yield Finding("warning", what, ", ".join(odd[:4]), "taken for none; name parts train, val and test")
         if alike := look_alikes(folders):
             what = f"folders {', '.join(alike[:4])} are parts or classes"
             what = what if len(alike) > 1 else f"folder {alike[0]} is a part or a class"

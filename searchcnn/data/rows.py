@@ -66,7 +66,8 @@ def divide_rows(table: Path, paths: Sequence[str], columns: Columns) -> Division
     alike = _look_alikes(paths, others, {*division.parts})
     if alike and not usual:
         raise DataError(f"{table}: {alike[0].what}; {alike[0].remedy}")
-    doubts = [*_doubts(others), *_doubtful_folders(paths, {*division.parts})]
+    unsaid = {name: cells for name, cells in others.items() if not _agrees(cells, division.parts)}
+    doubts = [*_doubts(unsaid), *_doubtful_folders(paths, {*division.parts})]
     findings = [*division.findings, *alike, *_overlooked(paths, division.parts), *doubts]
     return division._replace(findings=findings)
 
@@ -266,6 +267,11 @@ def _untold(names: Sequence[str], told: Set[str | None]) -> Sequence[str]:
 
 def _short(cells: Iterable[str]) -> list[str]:
     return [cell for cell in cells if len(split_words(cell)) <= MOST_WORDS]
+
+
+def _agrees(cells: Sequence[str], parts: Parts) -> bool:
+    """Whether each cell hints at the part that its row has anyway."""
+    return all(hinted_part(cell) == part for cell, part in zip(cells, parts, strict=True) if part)
 
 
 def _doubts(columns: Columns) -> Iterator[Finding]:

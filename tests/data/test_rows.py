@@ -205,8 +205,7 @@ def test_what_looks_like_a_part_that_a_column_does_not_mention(
     division = divided(paths, split=["train", "val", "train"], **columns)
     assert division.parts == ["train", "validation", "train"]
     assert any("test" in message.lower() for message in warned(division))
-    told_too = divided(paths, split=["train", "val", "test"], **columns)
-    assert not any("look like" in message or "expected" in message for message in warned(told_too))
+    assert not warned(divided(paths, split=["train", "train", "test"], **columns))
 
 
 @pytest.mark.parametrize("chosen", [{"is_valid": ["0", "1", "0"]}, {"split": ["train", "val", "train"]}])
@@ -256,6 +255,7 @@ def test_folders_that_may_be_parts() -> None:
         ("image_id", [f"train_{number}" for number in range(40)]),
         ("superclass", ["train", "trainer", "test tube"]),
         ("kind", ["test tube", "model train", "flask"]),
+        ("latest_test", ["5", "6"]),
         ("part", ["arm", "leg"]),
         ("set", ["City", "Castle"]),
         ("subset", ["clubs", "hearts"]),

@@ -155,6 +155,7 @@ def test_bytes_in_parquet(images: Path) -> None:
 def test_columns_without_a_name_and_of_almost_one_name(images: Path) -> None:
     lines: list[tuple[str, ...]] = [(name, label, part, "", "0", "1") for name, label, part in rows(split=True)]
     dataset = load(write_csv(images / "list.csv", ("path", "label", "", "", "y", "Y"), lines))
+    assert not dataset.report.made
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
 
 
