@@ -24,6 +24,8 @@ IN_SPLIT = "if so, say which image is train, val or test in a column split"
 
 Columns = Mapping[str, Sequence[str]]
 """Cells by the name of their column."""
+Folders = Sequence[tuple[str, ...]]
+"""The folders that the image of each row lies in."""
 Parts = Sequence[str | None]
 """The part of each row, if it is known."""
 
@@ -53,6 +55,7 @@ def divide_rows(table: Path, paths: Sequence[str], columns: Columns) -> Division
     Raises:
         DataError: If parts are meant and cannot be told.
     """
+    folders = _folders(paths)
     told = {name: parts for name, cells in columns.items() if (parts := _told(name, cells))}
     others = {name: cells for name, cells in columns.items() if name not in told}
     usual = next((name for word in USUAL for name in told if name.lower() == word), None)
@@ -62,13 +65,13 @@ def divide_rows(table: Path, paths: Sequence[str], columns: Columns) -> Division
         division = _by_columns(table, told, {name: columns[name] for name in told})
     else:
         _check_clear(table, columns)
-        division = _by_path(paths)
-    alike = _look_alikes(paths, others, {*division.parts})
+        division = _by_path(paths, folders)
+    alike = _look_alikes(folders, others, {*division.parts})
     if alike and not usual:
         raise DataError(f"{table}: {alike[0].what}; {alike[0].remedy}")
     unsaid = {name: cells for name, cells in others.items() if not _agrees(cells, division.parts)}
-    doubts = [*_doubts(unsaid), *_doubtful_folders(paths, {*division.parts})]
-    findings = [*division.findings, *alike, *_overlooked(paths, division.parts), *doubts]
+    doubts = [*_doubts(unsaid), *_doubtful_folders(folders, {*division.parts})]
+    findings = [*division.findings, *alike, *_overlooked(paths, folders, division.parts), *doubts]
     return division._replace(findings=findings)
 
 
@@ -184,9 +187,9 @@ def _holds(name: str, values: Sequence[str]) -> str:
     return f"column '{name}' holds {shown}, expected the parts train, val and test"
 
 
-def _by_path(paths: Sequence[str]) -> Division:
+def _by_path(paths: Sequence[str], folders: Folders) -> Division:
     """Takes parts from the folders that images lie in, as far as these differ."""
-    parts = _folder_parts(paths)
+    parts = _folder_parts(folders)
     if {*parts} <= {None, "train"}:
         return Division(["train"] * len(paths), [""] * len(paths), [*_beside_train(paths, parts)])
     rest = None if "train" in parts else "train"
@@ -197,7 +200,7 @@ def _by_path(paths: Sequence[str]) -> Division:
     return Division([part or rest for part in parts], reasons, [note])
 
 
-def _folders(paths: Sequence[str]) -> list[tuple[str, ...]]:
+def _folders(paths: Sequence[str]) -> Folders:
     """Returns the folders of each path, without those that all images share."""
     folders = [PurePosixPath(path).parts[:-1] for path in paths]
     named = [names for names, path in zip(folders, paths, strict=True) if path]
@@ -207,8 +210,8 @@ def _folders(paths: Sequence[str]) -> list[tuple[str, ...]]:
     return [names[shared:] for names in folders]
 
 
-def _folder_parts(paths: Sequence[str]) -> list[str | None]:
-    return [next(filter(None, map(part_of, names)), None) for names in _folders(paths)]
+def _folder_parts(folders: Folders) -> list[str | None]:
+    return [next(filter(None, map(part_of, names)), None) for names in folders]
 
 
 def _beside_train(paths: Sequence[str], parts: Parts) -> Iterator[Finding]:
@@ -219,10 +222,10 @@ def _beside_train(paths: Sequence[str], parts: Parts) -> Iterator[Finding]:
         yield Finding("warning", what, f"beside it {beside[0]}", IN_SPLIT)
 
 
-def _overlooked(paths: Sequence[str], parts: Parts) -> Iterator[Finding]:
+def _overlooked(paths: Sequence[str], folders: Folders, parts: Parts) -> Iterator[Finding]:
     """Finds rows that lie in a folder to validate or test on and are taken for something else."""
+    told = list(zip(paths, _folder_parts(folders), parts, strict=True))
     for part in ("validation", "test"):
-        told = zip(paths, _folder_parts(paths), parts, strict=True)
         odd = [path for path, folder, taken in told if folder == part and taken and taken != part]
         if odd:
             what = (
@@ -231,7 +234,7 @@ def _overlooked(paths: Sequence[str], parts: Parts) -> Iterator[Finding]:
             yield Finding("warning", what, ", ".join(odd[:3]), "the column counts; correct it, or move the images")
 
 
-def _look_alikes(paths: Sequence[str], columns: Columns, told: Set[str | None]) -> list[Finding]:
+def _look_alikes(folders: Folders, columns: Columns, told: Set[str | None]) -> list[Finding]:
     """Finds what looks like a part that is not told of any row."""
     found = []
     for name, cells in columns.items():
@@ -239,24 +242,23 @@ def _look_alikes(paths: Sequence[str], columns: Columns, told: Set[str | None]) 
         are_most = 2 * sum(hinted_part(value) is not None for value in values) >= len(values)
         if are_most and (alike := _untold(look_alikes(_short(values)), told)):
             found.append(Finding("warning", _holds(name, alike), "", LEAVE_OUT))
-    for names in _levels(paths):
+    for names in _levels(folders):
         if alike := _untold(look_alikes(names), told):
             what = f"the folders {', '.join(alike[:4])} in the paths look like parts"
             found.append(Finding("warning", what, "", "say which image is train, val or test in a column split"))
     return found
 
 
-def _doubtful_folders(paths: Sequence[str], told: Set[str | None]) -> Iterator[Finding]:
+def _doubtful_folders(folders: Folders, told: Set[str | None]) -> Iterator[Finding]:
     """Finds folders in the paths that may be parts that are not told of any row."""
-    for names in _levels(paths):
+    for names in _levels(folders):
         if odd := _untold([name for name in doubtful(names) if name not in look_alikes(names)], told):
             what = "folders in the paths may be parts that are not used"
             yield Finding("warning", what, ", ".join(odd[:4]), IN_SPLIT)
 
 
-def _levels(paths: Sequence[str]) -> list[set[str]]:
-    """Returns the names of folders in the paths, by depth."""
-    folders = _folders(paths)
+def _levels(folders: Folders) -> list[set[str]]:
+    """Returns the names of folders by depth."""
     return [{one[level] for one in folders if len(one) > level} for level in range(max(map(len, folders), default=0))]
 
 
