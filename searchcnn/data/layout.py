@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from searchcnn.data.dataset import PARTS
-from searchcnn.data.parts import look_alikes, part_of
+from searchcnn.data.parts import doubtful, look_alikes, part_of
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError, printable
 
@@ -19,6 +19,8 @@ IGNORED = frozenset(
     | {".url", ".xml", ".yaml", ".yml"}
 )
 """Suffixes of files that nobody takes for images."""
+CLASSES = frozenset({"train", "training", "valid", "dev"})
+"""Words for parts that are as well those for classes: a vehicle, what is not invalid, what is not in production."""
 Names = tuple[str, ...]
 """Of a path: folders, and the file at the end."""
 Named = dict[str, Names]
@@ -103,18 +105,18 @@ def _by_part(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
         path: (parts[names[0]], *names[1 + (names[0] in twice) :]) for path, names in inner.items() if names[0] in parts
     }
     known = [(parts[names[0]], *names[1 + (names[0] in twice) :]) for names in folders if names[0] in parts]
-    _refuse_look_alikes(root, named)
-    return named, known, [*_beside(others), *_parts_below_train(named)]
+    return named, known, [*_look_alikes(root, named), *_beside(others), *_parts_below_train(named)]
 
 
 def _by_class(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
     """Sorts images in ``CLASS``, or in ``CLASS/PART`` where some lie in folders to validate or test on."""
-    _refuse_look_alikes(root, inner)
+    doubts = [*_look_alikes(root, inner), *_class_train(inner)]
     parts = {path: next(filter(None, map(part_of, names[1:-1])), None) for path, names in inner.items()}
     known = [("train", *names) for names in folders]
     if {*parts.values()} <= {None, "train"}:
         named = {path: ("train", *names) for path, names in inner.items()}
-        return named, known, [*_class_train(inner), *_parts_below_train(named)]
+        odd = [*_beside_train(inner), *_same_below(inner), *_parts_below_class(named)]
+        return named, known, [*doubts, *odd]
     rest = [path for path, part in parts.items() if part is None and len(inner[path]) > 1]
     left_out = set(rest if "train" in parts.values() else ())
     if not rest and "train" not in parts.values():
@@ -123,15 +125,15 @@ def _by_class(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
             f"{root}: holds nothing to train on, only {example} and the like; expected CLASS/train/IMAGE too"
         )
     named = {path: (parts[path] or "train", *names) for path, names in inner.items() if path not in left_out}
-    odd = [*_in_no_part(rest, not left_out), *_folders_below(inner), *_parts_below_train(named)]
-    return named, known, [*_class_train(inner), *odd]
+    odd = [*_in_no_part(rest, not left_out), *_folders_below(inner), *_parts_below_class(named)]
+    return named, known, [*doubts, *odd]
 
 
 def _is_class(parts: Iterable[str], inner: Named) -> bool:
-    """Whether a folder ``train`` is a class, that of vehicles on rails, say: others are beside and none within."""
-    is_train_only = {part_of(top) for top in parts} == {"train"}
+    """Whether the only folder named like a part may be a class, and is one: others are beside and none within."""
+    is_word = [top.strip().lower() in CLASSES for top in parts] == [True]
     has_others = any(len(names) > 1 and names[0] not in parts for names in inner.values())
-    return is_train_only and has_others and all(len(names) == 2 for names in inner.values() if names[0] in parts)
+    return is_word and has_others and all(len(names) == 2 for names in inner.values() if names[0] in parts)
 
 
 def _class_train(inner: Named) -> Iterator[Finding]:
@@ -184,10 +186,42 @@ def _parts_below_train(named: Named) -> Iterator[Finding]:
         yield Finding("warning", what, ", ".join(odd[:3]), "trained on; move them, or give the folder another name")
 
 
-def _refuse_look_alikes(root: str, named: Named) -> None:
-    """Raises an error where folders side by side are perhaps parts: as classes they would be learned silently."""
+def _parts_below_class(named: Named) -> Iterator[Finding]:
+    return _parts_below_train({path: names for path, names in named.items() if not part_of(names[1])})
+
+
+def _beside_train(inner: Named) -> Iterator[Finding]:
+    """Finds folders beside one named ``train`` in that of a class: perhaps they should not be trained on."""
+    folders = {names[:depth] for names in inner.values() for depth in range(2, len(names))}
+    above = {folder[:-1] for folder in folders if part_of(folder[-1])}
+    if beside := sorted({folder[-1] for folder in folders if folder[:-1] in above and not part_of(folder[-1])}):
+        what = _count(beside, "folder", "beside train/ in those of classes")
+        remedy = "trained on; if these are parts, name them val and test"
+        yield Finding("warning", what, ", ".join(beside[:3]), remedy)
+
+
+def _same_below(inner: Named) -> Iterator[Finding]:
+    """Finds a few folders that all hold folders of the same names: these are perhaps the classes."""
+    below: dict[str, set[str]] = {}
+    for names in inner.values():
+        if len(names) > 1:
+            below.setdefault(names[0], set()).add(names[1] if len(names) > 2 else "")
+    first = next(iter(below.values()), set())
+    is_same = all(folders == first for folders in below.values())
+    if 2 <= len(below) <= 4 and is_same and len(first) > 1 and not any(not name or part_of(name) for name in first):
+        what = f"folders {', '.join(sorted(below))} hold folders of the same names, and are taken for classes"
+        remedy = "if they are parts, name them train, val and test"
+        yield Finding("warning", what, ", ".join(sorted(first)[:3]), remedy)
+
+
+def _look_alikes(root: str, named: Named) -> Iterator[Finding]:
+    """Finds folders that are perhaps parts, and stops where that is likely: as classes they would be learned."""
     for level in range(max(map(len, named.values()))):
-        if alike := look_alikes({names[level] for names in named.values() if len(names) > level + 1}):
+        folders = {names[level] for names in named.values() if len(names) > level + 1}
+        if odd := doubtful(folders):
+            what = _count(odd, "folder", "named almost like a part")
+            yield Finding("warning", what, ", ".join(odd[:4]), "taken for none; name parts train, val and test")
+        if alike := look_alikes(folders):
             what = f"folders {', '.join(alike[:4])} are parts or classes"
             what = what if len(alike) > 1 else f"folder {alike[0]} is a part or a class"
             remedy = "name parts train, val and test, and classes by other words"

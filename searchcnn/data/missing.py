@@ -33,11 +33,16 @@ def is_missing(value: Any) -> bool:
 
 def as_labels(labels: Any) -> npt.NDArray[Any]:
     """Returns labels as an array in which those that are missing still are."""
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError:  # rows of one-hot, and None instead of some
+        array = np.array(labels, object)
     if np.ma.is_masked(labels):
         array = np.where(np.ma.getmaskarray(labels), np.array(None), array.astype(object))
-    elif isinstance(labels, list | tuple) and array.ndim == 1 and array.dtype.kind in "SU":
+    elif isinstance(labels, list | tuple) and array.dtype.kind in "SU":
         array = np.array(labels, object)  # text beside what is not a number would make 'nan' of it
+    elif array.dtype.kind == "T":  # text of any length, and None
+        array = array.astype(object)
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
@@ -46,8 +51,9 @@ def are_there(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if labels.dtype.kind in "fc":
         is_empty: npt.NDArray[np.bool_] = np.isnan(labels.reshape(len(labels), -1)).all(axis=1)
         return ~is_empty
-    if labels.dtype.kind in "OSU" and labels.ndim == 1:
-        return np.array([not is_missing(one) for one in labels], np.bool_)
+    if labels.dtype.kind in "OSU":
+        rows = labels.reshape(len(labels), -1)
+        return np.array([not all(map(is_missing, row)) for row in rows], np.bool_)
     return np.ones(len(labels), np.bool_)
 
 

@@ -1,7 +1,7 @@
 """Tells which part of a dataset a word means, and which words only look as if they meant one."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 PART_NAMES = {
     **dict.fromkeys(("train", "training", "trn", "trainset", "train_set", "training_set"), "train"),
@@ -11,13 +11,21 @@ PART_NAMES = {
 """The part that a folder, or a word in a table, means; in lower case, with ``_`` for ``-`` and spaces."""
 HINTS = {
     **{word: part for word, part in PART_NAMES.items() if word not in ("dev", "validate") and "_" not in word},
-    **dict.fromkeys(("holdout", "heldout"), "test"),
+    **dict.fromkeys(("tests", "evaluate", "holdout", "heldout", "unseen", "query", "predict"), "test"),
 }
 """Words that hint at a part where they stand among others."""
 PLAIN = frozenset(
     {"data", "dataset", "file", "files", "folder", "image", "images", "img", "imgs", "photo", "photos"}
-) | (frozenset({"part", "picture", "pictures", "sample", "samples", "set", "split", "subset"}))
+    | {"part", "picture", "pictures", "private", "public", "sample", "samples", "set", "split", "subset"}
+)
 """Words that say nothing beside such a hint."""
+SUSPECT = re.compile(
+    r"(is|in(?!valid)|has|not|for|used?|cross)*"
+    r"(train(ed|ing)?|trn|val(id|idate|idation)?|tests?|testing|tst|eval(uate|uation)?|holdout|heldout|unseen|query"
+    r"|splits?|parts?|sets?|subsets?|partitions?|datasets?|phases?|stages?|usages?|purposes?)+"
+    r"(flag|only)?"
+)
+"""A word in the name of a column that may tell parts, such as ``istest`` or ``traintest``."""
 
 
 def part_of(word: str) -> str | None:
@@ -29,31 +37,70 @@ def part_of(word: str) -> str | None:
     return PART_NAMES.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
 
 
+def hinted_part(name: str) -> str | None:
+    """Returns the part that a word in a name hints at, or None.
+
+    >>> hinted_part("PublicTest_2"), hinted_part("contest")
+    ('test', None)
+    """
+    hints = [HINTS[word] for word in split_words(name) if word in HINTS]
+    return "train" if "train" in hints else next(iter(hints), None)
+
+
 def look_alikes(names: Iterable[str]) -> list[str]:
     """Returns those of some names, of folders side by side, say, that look like parts though they mean none.
 
-    These are names of a hint and nothing else, and all with hints where some are at training and some are not.
+    These are names at training and at another part that are made of a hint and the same rest.
 
-    >>> look_alikes(["train_images", "test_images"]), look_alikes(["seg_train", "seg_test"])
+    >>> look_alikes(["train_images", "test_images"]), look_alikes(["seg_train", "seg_test", "cat"])
     (['test_images', 'train_images'], ['seg_test', 'seg_train'])
-    >>> look_alikes(["airport", "train station"]), look_alikes(["train", "test"])
+    >>> look_alikes(["train station", "test tube"]), look_alikes(["train", "test"])
     ([], [])
     """
-    words = {name: split_words(name) for name in sorted(set(names))}
-    hints = {name: {HINTS[word] for word in words[name] if word in HINTS} for name in words}
-    meant = set().union(*hints.values())
-    is_divided = "train" in meant and len(meant) > 1
-    return [
-        name
-        for name in words
-        if hints[name] and not part_of(name) and (is_divided or {*words[name]} <= {*HINTS, *PLAIN})
-    ]
+    hints = _hints(names)
+    told = {(part, _rest(name)) for name, part in hints.items()}
+    others = {rest for part, rest in told if part != "train" and ("train", rest) in told}
+    return [name for name in hints if _rest(name) in others and not part_of(name)]
+
+
+def doubtful(names: Iterable[str]) -> list[str]:
+    """Returns those of some names that may look like parts and may as well not.
+
+    These are names of a hint and nothing else, and all with hints where these are at several parts.
+
+    >>> doubtful(["cat", "Test Images"]), doubtful(["train station", "test tube"])
+    (['Test Images'], ['test tube', 'train station'])
+    >>> doubtful(["airport", "train station"]), doubtful(["train", "test"])
+    ([], [])
+    """
+    hints = _hints(names)
+    is_divided = len({*hints.values()}) > 1
+    return [name for name in hints if not part_of(name) and (is_divided or not _rest(name))]
+
+
+def speaks_of_parts(column: str) -> bool:
+    """Whether the name of a column holds a word that parts are told by.
+
+    >>> speaks_of_parts("ISTEST"), speaks_of_parts("used_for_training"), speaks_of_parts("latest price")
+    (True, True, False)
+    """
+    return any(SUSPECT.fullmatch(word) for word in split_words(column))
 
 
 def split_words(name: str) -> Sequence[str]:
-    """Returns the words of a name in lower case, without numbers.
+    """Returns the words of a name in lower case, without numbers; ``hold-out`` is one.
 
-    >>> split_words("PublicTest_2")
-    ['public', 'test']
+    >>> split_words("PublicTest_2"), split_words("held out")
+    (['public', 'test'], ['heldout'])
     """
-    return [word for word in re.split(r"[\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) if word]
+    words = re.sub(r"[\W\d_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower()
+    return re.sub(r"\b(hold|held) out\b", r"\1out", words).split()
+
+
+def _hints(names: Iterable[str]) -> Mapping[str, str]:
+    return {name: part for name in sorted(set(names)) if (part := hinted_part(name))}
+
+
+def _rest(name: str) -> Sequence[str]:
+    """Returns the words of a name that neither hint at a part nor say nothing beside that."""
+    return tuple(word for word in split_words(name) if word not in HINTS and word not in PLAIN)

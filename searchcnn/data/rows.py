@@ -1,27 +1,31 @@
 """Tells the part of each row of a table: by a column of parts, by columns such as ``is_valid``, or by its path."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from searchcnn.data.parts import PLAIN, look_alikes, part_of, split_words
+from searchcnn.data.parts import PLAIN, doubtful, hinted_part, look_alikes, part_of, speaks_of_parts, split_words
 from searchcnn.data.report import Finding
 from searchcnn.errors import DataError
 
 USUAL = ("split", "part", "set", "subset", "partition")
 """Names of columns of parts as people write them, in lower case; the first that holds parts is taken."""
-SUSPECT = frozenset({*USUAL, "dataset", "phase", "stage", "usage", "purpose", "holdout"})
-"""Words in the name of a column that may tell parts."""
-FOLDS = frozenset({"fold", "folds", "kfold", "cv"})
+CLEAR = ("split", "partition")
+"""Those of them that mean nothing else."""
+FOLDS = frozenset({"fold", "folds", "kfold", "crossval", "cv"})
 MEANS_TRUE, MEANS_FALSE = {"true", "1", "1.0", "yes", "y", "t"}, {"false", "0", "0.0", "no", "n", "f"}
 MOST_VALUES = 30
 """A column of more different values tells no parts."""
 MOST_WORDS = 3
 """A longer text tells none."""
 REMEDY = "if it does, write train, val and test in each row"
+LEAVE_OUT = "write these, or, if it does not tell parts, leave the column out"
+IN_SPLIT = "if so, say which image is train, val or test in a column split"
 
 Columns = Mapping[str, Sequence[str]]
 """Cells by the name of their column."""
+Folders = Sequence[tuple[str, ...]]
+"""The folders that the image of each row lies in."""
 Parts = Sequence[str | None]
 """The part of each row, if it is known."""
 
@@ -51,17 +55,24 @@ def divide_rows(table: Path, paths: Sequence[str], columns: Columns) -> Division
     Raises:
         DataError: If parts are meant and cannot be told.
     """
+    folders = _folders(paths)
     told = {name: parts for name, cells in columns.items() if (parts := _told(name, cells))}
-    first = next((name for usual in USUAL for name in told if name.lower() == usual), None)
-    strays = [*_strays({name: cells for name, cells in columns.items() if name not in told})]
-    if first:
-        differences = [_difference(first, told[first], name, told[name]) for name in told if name != first]
-        reasons = _reasons({first: columns[first]}, told[first])
-        return Division(told[first], reasons, [*filter(None, differences), *strays])
-    if told:
-        return _by_columns(table, told, {name: columns[name] for name in told}, strays)
-    _check_none_meant(table, columns)
-    return _by_path(table, paths, [*_doubts(columns), *strays])
+    others = {name: cells for name, cells in columns.items() if name not in told}
+    usual = next((name for word in USUAL for name in told if name.lower() == word), None)
+    if usual:
+        division = _by_usual(usual, told, columns[usual])
+    elif told:
+        division = _by_columns(table, told, {name: columns[name] for name in told})
+    else:
+        _check_clear(table, columns)
+        division = _by_path(paths, folders)
+    alike = _look_alikes(folders, others, {*division.parts})
+    if alike and not usual:
+        raise DataError(f"{table}: {alike[0].what}; {alike[0].remedy}")
+    unsaid = {name: cells for name, cells in others.items() if not _agrees(cells, division.parts)}
+    doubts = [*_doubts(unsaid), *_doubtful_folders(folders, {*division.parts})]
+    findings = [*division.findings, *alike, *_overlooked(paths, folders, division.parts), *doubts]
+    return division._replace(findings=findings)
 
 
 def _told(name: str, cells: Sequence[str]) -> list[str | None] | None:
@@ -110,7 +121,13 @@ def _difference(name: str, parts: Parts, other: str, told: Parts) -> Finding | N
     return Finding("warning", what, example, f"'{name}' is taken; correct or delete the other")
 
 
-def _by_columns(table: Path, told: Mapping[str, Parts], cells: Columns, strays: Sequence[Finding]) -> Division:
+def _by_usual(usual: str, told: Mapping[str, Parts], cells: Sequence[str]) -> Division:
+    """Takes what one column tells."""
+    differences = [_difference(usual, told[usual], name, told[name]) for name in told if name != usual]
+    return Division(told[usual], _reasons({usual: cells}, told[usual]), [*filter(None, differences)])
+
+
+def _by_columns(table: Path, told: Mapping[str, Parts], cells: Columns) -> Division:
     """Takes what columns without a usual name tell together."""
     rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
     agreed = [_agreed(table, number, row) for number, row in enumerate(rows, 2)]
@@ -124,7 +141,7 @@ def _by_columns(table: Path, told: Mapping[str, Parts], cells: Columns, strays: 
     parts = [part or (None if odd else rest) for part, odd in zip(agreed, strange, strict=True)]
     names = " and ".join(f"'{name}'" for name in told)
     note = Finding("note", f"parts are those of column{'s' if len(told) > 1 else ''} {names}")
-    return Division(parts, _reasons({name: cells[name] for name in told}, parts), [note, *strays])
+    return Division(parts, _reasons({name: cells[name] for name in told}, parts), [note])
 
 
 def _agreed(table: Path, number: int, row: Mapping[str, str | None]) -> str | None:
@@ -157,62 +174,123 @@ def _odd(name: str, cell: str) -> str:
     return f"{name} is '{cell}', expected train, validation or test" if cell else f"no {name}"
 
 
-def _check_none_meant(table: Path, columns: Columns) -> None:
+def _check_clear(table: Path, columns: Columns) -> None:
+    """Raises an error where a column can only be meant to tell parts, and tells none."""
     for name, cells in columns.items():
-        values = sorted({cell for cell in cells if cell})
-        alike = look_alikes(value for value in values[: MOST_VALUES + 1] if len(split_words(value)) <= MOST_WORDS)
-        are_most = 2 * sum(value in alike or part_of(value) is not None for value in values) >= len(values)
-        if name.lower() in USUAL or (alike and are_most):
-            shown = ", ".join(f"'{value}'" for value in (alike or values)[:4]) or "nothing"
-            raise DataError(
-                f"{table}: column '{name}' holds {shown}, expected the parts train, val and test; write these, or, if "
-                "it does not tell parts, leave the column out"
-            )
+        if name.lower() in CLEAR:
+            shown = sorted({cell for cell in cells if cell})
+            raise DataError(f"{table}: {_holds(name, shown)}; {LEAVE_OUT}")
 
 
-def _by_path(table: Path, paths: Sequence[str], doubts: Sequence[Finding]) -> Division:
+def _holds(name: str, values: Sequence[str]) -> str:
+    shown = ", ".join(f"'{value}'" for value in values[:4]) or "nothing"
+    return f"column '{name}' holds {shown}, expected the parts train, val and test"
+
+
+def _by_path(paths: Sequence[str], folders: Folders) -> Division:
     """Takes parts from the folders that images lie in, as far as these differ."""
-    folders = [PurePosixPath(path).parts[:-1] for path in paths if path]
-    shared = 0
-    while folders and all(len(names) > shared for names in folders) and len({names[shared] for names in folders}) == 1:
-        shared += 1
-    for level in range(max(map(len, folders), default=0)):
-        if alike := look_alikes({names[level] for names in folders if len(names) > level >= shared}):
-            raise DataError(
-                f"{table}: the folders {', '.join(alike[:4])} in the paths look like parts; say which image is train, "
-                "val or test in a column split"
-            )
-    parts = [next(filter(None, map(part_of, PurePosixPath(path).parts[shared:-1])), None) for path in paths]
+    parts = _folder_parts(folders)
     if {*parts} <= {None, "train"}:
-        return Division(["train"] * len(paths), [""] * len(paths), doubts)
+        return Division(["train"] * len(paths), [""] * len(paths), [*_beside_train(paths, parts)])
     rest = None if "train" in parts else "train"
     reasons = ["" if part or rest else "in no folder of a part" for part in parts]
     note = Finding(
         "note", "parts are those of folders in the paths", "", "a column split counts instead if there is one"
     )
-    return Division([part or rest for part in parts], reasons, [note, *doubts])
+    return Division([part or rest for part in parts], reasons, [note])
+
+
+def _folders(paths: Sequence[str]) -> Folders:
+    """Returns the folders of each path, without those that all images share."""
+    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    named = [names for names, path in zip(folders, paths, strict=True) if path]
+    shared = 0
+    while named and all(len(names) > shared for names in named) and len({names[shared] for names in named}) == 1:
+        shared += 1
+    return [names[shared:] for names in folders]
+
+
+def _folder_parts(folders: Folders) -> list[str | None]:
+    return [next(filter(None, map(part_of, names)), None) for names in folders]
+
+
+def _beside_train(paths: Sequence[str], parts: Parts) -> Iterator[Finding]:
+    """Finds a folder ``train`` in the paths whose images are not the only ones to train on."""
+    beside = [path for path, part in zip(paths, parts, strict=True) if path and not part]
+    if beside and "train" in parts:
+        what = "folder train in the paths may be a part and is not taken for one, as no other is named val or test"
+        yield Finding("warning", what, f"beside it {beside[0]}", IN_SPLIT)
+
+
+def _overlooked(paths: Sequence[str], folders: Folders, parts: Parts) -> Iterator[Finding]:
+    """Finds rows that lie in a folder to validate or test on and are taken for something else."""
+    told = list(zip(paths, _folder_parts(folders), parts, strict=True))
+    for part in ("validation", "test"):
+        odd = [path for path, folder, taken in told if folder == part and taken and taken != part]
+        if odd:
+            what = (
+                f"{len(odd):,} row{'' if len(odd) == 1 else 's'} in a folder named {part}, and taken for another part"
+            )
+            yield Finding("warning", what, ", ".join(odd[:3]), "the column counts; correct it, or move the images")
+
+
+def _look_alikes(folders: Folders, columns: Columns, told: Set[str | None]) -> list[Finding]:
+    """Finds what looks like a part that is not told of any row."""
+    found = []
+    for name, cells in columns.items():
+        values = {*cells} - {""}
+        are_most = 2 * sum(hinted_part(value) is not None for value in values) >= len(values)
+        if are_most and (alike := _untold(look_alikes(_short(values)), told)):
+            found.append(Finding("warning", _holds(name, alike), "", LEAVE_OUT))
+    for names in _levels(folders):
+        if alike := _untold(look_alikes(names), told):
+            what = f"the folders {', '.join(alike[:4])} in the paths look like parts"
+            found.append(Finding("warning", what, "", "say which image is train, val or test in a column split"))
+    return found
+
+
+def _doubtful_folders(folders: Folders, told: Set[str | None]) -> Iterator[Finding]:
+    """Finds folders in the paths that may be parts that are not told of any row."""
+    for names in _levels(folders):
+        if odd := _untold([name for name in doubtful(names) if name not in look_alikes(names)], told):
+            what = "folders in the paths may be parts that are not used"
+            yield Finding("warning", what, ", ".join(odd[:4]), IN_SPLIT)
+
+
+def _levels(folders: Folders) -> list[set[str]]:
+    """Returns the names of folders by depth."""
+    return [{one[level] for one in folders if len(one) > level} for level in range(max(map(len, folders), default=0))]
+
+
+def _untold(names: Sequence[str], told: Set[str | None]) -> Sequence[str]:
+    """Returns names if one of them hints at a part that is not told of any row."""
+    return names if {hinted_part(name) for name in names} - {"train", *told} else []
+
+
+def _short(cells: Iterable[str]) -> list[str]:
+    return [cell for cell in cells if len(split_words(cell)) <= MOST_WORDS]
+
+
+def _agrees(cells: Sequence[str], parts: Parts) -> bool:
+    """Whether each cell hints at the part that its row has anyway."""
+    return all(hinted_part(cell) == part for cell, part in zip(cells, parts, strict=True) if part)
 
 
 def _doubts(columns: Columns) -> Iterator[Finding]:
     """Finds columns that may tell parts and are not used."""
     for name, cells in columns.items():
         values = sorted({*cells})
-        words, is_short = {*split_words(name)}, 2 <= len(values) <= MOST_VALUES
+        is_short = 2 <= len(values) <= MOST_VALUES
         shown = ", ".join(value or "nothing" for value in values[:4])
-        if is_short and words & FOLDS:
+        if is_short and {*split_words(name)} & FOLDS:
             what = f"column '{name}' tells the folds of a cross-validation, and is not used"
             yield Finding("warning", what, shown, "say which rows are train, val and test in a column split")
-        elif is_short and (words & SUSPECT or _asked(name)) and not _unseen(cells):
+        elif len(values) > 1 and (words := _words_of_parts(values)):
+            yield Finding("warning", f"column '{name}' may tell parts, and is not used", ", ".join(words[:4]), REMEDY)
+        elif is_short and speaks_of_parts(name):
             yield Finding("warning", f"column '{name}' may tell parts, and is not used", shown, REMEDY)
 
 
-def _strays(columns: Columns) -> Iterator[Finding]:
-    """Finds columns that are not used although they speak of images to validate or test on."""
-    for name, cells in columns.items():
-        if unseen := _unseen(cells):
-            what, shown = f"column '{name}' may tell parts, and is not used", ", ".join(unseen[:4])
-            yield Finding("warning", what, shown, REMEDY)
-
-
-def _unseen(cells: Sequence[str]) -> list[str]:
-    return sorted({cell for cell in {*cells} if part_of(cell) in ("validation", "test")})
+def _words_of_parts(values: Sequence[str]) -> Sequence[str]:
+    """Returns those of some values that are, or look like, parts to validate or test on, or ``train``."""
+    return [value for value in values if part_of(value)] or _untold(doubtful(_short(values)), frozenset())

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,12 +39,15 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
     """
     with reading(path, "a table in UTF-8 with the columns path, label and, if there are parts, split", MEND):
         header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    _check_unique(path, [name.strip() for name in header])
     path_at, label_at = (_column(path, header, kind) for kind in COLUMNS)
     cells = [[_cell(row, column) for column in range(len(header))] for row in rows]
     names, labels = ([row[column] for row in cells] for column in (path_at, label_at))
     _check_labels(path, header[label_at], labels)
     others = {
-        header[at].strip(): [row[at] for row in cells] for at in range(len(header)) if at not in (path_at, label_at)
+        header[at].strip() or f"number {at + 1}": [row[at] for row in cells]
+        for at in range(len(header))
+        if at not in (path_at, label_at)
     }
     division = divide_rows(path, names, others)
     places, incomplete = _places(names, labels, division)
@@ -71,6 +75,13 @@ def _places(names: Sequence[str], labels: Sequence[str], division: Division) -> 
     return places, incomplete
 
 
+def _check_unique(path: Path, names: Sequence[str]) -> None:
+    """Raises an error where columns have one name: any of them may be meant."""
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            raise DataError(f"{path}: has {count} columns '{name}', expected one; rename or delete the others")
+
+
 def _check_labels(path: Path, name: str, labels: Sequence[str]) -> None:
     """Raises an error where the column of labels holds parts: a network would learn to tell them apart."""
     parts = {part_of(label) for label in labels if label}
@@ -90,12 +101,14 @@ def _column(path: Path, header: Sequence[str], kind: str) -> int:
     found = next((given.index(name) for name in COLUMNS[kind] if name in given), None)
     if found is None:
         raise DataError(f"{path}: has no column '{kind}', only {', '.join(header) or 'none'}; name one so")
+    _check_unique(path, [name for name in given if name == given[found]])
     return found
 
 
 def _cell(row: Sequence[Any], column: int) -> str:
     value = row[column] if column < len(row) else None
-    return "" if is_missing(value) else str(value).strip()
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    return "" if is_missing(text) else str(text).strip()
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:

@@ -144,7 +144,7 @@ SURVIVED: list[tuple[Callable[[Path], None], str, str, tuple[int, int, int]]] = 
     ),
     (no_test_images, "warning", "class 'cow' without test images; not measured there: add images", (60, 18, 12)),
     (loose_images, "warning", "1 image in no folder of a class (train/loose.png); left out", (60, 18, 18)),
-    (other_folder, "warning", "1 folder beside train/ (thumbnails); left out; give folders", (60, 18, 18)),
+    (other_folder, "warning", "1 folder beside train/ (thumbnails); left out; do not name a class", (60, 18, 18)),
     (
         leak,
         "warning",

@@ -156,8 +156,12 @@ def test_what_is_odd_is_named(files: list[str], folders: list[str], message: str
         (["cat/train_1/1.jpg", "dog/test_1/2.jpg"], "whether folders test_1, train_1 are parts or classes"),
         (["cat/train/1.jpg", "cat/holdout/2.jpg", "dog/train/3.jpg"], "whether folder holdout is a part or a class"),
         (["cat/val/1.jpg", "dog/val/2.jpg"], "x: holds nothing to train on, only cat/val/1.jpg and the like; expected"),
-        (["train/cat/1.jpg", "train/test_data/2.jpg"], "whether folder test_data is a part or a class"),
-        (["cat/1.jpg", "dog/2.jpg", "Test Images/3.jpg"], "whether folder Test Images is a part or a class"),
+        (["cat/train/1.jpg", "cat/hold-out/2.jpg"], "whether folder hold-out is a part or a class"),
+        (["cat/train/1.jpg", "cat/held out/2.jpg"], "whether folder held out is a part or a class"),
+        (["cat/train/1.jpg", "dog/tests/2.jpg"], "whether folder tests is a part or a class"),
+        (["cat/train/1.jpg", "dog/Evaluate/2.jpg"], "whether folder Evaluate is a part or a class"),
+        (["train images/1.jpg", "unseen/2.jpg"], "whether folders train images, unseen are parts or classes"),
+        (["x_train/1.jpg", "x_query/2.jpg", "x_predict/2.jpg"], "whether folders x_predict, x_query, x_train are"),
     ],
 )
 def test_what_cannot_be_sorted(files: list[str], message: str) -> None:
@@ -170,6 +174,72 @@ def test_classes_that_are_named_almost_as_a_part(name: str) -> None:
     layout = arrange("x", [f"{name}/1.jpg", "airport/2.jpg", "airport/train/3.jpg"])
     assert found(layout) == {("1.jpg", "train", name), ("2.jpg", "train", "airport"), ("3.jpg", "train", "airport")}
     assert not layout.findings
+
+
+ALMOST = "named almost like a part"
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [
+        (["00_airplane", "01_car", "02_train"], [f"1 folder {ALMOST} (02_train)"]),
+        (["car_1", "train_1"], [f"1 folder {ALMOST} (train_1)"]),
+        (["car_pictures", "train_pictures"], [f"1 folder {ALMOST} (train_pictures)"]),
+        (["model_train", "test_tube"], [f"2 folders {ALMOST} (model_train, test_tube)"]),
+        (["train_station", "test_tube"], [f"2 folders {ALMOST} (test_tube, train_station)"]),
+        (["Test Images", "cat"], [f"1 folder {ALMOST} (Test Images)"]),
+        (["car", "test_tube", "train"], [f"1 folder {ALMOST} (test_tube)", "folder train/ is taken for a class"]),
+        (["invalid", "valid"], ["folder valid/ is taken for a class"]),
+        (["stress test", "training"], [f"1 folder {ALMOST} (stress test)", "folder training/ is taken for a class"]),
+        (["dev", "prod"], ["folder dev/ is taken for a class"]),
+        (["car", "trained", "contest", "invalidity"], []),
+    ],
+)
+def test_classes_that_may_be_parts_are_named(names: list[str], warned: list[str]) -> None:
+    layout = arrange("x", [f"{name}/1.jpg" for name in names])
+    assert found(layout) == {("1.jpg", "train", name) for name in names}
+    assert len(layout.findings) == len(warned)
+    for finding, start in zip(layout.findings, warned, strict=True):
+        assert str(finding).startswith(start)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["training/cat/1.jpg", "stress test/cat/2.jpg"],
+        ["people/train station/1.jpg", "people/test site/2.jpg", "dog/3.jpg"],
+        ["train/cat/1.jpg", "train/test_data/2.jpg", "test/cat/3.jpg"],
+        ["train/cat/1.jpg", "train/dog/2.jpg", "hold-out/cat/3.jpg"],
+        ["cat/train/1.jpg", "cat/Prueba/2.jpg", "dog/train/3.jpg"],
+        ["cat/train/1.jpg", "dog/train/val/2.jpg"],
+        ["tr/cat/1.jpg", "tr/dog/2.jpg", "te/cat/3.jpg", "te/dog/4.jpg"],
+        ["x/Prueba/cat/1.jpg", "x/Prueba/dog/2.jpg", "x/Entrenamiento/cat/3.jpg", "x/Entrenamiento/dog/4.jpg"],
+    ],
+)
+def test_what_may_be_parts_is_named(files: list[str]) -> None:
+    layout = arrange("x", files)
+    assert [finding.level for finding in layout.findings] == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ["cat/train/1.jpg", "cat/Prueba/2.jpg", "dog/train/3.jpg"],
+            "1 folder beside train/ in those of classes (Prueba); trained on; if these are parts, name them val and "
+            "test",
+        ),
+        (
+            ["tr/cat/1.jpg", "tr/dog/2.jpg", "te/cat/3.jpg", "te/dog/4.jpg"],
+            "folders te, tr hold folders of the same names, and are taken for classes (cat, dog); if they are parts, "
+            "name them train, val and test",
+        ),
+    ],
+)
+def test_parts_without_words_for_them(files: list[str], message: str) -> None:
+    assert [str(finding) for finding in arrange("x", files).findings] == [message]
+    others = ["a/x/1.jpg", "a/y/2.jpg", "b/x/3.jpg", "b/4.jpg"]  # loose images: no folders of classes
+    assert not arrange("x", others).findings
 
 
 def test_a_class_named_train_in_folders_of_parts() -> None:

@@ -51,6 +51,11 @@ MISSING: dict[str, tuple[Any, tuple[str, ...]]] = {
     "None among numbers": ([0, None, *NUMBERS], ("0", "1")),
     "masked numbers": (np.ma.masked_equal([0, 9, *NUMBERS], 9), ("0", "1")),
     "masked names": (np.ma.masked_equal(np.array(["cat", "?", *NAMES]), "?"), ("cat", "dog")),
+    "a column of names": ([["cat"], [NAN], *([name] for name in NAMES)], ("cat", "dog")),
+    "masked rows": (np.ma.masked_less(np.array([[1, 0], [-1, -1], *([1 - n, n] for n in NUMBERS)]), 0), ("0", "1")),
+    "rows of None": ([[1, 0], [None, None], *([1 - n, n] for n in NUMBERS)], ("0", "1")),
+    "None instead of a row": ([[1, 0], None, *([1 - n, n] for n in NUMBERS)], ("0", "1")),
+    "text of any length": (np.array(["cat", None, *NAMES], np.dtypes.StringDType(na_object=None)), ("cat", "dog")),
     "rows of one-hot": (np.array([[1, 0], [NAN, NAN], *([1 - n, n] for n in NUMBERS)]), ("0", "1")),
 }
 

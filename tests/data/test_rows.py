@@ -119,7 +119,11 @@ def test_columns_that_may_tell_parts_are_named(name: str, cells: list[str], mess
 @pytest.mark.parametrize(
     ("name", "cells", "message"),
     [
-        ("set", ["a", "b"], "column 'set' holds 'a', 'b', expected the parts train, val and test; write these"),
+        ("split", ["a", "b"], "column 'split' holds 'a', 'b', expected the parts train, val and test; write these"),
+        ("group", ["train", "hold-out"], "column 'group' holds 'hold-out', expected the parts train, val and test"),
+        ("group", ["train", "held out"], "column 'group' holds 'held out', expected"),
+        ("group", ["Train", "evaluate", "tests"], "column 'group' holds 'evaluate', 'tests', expected"),
+        ("group", ["train", "query", "unseen", "predict"], "column 'group' holds 'predict', 'query', 'unseen', expec"),
         ("partition", ["0", "1", "2"], "column 'partition' holds '0', '1', '2', expected the parts train, val and"),
         ("split", ["", ""], "column 'split' holds nothing, expected the parts train, val and test"),
         ("usage", ["Training", "PublicTest", "PrivateTest"], "column 'usage' holds 'PrivateTest', 'PublicTest', exp"),
@@ -138,8 +142,16 @@ def test_columns_that_must_tell_parts(name: str, cells: list[str], message: str)
         {},
         {"width": ["12", "30", "12"], "camera": ["a", "b", ""]},
         {"caption": ["a train in a station", "a test tube", "a dog"]},
-        {"is_valid_email": ["a", "b", "c"]},
+        {"image_id": ["train_0", "train_1", "train_2"]},
         {"in_stock": ["1", "0", "1"]},
+        {
+            "latest": ["1", "0", "1"],
+            "contest": ["a", "b", "c"],
+            "constraint": ["x", "", ""],
+            "invalid": ["0", "1", "0"],
+        },
+        {"trainer": ["Ann", "Bob", "Ann"], "settled": ["1", "0", "1"], "party": ["a", "b", "b"]},
+        {"kind": ["test tube", "model", "flask"]},
     ],
 )
 def test_other_columns_say_nothing(columns: dict[str, list[str]]) -> None:
@@ -157,6 +169,102 @@ def test_folders_in_the_paths() -> None:
     assert divided(["train/1.png", "test/2.png"], split=["val", "train"]).parts == ["validation", "train"]
     with pytest.raises(DataError, match="the folders test_images, train_images in the paths look like parts; say"):
         divided(["train_images/1.png", "test_images/2.png"])
+
+
+FLAGS = "istest ISTEST istrain isvalid Test? test_flag flag_test test_only used_for_training exclude_from_training"
+MORE_FLAGS = ("is_public_test", "is_unseen", "heldout", "is_held_out", "Hold-Out", "isTestSet", "intrain", "wasTrained")
+
+
+@pytest.mark.parametrize("name", [*FLAGS.split(), *MORE_FLAGS])
+@pytest.mark.parametrize("cells", [["0", "1", "0"], ["x", "", ""]])
+def test_flags_of_any_spelling_are_never_silent(name: str, cells: list[str]) -> None:
+    division = divided(**{name: cells})
+    assert "test" in division.parts or warned(division)[0].startswith(f"column '{name}' may tell parts, and is not")
+
+
+@pytest.mark.parametrize("name", ["train_val_test", "traintest", "splits", "TrainTest", "part", "set", "dataset_part"])
+def test_numbers_that_may_mean_parts(name: str) -> None:
+    assert warned(divided(**{name: ["0", "1", "2"]})) == [
+        f"column '{name}' may tell parts, and is not used (0, 1, 2); if it does, write train, val and test in each row"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "paths"),
+    [
+        ({"Usage": ["Training", "Training", "PublicTest"]}, None),
+        ({"dataset": ["train", "train", "test1"]}, None),
+        ({}, ["train_images/1.png", "train_images/2.png", "test_images/3.png"]),
+    ],
+)
+def test_what_looks_like_a_part_that_a_column_does_not_mention(
+    columns: dict[str, list[str]], paths: list[str] | None
+) -> None:
+    with pytest.raises(DataError, match=r"PublicTest|test1|test_images"):
+        divided(paths, is_valid=["0", "1", "0"], **columns)
+    division = divided(paths, split=["train", "val", "train"], **columns)
+    assert division.parts == ["train", "validation", "train"]
+    assert any("test" in message.lower() for message in warned(division))
+    assert not warned(divided(paths, split=["train", "train", "test"], **columns))
+
+
+@pytest.mark.parametrize("chosen", [{"is_valid": ["0", "1", "0"]}, {"split": ["train", "val", "train"]}])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"partition": ["0", "0", "2"]}, "column 'partition' may tell parts, and is not used (0, 2)"),
+        ({"is_test": ["", "", "x"]}, "column 'is_test' may tell parts, and is not used (nothing, x)"),
+        ({"usage": ["Public", "Public", "Private"]}, "column 'usage' may tell parts, and is not used (Private, Public"),
+        ({"is_holdout": ["0", "0", "1"]}, "column 'is_holdout' may tell parts, and is not used (0, 1)"),
+        ({"x": ["first training", "", "last test"]}, "column 'x' may tell parts, and is not used (first training, la"),
+    ],
+)
+def test_doubts_beside_a_column_of_parts(
+    chosen: dict[str, list[str]], columns: dict[str, list[str]], message: str
+) -> None:
+    division = divided(**chosen, **columns)
+    assert division.parts == ["train", "validation", "train"]
+    assert warned(division)[0].startswith(message)
+
+
+def test_folders_of_parts_beside_a_column() -> None:
+    paths = ["train/1.png", "train/2.png", "test/3.png"]
+    for column in ({"is_valid": ["0", "1", "0"]}, {"split": ["train", "val", "train"]}):
+        assert warned(divided(paths, **column)) == [
+            "1 row in a folder named test, and taken for another part (test/3.png); the column counts; correct it, or "
+            "move the images"
+        ]
+    assert warned(divided(paths, is_valid=["0", "0", "1"]))[0].startswith("1 row in a folder named test")
+    assert not warned(divided(paths, split=["train", "val", "test"]))
+
+
+def test_folders_that_may_be_parts() -> None:
+    with pytest.raises(DataError, match="the folders evaluate in the paths look like parts"):
+        divided(["train/1.png", "evaluate/2.png"])
+    for paths in (["train/1.png", "car/2.png"], ["train station/1.png", "test site/2.png"], ["Test Images/1", "a/2"]):
+        division = divided(paths)
+        assert division.parts == ["train", "train"]
+        assert len(warned(division)) == 1
+    division = divided(["val/1.png", "test_new/2.png", "x/3.png"])
+    assert warned(division)[0].startswith("folders in the paths may be parts that are not used (test_new); if so, say")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("image_id", [f"train_{number}" for number in range(40)]),
+        ("superclass", ["train", "trainer", "test tube"]),
+        ("kind", ["test tube", "model train", "flask"]),
+        ("latest_test", ["5", "6"]),
+        ("part", ["arm", "leg"]),
+        ("set", ["City", "Castle"]),
+        ("subset", ["clubs", "hearts"]),
+        ("quality", ["valid", "invalid"]),
+        ("tag", ["train photo", "test photo", *"abcdef"]),
+    ],
+)
+def test_unusual_columns_do_not_stop_a_search(name: str, cells: list[str]) -> None:
+    assert divided(**{name: cells}).parts == ["train"] * len(cells)
 
 
 WORDS = st.sampled_from(["", "train", "val", "test", "Test", "a", "0", "1", "True", "no", "test_1", "fold 1"])

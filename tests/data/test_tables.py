@@ -142,9 +142,29 @@ def test_only_images_to_validate(images: Path) -> None:
         load(write_csv(images / "list.csv", ("path", "label", "is_valid"), lines))
 
 
+def test_bytes_in_parquet(images: Path) -> None:
+    names, labels, parts = (list(column) for column in zip(*rows(split=True), strict=True))
+    table = {"path": [name.encode() for name in names], "label": [f"{one} é".encode() for one in labels]}
+    other = {"split": [part.encode() for part in parts], "hash": [b"\xff\xfe"] * COUNT}
+    parquet.write_table(pyarrow.table({**table, **other}), images / "list.parquet")
+    dataset = load(images / "list.parquet")
+    assert dataset.class_names == ("even é", "odd é")
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
+
+
+def test_columns_without_a_name_and_of_almost_one_name(images: Path) -> None:
+    lines: list[tuple[str, ...]] = [(name, label, part, "", "0", "1") for name, label, part in rows(split=True)]
+    dataset = load(write_csv(images / "list.csv", ("path", "label", "", "", "y", "Y"), lines))
+    assert not dataset.report.made
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"path,label,split,split \na.png,x,test,train\n", "has 2 columns 'split', expected one; rename or delete the"),
+        (b"path,label,label\na.png,x,y\n", "has 2 columns 'label', expected one"),
+        (b"path,Label,label\na.png,x,y\n", "has 2 columns 'label', expected one"),
         (b"", "has no column 'path', only none; name one so"),
         (b"path,quality\na.png,3\n", "has no column 'label', only path, quality; name one so"),
         (b"path,label\n", "names no images; expected rows of path, label"),
