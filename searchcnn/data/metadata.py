@@ -125,6 +125,14 @@ def _number(value: Any) -> int:
     return int(chr(first)) if isinstance(value, bytes) and first > 8 else int(first)
 
 
+def _only_orientation(segment: bytes) -> bytes:
+    """Returns a JPEG's segment of EXIF with one entry only; as it is where there is none."""
+    head, mark, exif = segment.partition(b"Exif\0\0")
+    with contextlib.suppress(Exception):  # damaged, or XMP
+        return head + mark + voided(exif, {ORIENTATION})
+    return segment
+
+
 def _png_chunks(content: bytes) -> Iterator[bytes]:
     place = len(PNG_BEGIN)
     while place + 12 <= len(content):
@@ -142,7 +150,9 @@ def _jpeg_segments(content: bytes) -> Iterator[bytes]:
         kind, size = struct.unpack_from(">xBH", content, place)
         end = place + 2 + size
         is_note = kind == 0xFE or 0xE0 <= kind <= 0xEF
-        if not is_note or kind == JPEG_EXIF or (kind == JPEG_ADOBE and size >= ADOBE_SIZE):
+        if kind == JPEG_EXIF:
+            yield _only_orientation(content[place:end])
+        elif not is_note or (kind == JPEG_ADOBE and size >= ADOBE_SIZE):
             yield content[place:end]
         place = end
     yield content[place:]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -211,6 +211,7 @@ ENTRIES = st.builds(
 
 
 @given(st.lists(ENTRIES, max_size=4))
+@example([(0x011A, 1, 1, b"\0"), (0x0128, 1, 1, b"\0")])  # a resolution that Pillow cannot divide by
 def test_whatever_is_in_a_directory(entries: list[Entry]) -> None:
     exif = directory(TURNED, *entries)
     for content in (jpeg(exif), png(exif), webp(exif), tiff([TURNED, *entries])):
