@@ -68,9 +68,9 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
     _check_augmentation(trainer.config, space, name, model)
     few = _few_of_each(trainer.dataset.train) if has_own_fit(space) else _few(trainer.dataset.train)
     metrics, best = Measured(), BestWeights(model, trainer.config.search.objective, trainer.config.search.maximize)
-    before = [np.array(weight) for weight in model.get_weights()]
     with trainer.scope(hp, name):
         initialize(space, hp, model)
+        before = [np.array(weight) for weight in model.get_weights()]
         for phase in phases(space, hp, model, recipe):
             returned = fit_phase(
                 space,

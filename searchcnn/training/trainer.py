@@ -119,13 +119,13 @@ class Trainer:
             trial.describe(hyperparameters=hp.active)
         if reporter.ending == "interrupted":
             raise InterruptedTrialError
+        self._note_gap(trial, name, model, reporter, self._steps(recipe))
         if reporter.ending == "pruned":
             raise TrialPrunedError
         if reporter.ending == "too slow":
             raise InfeasibleError("too slow", f"not trained in {self.config.limits.trial_timeout:g} s")
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
-        self._note_gap(trial, name, model, reporter, self._steps(recipe))
         trial.describe(stopped=reporter.ending or "finished")
         return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
 

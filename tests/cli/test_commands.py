@@ -190,8 +190,11 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], code: int,
 @pytest.mark.slow
 def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_path: Path) -> None:
     search = ("optimize", "--study", "digits", "--trials", "1", *QUICK, *HERE)
-    out, err = call(tmp_path, *search, "--set", "search.objective=val_acuracy", code=2)
+    _, err = call(tmp_path, *search, "--set", "search.objective=val_acuracy", code=2)
     assert "did you mean 'val_accuracy'?" in err
+    assert not (tmp_path / "studies").exists()
+    out, err = call(tmp_path, *search, "--set", "search.objective=val_auc", code=2)
+    assert "'val_auc' is not measured" in err
     assert "trial 0" not in out
     assert trials(tmp_path) == []
     assert "trial 0" in call(tmp_path, *search)[0]

@@ -97,7 +97,7 @@ class TestNew:
     def test_the_plugin_passes_all_checks(self, workspace: Path) -> None:
         (report,) = table(workspace, "check", "my_net", "--samples", "8")
         assert {check["status"] for check in report["checks"]} == {"passed"}
-        assert len(report["checks"]) == 10
+        assert len(report["checks"]) == 11
 
     @pytest.mark.slow
     def test_its_test_passes_where_warnings_are_errors(self, workspace: Path) -> None:
@@ -143,7 +143,7 @@ class TestCheck:
         printed = call(workspace, "check", "dead.py:build", "--samples", "8", code=1)
         lines = {line.split()[1]: line.split()[0] for line in printed.splitlines() if line[:1] in ("✓", "✗")}
         assert [name for name, mark in lines.items() if mark == "✗"] == ["relevance"]
-        assert len(lines) == 10
+        assert len(lines) == 11
         assert "hyperparameter 'units' changes nothing here" in " ".join(printed.split())
         assert printed.endswith("1 search space checked: dead failed\n")
 
