@@ -7,12 +7,18 @@ from typing import Any, Final
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import layers
 
 SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 """Layers that mix neighbouring pixels, if their kernel is larger than one."""
 MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
 """Layers that mix channels."""
+
+
+def as_array(tensor: Any) -> npt.NDArray[np.float32]:
+    """Returns a tensor of any type as float32: NumPy does not know bfloat16."""
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")), np.float32)
 
 
 def functional(model: Any) -> Any:
@@ -117,5 +123,5 @@ def _is_random_by_default(layer: Any) -> bool:
 def _is_idle(layer: Any, tensor: Any) -> bool:
     """Whether a layer does nothing to images where nothing is trained, given what it is called with."""
     images = np.random.default_rng(0).random([1, *(size or 8 for size in tensor.shape[1:])], np.float32)
-    result = keras.ops.convert_to_numpy(keras.ops.cast(layer(images, training=False), "float32"))
+    result = as_array(layer(images, training=False))
     return bool(result.shape == images.shape and np.allclose(result, images, atol=1e-3))

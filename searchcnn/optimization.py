@@ -29,6 +29,12 @@ NEWER = ("rotation", "zoom", "contrast", "cutout", "mixup", "normalization", "cl
 """Settings that a recipe has not always had: by default they are no part of a study's identity, so that an older study
 goes on."""
 
+EARLIER = (
+    "this study goes on as an earlier version began it, so a network that scales pixels itself still gets 0..1; "
+    "begin a new study with --name for what has changed"
+)
+"""Told where a study goes on by rules that are not the latest."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -84,10 +90,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up
-        rules = stored.rules(RULES)
+        same = identity(config, dataset, spaces) | files(created)
+        rules = agree(stored, config, same, beside(spaces), study.accept_changes)
         trainer = Trainer(config, dataset, created, checkpoints, rules)
-        begun = identity(config, dataset, spaces) | files(created) | ({"rules": str(rules)} if rules > 1 else {})
-        stored.agree(config.model_dump(), begun, study.accept_changes, recent=beside(spaces))
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
@@ -99,10 +104,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
             models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
 
         if rules < RULES:
-            listener.noted(
-                "this study goes on as an earlier version began it, so a network that scales pixels itself still gets "
-                "0..1; begin a new study with --name for what has changed"
-            )
+            listener.noted(EARLIER)
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
             begin(stored, trainer, spaces, models, listener)
@@ -116,6 +118,30 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     if not models.is_verified and not stop.is_set():
         listener.phase("checking the saved model in a fresh process")
         models.verify()
+
+
+def agree(
+    stored: StoredStudy, config: StudyConfig, same: Mapping[str, str], recent: Mapping[str, str], accept: bool
+) -> int:
+    """Checks that a study is the one that was begun.
+
+    Args:
+        stored: The study.
+        config: What it searches, for readers.
+        same: What must be the same in all its runs, but for the rules.
+        recent: The part of it that earlier versions did not keep.
+        accept: Take a change as the user's will.
+
+    Returns:
+        The version of the rules that it was begun with; see `searchcnn.study.rules`.
+
+    Raises:
+        StudyChangedError: If it is another one.
+    """
+    rules = stored.rules(RULES)
+    kept = {"rules": str(rules)} if rules > 1 else {}  # the first version kept none
+    stored.agree(config.model_dump(), {**same, **kept}, accept, recent)
+    return rules
 
 
 def tell(report: Report, config: StudyConfig, listener: Listener) -> None:
@@ -212,10 +238,11 @@ def begin(
     from searchcnn.training import dry_run
 
     for name in trainer.spaces:
-        models.rehearse(dry_run(trainer, name))
+        network, recipe = dry_run(trainer, name)
+        models.rehearse(network)
         check_stability(trainer, name)
-        if pixels := trainer.ranges[name]:
-            listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {pixels}")
+        if recipe.pixels:
+            listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
     stored.begin(known_points(trainer, spaces))
 
 

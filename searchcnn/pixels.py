@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.graph import calls, functional, leaves
+from searchcnn.graph import as_array, calls, functional, leaves
 
 PixelRange: TypeAlias = Literal["0..1", "0..255"]
 """Pixels as they enter a network: scaled, or as they are in an image file."""
@@ -91,8 +91,7 @@ def _line(model: Any) -> tuple[float, float]:
 
 def _reached(model: Any, images: Values) -> Values:
     """Returns what reaches the first layer with weights, flat."""
-    reached = _before_weights(model, images.astype(np.float32))
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(reached, "float32")), np.float64).ravel()
+    return as_array(_before_weights(model, images.astype(np.float32))).astype(np.float64).ravel()
 
 
 def _before_weights(model: Any, images: Any) -> Any:

@@ -410,7 +410,7 @@ def test_a_saved_model_as_a_backbone(tmp_path: Path, sequential: bool) -> None:
     np.testing.assert_allclose(run(backbone.network), run(maps), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["standardize", "zca"])
+@pytest.mark.parametrize("kind", ["none", "standardize", "zca"])
 def test_a_saved_model_normalises_as_a_backbone_too(tmp_path: Path, kind: Any) -> None:
     pixels = (IMAGES * 255).astype(np.uint8)
     normalization = Normalization.of(kind, pixels)

@@ -219,11 +219,8 @@ def _pixels(part: str, images: Any) -> npt.NDArray[Any]:
     return array
 
 
-def _labels(part: str, count: int, labels: Any) -> npt.NDArray[Any]:
+def _labels(part: str, count: int, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Returns one label for each image, int64 or text of shape (images,)."""
-    array = np.asarray(labels)
-    if array.ndim == 2 and array.shape == (count, 1):
-        array = array[:, 0]
     if array.ndim == 2 and len(array) == count and array.dtype.kind in "iufb" and np.all(array.sum(axis=1) == 1):
         array = array.argmax(axis=1)
     if array.shape != (count,):

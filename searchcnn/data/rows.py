@@ -89,9 +89,15 @@ def _flag(name: str, cells: Sequence[str]) -> str | None:
     return _asked(name) if is_flag else None
 
 
-def _says_no(cells: Sequence[str]) -> bool:
-    """Whether a column of yes and no says no in so many words: an empty cell then says nothing."""
-    return any(cell.lower() in MEANS_FALSE for cell in cells)
+def _is_strange(cells: Sequence[str], flag: str | None) -> Sequence[bool]:
+    """Tells of each cell of a column whether it does not say what the column is for.
+
+    A word must be a part. Where a column of yes and no says no in so many words, an empty cell says nothing.
+    """
+    if flag is None:
+        return [bool(cell) and part_of(cell) is None for cell in cells]
+    says_no = any(cell.lower() in MEANS_FALSE for cell in cells)
+    return [says_no and not cell for cell in cells]
 
 
 def _asked(name: str) -> str | None:
@@ -131,13 +137,9 @@ def _by_columns(table: Path, told: Mapping[str, Parts], cells: Columns) -> Divis
     """Takes what columns without a usual name tell together."""
     rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
     agreed = [_agreed(table, number, row) for number, row in enumerate(rows, 2)]
-    words = {name: cells[name] for name in told if not _flag(name, cells[name])}
-    flags = {name: cells[name] for name in told if _flag(name, cells[name]) and _says_no(cells[name])}
-    strange = [
-        any(cell and not part_of(cell) for cell in said) or not all(asked)
-        for said, asked in zip(_rows(words, len(rows)), _rows(flags, len(rows)), strict=True)
-    ]
-    rest = _rest({name: _flag(name, cells[name]) for name in told}, agreed)
+    flags = {name: _flag(name, cells[name]) for name in told}
+    strange = [any(odd) for odd in zip(*(_is_strange(cells[name], flags[name]) for name in told), strict=True)]
+    rest = _rest(flags, agreed)
     parts = [part or (None if odd else rest) for part, odd in zip(agreed, strange, strict=True)]
     names = " and ".join(f"'{name}'" for name in told)
     note = Finding("note", f"parts are those of column{'s' if len(told) > 1 else ''} {names}")
@@ -158,10 +160,6 @@ def _rest(flags: Mapping[str, str | None], agreed: Sequence[str | None]) -> str 
     if "train" not in (*flags.values(), *agreed):
         return "train"
     return "test" if "train" in flags.values() and "test" not in agreed else None
-
-
-def _rows(cells: Columns, count: int) -> Sequence[Sequence[str]]:
-    return list(zip(*cells.values(), strict=True)) if cells else [()] * count
 
 
 def _reasons(cells: Columns, parts: Parts) -> list[str]:

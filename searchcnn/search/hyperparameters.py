@@ -6,7 +6,7 @@ Optuna suggestion, and each further one gets the same answer.
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -314,14 +314,30 @@ def check_ranges(one: Any, other: Any) -> None:
     Raises:
         PluginError: If a hyperparameter does not have the same range in both.
     """
-    known = {Parameter(hp).name: hp for hp in one.space}
-    for hp in other.space:
-        before = known.get(Parameter(hp).name, hp)
+    known: dict[str, Any] = {}
+    if pair := conflict(known, one.space) or conflict(known, other.space):
+        before, after = pair
+        raise PluginError(
+            f"hyperparameter '{after.name}' has another range in each build: {described(before)}, then "
+            f"{described(after)}; derive its range from nothing random"
+        )
+
+
+def conflict(known: dict[str, Any], declared: Iterable[Any]) -> tuple[Any, Any] | None:
+    """Finds a parameter that is declared in another way than before; its default may depend on other values.
+
+    Args:
+        known: Earlier declarations by the parameter's name for Optuna; new ones are added.
+        declared: Keras Tuner's hyperparameters, as they were declared.
+
+    Returns:
+        The two declarations; None if there is none such.
+    """
+    for hp in declared:
+        before = known.setdefault(Parameter(hp).name, hp)
         if _declaration(before) != _declaration(hp):
-            raise PluginError(
-                f"hyperparameter '{hp.name}' has another range in each build: {described(before)}, then "
-                f"{described(hp)}; derive its range from nothing random"
-            )
+            return before, hp
+    return None
 
 
 def described(hp: Any) -> str:

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import types
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,15 +15,13 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True)
 class Source:
-    """A compiled Python file.
+    """A Python file that can be executed.
 
     Attributes:
         tree: Its syntax tree.
-        code: What executing the file runs.
     """
 
     tree: ast.Module
-    code: types.CodeType
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -37,7 +34,8 @@ class Source:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tree = ast.parse(path.read_bytes(), str(path))
-                return cls(tree, compile(tree, str(path), "exec", dont_inherit=True))
+                compile(tree, str(path), "exec", dont_inherit=True)  # finds what the tree alone does not show
+                return cls(tree)
         except OSError as error:
             raise PluginError(f"{path}: cannot be read: {error.strerror}") from error
         except SyntaxError as error:

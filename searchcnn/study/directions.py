@@ -1,6 +1,7 @@
 """Whether more or less of a metric is better."""
 
 import re
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
@@ -89,11 +90,16 @@ def direction_of(objective: str) -> Direction | None:
     ('maximize', 'minimize', None)
     """
     name = re.sub(r"_\d+$", "", objective.removeprefix("val_"))  # Keras numbers a second metric of the same name
-    if _plain(name) in map(_plain, LARGER_IS_BETTER):
-        return "maximize"
-    return "minimize" if _plain(name) in map(_plain, SMALLER_IS_BETTER) else None
+    return DIRECTIONS.get(_plain(name))
 
 
 def _plain(name: str) -> str:
     """Returns a name as it is the same for ``F1Score``, the class, and ``f1_score``, the metric."""
     return name.replace("_", "").lower()
+
+
+DIRECTIONS: Mapping[str, Direction] = {
+    **{_plain(name): "maximize" for name in LARGER_IS_BETTER},
+    **{_plain(name): "minimize" for name in SMALLER_IS_BETTER},
+}
+"""The direction of each metric and loss of Keras, by its plain name."""

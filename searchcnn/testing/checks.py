@@ -10,16 +10,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from searchcnn.data import SCALE, Normalization, Split
+from searchcnn.data import Normalization, Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, nearest
+from searchcnn.graph import as_array
 from searchcnn.pixels import own_range
 from searchcnn.results import save_model
 from searchcnn.results.export import predict
 from searchcnn.results.verification import verify
 from searchcnn.search import Cost, check_limits
-from searchcnn.search.hyperparameters import Parameter
+from searchcnn.search.hyperparameters import Parameter, conflict
 from searchcnn.spaces import SearchSpace
 from searchcnn.testing.relevance import is_dead, is_leaking, pairs
 from searchcnn.testing.result import CheckFailedError, CheckSkippedError
@@ -30,7 +30,8 @@ from searchcnn.testing.surroundings import reseeded
 from searchcnn.training import Recipe, classifier
 from searchcnn.training.callbacks import BatchStatistics, lagging
 from searchcnn.training.fit import fit_phase, has_own_fit, phases
-from searchcnn.training.network import is_compiled
+from searchcnn.training.network import is_compiled, sums_to_one, without_heads
+from searchcnn.training.recipe import NORMALIZATIONS
 from searchcnn.training.trainer import forget
 from searchcnn.words import amount, listed, point
 
@@ -38,8 +39,6 @@ ODD_SIZE = (37, 29)
 """Height and width in pixels, which no pooling divides evenly."""
 LARGE_SIZE = (224, 224)
 """Height and width in pixels of ImageNet's images, for networks that were made for them."""
-TOLERANCE = 1e-3
-"""Largest difference of a sum of probabilities from 1."""
 MOST_INFEASIBLE = 0.5
 """Part of the random points that may be infeasible."""
 LEAST_WITHIN = 0.1
@@ -135,7 +134,14 @@ def check_training(subject: Subject) -> str:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")  # is said below, and what to do
             returned = fit_phase(
-                *(subject.space, hp, model, recipe.during(phase, 1), split, split, 0, [BatchStatistics()]),
+                subject.space,
+                hp,
+                model,
+                recipe.during(phase, 1),
+                split,
+                split,
+                seed=0,
+                callbacks=[BatchStatistics()],
                 normalization=_normalization(model),
             )
         _check_loss(returned)
@@ -239,7 +245,7 @@ CHECKS: Mapping[str, Callable[[Subject], str]] = {
 
 
 def _normalization(model: Any) -> Normalization:
-    return Normalization(1.0) if own_range(model) == "0..255" else SCALE
+    return Normalization.of(NORMALIZATIONS[own_range(model) or "0..1"], images=None)
 
 
 def _shapes(subject: Subject) -> Iterator[Image]:
@@ -265,19 +271,18 @@ def _check_classifier(subject: Subject, shape: Image) -> None:
     try:
         model = subject.build(GivenPoint(), space)
         images = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
-        outputs = model(images, training=False)
+        outputs = without_heads(model)(images, training=False)
     except InfeasibleError as error:
         raise CheckFailedError(f"images {_named(shape)}: the default point is infeasible: {error}{remedy}") from None
     except (Exception, SystemExit) as error:
         raise CheckFailedError(f"images {_named(shape)}: {subject.explain(error)}{remedy}") from error
-    _check_probabilities(
-        keras.ops.convert_to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs), shape
-    )
+    _check_probabilities(outputs, shape)
 
 
-def _check_probabilities(outputs: npt.NDArray[Any], shape: Image) -> None:
+def _check_probabilities(probabilities: Any, shape: Image) -> None:
+    outputs = as_array(probabilities)
     sums = outputs.sum(axis=-1)
-    if not np.isfinite(outputs).all() or outputs.min() < 0 or abs(sums - 1).max() > TOLERANCE:
+    if not np.isfinite(outputs).all() or outputs.min() < 0 or not sums_to_one(probabilities):
         raise CheckFailedError(
             f"images {_named(shape)}: the first output is no probabilities: its sums are {sums.min():.4g} to "
             f"{sums.max():.4g}, its smallest value {outputs.min():.4g}; end the network with a softmax activation"
@@ -301,18 +306,11 @@ def _check_declarations(samples: list[Sample]) -> None:
         raise CheckFailedError(conflicting.conflicts[0])
     known: dict[str, Any] = {}
     for sample in samples:
-        for hp in sample.declared:
-            other = known.setdefault(Parameter(hp).name, hp)
-            if _declaration(other) != _declaration(hp):
-                raise CheckFailedError(
-                    f"hyperparameter '{hp.name}' has several meanings, {other!r} and {hp!r}; give each its own name. "
-                    f"The latter with {point(sample.values)}"
-                )
-
-
-def _declaration(hp: Any) -> tuple[str, str]:
-    """Returns all of a declaration but its default, which may depend on other values."""
-    return type(hp).__name__, str({key: value for key, value in hp.get_config().items() if key != "default"})
+        if pair := conflict(known, sample.declared):
+            raise CheckFailedError(
+                f"hyperparameter '{pair[1].name}' has several meanings, {pair[0]!r} and {pair[1]!r}; give each its own "
+                f"name. The latter with {point(sample.values)}"
+            )
 
 
 def _twice(subject: Subject, sample: Sample) -> tuple[Sample, Sample]:

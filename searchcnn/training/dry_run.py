@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from searchcnn import modules
@@ -17,21 +16,19 @@ from searchcnn.study.values import bounds
 from searchcnn.training.callbacks import BestWeights, PlainMetrics
 from searchcnn.training.fit import fit_phase, has_own_fit, initialize, objective_of, phases, takes_arrays
 from searchcnn.training.labels import label_form
-from searchcnn.training.network import is_compiled
-from searchcnn.training.recipe import CHANGES
+from searchcnn.training.network import is_compiled, sums_to_one
+from searchcnn.training.recipe import CHANGES, Recipe
 from searchcnn.training.trainer import Trainer, forget, kept_settings
 
 BATCH = 8
 """Images that a network is tried out with; of each class, where a search space trains by itself."""
-TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
-"""Largest difference of a sum of probabilities from 1; that of numbers of 16 bits, which have some 3 digits."""
 
 
-def dry_run(trainer: Trainer, name: str) -> Any:
+def dry_run(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     """Builds the default network of a search space and trains it on one batch, as the space trains its networks.
 
     Returns:
-        The network as a classifier, from raw pixels; it can be saved to try that out too.
+        The network as a classifier, from raw pixels; it can be saved to try that out too. And its recipe.
 
     Raises:
         StudyFileError: If the objective is not among the metrics.
@@ -62,7 +59,7 @@ def _where(error: Exception) -> str:
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
-def _one_batch(trainer: Trainer, name: str) -> Any:
+def _one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     hp = CheckedHyperParameters({"space": name} if len(trainer.spaces) > 1 else {})
     _, space, model, recipe = trainer.sample(hp)
     _check_augmentation(trainer.config, space, name, model)
@@ -89,7 +86,7 @@ def _one_batch(trainer: Trainer, name: str) -> Any:
         _check_trained(model, before)
     network = trainer.finished(model, recipe)
     _check_probabilities(network, few, name)
-    return network
+    return network, recipe
 
 
 def _check_augmentation(config: StudyConfig, space: Any, name: str, model: Any) -> None:
@@ -157,9 +154,7 @@ def _check_trained(model: Any, before: Sequence[Any]) -> None:
 
 
 def _check_probabilities(network: Any, few: Split, name: str) -> None:
-    sums = keras.ops.convert_to_numpy(network(few.images, training=False)).astype(np.float64).sum(axis=-1)
-    is_half = keras.backend.standardize_dtype(network.outputs[0].dtype) != "float32"
-    if abs(sums - 1.0).max() > (HALF_TOLERANCE if is_half else TOLERANCE):
+    if not sums_to_one(network(few.images, training=False)):
         raise PluginError(
             f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation"
         )

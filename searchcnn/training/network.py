@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from searchcnn.data import SCALE, Normalization
 from searchcnn.errors import InfeasibleError, PluginError
-from searchcnn.graph import has_output_mapping, is_stock, named_outputs, without_augmentation
+from searchcnn.graph import as_array, has_output_mapping, is_stock, named_outputs, without_augmentation
 from searchcnn.training.optimizers import make_optimizer
 from searchcnn.training.recipe import Recipe
 
+TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
+"""Largest difference of a sum of probabilities from 1; that of numbers of 16 bits, which have some 3 digits."""
 KERAS_FOLDER = Path(keras.__file__).parent
 
 
@@ -78,6 +81,13 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
 
 def _by_output(model: Any, values: dict[str, Any]) -> Any:
     return values if has_output_mapping(model) else list(values.values())
+
+
+def sums_to_one(outputs: Any) -> bool:
+    """Whether a network's outputs, a tensor of shape (batch, classes), sum up to 1, as exact as its numbers are."""
+    is_exact = keras.backend.standardize_dtype(outputs.dtype) in ("float32", "float64")
+    difference = np.abs(as_array(outputs).sum(axis=-1, dtype=np.float64) - 1).max()
+    return bool(difference <= (TOLERANCE if is_exact else HALF_TOLERANCE))
 
 
 def without_heads(model: Any) -> Any:

@@ -1,16 +1,20 @@
 """The training recipe of one trial: each setting fixed by the study, or sampled."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from searchcnn.data import Augmentation
+from searchcnn.pixels import PixelRange
 from searchcnn.spaces import Phase
 from searchcnn.study import Range, TrainingConfig
 from searchcnn.study.values import NormalizationName
 
 SCOPE = "training"
 """Name scope of the recipe's hyperparameters."""
+NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..1": "scale"}
+"""What makes pixels those that a network was made for."""
 CHANGES = tuple(field.name for field in fields(Augmentation))
 """Settings that change training images at random."""
 
@@ -39,6 +43,7 @@ class Recipe:
         cutout: Side of the hidden square of training images, as a part of the shorter side.
         mixup: Parameter of the Beta distribution of an image's share in its blend with another; 0: none.
         normalization: What is done to pixels before the network.
+        pixels: Those that the network was made for, where it scales them itself; None where it does not.
         class_weights: Whether all classes count the same in the loss.
     """
 
@@ -61,6 +66,7 @@ class Recipe:
     cutout: float = 0.0
     mixup: float = 0.0
     normalization: NormalizationName = "scale"
+    pixels: PixelRange | None = None
     class_weights: bool = False
 
     @property
@@ -79,21 +85,22 @@ class Recipe:
         return replace(self, epochs=epochs, learning_rate=phase.rate * self.learning_rate)
 
 
-def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, own: NormalizationName | None = None) -> Recipe:
+def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, pixels: PixelRange | None = None) -> Recipe:
     """Asks for each setting that the study searches.
 
     Args:
         hp: Keras Tuner's hyperparameters.
         config: The study's `[training]`.
         compiled: Whether the builder compiled the model; then only what concerns the images is ours.
-        own: The normalization of a network that was made for pixels of its own; not asked for then.
+        pixels: Those that a network was made for which scales them itself; no other normalisation is asked for then.
     """
     with hp.name_scope(SCOPE):
         images: dict[str, Any] = {
             "batch_size": int(_ask(hp, "batch_size", config.batch_size)),
             "flip": bool(_ask(hp, "flip", config.flip)),
             **{name: float(_ask(hp, name, getattr(config, name))) for name in CHANGES if name != "flip"},
-            "normalization": own or _ask(hp, "normalization", config.normalization),
+            "normalization": NORMALIZATIONS[pixels] if pixels else _ask(hp, "normalization", config.normalization),
+            "pixels": pixels,
             "class_weights": bool(_ask(hp, "class_weights", config.class_weights)),
         }
         if compiled:

@@ -25,7 +25,6 @@ from searchcnn.search import (
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import BUILDERS_COUNT, RULES
-from searchcnn.study.values import NormalizationName
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
 from searchcnn.training.checkpoint import Checkpoints
@@ -35,8 +34,6 @@ from searchcnn.training.fit import ask, fit_phase, has_own_fit, initialize, obje
 from searchcnn.training.network import adopt_policy, build, classifier, is_compiled, without_heads
 from searchcnn.training.recipe import Recipe, sample_recipe
 
-NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..1": "scale"}
-"""What makes pixels what a network takes that scales them itself."""
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 """Names that the accuracy may have among the metrics."""
 LARGE_GAP = 0.3
@@ -55,7 +52,6 @@ class Trainer:
 
     Attributes:
         normalization: Returns the normalisation of a kind; its statistics are computed once.
-        ranges: For which pixels the last network of each search space was made that scales them itself, by name.
     """
 
     def __init__(
@@ -69,7 +65,6 @@ class Trainer:
         self.config = config
         self.dataset = dataset
         self.spaces = spaces
-        self.ranges: dict[str, PixelRange | None] = {}
         self._checkpoints = checkpoints
         self._builders_count = rules >= BUILDERS_COUNT
         self._noted: set[str] = set()
@@ -108,8 +103,8 @@ class Trainer:
             recipe = replace(recipe, batch_size=max(1, round(batch_part * recipe.batch_size)))
             trial.note(batch_size=recipe.batch_size)
         price = cost(without_heads(model))
-        if pixels := self.ranges[name]:
-            trial.note(pixels=pixels)
+        if recipe.pixels:
+            trial.note(pixels=recipe.pixels)
         trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
         with self.scope(hp, name):
@@ -144,16 +139,14 @@ class Trainer:
             adopt_policy(space)
         with self.scope(hp, name):
             model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
-        own = self._own_normalization(name, space, model)
-        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), own)
+        pixels = self._own_pixels(space, model)
+        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), pixels)
 
-    def _own_normalization(self, name: str, space: Any, model: Any) -> NormalizationName | None:
-        """Returns what a network needs that preprocesses images itself; None for one that does not."""
+    def _own_pixels(self, space: Any, model: Any) -> PixelRange | None:
+        """Returns the pixels that a network was made for which preprocesses them itself; None for one that does not."""
         is_detected = self._builders_count and self.config.training.detect_scaling
-        self.ranges[name] = found = own_range(model) if is_detected else None
-        if found is not None:
-            return NORMALIZATIONS[found]
-        return "scale" if getattr(space, "own_preprocessing", False) else None
+        found = own_range(model) if is_detected else None
+        return "0..1" if found is None and getattr(space, "own_preprocessing", False) else found
 
     def statistics(self) -> list[Any]:
         """Returns callbacks that look after batch normalisation."""

@@ -123,6 +123,18 @@ def test_the_order_does_not_depend_on_the_disk() -> None:
             "on; move them, or give the folder another name",
         ),
         (
+            ["cat/train/1.jpg", "cat/Prueba/2.jpg", "dog/train/3.jpg"],
+            [],
+            "1 folder beside train/ in those of classes (Prueba); trained on; if these are parts, name them val and "
+            "test",
+        ),
+        (
+            ["tr/cat/1.jpg", "tr/dog/2.jpg", "te/cat/3.jpg", "te/dog/4.jpg"],
+            [],
+            "folders te, tr hold folders of the same names, and are taken for classes (cat, dog); if they are parts, "
+            "name them train, val and test",
+        ),
+        (
             ["bus/1.jpg", "car/2.jpg", "train/3.jpg"],
             [],
             "folder train/ is taken for a class, as no folder is in it (beside bus, car); if it is a part, sort its "
@@ -221,25 +233,8 @@ def test_what_may_be_parts_is_named(files: list[str]) -> None:
     assert [finding.level for finding in layout.findings] == ["warning"]
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        (
-            ["cat/train/1.jpg", "cat/Prueba/2.jpg", "dog/train/3.jpg"],
-            "1 folder beside train/ in those of classes (Prueba); trained on; if these are parts, name them val and "
-            "test",
-        ),
-        (
-            ["tr/cat/1.jpg", "tr/dog/2.jpg", "te/cat/3.jpg", "te/dog/4.jpg"],
-            "folders te, tr hold folders of the same names, and are taken for classes (cat, dog); if they are parts, "
-            "name them train, val and test",
-        ),
-    ],
-)
-def test_parts_without_words_for_them(files: list[str], message: str) -> None:
-    assert [str(finding) for finding in arrange("x", files).findings] == [message]
-    others = ["a/x/1.jpg", "a/y/2.jpg", "b/x/3.jpg", "b/4.jpg"]  # loose images: no folders of classes
-    assert not arrange("x", others).findings
+def test_loose_images_beside_folders_are_no_sign_of_parts() -> None:
+    assert not arrange("x", ["a/x/1.jpg", "a/y/2.jpg", "b/x/3.jpg", "b/4.jpg"]).findings
 
 
 def test_a_class_named_train_in_folders_of_parts() -> None:

@@ -346,7 +346,7 @@ def test_a_classifier_on_a_network_of_others(
     monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
     path = foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
     space = transfer.create(*DIGITS, {"backbones": [path], "image_sizes": [12], "preprocessing": "tf"})
-    network = dry_run(Trainer(study_config(), few, {"transfer": space}), "transfer")
+    network, _ = dry_run(Trainer(study_config(), few, {"transfer": space}), "transfer")
     save_model(tmp_path / "best.keras", network, {})
     loaded = keras.models.load_model(tmp_path / "best.keras")
     images = few.validation.images[:8]

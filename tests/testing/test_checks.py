@@ -211,3 +211,22 @@ def test_all_dead_hyperparameters_are_named(broken: ModuleType) -> None:
     message = run_check("relevance", Subject(Both, 12)).message
     assert "hyperparameter 'unused' changes nothing here" in message
     assert message.endswith(". The same goes for 'units'")
+
+
+def mapping(hp: Any, policy: str = "float32") -> Any:
+    images = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(images)
+    heads = {name: keras.layers.Dense(10, activation="softmax", dtype=policy)(x) for name in ("digit", "aside")}
+    return keras.Model(images, heads)
+
+
+def half(hp: Any) -> Any:
+    return mapping(hp, "float16")
+
+
+@pytest.mark.parametrize("build", [mapping, half])
+@pytest.mark.parametrize("name", ["images", "training", "saving"])
+def test_outputs_of_all_kinds_pass(build: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("searchcnn.testing.checks.verify", lambda *_: None)  # in a fresh process: tests/results does it
+    result = run_check(name, Subject(build, 2, image=(8, 8, 1)))
+    assert result.status == "passed", result.message

@@ -32,7 +32,7 @@ def dense(activation: str, **compiled: Any) -> Callable[[Any], Any]:
 
 
 def test_the_default_network_of_the_space_comes_back(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
-    model = dry_run(Trainer(study_config(), few, {"one": make_space(dense("softmax")), "two": make_space()}), "two")
+    model, _ = dry_run(Trainer(study_config(), few, {"one": make_space(dense("softmax")), "two": make_space()}), "two")
     assert model.count_params() == 65 * 32 + 33 * 10
 
 
@@ -95,7 +95,8 @@ def test_a_search_space_that_cannot_be_trained(
 
 def test_one_of_several_spaces_is_named(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
     trainer = Trainer(study_config(), few, {"good": make_space(dense("softmax")), "bad": make_space(broken)})
-    assert dry_run(trainer, "good").count_params() == 65 * 10
+    good, _ = dry_run(trainer, "good")
+    assert good.count_params() == 65 * 10
     with pytest.raises(PluginError, match="search space 'bad' fails"):
         dry_run(trainer, "bad")
 
@@ -139,6 +140,6 @@ def test_the_classifier_takes_raw_pixels(study_config: Config, few: Dataset, mak
     trainer = Trainer(
         study_config(training={"normalization": ["zca", "scale"], "mixup": 0.2}), few, {"net": make_space()}
     )
-    finished = dry_run(trainer, "net")
+    finished, _ = dry_run(trainer, "net")
     assert [layer.name for layer in finished.layers[:-1]] == ["pixels", "scale", "standardize", "whiten"]
     assert finished.predict(few.validation.images, verbose=0).shape == (96, 10)

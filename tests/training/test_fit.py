@@ -144,7 +144,8 @@ def test_the_weight_is_asked_for_in_the_space_s_scope(study_config: Config, begi
     assert trainer.point("plain", {})[0] == {"space": "plain"}
     assert trainer.point("quiet", {})[0] == {"space": "quiet", "quiet/units": 32}
     for name in ("heads", "quiet"):
-        assert len(dry_run(trainer, name).outputs) == 1
+        network, _ = dry_run(trainer, name)
+        assert len(network.outputs) == 1
 
 
 def test_heads_of_a_compiled_model_are_its_own_affair(study_config: Config, begin: Begin, few: Dataset) -> None:
@@ -527,7 +528,7 @@ def test_weights_are_loaded_for_networks_that_are_trained(study_config: Config, 
     ((values, trained),) = space.initialized
     assert values == {"space": "net", "net/units": 16}
     assert network.layers[-1].get_layer("base") is trained.get_layer("base")
-    model = dry_run(trainer, "net")
+    model, _ = dry_run(trainer, "net")
     assert model.layers[-1].get_layer("base") is space.initialized[1][1].get_layer("base")
 
 

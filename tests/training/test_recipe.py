@@ -51,7 +51,7 @@ def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
         "class_weights": True,
     }
     recipe, asked = ask(study_config(training=training))
-    assert asdict(recipe) == training
+    assert asdict(recipe) == {**training, "pixels": None}
     assert asked == {}
     assert recipe.augmentation == Augmentation(True, 0.125, 15.0, 0.1, 0.2, 0.25, 0.4)
 
@@ -136,7 +136,7 @@ def test_a_space_that_preprocesses_is_not_asked_for_normalization(study_config: 
     recipe, asked = ask(config)
     assert (recipe.normalization, recipe.rotation, list(asked)) == ("zca", 15.0, ["rotation", "normalization"])
     hp = keras_tuner.HyperParameters()
-    assert sample_recipe(hp, config.training, compiled=False, own="scale").normalization == "scale"
+    assert sample_recipe(hp, config.training, compiled=False, pixels="0..1").normalization == "scale"
     assert [item.name for item in hp.space] == ["training/rotation"]
 
 
