@@ -15,7 +15,6 @@ import numpy.typing as npt
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, replacing, writing
-from searchcnn.graph import as_array
 from searchcnn.results.card import card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify
@@ -171,7 +170,7 @@ class Models:
         )
 
     def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
-        return as_array(network(self._images, training=False))
+        return predict(network, self._images)  # compiled, as in the check: numbers of 16 bits are rounded alike
 
     def _card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
         data, objective = self._dataset, self._config.search.objective
