@@ -12,29 +12,35 @@ from searchcnn.backbones import UNFROZEN, Backbone, Preprocessing, is_file, is_f
 from searchcnn.blocks import convolve, dense, drop
 
 SIZE = 224
-"""Side in pixels of the images that most pretrained networks were trained on."""
-HEAD_SHARE = 0.3
-"""Part of the epochs in which the head is trained alone, before blocks are unfrozen."""
+"""Side in pixels of the square images that most pretrained networks were trained on."""
+STEP = 8
+"""Sides of images that are not square are multiples of so many pixels."""
+SMALLEST = 32
+"""Shortest side in pixels that the networks of ``keras.applications`` take."""
 
 
 class Transfer(SearchSpace):
     """A backbone that was trained on other images, and a new head.
 
     Searched are the number of its last blocks that are cut off, the pooling, the head's layers, and how many blocks
-    are trained with the head. The head is trained alone first, then the unfrozen blocks with it at a lower rate; what
-    is frozen, and the batch normalisation of a pretrained backbone throughout, stays in inference mode. Preprocessing
-    and the change of the image size are part of the network.
+    are trained with the head. A softmax on fixed features is solved: it is brought to its optimum at once. Blocks are
+    trained from there on at a lower rate (Kumar et al. 2022, https://arxiv.org/abs/2202.10054). What is frozen, and the
+    batch normalisation of a pretrained backbone throughout, stays in inference mode. Preprocessing and the change of
+    the image size are part of the network.
 
     Reference: Yosinski et al. 2014, https://arxiv.org/abs/1411.1792.
 
     Args:
-        backbones: Names in ``keras.applications``, with arguments if need be, as in ``MobileNet(alpha=0.25)``, or
-            ``.keras`` files of any network that takes one image.
+        backbones: Names in ``keras.applications``, with arguments if need be, as in ``MobileNet(alpha=0.25)``;
+            ``EfficientNetLite0``, whose weights come with searchcnn; or ``.keras`` files of any network that takes one
+            image.
         weights: "imagenet" (downloaded once), the path of a weights file, or "none" to train all of it from scratch.
         image_sizes: Sides in pixels to which images are resized before they enter the backbone, unless a ``.keras``
-            file has a size of its own.
+            file has a size of its own: of a square, or of the square with as many pixels where images are not square.
         preprocessing: What the pixels of ``.keras`` files are preprocessed by that do not do it themselves: "raw",
             "scale", "tf", "torch", "caffe", or numbers such as ``{mean = 127, std = 128}``; by file, if they differ.
+        linear: Whether only softmax layers on features are tried: all of them are solved, nothing is trained by steps.
+        fine_tuning: Part of the study's epochs for which blocks are trained, 0..1.
     """
 
     channels = (1, 3)
@@ -43,16 +49,20 @@ class Transfer(SearchSpace):
 
     def __init__(
         self,
-        backbones: Sequence[str] = ("MobileNetV2", "ResNet50"),
+        backbones: Sequence[str] = ("EfficientNetLite0",),
         weights: str = "imagenet",
-        image_sizes: Sequence[int] = (96, SIZE),
+        image_sizes: Sequence[int] = (160, SIZE),
         preprocessing: str | Mapping[str, Any] | None = None,
+        linear: bool = False,
+        fine_tuning: float = 1.0,
     ) -> None:
         super().__init__()
         self.backbones = [backbones] if isinstance(backbones, str) else list(backbones)
         self.weights = weights
         self.image_sizes = list(image_sizes)
         self.preprocessing = self._by_file(preprocessing)
+        self.linear = linear
+        self.fine_tuning = fine_tuning
         self._check()
 
     def files(self) -> list[Path]:
@@ -68,7 +78,7 @@ class Transfer(SearchSpace):
         frozen, unfrozen = self.divide(hp, backbone)
         x = x if frozen is None else frozen(x, training=False)
         x = x if unfrozen is None else unfrozen(x)
-        x = head(hp, x)
+        x = pool(hp, x) if self.linear else head(hp, x, dropout=unfrozen is not None)
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def initialize(self, hp: Any, model: Model) -> None:
@@ -80,30 +90,43 @@ class Transfer(SearchSpace):
                 model.get_layer(part.name).set_weights(part.get_weights())
 
     def phases(self, hp: Any, model: Model) -> Iterator[Phase]:
-        """Trains the head, and then the unfrozen blocks with it."""
+        """Solves the head, or trains it where it has layers; then trains the unfrozen blocks with it."""
         names = [layer.name for layer in model.layers]
-        if not self.is_pretrained or UNFROZEN not in names:
+        if not self.is_pretrained:
             yield Phase()
             return
-        unfrozen = model.get_layer(UNFROZEN)
+        is_solved = self.linear or is_linear(hp)
+        unfrozen = model.get_layer(UNFROZEN) if UNFROZEN in names else None
+        if unfrozen is None:
+            yield Phase(is_solved=is_solved)
+            return
         unfrozen.trainable = False
-        yield Phase(share=HEAD_SHARE)
+        yield Phase(share=HEAD_SHARE * self.fine_tuning, is_solved=is_solved)
         unfreeze(unfrozen)
-        yield Phase(rate=hp.Float("fine_tuning_rate", 0.01, 1.0, sampling="log", default=0.1))
+        rate = hp.Float("fine_tuning_rate", 0.01, 1.0, sampling="log", default=0.05)
+        yield Phase(share=self.fine_tuning, rate=rate)
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns a whole ResNet50 and its features with the heads that were tried on 200 kinds of birds."""
-        if "ResNet50" not in self.backbones or not self.is_pretrained:
+        """Returns points from the cheapest on: features with a softmax layer, and then the same with blocks trained."""
+        if not self.is_pretrained:
             return {}
-        features = self._point("ResNet50", fine_tune=False)
-        whole = self._point("ResNet50", fine_tune=True, unfrozen_blocks=17)
-        wide = {"dense_layers": 1, "dense_1": 1024}
+        pairs = [(name, size) for name in self.backbones for size in (self.image_sizes if is_for_any_size(name) else [0])]
+        points = {self._title("features", *pair): self._point(*pair, fine_tune=False) for pair in pairs}
+        if not self.linear:
+            points |= {self._title("fine_tuned", *pair): self._point(*pair, fine_tune=True) for pair in pairs}
+        return points | (self._of_birds() if "ResNet50" in self.backbones and not self.linear else {})
+
+    def _of_birds(self) -> dict[str, dict[str, Any]]:
+        """Returns a whole ResNet50 and its features with the heads that were tried on 200 kinds of birds."""
+        features = self._point("ResNet50", SIZE, fine_tune=False)
+        whole = self._point("ResNet50", SIZE, fine_tune=True, unfrozen_blocks=17)
+        wide = {"dense_layers": 1, "dense_1": 1024, "head_dropout": 0.0}
         convolution = {"head_convolution": True, "head_filters": 64, "convolution_dropout": 0.2}
         return {
             "resnet50_features": features,
             "resnet50_features_dense": {**features, **wide},
             "resnet50_features_dropout": {**features, **wide, "head_dropout": 0.75},
-            "resnet50_finetune": whole,
+            "resnet50_finetune": {**whole, "head_dropout": 0.0},
             "resnet50_finetune_dense": {**whole, **wide},
             "resnet50_finetune_convolution": {**whole, **wide, **convolution, "head_dropout": 0.4},
         }
@@ -114,6 +137,10 @@ class Transfer(SearchSpace):
             raise ValueError("backbones and image_sizes must name at least one each")
         if self.weights not in ("imagenet", "none") and len(named) > 1:
             raise ValueError(f"weights '{self.weights}' fit one backbone, not {' and '.join(named)}; name one")
+        if self.weights == "none" and self.linear:
+            raise ValueError("linear heads are for features of pretrained weights: leave weights = 'none' out, or linear")
+        if not 0 < self.fine_tuning <= 1:
+            raise ValueError(f"fine_tuning must be a part of the epochs, above 0 and up to 1, not {self.fine_tuning}")
         if self.weights == "none" and len(named) < len(self.backbones):
             raise ValueError("a .keras file brings its own weights: leave weights = 'none' out, or the file")
         for name, given in self.preprocessing.items():
@@ -142,8 +169,8 @@ class Transfer(SearchSpace):
         """
         name = self._name(hp)
         several = len(self.image_sizes) > 1 and is_for_any_size(name)
-        size = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
-        return Backbone.load(name, size, weights, self.preprocessing.get(name))
+        side = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
+        return Backbone.load(name, shape_of(self.input_shape, side), weights, self.preprocessing.get(name))
 
     def divide(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
         """Asks where the backbone is cut and from which block on it is trained.
@@ -156,9 +183,9 @@ class Transfer(SearchSpace):
             cut = hp.Int("cut_blocks", 0, count // 2)
             if not self.is_pretrained:
                 return backbone.divide(cut, count)
-            if not hp.Boolean("fine_tune"):
+            if self.linear or not hp.Boolean("fine_tune"):
                 return backbone.divide(cut, 0)
-            unfrozen = hp.Int("unfrozen_blocks", 1, count, default=max(1, count // 4))
+            unfrozen = hp.Int("unfrozen_blocks", 1, count, default=max(1, count // 2))
         return backbone.divide(cut, unfrozen)
 
     def _name(self, hp: Any) -> str:
@@ -169,21 +196,46 @@ class Transfer(SearchSpace):
         """Blocks of one backbone are not those of another."""
         return hp.name_scope(name) if len(self.backbones) > 1 else nullcontext()
 
-    def _point(self, name: str, **blocks: Any) -> dict[str, Any]:
+    def _title(self, kind: str, name: str, size: int) -> str:
+        """Returns what a point is called: what is done, with which backbone at which size, as far as they differ."""
+        backbone = [Path(name).stem if is_file(name) else name] if len(self.backbones) > 1 else []
+        return "_".join([kind, *backbone, *([str(size)] if len(self.image_sizes) > 1 and size else [])])
+
+    def _point(self, name: str, size: int, fine_tune: bool, **blocks: Any) -> dict[str, Any]:
         """Returns the values of a backbone without anything cut off and with softmax on average features."""
+        blocks = blocks if self.linear else {"fine_tune": fine_tune, **blocks}
         if len(self.backbones) > 1:
             blocks = {"backbone": name} | {f"{name}/{key}": value for key, value in blocks.items()}
-        size = {"image_size": SIZE} if len(self.image_sizes) > 1 and SIZE in self.image_sizes else {}
-        softmax = {"head_convolution": False, "pooling": "average", "dense_layers": 0, "head_dropout": 0.0}
-        return {**blocks, **size, **softmax}
+        sizes = {"image_size": size} if len(self.image_sizes) > 1 and size in self.image_sizes else {}
+        softmax = {} if self.linear else {"head_convolution": False, "dense_layers": 0}
+        return {**blocks, **sizes, **softmax, "pooling": "average"}
 
 
-def head(hp: Any, x: Any) -> Any:
+def shape_of(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
+    """Returns height and width of images that keep their shape and have about as many pixels as a square.
+
+    >>> shape_of((160, 160, 3), 224), shape_of((64, 640, 3), 160)
+    ((224, 224), (48, 504))
+
+    Args:
+        input_shape: (height, width, channels) of the images as they are.
+        side: Side of the square in pixels.
+    """
+    height, width, _ = input_shape
+    if height == width:
+        return side, side
+    ratio = (height / width) ** 0.5
+    sides = [max(SMALLEST, round(side * part / STEP) * STEP) for part in (ratio, 1 / ratio)]
+    return sides[0], sides[1]
+
+
+def head(hp: Any, x: Any, dropout: bool) -> Any:
     """Turns feature maps into the features of the softmax layer.
 
     Args:
         hp: The hyperparameters.
         x: Feature maps, shape (batch, height, width, channels).
+        dropout: Whether dropout precedes the softmax layer also where there is no dense layer.
 
     Returns:
         Features, shape (batch, units).
@@ -191,14 +243,27 @@ def head(hp: Any, x: Any) -> Any:
     if hp.Boolean("head_convolution"):
         x = convolve(x, hp.Int("head_filters", 32, 256, step=2, sampling="log", default=64), 3, padding="valid")
         x = drop(x, hp.Float("convolution_dropout", 0.0, 0.8, step=0.05, default=0.2))
-    pooling = hp.Choice("pooling", ["average", "max", "flatten"])
-    x = {
-        "average": layers.GlobalAveragePooling2D,
-        "max": layers.GlobalMaxPooling2D,
-        "flatten": layers.Flatten,
-    }[pooling]()(x)
+    x = pool(hp, x)
     units = [
         hp.Int(f"dense_{layer}", 64, 1024, step=2, sampling="log", default=256)
-        for layer in range(1, hp.Int("dense_layers", 0, 3) + 1)
+        for layer in range(1, dense_layers(hp) + 1)
     ]
-    return dense(x, units, "relu", hp.Float("head_dropout", 0.0, 0.8, step=0.05, default=0.2))
+    rate = hp.Float("head_dropout", 0.0, 0.8, step=0.05, default=0.2) if units or dropout else 0.0
+    return dense(x, units, "relu", rate)
+
+
+def pool(hp: Any, x: Any) -> Any:
+    """Turns feature maps, shape (batch, height, width, channels), into features, shape (batch, channels)."""
+    kind = hp.Choice("pooling", ["average", "max"])
+    return (layers.GlobalAveragePooling2D if kind == "average" else layers.GlobalMaxPooling2D)()(x)
+
+
+def dense_layers(hp: Any) -> int:
+    """Asks for the number of dense layers before the softmax layer."""
+    count: int = hp.Int("dense_layers", 0, 3)
+    return count
+
+
+def is_linear(hp: Any) -> bool:
+    """Whether the head of a point is a softmax layer and nothing else."""
+    return not (hp.Boolean("head_convolution") or dense_layers(hp))

@@ -121,14 +121,18 @@ class Backbone:
 
     @classmethod
     def load(
-        cls, name: str, size: int, weights: str = "none", preprocessing: str | Mapping[str, Any] | None = None
+        cls,
+        name: str,
+        size: int | tuple[int, int],
+        weights: str = "none",
+        preprocessing: str | Mapping[str, Any] | None = None,
     ) -> Self:
         """Makes one of ``keras.applications``, or takes the features of a saved model.
 
         Args:
             name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; or the path of a ``.keras`` file, which has weights
                 of its own.
-            size: Side of the square images in pixels; a file's network may have a size of its own.
+            size: Side of square images in pixels, or (height, width); a file's network may have a size of its own.
             weights: "imagenet" (downloaded once), the path of a weights file, or "none" for random ones.
             preprocessing: What a file's network wants that scales pixels outside; see `Preprocessing.read`. By default
                 the network is asked: one that searchcnn has saved, and one that scales pixels itself, says so.
@@ -136,14 +140,15 @@ class Backbone:
         Raises:
             PluginError: If there is no such network, its weights cannot be loaded, or nobody says what it wants.
         """
+        size = (size, size) if isinstance(size, int) else size
         if is_file(name):
             return cls._saved(Path(name).expanduser(), size, preprocessing)
         make, arguments = _application(name)
-        network = _make(name, make, {**arguments, "input_shape": (size, size, 3), "include_top": False}, weights)
+        network = _make(name, make, {**arguments, "input_shape": (*size, 3), "include_top": False}, weights)
         return cls(network, _preprocessing(make))
 
     @classmethod
-    def _saved(cls, path: Path, size: int, given: str | Mapping[str, Any] | None) -> Self:
+    def _saved(cls, path: Path, size: tuple[int, int], given: str | Mapping[str, Any] | None) -> Self:
         model = load(path)
         if own := exported(path, model):
             if given is not None:

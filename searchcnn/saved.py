@@ -81,7 +81,7 @@ def exported(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
     return cut, tuple(normalization)
 
 
-def unfold(path: Path, model: Any, size: int) -> Any:
+def unfold(path: Path, model: Any, size: tuple[int, int]) -> Any:
     """Returns a network in one piece: models in it are taken apart, and random changes of images are left out.
 
     Args:
@@ -97,7 +97,7 @@ def unfold(path: Path, model: Any, size: int) -> Any:
     model = _in_full_precision(model)
     _name_apart(model, {})
     height, width, channels = model.inputs[0].shape[1:]
-    images = keras.Input((height or size, width or size, channels), dtype="float32", name="images")
+    images = keras.Input((height or size[0], width or size[1], channels), dtype="float32", name="images")
     network = keras.Model(model.inputs[0], model.outputs[0])
     while True:
         network = keras.models.clone_model(network, images, lambda layer: layer, call_function=_call)

@@ -3,8 +3,9 @@
 from searchcnn.data.augmentation import Augmentation
 from searchcnn.data.batches import arrays, batches
 from searchcnn.data.builtin import NAMES
-from searchcnn.data.dataset import Dataset, Mapped, Split
+from searchcnn.data.dataset import Dataset, Mapped, Split, Views
 from searchcnn.data.examine import warned_of_flip
+from searchcnn.data.folds import Fold, make_folds
 from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.label_form import LabelForm
 from searchcnn.data.load import load_dataset
@@ -19,6 +20,7 @@ __all__ = [
     "Augmentation",
     "Dataset",
     "Finding",
+    "Fold",
     "Found",
     "LabelForm",
     "Mapped",
@@ -26,10 +28,12 @@ __all__ = [
     "Preparation",
     "Report",
     "Split",
+    "Views",
     "arrays",
     "batches",
     "cache",
     "find_datasets",
     "load_dataset",
+    "make_folds",
     "warned_of_flip",
 ]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from searchcnn.backend import start_keras
 from searchcnn.data.augmentation import Augmentation, Drawn, apply, mix
-from searchcnn.data.dataset import Split
+from searchcnn.data.dataset import Split, Views
 from searchcnn.data.label_form import NUMBERS, LabelForm
 from searchcnn.data.normalization import SCALE, Normalization
 
@@ -160,12 +160,18 @@ class Passes:
         self, order: npt.NDArray[np.int64], epoch: int, index: int
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], Drawn]:
         """Returns the images and labels of one batch of a pass, and how `Form` has to change them."""
-        taken = self.split.take(order[index * self.batch_size : (index + 1) * self.batch_size])
-        if self.seed is None or not self.augmentation:
+        indices = order[index * self.batch_size : (index + 1) * self.batch_size]
+        if isinstance(self.split.images, Views):
+            return self.split.images.draw(indices, self._random(epoch, index)), self.split.labels[indices], {}
+        taken = self.split.take(indices)
+        if not self.changes:
             return taken.images, taken.labels, {}
-        random = np.random.default_rng([self.seed, epoch, index + 1])  # 0 is the stream of the order
+        random = self._random(epoch, index)
         moved = self.augmentation.move(taken.images, random)
         return moved, taken.labels, self.augmentation.draw(moved.shape, random)
+
+    def _random(self, epoch: int, index: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed or 0, epoch, index + 1])  # 0 is the stream of the order
 
 
 def _gathered_batches(passes: Passes, form: Form) -> Any:

@@ -1,6 +1,6 @@
 """Images with labels, ready for a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,34 @@ class Mapped:
         return np.asarray(self._array[self._rows[index]])
 
 
+class Views:
+    """Features of several views of each image: as it is, and changed at random once for all; a batch has one of them.
+
+    Args:
+        features: Those of each view, all float16 or float32 of shape (samples, ...).
+    """
+
+    def __init__(self, features: Sequence[npt.NDArray[Any]]) -> None:
+        self._features = features
+
+    def draw(self, indices: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[Any]:
+        """Returns the features of some view of each image.
+
+        Args:
+            indices: The images, shape (batch,).
+            random: Chooses the views.
+        """
+        views = random.integers(len(self._features), size=len(indices))
+        return np.stack([self._features[view][index] for view, index in zip(views, indices, strict=True)])
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """One part of a dataset.
 
     Attributes:
         images: Pixels 0..255, uint8 of shape (samples, height, width, channels), in memory or `Mapped`; or features
-            that a network has computed from them, float32 of shape (samples, ...).
+            that a network has computed from them, float16 or float32 of shape (samples, ...), or `Views`.
         labels: Index of each image's class, int64 of shape (samples,).
     """
 

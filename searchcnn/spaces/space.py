@@ -21,10 +21,13 @@ class Phase:
     Attributes:
         share: Part of the recipe's epochs, 0..1; what earlier phases have left where that is less.
         rate: What the recipe's learning rate is multiplied by.
+        is_solved: Whether only the softmax layer at the end is trained, on features that nothing changes: a solver
+            brings it to its optimum at once, which counts as one epoch.
     """
 
     share: float = 1.0
     rate: float = 1.0
+    is_solved: bool = False
 
 
 class SearchSpace(keras_tuner.HyperModel, abc.ABC):

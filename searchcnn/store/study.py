@@ -36,12 +36,14 @@ class Epoch:
         metrics: Every metric that training and validation gave.
         learning_rate: The optimizer's learning rate at the end of the epoch, if it has one.
         seconds: Time the epoch took, validation included.
+        is_solved: Whether a solver has trained the network, which pruners do not compare with epochs of steps.
     """
 
     number: int
     metrics: Mapping[str, float]
     learning_rate: float | None
     seconds: float
+    is_solved: bool = False
 
 
 class StoredStudy:
@@ -200,7 +202,7 @@ class StoredStudy:
             "metrics": {name: value if math.isfinite(value) else None for name, value in epoch.metrics.items()},
         }
         self.storage.hold(key, lambda session: add(session, EpochRow, row))
-        trial.report(objective, step=epoch.number)
+        trial.report(objective, step=0 if epoch.is_solved else epoch.number)
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         """Whether the pruner ends the trial; not before it can see all of its epochs."""

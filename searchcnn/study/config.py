@@ -86,6 +86,12 @@ class DataConfig(Section):
     test: float | int = Field(
         default=0.1, description="Images for `evaluate`, where the data has no such part: as `validation`."
     )
+    folds: int = Field(
+        default=0,
+        description="0: networks are validated on the images of `validation`. 2 or more: heads on features that are "
+        "solved are measured on all images but those of `test`, in so many folds, and the one that is kept is fitted to "
+        "all of them; for few images of a class.",
+    )
     classes: int | list[str] | None = Field(
         default=None,
         description="Some of the classes only: the first so many by label, or a list of names, labelled in that order.",
@@ -143,6 +149,13 @@ class DataConfig(Section):
     def _part(cls, value: float | int) -> float | int:
         if value <= 0 or (isinstance(value, float) and value >= 1):
             raise ValueError(f"must be a fraction between 0 and 1 or a number of images, not {value}")
+        return value
+
+    @field_validator("folds")
+    @classmethod
+    def _none_or_several(cls, value: int) -> int:
+        if value < 0 or value == 1:
+            raise ValueError(f"must be 0, for none, or at least 2, not {value}")
         return value
 
     @field_validator("classes", mode="before")

@@ -129,7 +129,7 @@ def check_training(subject: Subject) -> str:
     model = subject.build(hp)
     recipe = Recipe(1, 1, BATCH) if is_compiled(model) else Recipe(1, 1, BATCH, "adam", 1e-3)
     still: set[str] = set()
-    for phase in phases(subject.space, hp, model, recipe):
+    for phase in phases(subject.space, hp, model, recipe.compiles):
         before = {weight.path: _array(weight) for weight in model.trainable_weights}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")  # is said below, and what to do

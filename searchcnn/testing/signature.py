@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from searchcnn.spaces import SearchSpace
@@ -66,7 +67,7 @@ def _training(space: Any, hp: Any, model: Any) -> Iterator[str]:
         return
     for phase in space.phases(hp, model):
         trainable = [weight.trainable for weight in model.weights]
-        yield _text("phase", {"share": phase.share, "rate": phase.rate, "trainable": trainable})
+        yield _text("phase", {**asdict(phase), "trainable": trainable})
 
 
 def _unnamed(value: Any, names: Mapping[str, str]) -> Any:

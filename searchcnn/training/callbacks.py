@@ -264,6 +264,13 @@ class Reporter(keras.callbacks.Callback):
         if self._trial.is_interrupted and not self.ending:
             self._end("interrupted")
 
+    def report_solution(self, metrics: Mapping[str, float], seconds: float) -> None:
+        """Reports the epoch that stands for what a solver has done; no checkpoint is kept of it."""
+        self._curve.append(Epoch(self.epochs + 1, metrics, None, seconds, is_solved=True))
+        self._reported(self._curve[-1])
+        if self._trial.is_interrupted:
+            self.ending = "interrupted"
+
     def resume(self, curve: Sequence[Epoch]) -> bool:
         """Reports epochs that another process has trained.
 

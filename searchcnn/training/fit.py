@@ -35,9 +35,16 @@ def initialize(space: Any, hp: Any, model: Any) -> None:
         space.initialize(hp, model)
 
 
-def phases(space: Any, hp: Any, model: Any, recipe: Recipe) -> Iterator[Phase]:
-    """Yields the phases of a network's training: one where the search space knows none or trains by itself."""
-    if not (isinstance(space, SearchSpace) and recipe.compiles) or has_own_fit(space):
+def phases(space: Any, hp: Any, model: Any, compiles: bool) -> Iterator[Phase]:
+    """Yields the phases of a network's training: one where the search space knows none or trains by itself.
+
+    Args:
+        space: Its search space.
+        hp: The hyperparameters that it was built with.
+        model: The network.
+        compiles: Whether it is compiled by a recipe, and not by its builder.
+    """
+    if not (isinstance(space, SearchSpace) and compiles) or has_own_fit(space):
         yield Phase()
         return
     phase = None
@@ -47,15 +54,17 @@ def phases(space: Any, hp: Any, model: Any, recipe: Recipe) -> Iterator[Phase]:
         raise PluginError("phases(hp, model) yields nothing; expected at least one searchcnn.Phase")
 
 
-def ask(space: Any, hp: Any, model: Any, recipe: Recipe) -> None:
+def ask(space: Any, hp: Any, model: Any, compiles: bool) -> list[Phase]:
     """Asks for the hyperparameters that only training asks for, except for those of a search space's own ``fit``.
 
     The model's layers are left as the last phase trains them.
+
+    Returns:
+        The phases.
     """
-    if recipe.compiles and len(model.outputs) > 1:
+    if compiles and len(model.outputs) > 1:
         _auxiliary_weight(space, hp)
-    for _ in phases(space, hp, model, recipe):
-        pass
+    return list(phases(space, hp, model, compiles))
 
 
 def prepare(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from searchcnn.data import Augmentation
@@ -15,6 +15,8 @@ SCOPE = "training"
 """Name scope of the recipe's hyperparameters."""
 NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..1": "scale"}
 """What makes pixels those that a network was made for."""
+SOLVER = "lbfgs"
+"""What stands for the optimizer of a network whose last layer alone is trained, by a solver."""
 CHANGES = tuple(field.name for field in fields(Augmentation))
 """Settings that change training images at random."""
 
@@ -84,8 +86,14 @@ class Recipe:
         epochs = min(max(1, round(phase.share * self.epochs)), epochs_left)
         return replace(self, epochs=epochs, learning_rate=phase.rate * self.learning_rate)
 
+    def without_changes(self) -> Self:
+        """Returns the recipe for images that are not to be changed at random any more."""
+        return replace(self, **asdict(Augmentation()))
 
-def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, pixels: PixelRange | None = None) -> Recipe:
+
+def sample_recipe(
+    hp: Any, config: TrainingConfig, compiled: bool, pixels: PixelRange | None = None, is_solved: bool = False
+) -> Recipe:
     """Asks for each setting that the study searches.
 
     Args:
@@ -93,8 +101,11 @@ def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, pixels: Pixel
         config: The study's `[training]`.
         compiled: Whether the builder compiled the model; then only what concerns the images is ours.
         pixels: Those that a network was made for which scales them itself; no other normalisation is asked for then.
+        is_solved: Whether a solver trains the network's last layer, and nothing else is trained.
     """
     with hp.name_scope(SCOPE):
+        if is_solved:
+            return _solved(hp, config, pixels)
         images: dict[str, Any] = {
             "batch_size": int(_ask(hp, "batch_size", config.batch_size)),
             "flip": bool(_ask(hp, "flip", config.flip)),
@@ -120,6 +131,14 @@ def sample_recipe(hp: Any, config: TrainingConfig, compiled: bool, pixels: Pixel
             l2=float(_ask(hp, "l2", config.l2)),
             label_smoothing=float(_ask(hp, "label_smoothing", config.label_smoothing)),
         )
+
+
+def _solved(hp: Any, config: TrainingConfig, pixels: PixelRange | None) -> Recipe:
+    """Asks for the little that matters to a solver."""
+    normalization = NORMALIZATIONS[pixels] if pixels else _ask(hp, "normalization", config.normalization)
+    weights = bool(_ask(hp, "class_weights", config.class_weights))
+    whole = {"normalization": normalization, "pixels": pixels, "class_weights": weights}
+    return Recipe(epochs=1, patience=1, batch_size=1, optimizer=SOLVER, **whole)
 
 
 def _ask(hp: Any, name: str, setting: Any) -> Any:

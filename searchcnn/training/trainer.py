@@ -9,8 +9,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import keras
+import numpy as np
 
-from searchcnn.data import Dataset, Normalization, Split
+from searchcnn.data import Dataset, Fold, Normalization, Split, make_folds
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.pixels import PixelRange, own_range
 from searchcnn.search import (
@@ -24,15 +25,16 @@ from searchcnn.search import (
 )
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
-from searchcnn.study.rules import BUILDERS_COUNT, RULES
+from searchcnn.study.rules import BUILDERS_COUNT, RULES, VIEWS_ARE_KEPT
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.cost import cost
-from searchcnn.training.features import FeatureCache, divide
-from searchcnn.training.fit import ask, fit_phase, has_own_fit, initialize, objective_of, phases
+from searchcnn.training.features import FeatureCache, Images, divide
+from searchcnn.training.fit import ask, balanced, fit_phase, has_own_fit, initialize, objective_of, phases
 from searchcnn.training.network import adopt_policy, build, classifier, is_compiled, without_heads
 from searchcnn.training.recipe import Recipe, sample_recipe
+from searchcnn.training.solver import last_layer, solve
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 """Names that the accuracy may have among the metrics."""
@@ -67,6 +69,7 @@ class Trainer:
         self.spaces = spaces
         self._checkpoints = checkpoints
         self._builders_count = rules >= BUILDERS_COUNT
+        self._is_live = rules < VIEWS_ARE_KEPT
         self._noted: set[str] = set()
         data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
         self._features = FeatureCache(data, config.limits.feature_cache)
@@ -94,8 +97,6 @@ class Trainer:
         hp = TrialHyperParameters(trial)
         try:
             name, space, model, recipe = self.sample(hp)
-            with self.scope(hp, name):
-                ask(space, hp, model, recipe)
         except (Exception, SystemExit):
             trial.note(space=hp.values.get("space", next(iter(self.spaces))), hyperparameters=hp.active)
             raise
@@ -125,7 +126,7 @@ class Trainer:
         return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
 
     def sample(self, hp: Any) -> tuple[str, Any, Any, Recipe]:
-        """Builds the network and the recipe that ``hp`` stands for.
+        """Builds the network and the recipe that ``hp`` stands for, and asks for all that training will ask for.
 
         Returns:
             The search space's name, the space, the network and its recipe.
@@ -139,8 +140,14 @@ class Trainer:
             adopt_policy(space)
         with self.scope(hp, name):
             model = build(space, hp, self.dataset.input_shape, self.dataset.num_classes)
+            is_solved = all(phase.is_solved for phase in ask(space, hp, model, not is_compiled(model)))
+        if self.config.data.folds and not is_solved:
+            raise PluginError(
+                f"data.folds measures heads on features that are solved, but search space '{name}' trains its networks "
+                "by steps; leave data.folds out, or search 'transfer' with options.transfer.linear = true"
+            )
         pixels = self._own_pixels(space, model)
-        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), pixels)
+        return name, space, model, sample_recipe(hp, self.config.training, is_compiled(model), pixels, is_solved)
 
     def _own_pixels(self, space: Any, model: Any) -> PixelRange | None:
         """Returns the pixels that a network was made for which preprocesses them itself; None for one that does not."""
@@ -175,9 +182,7 @@ class Trainer:
         several = len(self.spaces) > 1
         given = {f"{name}/{key}": value for key, value in values.items()} if several else dict(values)
         hp = CheckedHyperParameters({**given, "space": name} if several else given)
-        _, space, model, recipe = self.sample(hp)
-        with self.scope(hp, name):
-            ask(space, hp, model, recipe)
+        _, _, model, _ = self.sample(hp)
         unknown = [key for key in given if key not in hp.active]
         if unknown:
             raise PluginError(f"'{unknown[0]}' is not a hyperparameter of this point{nearest(unknown[0], hp.active)}")
@@ -198,7 +203,7 @@ class Trainer:
         left = backup.left
         if left is not None and not reporter.resume(left.epochs):
             return reporter
-        for number, phase in enumerate(phases(space, hp, model, recipe)):
+        for number, phase in enumerate(phases(space, hp, model, recipe.compiles)):
             if left is not None and number < left.phase:
                 continue
             callbacks = self._callbacks(recipe)
@@ -207,7 +212,12 @@ class Trainer:
             first = part.epochs if left is not None and left.is_over else reporter.epochs - begun
             left = None
             try:
-                network, train, validation = self._shortened(space, model, recipe, trial)
+                if phase.is_solved:
+                    self._solve(model, recipe, trial, best, reporter)
+                    if reporter.ending:
+                        break
+                    continue
+                network, part, train, validation = self._shortened(space, model, part, trial)
             except OutOfTimeError:
                 if trial.best is None:
                     raise InterruptedTrialError from None  # nothing is known of it: it begins again, given more time
@@ -240,24 +250,56 @@ class Trainer:
         reason = lagging(model, steps) or "it knows its training images by heart; augmentation or dropout may help"
         trial.say(f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}")
 
-    def _shortened(self, space: Any, model: Any, recipe: Recipe, trial: Trial) -> tuple[Any, Split, Split]:
+    def _shortened(self, space: Any, model: Any, recipe: Recipe, trial: Trial) -> tuple[Any, Recipe, Split, Split]:
         """Returns the network without the part that always computes the same, and that part's features as images.
 
-        Where there is no such part, or its features cannot be kept, it is the whole network.
+        Images that are changed at random are seen in a few views then, and the recipe changes them no more. Where there
+        is no such part, or its features cannot be kept, it is the whole network.
         """
-        data = self.dataset
-        is_fixed = recipe.compiles and not has_own_fit(space) and not recipe.augmentation
-        parts = divide(model) if is_fixed else None
-        if parts is None or not self._features.fits(parts[0], data.train, data.validation):
-            return model, data.train, data.validation
+        whole = model, recipe, self.dataset.train, self.dataset.validation
+        is_changing = bool(recipe.augmentation) and (self._is_live or bool(recipe.mixup))
+        parts = divide(model) if recipe.compiles and not has_own_fit(space) and not is_changing else None
+        if parts is None:
+            return whole
         frozen, rest = parts
-        compute = functools.partial(
-            self._features.features, frozen, watch=trial.check, normalization=self.normalization(recipe.normalization)
-        )
+        train, validation = self._images(recipe)
+        views = train.views(recipe.augmentation, recipe.epochs)
+        if not self._features.fits(frozen, *views, validation):
+            return whole
         try:
-            return rest, compute(data.train, "train"), compute(data.validation, "validation")
+            return rest, recipe.without_changes(), *self._features.features(frozen, trial.check, views, validation)
         except OSError:  # a full disk, say: training takes longer without, and that is all
-            return model, data.train, data.validation
+            return whole
+
+    def _images(self, recipe: Recipe) -> tuple[Images, Images]:
+        """Returns the images to train on and to validate with as the network gets them."""
+        normalization = self.normalization(recipe.normalization)
+        named = (self.dataset.train, "train"), (self.dataset.validation, "validation")
+        train, validation = (Images(split, name, normalization) for split, name in named)
+        return train, validation
+
+    def _solve(self, model: Any, recipe: Recipe, trial: Trial, best: BestWeights, reporter: Reporter) -> None:
+        """Gives the softmax layer at the end of a network its best weights for the features before it."""
+        began = time.monotonic()
+        last = last_layer(model)
+        train, validation = self._features.compute(keras.Model(model.inputs[0], last.input), trial.check, *self._images(recipe))
+        pooled = _pooled(train, validation)
+        weights = balanced(train.labels) if recipe.class_weights else None
+        solution = solve(pooled, self._folds, self.dataset.num_classes, weights, lambda done: trial.check(1.0))
+        last.set_weights([solution.layer.kernel, solution.layer.bias])
+        trial.note(penalty=solution.penalty)
+        best.set_model(model)
+        best.on_epoch_end(0, solution.metrics)
+        reporter.report_solution(solution.metrics, time.monotonic() - began)
+
+    @functools.cached_property
+    def _folds(self) -> list[Fold]:
+        """How images to train on and to validate with, one after the other, are divided for a solver."""
+        train, validation = self.dataset.train, self.dataset.validation
+        if self.config.data.folds:
+            return make_folds(_pooled(train, validation), self.config.data.folds, self.config.seed)
+        count = len(train) + len(validation)
+        return [Fold(np.arange(len(train)), np.arange(len(train), count))]
 
     def _backup(self, space: Any, model: Any, recipe: Recipe, trial: Trial, best: BestWeights) -> Backup:
         """Returns what keeps the trial's checkpoint; a search space's own ``fit`` can only begin anew."""
@@ -284,6 +326,11 @@ class Trainer:
         if recipe.schedule != "plateau":
             return [stop, finite]
         return [stop, finite, keras.callbacks.ReduceLROnPlateau(**watch, factor=0.5, patience=2)]
+
+
+def _pooled(train: Split, validation: Split) -> Split:
+    images = np.concatenate([train.images[:], validation.images[:]])
+    return Split(images, np.concatenate([train.labels, validation.labels]))
 
 
 def forget() -> None:
