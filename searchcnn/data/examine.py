@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.collection import UNREADABLE, Collection
-from searchcnn.data.dataset import PARTS
+from searchcnn.data.colours import count_colours
+from searchcnn.data.dataset import PARTS, Mapped
 from searchcnn.data.report import Finding, Level, Report
 from searchcnn.study import DataConfig
 
@@ -72,6 +73,7 @@ def examine(
         {part: dict(zip(names, counts[part].tolist(), strict=True)) for part in PARTS if part in counts},
         made,
         sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.level)),
+        count_colours(Mapped(collection.images, parts["train"])) if "train" in parts else 0.0,
     )
 
 

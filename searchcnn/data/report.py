@@ -42,6 +42,7 @@ class Report:
         counts: Number of images of each class by part.
         made: Parts that searchcnn took from the training images.
         findings: What a user should know, the worst first.
+        colours: How many the median training image has, as `count_colours` counts; 0 in reports of earlier versions.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Report:
     counts: Mapping[str, Mapping[str, int]]
     made: Sequence[str]
     findings: Sequence[Finding]
+    colours: float = 0.0
 
     def parts(self) -> str:
         """Returns the number of images of each part, and which were made: ``48 train, 6 test (taken from train)``."""

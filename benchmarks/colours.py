@@ -1,0 +1,54 @@
+"""The colours of sets of images, as they are and as JPEGs of two qualities: where photos end and drawings begin.
+
+Run: python benchmarks/colours.py FOLDER...      a set each; quantiles at 128 pixels, then the medians at other sizes
+"""
+
+import functools
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from searchcnn.data.colours import count_colours
+from searchcnn.data.preparation import FORMATS, Preparation, decode
+
+IMAGES = 200
+SIDE, SIDES = 128, (32, 64, 224)
+QUALITIES = (None, 95, 75)
+
+
+def images(folder: Path) -> list[Image.Image]:
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".png", ".jpg"))
+    places = np.linspace(0, len(files) - 1, min(len(files), IMAGES)).astype(int)
+    return [decode(files[place].read_bytes()).image.convert("RGB") for place in places]
+
+
+def compressed(quality: int | None, image: Image.Image) -> Image.Image:
+    if quality is None:
+        return image
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file, formats=FORMATS)
+
+
+def colours(of: list[Image.Image], side: int) -> list[float]:
+    pixels = map(Preparation(side, side, 3).pixels, of)
+    return [count_colours(one[None]) for one in pixels]
+
+
+def main(folders: list[Path]) -> None:
+    print(f"{'set':20} {'saved':8} {'images':>6} {'5 %':>5} {'median':>6} {'95 %':>5}   median at {SIDES} pixels")
+    for folder in folders:
+        came = images(folder)
+        for quality in QUALITIES:
+            saved = list(map(functools.partial(compressed, quality), came))
+            low, median, high = np.percentile(colours(saved, SIDE), (5, 50, 95))
+            others = "  ".join(f"{np.median(colours(saved, side)):4.0f}" for side in SIDES)
+            how = f"JPEG {quality}" if quality else "as is"
+            print(f"{folder.name:20} {how:8} {len(came):6} {low:5.0f} {median:6.0f} {high:5.0f}   {others}", flush=True)
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]])
