@@ -1,8 +1,7 @@
 """Pretrained networks as the first part of new ones, for the authors of search spaces."""
 
-import ast
-import inspect
 import itertools
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ import keras
 import numpy as np
 from keras import layers
 
-from searchcnn.errors import PluginError, first_line, nearest
+from searchcnn.errors import PluginError, SearchcnnError, first_line, nearest
 from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points
 from searchcnn.pixels import own_range
 from searchcnn.saved import DROPOUT, exported, features, load, takes_any_size, unfold
+from searchcnn.weights.applications import application
+from searchcnn.weights.downloads import downloads
 
 __all__ = ["FROZEN", "UNFROZEN", "Backbone", "Preprocessing", "is_file", "is_for_any_size", "unfreeze"]
 
@@ -24,13 +25,6 @@ FROZEN: Final = "frozen"
 """Name of the part of a backbone that is not trained."""
 UNFROZEN: Final = "unfrozen"
 """Name of the part of a backbone that is trained."""
-
-GIVEN: Final = (
-    *("input_shape", "input_tensor", "include_top", "include_preprocessing", "weights"),
-    *("pooling", "classes", "classifier_activation", "name"),
-)
-"""Arguments of ``keras.applications`` that are not an author's to choose."""
-
 
 FILES: Final = (".keras", ".h5", ".hdf5", ".weights", ".pb", ".tflite", ".onnx", ".pt", ".pth", ".json", ".zip")
 """Endings of files of networks; only the first one is a backbone."""
@@ -123,11 +117,11 @@ class Backbone:
     def load(
         cls, name: str, size: int, weights: str = "none", preprocessing: str | Mapping[str, Any] | None = None
     ) -> Self:
-        """Makes one of ``keras.applications``, or takes the features of a saved model.
+        """Makes one of ``keras.applications`` or EfficientNetLite0, or takes the features of a saved model.
 
         Args:
-            name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; or the path of a ``.keras`` file, which has weights
-                of its own.
+            name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; ``EfficientNetLite0``, whose weights are installed
+                with searchcnn; or the path of a ``.keras`` file, which has weights of its own.
             size: Side of the square images in pixels; a file's network may have a size of its own.
             weights: "imagenet" (downloaded once), the path of a weights file, or "none" for random ones.
             preprocessing: What a file's network wants that scales pixels outside; see `Preprocessing.read`. By default
@@ -138,7 +132,7 @@ class Backbone:
         """
         if is_file(name):
             return cls._saved(Path(name).expanduser(), size, preprocessing)
-        make, arguments = _application(name)
+        make, arguments = application(name)
         network = _make(name, make, {**arguments, "input_shape": (size, size, 3), "include_top": False}, weights)
         return cls(network, _preprocessing(make))
 
@@ -258,31 +252,6 @@ def _freeze(model: Any) -> None:
             leaf.rate = 0.0
 
 
-def _application(name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Reads ``MobileNet(alpha=0.25)``."""
-    known = {key: value for key, value in vars(keras.applications).items() if key[0].isupper()}
-    kind, arguments = _parse(name)
-    if kind not in known:
-        raise PluginError(f"backbone '{name}': keras.applications has no '{kind}'{nearest(kind, known)}")
-    possible = [key for key in inspect.signature(known[kind]).parameters if key not in GIVEN]
-    for key in arguments:
-        if key not in possible:
-            hint = f"it has {', '.join(possible)}" if possible else "it has none"
-            raise PluginError(f"backbone '{name}': '{key}' is no argument that may be set; {hint}")
-    return known[kind], arguments
-
-
-def _parse(name: str) -> tuple[str, dict[str, Any]]:
-    try:
-        expression = ast.parse(name, mode="eval").body
-        call = expression if isinstance(expression, ast.Call) else ast.Call(expression, [], [])
-        if isinstance(call.func, ast.Name) and not call.args:
-            return call.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError):
-        pass
-    raise PluginError(f"backbone '{name}': expected a name such as ResNet50 or MobileNet(alpha=0.25)")
-
-
 def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weights: str) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")  # weights fit any size
@@ -296,7 +265,12 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
         if weights != "imagenet" and not file.is_file():
             raise PluginError(f"weights '{weights}': no such file; expected a weights file, 'imagenet' or 'none'")
         try:
-            return make(weights=weights if weights == "imagenet" else str(file), **arguments)
+            with downloads():
+                return make(weights=weights if weights == "imagenet" else str(file), **arguments)
+        except ConnectionError as error:
+            raise PluginError(f"backbone '{name}': {error}") from error
+        except SearchcnnError:
+            raise
         except Exception as error:
             raise PluginError(
                 f"backbone '{name}': cannot load the weights '{weights}': {first_line(error)}; "
@@ -306,7 +280,7 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
 
 def _preprocessing(make: Callable[..., Any]) -> Preprocessing:
     """Finds the scale, offset and order of channels of a network's own ``preprocess_input``, which are all it does."""
-    module = getattr(keras.applications, make.__module__.rpartition(".")[2])
+    module: Any = sys.modules[make.__module__]
     black = module.preprocess_input(np.zeros((1, 1, 1, 3)))[0, 0, 0]
     colours = module.preprocess_input(255.0 * np.eye(3).reshape(3, 1, 1, 3))[:, 0, 0] - black
     is_flipped = bool(abs(colours[0, 2]) > abs(colours[0, 0]))

