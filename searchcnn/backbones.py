@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, SearchcnnError, first_line, nearest
-from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points
+from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points, summaries
 from searchcnn.pixels import own_range
 from searchcnn.saved import DROPOUT, exported, features, load, takes_any_size, unfold
 from searchcnn.weights.applications import application
@@ -101,7 +101,8 @@ class Backbone:
 
     A block is the shortest stretch between two narrow points of the graph that mixes neighbouring pixels and then
     channels: a convolution of VGG, a depthwise and a pointwise convolution of MobileNet, a residual block of ResNet, a
-    module of Inception. What comes after the last one, such as a 1x1 convolution, belongs to it.
+    module of Inception. What comes after the last one, such as a 1x1 convolution, belongs to it; what only scales
+    channels, as squeeze and excitation does, mixes nothing.
 
     Attributes:
         network: From preprocessed images to feature maps, a functional Keras model.
@@ -149,14 +150,14 @@ class Backbone:
     @property
     def blocks(self) -> list[Any]:
         """The output of each block, a symbolic tensor, from the first to the last."""
-        narrow = {id(tensor) for tensor in narrow_points(self.network)}
+        narrow, gates = {id(tensor) for tensor in narrow_points(self.network)}, summaries(self.network)
         ends: list[Any] = []
         is_spatial = is_mixing = False
         for call, following in itertools.pairwise([*calls(self.network), None]):
-            for leaf in leaves(call.operation):
+            (output, *_) = call.output_tensors
+            for leaf in leaves(call.operation) if id(output) not in gates else ():
                 is_spatial |= isinstance(leaf, SPATIAL) and max(leaf.kernel_size) > 1
                 is_mixing |= is_spatial and isinstance(leaf, MIXING)
-            (output, *_) = call.output_tensors
             if is_mixing and id(output) in narrow and following and self._begins_block(output, following.operation):
                 ends.append(output)
                 is_spatial = is_mixing = False

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
     *("errors", "files", "words", "modules", "backend", "server", "_bundled", "graph", "pixels", "saved", "blocks"),
-    *("weights", "backbones", "study", "data", "spaces", "store", "search", "training", "results", "optimization", "proposal"),
-    *("creation", "workers", "testing", "cli", "__main__"),
+    *("weights", "backbones", "study", "data", "spaces", "store", "search", "training", "results", "optimization"),
+    *("proposal", "creation", "workers", "testing", "cli", "__main__"),
 )
 SINGLE = (
     *("errors", "files", "words", "modules", "backend", "server", "graph", "pixels", "saved", "blocks", "backbones"),

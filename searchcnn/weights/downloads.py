@@ -138,7 +138,7 @@ def _folder(name: str) -> Path:
 def _nowhere(path: Path, error: ServerError) -> str:
     missing = "is damaged in" if path.exists() else "is not in"
     return (
-        f"{path.name} {missing} {path.parent}, and its download failed: {error}; put {path.name} into {path.parent}, or "
-        "give the path of a weights file made for this network without its top, or use EfficientNetLite0, which comes "
-        "with searchcnn"
+        f"{path.name} {missing} {path.parent}, and its download failed: {error}; put {path.name} into {path.parent}, "
+        "or give the path of a weights file made for this network without its top, or use EfficientNetLite0, which "
+        "comes with searchcnn"
     )

@@ -1,6 +1,5 @@
 """EfficientNet-Lite0, whose weights are installed with searchcnn."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -113,8 +112,8 @@ def arrays(state: Mapping[str, Array], include_top: bool) -> Iterator[Array]:
 def _blocks() -> Iterator[tuple[str, Stage, int]]:
     """Yields the name, the stage and the stride of each block."""
     for number, stage in enumerate(STAGES, 1):
-        for letter, stride in zip("abcd", itertools.chain([stage.stride], itertools.repeat(1, stage.repeats - 1))):
-            yield f"block_{number}{letter}", stage, stride
+        for repeat in range(stage.repeats):
+            yield f"block_{number}{'abcd'[repeat]}", stage, 1 if repeat else stage.stride
 
 
 def _block(x: Any, name: str, stage: Stage, stride: int) -> Any:

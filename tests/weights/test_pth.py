@@ -17,9 +17,13 @@ def reference(module: str, name: str) -> bytes:
     return f"c{module}\n{name}\n".encode()
 
 
+def literal(value: Any) -> bytes:
+    """Returns a value's pickle without the marks of its begin and end."""
+    return pickle.dumps(value, 2)[2:-1]
+
+
 def tensor(count: int = 6, offset: int = 0, shape: Any = (2, 3), strides: Any = (3, 1)) -> bytes:
     """Returns the pickle of a mapping with one tensor, as PyTorch writes it."""
-    literal = lambda value: pickle.dumps(value, 2)[2:-1]  # noqa: E731  # without the marks of begin and end
     storage = b"(" + literal("storage") + reference("torch", "FloatStorage") + literal("key") + literal("cpu")
     storage += literal(count) + b"Nt" + b"Q"
     made = reference("torch._utils", "_rebuild_tensor_v2") + b"(" + storage + literal(offset) + literal(shape)
@@ -75,7 +79,8 @@ class Evil:
 @pytest.mark.parametrize("place", range(4))
 def test_a_pickle_that_wants_more_executes_nothing(tmp_path: Path, place: int) -> None:
     evil = pickle.dumps(Evil(tmp_path / "executed"), 2)
-    parts = [pickle.dumps(part, 2) for part in (MAGIC, VERSION, {}, {})]
+    values: tuple[Any, ...] = (MAGIC, VERSION, {}, {})
+    parts = [pickle.dumps(value, 2) for value in values]
     parts[place] = evil
     with pytest.raises(ValueError, match=r"it asks for .*, which is no tensor"):
         parse(io.BytesIO(b"".join(parts)))
@@ -100,7 +105,7 @@ def test_other_files(content: bytes) -> None:
 
 
 def test_another_version() -> None:
-    with pytest.raises(ValueError, match="it begins with .*1002., expected .*1001."):
+    with pytest.raises(ValueError, match=r"it begins with .*1002., expected .*1001."):
         parse(file(tensor(), version=1002))
 
 
@@ -111,6 +116,8 @@ def test_a_file_that_ends_too_soon() -> None:
 
 def test_the_hash_comes_first(tmp_path: Path) -> None:
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil(tmp_path / "executed")))
-    with pytest.raises(ValueError, match=r"evil.pth: damaged, or another file; its SHA-256 is [0-9a-f]{64}, expected 0"):
+    with pytest.raises(
+        ValueError, match=r"evil.pth: damaged, or another file; its SHA-256 is [0-9a-f]{64}, expected 0"
+    ):
         read(tmp_path / "evil.pth", "0" * 64)
     assert not (tmp_path / "executed").exists()
