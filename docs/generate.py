@@ -42,7 +42,8 @@ VARIABLES = {
     places.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/`, an archive of them, "
     "or `NAME.npz`.",
     discovery.VARIABLE: "Folders of search spaces, separated like those of `PATH`; looked through before `./plugins`.",
-    "KERAS_HOME": "Keras's own: below it, `datasets/` is looked through for files already downloaded.",
+    "KERAS_HOME": "Keras's own: below it, `datasets/` and, for weights, `models/` are looked through for files "
+    "already downloaded.",
 }
 
 

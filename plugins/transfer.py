@@ -32,9 +32,10 @@ class Transfer(SearchSpace):
 
     Args:
         backbones: Names in ``keras.applications``, with arguments if need be, as in ``MobileNet(alpha=0.25)``;
-            ``EfficientNetLite0``, whose weights come with searchcnn; or ``.keras`` files of any network that takes one
-            image.
-        weights: "imagenet" (downloaded once), the path of a weights file, or "none" to train all of it from scratch.
+            ``EfficientNetLite0``, whose weights are installed with searchcnn; or ``.keras`` files of any network that
+            takes one image.
+        weights: "imagenet" (installed, or downloaded once), the path of a weights file, or "none" to train all of it
+            from scratch.
         image_sizes: Sides in pixels to which images are resized before they enter the backbone, unless a ``.keras``
             file has a size of its own: of a square, or of the square with as many pixels where images are not square.
         preprocessing: What the pixels of ``.keras`` files are preprocessed by that do not do it themselves: "raw",

@@ -1,8 +1,7 @@
 """Pretrained networks as the first part of new ones, for the authors of search spaces."""
 
-import ast
-import inspect
 import itertools
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ import keras
 import numpy as np
 from keras import layers
 
-from searchcnn.errors import PluginError, first_line, nearest
-from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points
+from searchcnn.errors import PluginError, SearchcnnError, first_line, nearest
+from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points, summaries
 from searchcnn.pixels import own_range
 from searchcnn.saved import DROPOUT, exported, features, load, takes_any_size, unfold
+from searchcnn.weights.applications import application
+from searchcnn.weights.downloads import downloads
 
 __all__ = ["FROZEN", "UNFROZEN", "Backbone", "Preprocessing", "is_file", "is_for_any_size", "unfreeze"]
 
@@ -24,13 +25,6 @@ FROZEN: Final = "frozen"
 """Name of the part of a backbone that is not trained."""
 UNFROZEN: Final = "unfrozen"
 """Name of the part of a backbone that is trained."""
-
-GIVEN: Final = (
-    *("input_shape", "input_tensor", "include_top", "include_preprocessing", "weights"),
-    *("pooling", "classes", "classifier_activation", "name"),
-)
-"""Arguments of ``keras.applications`` that are not an author's to choose."""
-
 
 FILES: Final = (".keras", ".h5", ".hdf5", ".weights", ".pb", ".tflite", ".onnx", ".pt", ".pth", ".json", ".zip")
 """Endings of files of networks; only the first one is a backbone."""
@@ -107,7 +101,8 @@ class Backbone:
 
     A block is the shortest stretch between two narrow points of the graph that mixes neighbouring pixels and then
     channels: a convolution of VGG, a depthwise and a pointwise convolution of MobileNet, a residual block of ResNet, a
-    module of Inception. What comes after the last one, such as a 1x1 convolution, belongs to it.
+    module of Inception. What comes after the last one, such as a 1x1 convolution, belongs to it; what only scales
+    channels, as squeeze and excitation does, mixes nothing.
 
     Attributes:
         network: From preprocessed images to feature maps, a functional Keras model.
@@ -127,11 +122,11 @@ class Backbone:
         weights: str = "none",
         preprocessing: str | Mapping[str, Any] | None = None,
     ) -> Self:
-        """Makes one of ``keras.applications``, or takes the features of a saved model.
+        """Makes one of ``keras.applications`` or EfficientNetLite0, or takes the features of a saved model.
 
         Args:
-            name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; or the path of a ``.keras`` file, which has weights
-                of its own.
+            name: Such as ``ResNet50`` or ``MobileNet(alpha=0.25)``; ``EfficientNetLite0``, whose weights are installed
+                with searchcnn; or the path of a ``.keras`` file, which has weights of its own.
             size: Side of square images in pixels, or (height, width); a file's network may have a size of its own.
             weights: "imagenet" (downloaded once), the path of a weights file, or "none" for random ones.
             preprocessing: What a file's network wants that scales pixels outside; see `Preprocessing.read`. By default
@@ -143,7 +138,7 @@ class Backbone:
         size = (size, size) if isinstance(size, int) else size
         if is_file(name):
             return cls._saved(Path(name).expanduser(), size, preprocessing)
-        make, arguments = _application(name)
+        make, arguments = application(name)
         network = _make(name, make, {**arguments, "input_shape": (*size, 3), "include_top": False}, weights)
         return cls(network, _preprocessing(make))
 
@@ -160,14 +155,14 @@ class Backbone:
     @property
     def blocks(self) -> list[Any]:
         """The output of each block, a symbolic tensor, from the first to the last."""
-        narrow = {id(tensor) for tensor in narrow_points(self.network)}
+        narrow, gates = {id(tensor) for tensor in narrow_points(self.network)}, summaries(self.network)
         ends: list[Any] = []
         is_spatial = is_mixing = False
         for call, following in itertools.pairwise([*calls(self.network), None]):
-            for leaf in leaves(call.operation):
+            (output, *_) = call.output_tensors
+            for leaf in leaves(call.operation) if id(output) not in gates else ():
                 is_spatial |= isinstance(leaf, SPATIAL) and max(leaf.kernel_size) > 1
                 is_mixing |= is_spatial and isinstance(leaf, MIXING)
-            (output, *_) = call.output_tensors
             if is_mixing and id(output) in narrow and following and self._begins_block(output, following.operation):
                 ends.append(output)
                 is_spatial = is_mixing = False
@@ -263,31 +258,6 @@ def _freeze(model: Any) -> None:
             leaf.rate = 0.0
 
 
-def _application(name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Reads ``MobileNet(alpha=0.25)``."""
-    known = {key: value for key, value in vars(keras.applications).items() if key[0].isupper()}
-    kind, arguments = _parse(name)
-    if kind not in known:
-        raise PluginError(f"backbone '{name}': keras.applications has no '{kind}'{nearest(kind, known)}")
-    possible = [key for key in inspect.signature(known[kind]).parameters if key not in GIVEN]
-    for key in arguments:
-        if key not in possible:
-            hint = f"it has {', '.join(possible)}" if possible else "it has none"
-            raise PluginError(f"backbone '{name}': '{key}' is no argument that may be set; {hint}")
-    return known[kind], arguments
-
-
-def _parse(name: str) -> tuple[str, dict[str, Any]]:
-    try:
-        expression = ast.parse(name, mode="eval").body
-        call = expression if isinstance(expression, ast.Call) else ast.Call(expression, [], [])
-        if isinstance(call.func, ast.Name) and not call.args:
-            return call.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError):
-        pass
-    raise PluginError(f"backbone '{name}': expected a name such as ResNet50 or MobileNet(alpha=0.25)")
-
-
 def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weights: str) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")  # weights fit any size
@@ -301,7 +271,12 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
         if weights != "imagenet" and not file.is_file():
             raise PluginError(f"weights '{weights}': no such file; expected a weights file, 'imagenet' or 'none'")
         try:
-            return make(weights=weights if weights == "imagenet" else str(file), **arguments)
+            with downloads():
+                return make(weights=weights if weights == "imagenet" else str(file), **arguments)
+        except ConnectionError as error:
+            raise PluginError(f"backbone '{name}': {error}") from error
+        except SearchcnnError:
+            raise
         except Exception as error:
             raise PluginError(
                 f"backbone '{name}': cannot load the weights '{weights}': {first_line(error)}; "
@@ -311,7 +286,7 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
 
 def _preprocessing(make: Callable[..., Any]) -> Preprocessing:
     """Finds the scale, offset and order of channels of a network's own ``preprocess_input``, which are all it does."""
-    module = getattr(keras.applications, make.__module__.rpartition(".")[2])
+    module: Any = sys.modules[make.__module__]
     black = module.preprocess_input(np.zeros((1, 1, 1, 3)))[0, 0, 0]
     colours = module.preprocess_input(255.0 * np.eye(3).reshape(3, 1, 1, 3))[:, 0, 0] - black
     is_flipped = bool(abs(colours[0, 2]) > abs(colours[0, 0]))

@@ -13,6 +13,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+
+
+def keras_home() -> Path:
+    """Returns the folder that Keras downloads into."""
+    home = os.environ.get("KERAS_HOME")
+    return Path(home) if home else Path.home() / ".keras"
 
 
 def start_keras() -> None:

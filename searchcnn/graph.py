@@ -14,6 +14,8 @@ SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 """Layers that mix neighbouring pixels, if their kernel is larger than one."""
 MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
 """Layers that mix channels."""
+GLOBAL: Final = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+"""Layers that take feature maps together."""
 
 
 def as_array(tensor: Any) -> npt.NDArray[np.float32]:
@@ -50,6 +52,20 @@ def narrow_points(model: Any) -> Iterator[Any]:
         live = {tensor for tensor in live if waiting[tensor]} | outputs
         if live == outputs and len(outputs) == 1:
             yield call.output_tensors[0]
+
+
+def summaries(model: Any) -> set[int]:
+    """Returns the ids of the symbolic tensors that come from global pooling alone, as in squeeze and excitation.
+
+    Args:
+        model: A functional or sequential Keras model.
+    """
+    found: set[int] = set()
+    for call in calls(model):
+        given = {id(tensor) for tensor in call.input_tensors}
+        if isinstance(call.operation, GLOBAL) or (given and given <= found):
+            found |= {id(tensor) for tensor in call.output_tensors}
+    return found
 
 
 def leaves(operation: Any) -> Iterator[Any]:

@@ -11,12 +11,10 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, first_line
-from searchcnn.graph import MIXING, SPATIAL, calls, functional, is_stock, leaves, narrow_points
+from searchcnn.graph import GLOBAL, MIXING, SPATIAL, calls, functional, is_stock, leaves, narrow_points
 
 DROPOUT: Final = (layers.Dropout, layers.AlphaDropout, layers.GaussianDropout)
 """Layers that are random while their rate is not zero."""
-GLOBAL: Final = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-"""Layers that take feature maps together."""
 ATTENTION: Final = (layers.MultiHeadAttention, layers.GroupQueryAttention, layers.Attention, layers.AdditiveAttention)
 """Layers that mix what they are given as a sequence."""
 ENLARGING: Final = (layers.UpSampling2D, layers.Conv2DTranspose)

@@ -12,12 +12,12 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *("errors", "files", "words", "modules", "backend", "_bundled", "graph", "pixels", "saved", "blocks"),
-    *("backbones", "study", "data", "spaces", "store", "search", "training", "results", "optimization", "proposal"),
-    *("creation", "workers", "testing", "cli", "__main__"),
+    *("errors", "files", "words", "modules", "backend", "server", "_bundled", "graph", "pixels", "saved", "blocks"),
+    *("weights", "backbones", "study", "data", "spaces", "store", "search", "training", "results", "optimization"),
+    *("proposal", "creation", "workers", "testing", "cli", "__main__"),
 )
 SINGLE = (
-    *("errors", "files", "words", "modules", "backend", "graph", "pixels", "saved", "blocks", "backbones"),
+    *("errors", "files", "words", "modules", "backend", "server", "graph", "pixels", "saved", "blocks", "backbones"),
     *("optimization", "proposal", "creation", "__main__"),
 )
 OWN_OF_OPTUNA = {"_trial_id", "_study_id", "_storage", "_cached_frozen_trial", "_directions", "_is_multi_objective"}
@@ -72,6 +72,11 @@ def test_private_names_of_optuna_are_in_one_file() -> None:
             if isinstance(node, ast.Attribute) and node.attr in OWN_OF_OPTUNA and not own:
                 private.add(f"{node.attr} in line {node.lineno}")
         assert not private or file == ROOT / "searchcnn" / "store" / "optuna_private.py", f"{file}: {private}"
+
+
+def test_private_names_of_keras_are_in_one_file() -> None:
+    ours = {*importers("keras.src", "searchcnn"), *importers("keras.src", "plugins")}
+    assert ours == {"keras_private.py"}
 
 
 def test_who_knows_which_library() -> None:

@@ -367,6 +367,22 @@ def test_weights_that_do_not_fit(tmp_path: Path, content: bytes | None) -> None:
     assert "\n" not in message
 
 
+def test_what_only_scales_channels_ends_no_block() -> None:
+    """Squeeze and excitation has convolutions, but the block goes on to its projection."""
+
+    def gated(images: Any) -> Any:
+        x = images
+        for name in ("a", "b"):
+            x = layers.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")(x)
+            gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+            gate = layers.Conv2D(x.shape[-1], 1, activation="sigmoid")(layers.Conv2D(2, 1)(gate))
+            x = layers.Multiply(name=f"{name}_scale")([x, gate])
+            x = layers.Conv2D(4, 1, name=f"{name}_project")(x)
+        return x
+
+    assert names(Backbone(network(gated)).blocks) == ["a_project", "b_project"]
+
+
 def test_a_download_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a network, or here with a proxy that nobody answers: one line, at once."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -375,7 +391,7 @@ def test_a_download_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr("urllib.request._opener", None)  # one that was made before has other proxies
     with pytest.raises(PluginError) as raised:
         Backbone.load("MobileNet(alpha=0.75)", 33, "imagenet")
-    assert "cannot load the weights 'imagenet': Exception: URL fetch failure on https://" in str(raised.value)
+    assert str(raised.value).startswith("backbone 'MobileNet(alpha=0.75)': mobilenet_7_5_224_tf_no_top.h5 is not in ")
     assert "\n" not in str(raised.value)
 
 

@@ -3,9 +3,6 @@
 import contextlib
 import io
 import socket
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +15,10 @@ from searchcnn.data.dataset import Arrays
 from searchcnn.data.places import VARIABLE, folders, keras_cache
 from searchcnn.data.reading import checked_split
 from searchcnn.errors import DataError
+from searchcnn.server import STALL_SECONDS, ServerError, check_answer
 
 ANSWER_SECONDS = 15.0
 """A server that has not answered after this time is taken as out of reach."""
-STALL_SECONDS = 60.0
-"""A download that has brought nothing for this time has failed."""
 
 
 def download(name: str) -> tuple[Arrays, str]:
@@ -61,27 +57,10 @@ def _from_debian(name: str) -> tuple[Arrays, str]:
 
 
 def _check_answer(url: str) -> None:
-    """Asks the server for any answer at all.
-
-    Offline, a download can wait for minutes: each of a host's addresses is tried in turn, and looking the host up has
-    no time limit of its own. So the question is asked in a thread that nobody has to wait for.
-    """
-    problems: list[str] = [f"no answer from {url} within {ANSWER_SECONDS:g} s"]
-    asking = threading.Thread(target=_ask, args=(url, problems), daemon=True)
-    asking.start()
-    asking.join(ANSWER_SECONDS)
-    if problems:
-        raise ConnectionError(f"Keras' download ({problems[-1]})")
-
-
-def _ask(url: str, problems: list[str]) -> None:
-    request = urllib.request.Request(url, method="HEAD")
     try:
-        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
-            pass
-        problems.clear()
-    except Exception as error:  # in a thread, anything else would be a traceback on the terminal
-        problems.append(f"{url}: {getattr(error, 'reason', error)}")
+        check_answer(url, ANSWER_SECONDS)
+    except ServerError as error:
+        raise ConnectionError(f"Keras' download ({error})") from error
 
 
 def _keras_arrays(name: str) -> Any:

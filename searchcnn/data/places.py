@@ -5,6 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
+from searchcnn.backend import keras_home
 from searchcnn.errors import DataError
 
 VARIABLE = "SEARCHCNN_DATA"
@@ -45,8 +46,7 @@ def own_folder() -> Path | None:
 
 def keras_cache() -> Path:
     """Returns the folder that Keras downloads datasets into."""
-    home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "datasets"
+    return keras_home() / "datasets"
 
 
 def cache(kind: str) -> Path:

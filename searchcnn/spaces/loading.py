@@ -271,8 +271,9 @@ def _joined(own: str, others: Iterable[str]) -> str:
 def _tools() -> Mapping[ModuleType, Sequence[ModuleType]]:
     """Returns what search spaces are made of, with what computes it."""
     from searchcnn import backbones, blocks, graph, pixels, saved
+    from searchcnn.weights import efficientnet
 
-    return {backbones: (backbones, saved, pixels, graph), blocks: (blocks,)}
+    return {backbones: (backbones, efficientnet, saved, pixels, graph), blocks: (blocks,)}
 
 
 def _uses(module: ModuleType, tool: ModuleType) -> bool:

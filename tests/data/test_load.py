@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchcnn import server
 from searchcnn.data import NAMES, Dataset, debian, download, find_datasets, idx, load_dataset
 from searchcnn.errors import DataError
 from searchcnn.study import DataConfig
@@ -170,7 +171,7 @@ def test_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(download, "ANSWER_SECONDS", 0.1)
     release = threading.Event()
-    monkeypatch.setattr(download, "_ask", lambda url, problems: release.wait(5))
+    monkeypatch.setattr(server, "_ask", lambda url, seconds, problems: release.wait(5))
     with pytest.raises(ConnectionError, match=r"no answer from https://host within 0.1 s"):
         download._check_answer("https://host")
     release.set()

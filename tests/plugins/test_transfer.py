@@ -327,6 +327,22 @@ def test_networks_of_others(transfer: LoadedSpace, tmp_path: Path) -> None:
         assert seen == sizes
 
 
+def test_the_network_that_comes_with_searchcnn(transfer: LoadedSpace) -> None:
+    """Its weights are in both parts, without a download."""
+    space = transfer.create(*DIGITS, {"backbones": ["EfficientNetLite0"], "image_sizes": [32, 48]})
+    hp = CheckedHyperParameters({"cut_blocks": 8, "fine_tune": True, "unfrozen_blocks": 2, "image_size": 48})
+    model = space.build(hp)
+    space.initialize(hp, model)
+    whole = space.backbone(hp, "imagenet").network
+    for name, first in ((FROZEN, "stem_conv"), (UNFROZEN, "block_4b_depthwise_conv")):
+        given = model.get_layer(name).get_layer(first).get_weights()
+        np.testing.assert_array_equal(given, whole.get_layer(first).get_weights())
+    assert {item.name: item.max_value for item in hp.space if "blocks" in item.name} == {
+        "cut_blocks": 8,
+        "unfrozen_blocks": 17,
+    }
+
+
 def test_preprocessing_for_all_files(transfer: LoadedSpace, tmp_path: Path) -> None:
     path = foreign(tmp_path / "net.keras", (12, 12))
     space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32], "preprocessing": {"std": 51}})

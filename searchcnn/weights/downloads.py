@@ -1,0 +1,144 @@
+"""The weights of ``keras.applications``: from Keras' cache, or downloaded into it."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Final
+
+from searchcnn.backend import keras_home
+from searchcnn.errors import StoreError
+from searchcnn.files import check_writable
+from searchcnn.server import ServerError, check_answer, fetch, is_whole
+from searchcnn.weights import embedded
+from searchcnn.weights.applications import EMBEDDED, application, sketch
+from searchcnn.weights.keras_private import replaced_get_file
+
+HOST: Final = "https://storage.googleapis.com"
+"""Where the weights of ``keras.applications`` are."""
+ONLINE_SECONDS: Final = 1.0
+"""How long `is_online` waits."""
+ANSWER_SECONDS: Final = 2.0
+"""How long a download waits for the server's first answer, longer than a far or slow one takes."""
+
+Watch = Callable[[str, int, int | None], None]
+"""Is told the name of a file, how many bytes of it have come, and how many there are, None where nobody says."""
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+class _Asked(BaseException):
+    """Ends the making of a network as soon as it asks for its weights."""
+
+
+@contextlib.contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Lets a function watch the downloads of weights in the body.
+
+    Args:
+        watch: See `Watch`.
+    """
+    before = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(before)
+
+
+@contextlib.contextmanager
+def downloads() -> Iterator[None]:
+    """Lets ``keras.applications`` get their weights in the body as `get` does."""
+    with replaced_get_file(get):
+        yield
+
+
+def get(file: str, url: str, cache_subdir: str = "models", file_hash: str | None = None) -> str:
+    """Finds a file in Keras' cache, or downloads it into it; stands for ``keras.utils.get_file``.
+
+    Args:
+        file: Its name.
+        url: Where it can be downloaded.
+        cache_subdir: The folder in Keras' own.
+        file_hash: Its MD5 or SHA-256 in hexadecimal digits, if Keras knows it.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ConnectionError: If it is not there and cannot be downloaded; the message says what was tried, and the ways out.
+        StoreError: If it cannot be written.
+    """
+    if path := _cached(file, cache_subdir, file_hash):
+        return str(path)
+    path, watch = _folder(cache_subdir) / file, _watch.get()
+    try:
+        check_answer(url, ANSWER_SECONDS)
+        fetch(url, path, file_hash, None if watch is None else lambda come, total: watch(file, come, total))
+    except ServerError as error:
+        raise ConnectionError(_nowhere(path, error)) from error
+    return str(path)
+
+
+def is_cached(name: str, size: int = 224) -> bool:
+    """Whether the weights of one of ``keras.applications`` need no download; in about a second, without asking anyone.
+
+    Args:
+        name: As in `searchcnn.backbones.Backbone.load`.
+        size: Side of the square images in pixels: MobileNet has weights for several.
+
+    Raises:
+        PluginError: If there is no such network.
+    """
+    make, arguments = application(name)
+    if make.__name__ == EMBEDDED:
+        return embedded.has_embedded()
+    found: list[bool] = []
+
+    def answer(file: str, url: str, cache_subdir: str = "models", file_hash: str | None = None) -> str:
+        found.append(_cached(file, cache_subdir, file_hash) is not None)
+        raise _Asked
+
+    with contextlib.suppress(_Asked), replaced_get_file(answer):
+        sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
+    return found == [True]
+
+
+def is_online(seconds: float = ONLINE_SECONDS) -> bool:
+    """Whether the server of the weights of ``keras.applications`` answers.
+
+    Args:
+        seconds: How long to wait.
+    """
+    try:
+        check_answer(HOST, seconds)
+    except ServerError:
+        return False
+    return True
+
+
+def _homes() -> tuple[Path, Path]:
+    """Returns where Keras puts what it downloads: the second where it cannot write to the first."""
+    return keras_home(), Path(tempfile.gettempdir(), ".keras")
+
+
+def _cached(file: str, folder: str, digest: str | None) -> Path | None:
+    return next((path for home in _homes() if is_whole(path := home / folder / file, digest)), None)
+
+
+def _folder(name: str) -> Path:
+    """Returns the folder to download into."""
+    home, spare = _homes()
+    with contextlib.suppress(StoreError):
+        check_writable(home / name)
+        return home / name
+    return spare / name
+
+
+def _nowhere(path: Path, error: ServerError) -> str:
+    missing = "is damaged in" if path.exists() else "is not in"
+    return (
+        f"{path.name} {missing} {path.parent}, and its download failed: {error}; put {path.name} into {path.parent}, "
+        "or give the path of a weights file made for this network without its top, or use EfficientNetLite0, which "
+        "comes with searchcnn"
+    )
