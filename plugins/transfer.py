@@ -13,6 +13,8 @@ from searchcnn.blocks import convolve, dense, drop
 
 SIZE = 224
 """Side in pixels of the square images that most pretrained networks were trained on."""
+HEAD_SHARE = 0.3
+"""Part of the epochs of fine-tuning in which a head with layers is trained alone before."""
 STEP = 8
 """Sides of images that are not square are multiples of so many pixels."""
 SMALLEST = 32
@@ -60,6 +62,7 @@ class Transfer(SearchSpace):
         super().__init__()
         self.backbones = [backbones] if isinstance(backbones, str) else list(backbones)
         self.weights = weights
+        self.is_pretrained = weights != "none"
         self.image_sizes = list(image_sizes)
         self.preprocessing = self._by_file(preprocessing)
         self.linear = linear
@@ -111,11 +114,14 @@ class Transfer(SearchSpace):
         """Returns points from the cheapest on: features with a softmax layer, and then the same with blocks trained."""
         if not self.is_pretrained:
             return {}
-        pairs = [(name, size) for name in self.backbones for size in (self.image_sizes if is_for_any_size(name) else [0])]
+        pairs = [(name, size) for name in self.backbones for size in self._sizes_of(name)]
         points = {self._title("features", *pair): self._point(*pair, fine_tune=False) for pair in pairs}
         if not self.linear:
             points |= {self._title("fine_tuned", *pair): self._point(*pair, fine_tune=True) for pair in pairs}
         return points | (self._of_birds() if "ResNet50" in self.backbones and not self.linear else {})
+
+    def _sizes_of(self, name: str) -> Sequence[int]:
+        return self.image_sizes if is_for_any_size(name) else [0]
 
     def _of_birds(self) -> dict[str, dict[str, Any]]:
         """Returns a whole ResNet50 and its features with the heads that were tried on 200 kinds of birds."""
@@ -139,7 +145,7 @@ class Transfer(SearchSpace):
         if self.weights not in ("imagenet", "none") and len(named) > 1:
             raise ValueError(f"weights '{self.weights}' fit one backbone, not {' and '.join(named)}; name one")
         if self.weights == "none" and self.linear:
-            raise ValueError("linear heads are for features of pretrained weights: leave weights = 'none' out, or linear")
+            raise ValueError("linear heads are for pretrained features: leave weights = 'none' out, or linear")
         if not 0 < self.fine_tuning <= 1:
             raise ValueError(f"fine_tuning must be a part of the epochs, above 0 and up to 1, not {self.fine_tuning}")
         if self.weights == "none" and len(named) < len(self.backbones):
@@ -156,11 +162,6 @@ class Transfer(SearchSpace):
         files = [name for name in self.backbones if is_file(name)]
         return {} if preprocessing is None else dict.fromkeys(files or self.backbones, preprocessing)
 
-    @property
-    def is_pretrained(self) -> bool:
-        """Whether the backbone has been trained."""
-        return self.weights != "none"
-
     def backbone(self, hp: Any, weights: str = "none") -> Backbone:
         """Asks for the backbone.
 
@@ -169,7 +170,7 @@ class Transfer(SearchSpace):
             weights: As in the constructor.
         """
         name = self._name(hp)
-        several = len(self.image_sizes) > 1 and is_for_any_size(name)
+        several = len(self._sizes_of(name)) > 1
         side = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
         return Backbone.load(name, shape_of(self.input_shape, side), weights, self.preprocessing.get(name))
 

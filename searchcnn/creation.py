@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,15 @@ from searchcnn.data.image_files import Watch
 from searchcnn.errors import DataError, StudyFileError, UsageError
 from searchcnn.files import replacing, writing
 from searchcnn.optimization import Study
-from searchcnn.proposal import propose
+from searchcnn.proposal import TIMEOUT, propose
+from searchcnn.start import Start, choose_start, find_weights
+from searchcnn.store import parse_url, read_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
+from searchcnn.study.config import seconds
 
 Tell = Callable[[Report], None]
+LEAST: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
+"""The least that a study says, in the place of what is proposed."""
 
 
 def new_study(
@@ -29,6 +34,7 @@ def new_study(
     workspace: Workspace | None = None,
     storage: str | None = None,
     plugins: Sequence[Path] = (),
+    weights: str | None = None,
 ) -> Study:
     """Makes a study of your images; `searchcnn.optimize` searches it.
 
@@ -46,6 +52,8 @@ def new_study(
         workspace: Where the study is kept; the current folder by default.
         storage: URL of the database; a file of its own in the workspace by default.
         plugins: Further folders of search spaces.
+        weights: Pretrained weights to begin with: a ``.keras`` network, a file of weights, "imagenet" or "none"; by
+            default those that can be had, where the images are photos.
 
     Raises:
         SearchcnnError: If the images cannot be used or kept, or a setting is not valid.
@@ -53,7 +61,7 @@ def new_study(
     place = workspace or Workspace(Path.cwd())
     is_path = isinstance(data, str | os.PathLike)
     images = os.fspath(data) if is_path else str(_keep(data, place.images(valid_name(name))))
-    _, config = images_study(place, images, name=name, extra=settings)
+    _, config = images_study(place, images, name=name, extra=settings, storage=storage, weights=weights)
     return Study(name, config, place, storage, plugins)
 
 
@@ -67,6 +75,9 @@ def images_study(
     extra: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
     tell: Tell | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    weights: str | None = None,
+    storage: str | None = None,
 ) -> tuple[str, StudyConfig]:
     """Returns the name and the configuration of the study that searches images.
 
@@ -82,6 +93,10 @@ def images_study(
         extra: As in `searchcnn.study.load`.
         watch: Is told how far the images are read.
         tell: Is told what was found in them.
+        say: Is told in a line what the search begins with, and why.
+        weights: Pretrained weights that the user has given; see `searchcnn.start.find_weights`.
+        storage: URL of the database; a file of its own in the workspace by default. What a study that was begun
+            searches is read from there: it is proposed once for all.
 
     Raises:
         SearchcnnError: If the images cannot be used, a key or value is not valid, or the name is that of a study file
@@ -97,7 +112,10 @@ def images_study(
             return kept, configure(_with_images(other, images), str(other), overrides, extra)
     if file is not None:
         return kept, load(file, overrides, extra)
-    return kept, _proposed(kept, images, overrides, extra, watch, tell)
+    if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
+        say(f"{kept}: goes on as it was begun; only the budget may change")
+        return kept, _as_begun(begun.config, images, overrides, extra)
+    return kept, _proposed(kept, images, overrides, extra, watch, tell, say, weights)
 
 
 def images_name(images: str) -> str:
@@ -116,6 +134,55 @@ def _with_images(file: Path, images: str) -> dict[str, Any]:
     return {**table, "data": {"path": images}}
 
 
+def _as_begun(
+    begun: StudyConfig, images: str, overrides: Sequence[str], extra: Mapping[str, Any] | None
+) -> StudyConfig:
+    """Returns what a study was begun with, with what is given now; where the images lie may have changed."""
+    table = begun.model_dump(mode="json", exclude_none=True)
+    return configure({**table, "data": {**table["data"], "path": images}}, images, overrides, extra)
+
+
+class Proposal(NamedTuple):
+    """What is proposed for images.
+
+    Attributes:
+        text: The text of a study file.
+        start: What its search begins with.
+    """
+
+    text: str
+    start: Start
+
+
+def proposal(
+    name: str,
+    images: str,
+    report: Report,
+    timeout: str | float | None = None,
+    weights: str | None = None,
+    spaces: Sequence[str] = (),
+) -> Proposal:
+    """Proposes a study of images.
+
+    Args:
+        name: The study's name.
+        images: The images, as ``[data] path`` has them.
+        report: What was found in the images.
+        timeout: Time of the search; an hour by default.
+        weights: Pretrained weights that the user has given; see `searchcnn.start.find_weights`.
+        spaces: Search spaces that the user has chosen.
+
+    Raises:
+        SearchcnnError: If the time or the weights are not valid.
+    """
+    try:
+        time = seconds(timeout or TIMEOUT)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    start = choose_start(report, time, find_weights(time, weights), spaces)
+    return Proposal(propose(name, images, report, start, str(timeout or TIMEOUT)), start)
+
+
 def _proposed(
     name: str,
     images: str,
@@ -123,11 +190,15 @@ def _proposed(
     extra: Mapping[str, Any] | None,
     watch: Watch | None,
     tell: Tell | None,
+    say: Callable[[str], None],
+    weights: str | None,
 ) -> StudyConfig:
-    least = {"spaces": ["residual"], "budget": {"trials": 1}, "data": {"path": images}}
-    wanted = configure(least, images, overrides, extra)
+    wanted = configure({**LEAST, "data": {"path": images}}, images, overrides, extra)
     report = load_dataset(wanted.data, wanted.seed, watch, tell).report
-    return configure(tomllib.loads(propose(name, images, report)), images, overrides, extra)
+    spaces = () if wanted.spaces == LEAST["spaces"] else wanted.spaces
+    proposed = proposal(name, images, report, wanted.budget.timeout, weights, spaces)
+    say(f"{wanted.data.title}: {proposed.start.reason}")
+    return configure(tomllib.loads(proposed.text), images, overrides, extra)
 
 
 def _file_for(place: Workspace, name: str, images: str) -> Path | None:

@@ -172,6 +172,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
     return {
         "data": f"{config.data.name or 'images'} {dataset.fingerprint[:12]}",
         "data.validation": str(config.data.validation),
+        **({"data.folds": str(config.data.folds)} if config.data.folds else {}),
         **({"data.test": str(config.data.test)} if "test" in dataset.report.made else {}),
         "seed": str(config.seed),
         "search.objective": config.search.objective,
@@ -241,7 +242,7 @@ def begin(
         network, recipe = dry_run(trainer, name)
         models.rehearse(network)
         check_stability(trainer, name)
-        if recipe.pixels:
+        if recipe.pixels and not getattr(trainer.spaces[name], "own_preprocessing", False):
             listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
     stored.begin(known_points(trainer, spaces))
 
@@ -273,8 +274,9 @@ def check_stability(trainer: "Trainer", name: str) -> None:
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
     """Returns the default point and the baselines of each search space that keep the limits: origins and values.
 
-    The search spaces take turns, so that a short search sees something of each. A point that is there already, such as
-    a baseline that is the default, does not come again.
+    The search spaces take turns, so that a short search sees something of each; but where the first one is of
+    pretrained networks, all its points come first. A point that is there already, such as a baseline that is the
+    default, does not come again.
 
     Raises:
         PluginError: If one fails for another reason than its size or graph.
@@ -282,9 +284,15 @@ def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tupl
     if not trainer.config.search.baselines:
         return []
     points: list[tuple[str, dict[str, Any]]] = []
-    for turn in itertools.zip_longest(*(_points_of(trainer, space) for space in spaces)):
+    is_first = getattr(trainer.spaces[spaces[0].name], "is_pretrained", False)
+    groups = [spaces[:1], spaces[1:]] if is_first else [spaces]
+    for turn in (turn for group in groups for turn in _turns(trainer, group)):
         points += [point for point in turn if point is not None and point[1] not in [known for _, known in points]]
     return points
+
+
+def _turns(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> Iterator[Sequence[tuple[str, dict[str, Any]] | None]]:
+    return itertools.zip_longest(*(_points_of(trainer, space) for space in spaces))
 
 
 def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,11 +14,11 @@ FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
     *("errors", "files", "words", "modules", "backend", "server", "_bundled", "graph", "pixels", "saved", "blocks"),
     *("weights", "backbones", "study", "data", "spaces", "store", "search", "training", "results", "optimization"),
-    *("proposal", "creation", "workers", "testing", "cli", "__main__"),
+    *("start", "proposal", "creation", "workers", "testing", "cli", "__main__"),
 )
 SINGLE = (
     *("errors", "files", "words", "modules", "backend", "server", "graph", "pixels", "saved", "blocks", "backbones"),
-    *("optimization", "proposal", "creation", "__main__"),
+    *("optimization", "start", "proposal", "creation", "__main__"),
 )
 OWN_OF_OPTUNA = {"_trial_id", "_study_id", "_storage", "_cached_frozen_trial", "_directions", "_is_multi_objective"}
 

@@ -68,6 +68,12 @@ class Reading:
         if not self._quiet:
             show(report_lines(report, self._least))
 
+    def say(self, text: str) -> None:
+        """Shows a line."""
+        self._progress.stop()
+        if not self._quiet:
+            show([text])
+
 
 def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]:
     """Yields a line on a dataset's size, and the table of what was found in it, if something was.

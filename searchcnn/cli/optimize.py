@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from searchcnn.cli.main import INTERRUPTED
-from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, workspace
+from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, weights_option, workspace
 
 if TYPE_CHECKING:
     from searchcnn.cli.dataset import Reading
@@ -40,6 +40,7 @@ def worker_options(command: Command) -> Command:
 @click.command("optimize")
 @click.option("--study", "study_name", metavar="NAME|PATH", help="A study by name, or its TOML file.")
 @data_option
+@weights_option
 @click.option("--name", metavar="NAME", help="Keep the results under another name: a new search of the same.")
 @click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
@@ -51,6 +52,7 @@ def worker_options(command: Command) -> Command:
 def command(
     study_name: str | None,
     data: str | None,
+    weights: str | None,
     name: str | None,
     trials: int | None,
     timeout: str | None,
@@ -73,7 +75,7 @@ def command(
 
     limits = {"budget.trials": trials, "budget.timeout": timeout}
     with Reading(how["quiet"]) as images:
-        chosen, config = _chosen(study_name, data, name, overrides, limits, images)
+        chosen, config = _chosen(study_name, data, name, overrides, limits, weights, storage, images)
     study = Study(chosen, config, workspace(), storage, plugins, accept_changes)
     search(study, is_told=images.is_told, **how)
 
@@ -84,6 +86,8 @@ def _chosen(
     name: str | None,
     overrides: Sequence[str],
     limits: Mapping[str, Any],
+    weights: str | None,
+    storage: str | None,
     images: Reading,
 ) -> tuple[str, StudyConfig]:
     """Returns the name and the configuration of what is to be searched."""
@@ -100,13 +104,17 @@ def _chosen(
             extra=limits,
             watch=images.watch,
             tell=images.tell,
+            say=images.say,
+            weights=weights,
+            storage=storage,
         )
     if study is None:
         raise click.UsageError("give your images with --data PATH, or a study with --study NAME (`searchcnn studies`)")
     from searchcnn.study import load, valid_name
 
     found, path = place.find(study)
-    return valid_name(found if name is None else name), load(path, overrides, limits)
+    given = {"options.transfer.weights": weights}
+    return valid_name(found if name is None else name), load(path, overrides, {**limits, **given})
 
 
 def search(

@@ -40,6 +40,12 @@ def data_option(command: Command) -> Command:
     return click.option("--data", metavar="PATH", help=text)(command)
 
 
+def weights_option(command: Command) -> Command:
+    """Adds ``--weights``."""
+    text = "Pretrained weights for photos: a .keras network, a file of weights, imagenet or none."
+    return click.option("--weights", metavar="PATH|imagenet|none", help=text)(command)
+
+
 def json_option(command: Command) -> Command:
     """Adds ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import data_option, workspace
+from searchcnn.cli.options import data_option, weights_option, workspace
 
 
 @click.command("new")
 @click.argument("name")
 @data_option
-def command(name: str, data: str | None) -> None:
+@weights_option
+@click.option("--timeout", metavar="TIME", help="Time of the search that is proposed.  [default: 1h]")
+def command(name: str, data: str | None, weights: str | None, timeout: str | None) -> None:
     """Write studies/NAME.toml for your images, to edit.
 
     The images are looked at, and what is searched is proposed by what they are; the file says what was found, and what
@@ -25,21 +27,21 @@ def command(name: str, data: str | None) -> None:
         raise click.UsageError(f"give your images with --data PATH: searchcnn studies new {name} --data PATH")
     file = workspace().studies / f"{valid_name(name)}.toml"
     _check_free(file)
-    text = _proposed(name, data)
+    text = _proposed(name, data, weights, timeout)
     with writing(file), replacing(file) as new:
         new.write_text(text, encoding="utf-8")
     click.echo(f"Written: {file.relative_to(Path.cwd())}. Edit it, then: searchcnn optimize --study {name}")
 
 
-def _proposed(name: str, data: str) -> str:
+def _proposed(name: str, data: str, weights: str | None, timeout: str | None) -> str:
     from searchcnn.cli.dataset import Reading
+    from searchcnn.creation import proposal
     from searchcnn.data import load_dataset
-    from searchcnn.proposal import propose
     from searchcnn.study import DataConfig
 
     with Reading(least="note") as images:
         dataset = load_dataset(DataConfig(path=data, max_unreadable=1.0), 0, images.watch, images.tell)
-    return propose(name, data, dataset.report)
+    return proposal(name, data, dataset.report, timeout=timeout, weights=weights).text
 
 
 def _check_free(file: Path) -> None:

@@ -62,6 +62,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         own_preprocessing: Whether its networks preprocess images by themselves, as pretrained ones do: they get pixels
             scaled to 0..1, whatever the study's ``training.normalization`` is; or 0..255 where probing a network finds
             that it was made for those.
+        is_pretrained: Whether its networks begin with weights that were learnt elsewhere. Where it is the first search
+            space of a study, all its known points come first.
         reference: The paper or source behind it.
     """
 
@@ -71,6 +73,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     min_size: tuple[int, int] = (1, 1)
     channels: tuple[int, ...] = ()
     own_preprocessing: bool = False
+    is_pretrained: bool = False
     reference: str = ""
 
     @abc.abstractmethod

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
-from searchcnn.store.database import connect, explain
+from searchcnn.store.database import connect, explain, sqlite_file
 from searchcnn.store.intervals import covered
 from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow
@@ -138,6 +138,39 @@ def read_summary(url: URL, name: str) -> StudySummary:
         raise explain(error, url) from None
     finally:
         engine.dispose()
+
+
+def read_begun(url: URL, name: str) -> StudySummary | None:
+    """Reads a study that has been begun: a trial of it has taught something, or is about to.
+
+    Returns:
+        None if there is none.
+
+    Raises:
+        StoreError: If the database cannot be read.
+    """
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        return None
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            check_schema(connection)
+            study = _read(connection, name) if _is_ours(connection, name) else None
+    except DatabaseError as error:
+        raise explain(error, url) from None
+    finally:
+        engine.dispose()
+    is_begun = study is not None and (study.running or study.count("COMPLETE") + study.count("PRUNED") > 0)
+    return study if is_begun else None
+
+
+def _is_ours(connection: Connection, name: str) -> bool:
+    """Whether a database holds a study of that name that searchcnn has made."""
+    if not inspect(connection).has_table(StudyRow.__tablename__):
+        return False
+    ours = select(STUDIES.c.study_id).join(StudyRow, StudyRow.study_id == STUDIES.c.study_id)
+    return connection.scalar(ours.where(STUDIES.c.study_name == name)) is not None
 
 
 def _read(connection: Connection, name: str) -> StudySummary:

@@ -89,8 +89,8 @@ class DataConfig(Section):
     folds: int = Field(
         default=0,
         description="0: networks are validated on the images of `validation`. 2 or more: heads on features that are "
-        "solved are measured on all images but those of `test`, in so many folds, and the one that is kept is fitted to "
-        "all of them; for few images of a class.",
+        "solved are measured on all images but those of `test`, in so many folds, and the one that is kept is fitted "
+        "to all of them; for few images of a class.",
     )
     classes: int | list[str] | None = Field(
         default=None,

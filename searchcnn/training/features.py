@@ -22,21 +22,24 @@ from filelock import FileLock, Timeout
 from searchcnn.data import SCALE, Augmentation, Normalization, Split, Views, arrays, cache
 from searchcnn.graph import calls, functional, leaves, narrow_points
 
-BATCH = 64
-"""Images computed at once; the feature maps of a large network take megabytes each."""
+BATCH = 32
+"""Images computed at once; the maps of a large network take megabytes each. On a CPU core EfficientNet-Lite0 did 134
+images of 160 pixels a second in batches of 32, and 109 in batches of 64."""
 IN_MEMORY = 2**30
 """Bytes up to which the features of a split are read into memory; larger ones stay mapped on disk."""
 PROBE = 4
 """Images whose features identify a network, together with its weights."""
 MOST_VIEWS = 4
-"""Most views of a training image where images are changed at random: as it is, and changed. EfficientNet-Lite0, its last
-nine blocks fine-tuned for five epochs on 2,934 photos of flowers, had 0.9307 on others with two views and with four."""
+"""Most views of a training image where images are changed at random: as it is, and changed. EfficientNet-Lite0, its
+last nine blocks fine-tuned for five epochs on 2,934 photos of flowers, had 0.9307 on others with two and with four."""
 EPOCHS_OF_A_VIEW = 2
 """Epochs for which one view more is computed."""
 LARGEST = float(np.finfo(np.float16).max)
 """Largest number of 16 bits."""
 PATIENCE = 0.2
 """Seconds between two looks at whether another process has computed the same features."""
+
+NO_CHANGE = Augmentation()
 
 Watch = Callable[[float], None]
 
@@ -82,7 +85,7 @@ class Images:
     split: Split
     name: str
     normalization: Normalization = SCALE
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = NO_CHANGE
     view: int = 0
 
     def batch(self, start: int, count: int = BATCH) -> npt.NDArray[np.float32]:
@@ -143,8 +146,8 @@ class FeatureCache:
         whole = sum(len(images.split) for images in all_images)
         found: list[npt.NDArray[Any]] = []
         for images in all_images:
-            done, part = sum(map(len, found)) / whole, len(images.split) / whole
-            found.append(self._features(network, images, dtype, key, lambda share, d=done, p=part: watch(d + p * share)))
+            part = _part(watch, sum(map(len, found)) / whole, len(images.split) / whole)
+            found.append(self._features(network, images, dtype, key, part))
         *views, unseen = found
         seen = views[0] if len(views) == 1 else Views(views)
         return Split(seen, train[0].split.labels), Split(unseen, validation.split.labels)
@@ -161,10 +164,10 @@ class FeatureCache:
 
     def _dtype(self, network: Any, *images: Images) -> "np.dtype[Any] | None":
         """Returns in which numbers features fit: maps may have 16 bits, which half of the space holds."""
-        size = 4 * sum(math.prod(_shape(network, one.split)) for one in images)
-        is_maps = len(network.output_shape) == 4
-        kinds = ((np.dtype("f4"), size), *([(np.dtype("f2"), size // 2)] if is_maps else []))
-        return next((dtype for dtype, bytes_needed in kinds if bytes_needed <= self._limit), None)
+        count = sum(math.prod(_shape(network, one.split)) for one in images)
+        kinds = ("f4", "f2") if len(network.output_shape) == 4 else ("f4",)
+        dtypes: list[np.dtype[Any]] = [np.dtype(kind) for kind in kinds]
+        return next((dtype for dtype in dtypes if dtype.itemsize * count <= self._limit), None)
 
     def _features(
         self, network: Any, images: Images, dtype: "np.dtype[Any]", key: str, watch: Watch
@@ -210,6 +213,11 @@ def _locked(path: Path, watch: Watch) -> Iterator[None]:
                 return
         except Timeout:
             watch(0.0)
+
+
+def _part(watch: Watch, done: float, share: float) -> Watch:
+    """Returns what watches a part of the work, given what was done before and its share of all."""
+    return lambda part: watch(done + share * part)
 
 
 def _identity(network: Any, images: Images) -> str:

@@ -136,9 +136,15 @@ def sample_recipe(
 def _solved(hp: Any, config: TrainingConfig, pixels: PixelRange | None) -> Recipe:
     """Asks for the little that matters to a solver."""
     normalization = NORMALIZATIONS[pixels] if pixels else _ask(hp, "normalization", config.normalization)
-    weights = bool(_ask(hp, "class_weights", config.class_weights))
-    whole = {"normalization": normalization, "pixels": pixels, "class_weights": weights}
-    return Recipe(epochs=1, patience=1, batch_size=1, optimizer=SOLVER, **whole)
+    return Recipe(
+        epochs=1,
+        patience=1,
+        batch_size=1,
+        optimizer=SOLVER,
+        normalization=normalization,
+        pixels=pixels,
+        class_weights=bool(_ask(hp, "class_weights", config.class_weights)),
+    )
 
 
 def _ask(hp: Any, name: str, setting: Any) -> Any:

@@ -282,7 +282,8 @@ class Trainer:
         """Gives the softmax layer at the end of a network its best weights for the features before it."""
         began = time.monotonic()
         last = last_layer(model)
-        train, validation = self._features.compute(keras.Model(model.inputs[0], last.input), trial.check, *self._images(recipe))
+        before = keras.Model(model.inputs[0], last.input)
+        train, validation = self._features.compute(before, trial.check, *self._images(recipe))
         pooled = _pooled(train, validation)
         weights = balanced(train.labels) if recipe.class_weights else None
         solution = solve(pooled, self._folds, self.dataset.num_classes, weights, lambda done: trial.check(1.0))

