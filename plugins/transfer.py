@@ -15,6 +15,9 @@ SIZE = 224
 """Side in pixels of the square images that most pretrained networks were trained on."""
 HEAD_SHARE = 0.3
 """Part of the epochs of fine-tuning in which a head with layers is trained alone before."""
+LINEAR_CUT = 2
+"""Most last blocks that are cut off before a softmax layer where nothing else is tried: the features of earlier ones are
+worse. Those of EfficientNet-Lite0 gave 0.9035, 0.9035 and 0.8872 on photos of flowers with 0, 1 and 2 blocks cut off."""
 STEP = 8
 """Sides of images that are not square are multiples of so many pixels."""
 SMALLEST = 32
@@ -182,7 +185,7 @@ class Transfer(SearchSpace):
         """
         count = len(backbone.blocks)
         with self._scope(hp, self._name(hp)):
-            cut = hp.Int("cut_blocks", 0, count // 2)
+            cut = hp.Int("cut_blocks", 0, LINEAR_CUT if self.linear else count // 2)
             if not self.is_pretrained:
                 return backbone.divide(cut, count)
             if self.linear or not hp.Boolean("fine_tune"):

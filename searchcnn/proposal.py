@@ -59,6 +59,8 @@ def propose(name: str, path: str, report: Report, start: Start, timeout: str = T
         "": _general(name, report, start),
         "data": _data(path, report, start),
         "budget": [budget],
+        "search": [Setting("sampler", '"grid"', "all points there are: they are few, and the search ends then")]
+        * bool(start.folds),
         "limits": [] if is_tuned else _limits(report, start),
         "training": list(_tuning(report, start) if is_tuned else _training(report)),
         f"options.{PRETRAINED}": list(_options(report, start)),
