@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, TrainingConfig, Workspace
 from searchcnn.study.rules import RULES
+from searchcnn.weights import watching
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
@@ -86,7 +87,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    with explaining(url), closing(open_storage(url)) as storage:
+    with watching(_download(listener)), explaining(url), closing(open_storage(url)) as storage:
         stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up
@@ -108,6 +109,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
             begin(stored, trainer, spaces, models, listener)
+        else:
+            prepare(created)
         settle()
         listener.begun()
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
@@ -118,6 +121,11 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     if not models.is_verified and not stop.is_set():
         listener.phase("checking the saved model in a fresh process")
         models.verify()
+
+
+def _download(listener: Listener) -> Callable[[str, int, int | None], None]:
+    """Returns what tells a listener how far the download of a file of weights is."""
+    return lambda file, come, total: listener.phase(f"downloading {file}", come / total if total else None)
 
 
 def agree(
@@ -245,6 +253,22 @@ def begin(
         if recipe.pixels and not getattr(trainer.spaces[name], "own_preprocessing", False):
             listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
     stored.begin(known_points(trainer, spaces))
+
+
+def prepare(created: Mapping[str, Any]) -> None:
+    """Lets search spaces fetch what their networks need, where a study goes on: on another machine, for instance.
+
+    Raises:
+        PluginError: If something is not to be had here.
+    """
+    from searchcnn.spaces import SearchSpace
+
+    for name, space in created.items():
+        if isinstance(space, SearchSpace):
+            try:
+                space.prepare()
+            except PluginError as error:
+                raise PluginError(f"search space '{name}' cannot be searched on this machine: {error}") from error
 
 
 def check_stability(trainer: "Trainer", name: str) -> None:

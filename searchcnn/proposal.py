@@ -7,7 +7,7 @@ from typing import NamedTuple
 from searchcnn.data import Report
 from searchcnn.data.examine import is_imbalanced, is_mirrorable
 from searchcnn.errors import printable
-from searchcnn.start import PRETRAINED, Start
+from searchcnn.start import COSTS, PRETRAINED, Start
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
 """Most epochs by the least number of pixels of all training images: the less an epoch costs, the more of them."""
@@ -18,9 +18,11 @@ MACS_PER_SIDE = 800_000
 they grow with the side and not with the area, or an hour would not train many networks."""
 MOST_PARAMS = 1_500_000
 """Weights of the largest network that is trained from nothing."""
-LIMITS_OF_PRETRAINED = (6_000_000, 600_000_000)
-"""Weights and multiply-accumulates that a search of pretrained networks beside others allows: half as much again as
-EfficientNet-Lite0 has at 224 pixels."""
+LIMITS_OF_PRETRAINED = (30_000_000, 5_000_000_000)
+"""Weights and multiply-accumulates that a search beside networks of others allows, of which nothing is known."""
+ROOM = 1.6
+"""Largest part of a pretrained network's weights and multiply-accumulates: larger images cost more than those of 224
+pixels, and its head is added."""
 TIMEOUT = "1h"
 """Time of a search where nobody gives another."""
 MOST_NAMES = 12
@@ -133,7 +135,9 @@ def _limits(report: Report, start: Start) -> list[Setting]:
     height, width, _ = report.shape
     params, macs = MOST_PARAMS, max(2_000_000, int(round(MACS_PER_SIDE * (height * width) ** 0.5, -6)))
     if start.is_mixed:
-        params, macs = max(params, LIMITS_OF_PRETRAINED[0]), max(macs, LIMITS_OF_PRETRAINED[1])
+        known = [COSTS.get(name, LIMITS_OF_PRETRAINED) for name in start.weights.backbones]
+        params = max(params, *(int(ROOM * weights) for weights, _ in known))
+        macs = max(macs, *(int(ROOM * operations) for _, operations in known))
     return [
         Setting("max_params", f"{params:_}", "larger networks are not trained"),
         Setting("max_macs", f"{macs:_}", "nor those with more multiply-accumulates for one image"),

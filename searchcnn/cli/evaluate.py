@@ -51,12 +51,14 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
         return
     from searchcnn.cli.comparison import beside_published
     from searchcnn.cli.tables import console, table
+    from searchcnn.cli.text import interval
 
     made = table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
     for row in scores.classes:
         made.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
     console().print(made)
-    click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images")
+    sure = interval(scores.accuracy, scores.images)
+    click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images; {sure}")
     for line in beside_published(scores.accuracy, summary.config.published):
         click.echo(line)
     if scores.times_read > 1:

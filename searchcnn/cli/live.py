@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from rich.text import Text
 from searchcnn.cli.dataset import report_lines
 from searchcnn.cli.summary import closing_lines
 from searchcnn.cli.tables import trial_table
-from searchcnn.cli.text import amount, duration, objective, point
+from searchcnn.cli.text import Remaining, amount, duration, objective, point
 from searchcnn.cli.view import View
 from searchcnn.search.listener import Outcome
 from searchcnn.store.summary import TrialSummary, read_summary
@@ -44,6 +45,7 @@ class _Running:
         began: When, by `time.monotonic`.
         epoch: The epoch that is trained, from 1; 0 while features are computed.
         fraction: The part of it that is done.
+        features: How long its features will still take.
         curve: The objective of each epoch.
     """
 
@@ -51,6 +53,7 @@ class _Running:
     began: float = field(default_factory=time.monotonic)
     epoch: int = 1
     fraction: float = 0.0
+    features: Remaining | None = None
     curve: list[float] = field(default_factory=list)
 
 
@@ -108,6 +111,7 @@ class LiveView(View):
         """Moves the progress bar."""
         running = self._shown(trial)
         running.epoch, running.fraction = epoch, fraction
+        running.features = (running.features or Remaining(fraction)) if epoch == 0 else None
 
     def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """Moves the progress bar and draws the curve on."""
@@ -197,11 +201,11 @@ class LiveView(View):
 
     def _panel(self, running: _Running) -> Panel:
         trial, epochs = running.trial, self.study.config.training.epochs
-        place = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else f"features {running.fraction:.0%}"
-        done = min(1.0, max(0.0, running.epoch - 1 + running.fraction) / epochs)
+        place = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _features(running)
+        done = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
-            ProgressBar(total=1.0, completed=done, width=40),
+            ProgressBar(total=1.0, completed=min(1.0, done), width=40),
             Text(place),
             Text(sparkline(running.curve), style="cyan"),
             Text(objective(running.curve[-1]) if running.curve else "", style="bold"),
@@ -229,6 +233,13 @@ class LiveView(View):
         complete = [t for t in self._trials.values() if t.state == "COMPLETE" and t.value is not None]
         choose = max if self.study.config.search.maximize else min
         return choose(complete, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def _features(running: _Running) -> str:
+    """Returns how far the features of a trial are, and how long they will still take."""
+    left = running.features.seconds(running.fraction) if running.features else math.inf
+    remaining = f", {duration(left)} left" if left < math.inf else ""
+    return f"features {running.fraction:.0%}{remaining}"
 
 
 def sparkline(values: Sequence[float]) -> str:

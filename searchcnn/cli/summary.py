@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from searchcnn.cli.comparison import best_first, compared_spaces
-from searchcnn.cli.text import amount, duration, objective, point
+from searchcnn.cli.text import amount, duration, interval, objective, point
 
 if TYPE_CHECKING:
     from searchcnn.optimization import Study
-    from searchcnn.store import StudySummary
+    from searchcnn.store import StudySummary, TrialSummary
 
 
 OTHER_SEARCH = " of another search of that name, in another database"
@@ -45,6 +45,8 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
         size = f"{amount(best.facts['params'])} parameters, {amount(best.facts['macs'])} MACs"
         yield f"Best: trial {best.number}, {metric} {objective(best.value)}, {best.facts['space']}, {size}"
         yield f"      {point(best.facts['hyperparameters'])}"
+        yield from _certainty(study, best)
+        yield from _tuning(summary)
         yield f"Model: {_relative(study)}{_state_of_model(study, summary)}"
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in best_first(study.config.published))
@@ -58,6 +60,27 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
             yield f"Use it:     {shlex.join(['searchcnn', 'predict', study.name, 'IMAGE...'])}"
         if "worker" not in arguments[:1]:  # a worker takes the budget that it finds
             yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
+
+
+def _certainty(study: Study, best: TrialSummary) -> Iterator[str]:
+    """Yields how sure the best accuracy is, if it is one and the card says on how many images it was measured."""
+    measured = _card(study.workspace.best_model(study.name)).get("scores", {}).get("validation", {})
+    if study.config.search.objective == "val_accuracy" and "images" in measured and best.value is not None:
+        folds = f" in {measured['folds']} folds" if "folds" in measured else ""
+        yield f"      on {measured['images']:,} images{folds}: {interval(best.value, measured['images'])}"
+
+
+def _tuning(summary: StudySummary) -> Iterator[str]:
+    """Yields what fine-tuning has bought, where networks were fine-tuned and heads were solved."""
+    tuned = next((trial for trial in summary.ranking if trial.facts.get("tuned")), None)
+    head = next((trial for trial in summary.ranking if "solved" in trial.facts and not trial.facts.get("tuned")), None)
+    if tuned is None or head is None or tuned.value is None or head.value is None:
+        return
+    yield (
+        f"Fine-tuning: {objective(tuned.value)} (trial {tuned.number}, {duration(tuned.seconds)}), "
+        f"{tuned.value - head.value:+.4f} over the best softmax on features (trial {head.number}, "
+        f"{duration(head.seconds)})"
+    )
 
 
 def counts(summary: StudySummary) -> str:

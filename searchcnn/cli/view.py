@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from searchcnn.cli.text import amount, duration, objective
+from searchcnn.cli.text import Remaining, amount, duration, gain, objective
 from searchcnn.search.listener import Listener
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from searchcnn.optimization import Study
     from searchcnn.search import Outcome, TrialProgress
     from searchcnn.store import Epoch
+
+
+TELLING = 3.0
+"""Seconds after which it is said how long features will still take."""
 
 
 class View(Listener):
@@ -70,7 +74,7 @@ class PlainView(View):
     def __init__(self, study: Study) -> None:
         super().__init__(study)
         self._began = time.monotonic()
-        self._computing: int | None = None
+        self._features: dict[int, Remaining] = {}
         self._phase = ""
 
     def phase(self, text: str, done: float | None = None) -> None:
@@ -95,16 +99,24 @@ class PlainView(View):
         self._say(f"trial {trial.number}: {trial.facts['space']}{origin}, {size}")
 
     def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
-        """Shows, once for each trial, that something is computed before its first epoch."""
-        if epoch == 0 and self._computing != trial.number:
-            self._computing = trial.number
+        """Shows that features are computed before the first epoch, and after a while how long it will take."""
+        if epoch > 0 or fraction == 1.0:
+            return
+        if trial.number not in self._features:
+            self._features[trial.number] = Remaining(fraction)
             self._say(f"trial {trial.number}: computing the features of what is not trained")
+        remaining = self._features[trial.number]
+        if not remaining.is_told and remaining.elapsed > TELLING:
+            remaining.is_told = True
+            self._say(f"trial {trial.number}: features {fraction:.0%}, {duration(remaining.seconds(fraction))} left")
 
     def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """Shows an epoch's metrics."""
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
-        last = self.study.config.training.epochs
-        self._say(f"trial {trial.number}: epoch {epoch.number}/{last}  {metrics}  {duration(epoch.seconds)}")
+        self._features.pop(trial.number, None)
+        what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
+        shown = "softmax on features, solved" if epoch.is_solved else what
+        self._say(f"trial {trial.number}: {shown}  {metrics}  {duration(epoch.seconds)}")
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """Shows how a trial ended."""
@@ -113,6 +125,7 @@ class PlainView(View):
             objective(value),
             outcome.reason,
             str(outcome.facts.get("detail", "")),
+            gain(value, trial.facts),
             "cut by the timeout" if outcome.value is not None and trial.facts.get("stopped") == "timeout" else "",
             "best so far" if is_best else "",
         ]

@@ -173,7 +173,9 @@ class Models:
         return predict(network, self._images)  # compiled, as in the check: numbers of 16 bits are rounded alike
 
     def _card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
-        data, objective = self._dataset, self._config.search.objective
+        data, objective, folds = self._dataset, self._config.search.objective, self._config.data.folds
+        measured = len(data.validation) + (len(data.train) if folds else 0)
+        where = {"images": measured, "folds": folds} if folds else {"images": measured}
         return make_card(
             study=self._study,
             trial=trial.number,
@@ -190,7 +192,8 @@ class Models:
             input_shape=data.input_shape,
             preparation=asdict(data.preparation),
             classes=data.class_names,
-            scores={"validation": {objective.removeprefix("val_"): evaluation.value, "images": len(data.validation)}},
+            scores={"validation": {objective.removeprefix("val_"): evaluation.value, **where}},
+            fitted_to=["train", "validation"] if folds else ["train"],
         )
 
 

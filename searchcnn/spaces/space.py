@@ -119,6 +119,13 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             model: What `build` returned.
         """
 
+    def prepare(self) -> None:
+        """Fetches what its networks need, such as pretrained weights, in each process that goes on with a study.
+
+        Raises:
+            PluginError: If something is not to be had here; no trial is begun then.
+        """
+
     def files(self) -> Sequence[Path]:
         """Returns the files, beside its own code, that its networks depend on, such as pretrained weights.
 

@@ -122,6 +122,8 @@ class Trainer:
             raise InfeasibleError("too slow", f"not trained in {self.config.limits.trial_timeout:g} s")
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
+        if "solved" in trial.facts and reporter.epochs > 1:
+            trial.note(tuned=True)
         trial.describe(stopped=reporter.ending or "finished")
         return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
 
@@ -288,7 +290,7 @@ class Trainer:
         weights = balanced(train.labels) if recipe.class_weights else None
         solution = solve(pooled, self._folds, self.dataset.num_classes, weights, lambda done: trial.check(1.0))
         last.set_weights([solution.layer.kernel, solution.layer.bias])
-        trial.note(penalty=solution.penalty)
+        trial.note(penalty=solution.penalty, solved=solution.metrics[self.config.search.objective])
         best.set_model(model)
         best.on_epoch_end(0, solution.metrics)
         reporter.report_solution(solution.metrics, time.monotonic() - began)

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from searchcnn.backend import keras_home
 from searchcnn.errors import StoreError
@@ -102,6 +102,29 @@ def is_cached(name: str, size: int = 224) -> bool:
     with contextlib.suppress(_Asked), replaced_get_file(answer):
         sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
     return found == [True]
+
+
+def bring(name: str, size: int = 224) -> None:
+    """Downloads the weights of one of ``keras.applications``, unless they are in Keras' cache.
+
+    Args:
+        name: As in `searchcnn.backbones.Backbone.load`.
+        size: Side of the square images in pixels: MobileNet has weights for several.
+
+    Raises:
+        ConnectionError: If they are not there and cannot be downloaded; the message says what was tried.
+        PluginError: If there is no such network.
+        StoreError: If they cannot be written.
+    """
+    make, arguments = application(name)
+
+    def bring_and_end(*given: Any, **options: Any) -> str:
+        get(*given, **options)
+        raise _Asked
+
+    if make.__name__ != EMBEDDED:
+        with contextlib.suppress(_Asked), replaced_get_file(bring_and_end):
+            sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
 
 
 def is_online(seconds: float = ONLINE_SECONDS) -> bool:
