@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, Report, load_dataset, warned_of_flip
@@ -298,32 +298,45 @@ def check_stability(trainer: "Trainer", name: str) -> None:
 def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
     """Returns the default point and the baselines of each search space that keep the limits: origins and values.
 
-    The search spaces take turns, so that a short search sees something of each; but where the first one is of
-    pretrained networks, all its points come first. A point that is there already, such as a baseline that is the
-    default, does not come again.
+    What is solved, and costs little, comes first; then the points of a space of pretrained networks, if it is the first
+    one. For the rest the search spaces take turns, so that a short search sees something of each. A point that is there
+    already, such as a baseline that is the default, does not come again.
 
     Raises:
         PluginError: If one fails for another reason than its size or graph.
     """
     if not trainer.config.search.baselines:
         return []
-    points: list[tuple[str, dict[str, Any]]] = []
-    is_first = getattr(trainer.spaces[spaces[0].name], "is_pretrained", False)
-    groups = [spaces[:1], spaces[1:]] if is_first else [spaces]
-    for turn in (turn for group in groups for turn in _turns(trainer, group)):
-        points += [point for point in turn if point is not None and point[1] not in [known for _, known in points]]
-    return points
+    first = spaces[0].name if getattr(trainer.spaces[spaces[0].name], "is_pretrained", False) else None
+    turns = itertools.zip_longest(*(_points_of(trainer, space) for space in spaces))
+    found = [point for turn in turns for point in turn if point is not None]
+    points: list[Point] = []
+    for point in sorted(found, key=lambda point: (not point.is_solved, point.space != first)):
+        points += [point] if point.values not in [known.values for known in points] else []
+    return [(point.origin, point.values) for point in points]
 
 
-def _turns(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> Iterator[Sequence[tuple[str, dict[str, Any]] | None]]:
-    return itertools.zip_longest(*(_points_of(trainer, space) for space in spaces))
+class Point(NamedTuple):
+    """A known point of a search space.
+
+    Attributes:
+        space: The search space.
+        origin: Where it comes from, for readers.
+        values: All its hyperparameters.
+        is_solved: Whether a solver trains its network.
+    """
+
+    space: str
+    origin: str
+    values: dict[str, Any]
+    is_solved: bool
 
 
-def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[tuple[str, dict[str, Any]]]:
+def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[Point]:
     baselines = space.baselines(trainer.spaces[space.name])
     for origin, values in [("default", {}), *((f"baseline {name}", point) for name, point in baselines.items())]:
         try:
-            point, price = trainer.point(space.name, values)
+            point, price, recipe = trainer.point(space.name, values)
             check_limits(price, trainer.config.limits)
         except InfeasibleError:
             continue
@@ -331,4 +344,4 @@ def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[tuple[str, di
             raise PluginError(f"search space '{space.name}', {origin}: {error}") from error
         except Exception as error:
             raise PluginError(f"search space '{space.name}', {origin}: {first_line(error)}") from error
-        yield origin, point
+        yield Point(space.name, origin, point, recipe.is_solved)

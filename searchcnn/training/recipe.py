@@ -81,6 +81,11 @@ class Recipe:
         """Whether the network is compiled with this recipe; not if its builder has compiled it."""
         return bool(self.optimizer)
 
+    @property
+    def is_solved(self) -> bool:
+        """Whether a solver trains the network's last layer, and nothing else is trained."""
+        return self.optimizer == SOLVER
+
     def during(self, phase: Phase, epochs_left: int) -> Self:
         """Returns the recipe of one phase of training."""
         epochs = min(max(1, round(phase.share * self.epochs)), epochs_left)

@@ -170,8 +170,8 @@ class Trainer:
         scope: contextlib.AbstractContextManager[Any] = hp.name_scope(name)
         return scope if len(self.spaces) > 1 else contextlib.nullcontext()
 
-    def point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost]:
-        """Returns all hyperparameters of a point of a search space, and what its network costs.
+    def point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost, Recipe]:
+        """Returns all hyperparameters of a point of a search space, what its network costs, and its recipe.
 
         Args:
             name: The search space.
@@ -180,15 +180,15 @@ class Trainer:
         with kept_settings():
             return self._point(name, values)
 
-    def _point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost]:
+    def _point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost, Recipe]:
         several = len(self.spaces) > 1
         given = {f"{name}/{key}": value for key, value in values.items()} if several else dict(values)
         hp = CheckedHyperParameters({**given, "space": name} if several else given)
-        _, _, model, _ = self.sample(hp)
+        _, _, model, recipe = self.sample(hp)
         unknown = [key for key in given if key not in hp.active]
         if unknown:
             raise PluginError(f"'{unknown[0]}' is not a hyperparameter of this point{nearest(unknown[0], hp.active)}")
-        return hp.active, cost(without_heads(model))
+        return hp.active, cost(without_heads(model)), recipe
 
     def fit(self, space: Any, hp: Any, model: Any, recipe: Recipe, trial: Trial) -> Reporter:
         """Trains a network with early stopping; it has its best epoch's weights afterwards.
