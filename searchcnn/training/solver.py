@@ -148,25 +148,27 @@ class _Fit:
 
     def __call__(self, solver: Any, fitted: Indices, penalty: float) -> Softmax:
         labels = self.features.labels[fitted]
+        if len(known := np.unique(labels)) == 1:  # in a fold without the one image of the other class, say
+            return self._layer(known, np.zeros((1, self.features.images.shape[1])), np.zeros(1))
         shares = None if self.weights is None else np.asarray(self.weights, np.float32)[labels]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a fit that has not quite come to its end
             solver.set_params(C=1 / (penalty * len(fitted)))
             solver.fit(self.floats(fitted) / np.float32(self.spread), labels, shares)
-        return self._layer(solver)
+        weights, scores = solver.coef_ / self.spread, solver.intercept_
+        if len(weights) == 1:  # of two classes, one score tells both
+            weights, scores = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, scores[0]])
+        return self._layer(solver.classes_, weights, scores)
 
     def floats(self, indices: Indices) -> Floats:
         """Returns some of the features."""
         return np.asarray(self.features.images[indices], np.float32)
 
-    def _layer(self, solver: Any) -> Softmax:
+    def _layer(self, known: Indices, weights: Any, scores: Any) -> Softmax:
         """Returns what was fitted as a layer; a class that no image is of gets next to no probability."""
-        weights, scores = solver.coef_ / self.spread, solver.intercept_
-        if len(weights) == 1:  # of two classes, one score tells both
-            weights, scores = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, scores[0]])
         kernel = np.zeros((weights.shape[1], self.classes), np.float32)
         bias = np.full(self.classes, scores.min() - 30, np.float32)
-        kernel[:, solver.classes_], bias[solver.classes_] = weights.T, scores
+        kernel[:, known], bias[known] = weights.T, scores
         return Softmax(kernel, bias)
 
 
