@@ -214,7 +214,7 @@ class Trainer:
             try:
                 if phase.is_solved:
                     self._solve(model, recipe, trial, best, reporter)
-                    if reporter.ending:
+                    if reporter.ending or reporter.epochs >= recipe.epochs:
                         break
                     continue
                 network, part, train, validation = self._shortened(space, model, part, trial)

@@ -12,8 +12,8 @@ from searchcnn.data import Dataset
 from searchcnn.errors import PluginError
 from searchcnn.search import Trial
 from searchcnn.search.hyperparameters import CheckedHyperParameters, Parameter
-from searchcnn.spaces import LoadedSpace, load_space
-from searchcnn.study import StudyConfig, Workspace
+from searchcnn.spaces import LoadedSpace
+from searchcnn.study import StudyConfig
 
 start_keras()
 
@@ -33,23 +33,6 @@ RESNET_CHANNELS = 26_560
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
 Sketch = Callable[[Any, Any], Any]
-
-
-@pytest.fixture(scope="module")
-def transfer(tmp_path_factory: pytest.TempPathFactory) -> LoadedSpace:
-    return load_space("transfer", Workspace(tmp_path_factory.mktemp("empty")))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a file of weights of the small backbone that no other network has."""
-    keras.utils.set_random_seed(7)
-    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
-    random = np.random.default_rng(7)
-    network.set_weights([weight + 0.01 * random.random(weight.shape) for weight in network.get_weights()])
-    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
-    network.save_weights(path)
-    return path
 
 
 @pytest.fixture(scope="module")

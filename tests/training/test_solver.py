@@ -92,6 +92,15 @@ def test_the_units_of_features_do_not_matter() -> None:
     assert one.metrics == pytest.approx(two.metrics, rel=1e-3)
 
 
+@pytest.mark.parametrize("shift", [0.0, 1e2, 1e4])
+def test_features_may_be_far_from_zero(shift: float) -> None:
+    split = drawn()
+    other = Split(split.images + np.float32(shift), split.labels)
+    one, two = (solve(features, halves(split), CLASSES) for features in (split, other))
+    assert one.penalty == two.penalty
+    assert two.metrics == pytest.approx(one.metrics, rel=1e-2)
+
+
 def test_features_that_tell_nothing() -> None:
     split = Split(np.zeros((40, 6), np.float32), np.arange(40) % CLASSES)
     solution = solve(split, halves(split), CLASSES)
