@@ -1,5 +1,6 @@
 """Divides few images several ways, so that each of them is measured on once."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,9 @@ def make_folds(split: Split, count: int, seed: int) -> list[Fold]:
     random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # any seed, not only 32 bits
     most = int(np.bincount(split.labels).max())
     divide = StratifiedGroupKFold(max(2, min(count, most)), shuffle=True, random_state=random).split
-    return [Fold(*parts) for parts in divide(split.labels, split.labels, _copies(split))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a class with fewer images than folds
+        return [Fold(*parts) for parts in divide(split.labels, split.labels, _copies(split))]
 
 
 def _copies(split: Split) -> list[int]:

@@ -38,6 +38,8 @@ LARGEST = float(np.finfo(np.float16).max)
 """Largest number of 16 bits."""
 PATIENCE = 0.2
 """Seconds between two looks at whether another process has computed the same features."""
+LOCK = ".lock"
+"""How the name of a file ends that a process holds while it computes features."""
 
 NO_CHANGE = Augmentation()
 
@@ -178,7 +180,7 @@ class FeatureCache:
         features = _read(path, shape, dtype)
         if features is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with _locked(path.with_suffix(".lock"), watch):
+            with _locked(path.with_suffix(LOCK), watch):
                 if _read(path, shape, dtype) is None:
                     self._make_room(dtype.itemsize * math.prod(shape), path)
                     _compute(network, images, path, shape, dtype, watch)
@@ -194,7 +196,8 @@ class FeatureCache:
 
     def _make_room(self, size: int, path: Path) -> None:
         """Deletes the features that were not used for longest, but for what is there of a path."""
-        files = sorted(self._folder.glob("*"), key=lambda file: file.stat().st_mtime)
+        kept = (file for file in self._folder.glob("*") if file.suffix != LOCK)  # of processes at work, and empty
+        files = sorted(kept, key=lambda file: file.stat().st_mtime)
         taken = sum(file.stat().st_size for file in files)
         for file in (file for file in files if file.stem != path.stem):
             if taken + size <= self._limit:

@@ -99,7 +99,7 @@ def solve(
         weights: Weight of an image by its class, of shape (classes,); all count the same without.
         check: Is told between two fits which part is done, 0..1; it may raise to stop.
     """
-    fit = _Fit(features, classes, _spread(features.images), weights)
+    fit = _Fit(features, classes, *_scale(features.images), weights)
     best = fit.choose(folds, check)
     fitted = folds[0].fitted if len(folds) == 1 else np.arange(len(features))
     is_done = len(folds) == 1 and len(fitted) <= SAMPLE
@@ -118,10 +118,11 @@ class _Tried(NamedTuple):
 
 @dataclass(frozen=True)
 class _Fit:
-    """Fits softmax layers to some of the features."""
+    """Fits softmax layers to some of the features, centred: far from zero, the solver would need many more steps."""
 
     features: Split
     classes: int
+    centre: Floats
     spread: float
     weights: Sequence[float] | None
 
@@ -148,25 +149,27 @@ class _Fit:
 
     def __call__(self, solver: Any, fitted: Indices, penalty: float) -> Softmax:
         labels = self.features.labels[fitted]
+        if len(known := np.unique(labels)) == 1:  # in a fold without the one image of the other class, say
+            return self._layer(known, np.zeros((1, self.features.images.shape[1])), np.zeros(1))
         shares = None if self.weights is None else np.asarray(self.weights, np.float32)[labels]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a fit that has not quite come to its end
             solver.set_params(C=1 / (penalty * len(fitted)))
-            solver.fit(self.floats(fitted) / np.float32(self.spread), labels, shares)
-        return self._layer(solver)
+            solver.fit((self.floats(fitted) - self.centre) / np.float32(self.spread), labels, shares)
+        weights, scores = solver.coef_ / self.spread, solver.intercept_
+        if len(weights) == 1:  # of two classes, one score tells both
+            weights, scores = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, scores[0]])
+        return self._layer(solver.classes_, weights, scores - weights @ self.centre)
 
     def floats(self, indices: Indices) -> Floats:
         """Returns some of the features."""
         return np.asarray(self.features.images[indices], np.float32)
 
-    def _layer(self, solver: Any) -> Softmax:
+    def _layer(self, known: Indices, weights: Any, scores: Any) -> Softmax:
         """Returns what was fitted as a layer; a class that no image is of gets next to no probability."""
-        weights, scores = solver.coef_ / self.spread, solver.intercept_
-        if len(weights) == 1:  # of two classes, one score tells both
-            weights, scores = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, scores[0]])
         kernel = np.zeros((weights.shape[1], self.classes), np.float32)
         bias = np.full(self.classes, scores.min() - 30, np.float32)
-        kernel[:, solver.classes_], bias[solver.classes_] = weights.T, scores
+        kernel[:, known], bias[known] = weights.T, scores
         return Softmax(kernel, bias)
 
 
@@ -181,9 +184,10 @@ def _sample(indices: Indices) -> Indices:
     return indices[places.astype(np.int64)]
 
 
-def _spread(features: Any) -> float:
-    """Returns the root of the features' mean variance."""
-    return float(np.sqrt(np.asarray(features[:SAMPLE], np.float32).var(axis=0).mean())) or 1.0
+def _scale(features: Any) -> tuple[Floats, float]:
+    """Returns the mean of the features, and the root of their mean variance."""
+    some = np.asarray(features[:SAMPLE], np.float32)
+    return some.mean(axis=0), float(np.sqrt(some.var(axis=0).mean())) or 1.0
 
 
 def _measure(probabilities: Floats, labels: Indices) -> dict[str, float]:

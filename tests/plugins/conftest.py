@@ -1,11 +1,15 @@
 """What the tests of the built-in search spaces share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
+from searchcnn.spaces import LoadedSpace, load_space
+from searchcnn.study import Workspace
 
 start_keras()
 
@@ -21,3 +25,21 @@ def sketch() -> Callable[[Any, Any], Any]:
             return space.build(hp)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def transfer(tmp_path_factory: pytest.TempPathFactory) -> LoadedSpace:
+    """Returns the search space of pretrained networks."""
+    return load_space("transfer", Workspace(tmp_path_factory.mktemp("empty")))
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a file of weights of ``MobileNet(alpha=0.25)`` that no other network has."""
+    keras.utils.set_random_seed(7)
+    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    random = np.random.default_rng(7)
+    network.set_weights([weight + 0.01 * random.random(weight.shape) for weight in network.get_weights()])
+    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    network.save_weights(path)
+    return path

@@ -12,8 +12,8 @@ from searchcnn.data import Dataset
 from searchcnn.errors import PluginError
 from searchcnn.search import Trial
 from searchcnn.search.hyperparameters import CheckedHyperParameters, Parameter
-from searchcnn.spaces import LoadedSpace, load_space
-from searchcnn.study import StudyConfig, Workspace
+from searchcnn.spaces import LoadedSpace
+from searchcnn.study import StudyConfig
 
 start_keras()
 
@@ -36,23 +36,6 @@ Sketch = Callable[[Any, Any], Any]
 
 
 @pytest.fixture(scope="module")
-def transfer(tmp_path_factory: pytest.TempPathFactory) -> LoadedSpace:
-    return load_space("transfer", Workspace(tmp_path_factory.mktemp("empty")))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a file of weights of the small backbone that no other network has."""
-    keras.utils.set_random_seed(7)
-    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
-    random = np.random.default_rng(7)
-    network.set_weights([weight + 0.01 * random.random(weight.shape) for weight in network.get_weights()])
-    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
-    network.save_weights(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def pretrained(weights: Path) -> list[Any]:
     """Returns the arrays of that file as Keras loads them, layer by layer."""
     network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
@@ -71,10 +54,10 @@ def trainable(model: Any) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-def phases(space: Any, hp: Any, model: Any) -> Iterator[tuple[float, float, int]]:
-    """Yields the share, the rate and the number of trainable weights of each phase."""
+def phases(space: Any, hp: Any, model: Any) -> Iterator[tuple[float, float, bool, int]]:
+    """Yields the share and the rate of each phase, whether it is solved, and the number of trainable weights."""
     for phase in space.phases(hp, model):
-        yield phase.share, phase.rate, trainable(model)
+        yield phase.share, phase.rate, phase.is_solved, trainable(model)
 
 
 SOFTMAX = 2048 * 200 + 200
@@ -98,7 +81,7 @@ UNFREEZABLE = RESNET - 4 * RESNET_CHANNELS
 def test_reference_networks(
     transfer: LoadedSpace, sketch: Sketch, name: str, head: int, is_tuned: bool, drops: list[float]
 ) -> None:
-    space = transfer.create(*BIRDS)
+    space = transfer.create(*BIRDS, {"backbones": ["MobileNetV2", "ResNet50"]})
     values = transfer.baselines(space)[name]
     hp = CheckedHyperParameters(values)
     model = sketch(space, hp)
@@ -107,7 +90,12 @@ def test_reference_networks(
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == drops
     assert {layer.name for layer in model.layers} & {FROZEN, UNFROZEN} == {UNFROZEN if is_tuned else FROZEN}
     planned = list(phases(space, hp, model))
-    assert planned == ([(0.3, 1.0, head), (1.0, 0.1, UNFREEZABLE + head)] if is_tuned else [(1.0, 1.0, head)])
+    is_linear = head == SOFTMAX
+    assert planned == (
+        [(0.3, 1.0, is_linear, head), (1.0, 0.05, False, UNFREEZABLE + head)]
+        if is_tuned
+        else [(1.0, 1.0, is_linear, head)]
+    )
     assert values.keys() <= hp.active.keys()
     assert ("fine_tuning_rate" in hp.values) == is_tuned
     for declared in hp.space:
@@ -137,9 +125,104 @@ def test_baselines_fit_the_options(transfer: LoadedSpace, options: dict[str, Any
     assert keys <= hp.active.keys()
 
 
-@pytest.mark.parametrize("options", [{"backbones": [SMALL]}, {"backbones": ["ResNet50"], "weights": "none"}])
-def test_no_baselines_without_their_network(transfer: LoadedSpace, options: dict[str, Any]) -> None:
-    assert transfer.baselines(transfer.create(*BIRDS, options)) == {}
+BOTH = [SMALL, "ResNet50"]
+HEADED = {"head_convolution": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["features_160", "features_224", "fine_tuned_160", "fine_tuned_224"]),
+        ({"image_sizes": [96]}, ["features", "fine_tuned"]),
+        ({"image_sizes": [96], "linear": True}, ["features"]),
+        ({"image_sizes": [96, 128], "linear": True}, ["features_96", "features_128"]),
+        ({"backbones": BOTH, "image_sizes": [96], "linear": True}, [f"features_{name}" for name in BOTH]),
+        ({"backbones": ["ResNet50"], "weights": "none"}, []),
+    ],
+)
+def test_known_points_begin_with_the_cheapest(transfer: LoadedSpace, options: dict[str, Any], names: list[str]) -> None:
+    assert list(transfer.baselines(transfer.create(*BIRDS, options))) == names
+
+
+def test_a_file_has_known_points_of_its_own_size(transfer: LoadedSpace, tmp_path: Path) -> None:
+    path = foreign(tmp_path / "fixed.keras", (12, 12), keras.layers.Rescaling(1 / 255))
+    space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32, 64]})
+    points = transfer.baselines(space)
+    assert list(points) == [
+        *("features_fixed", f"features_{SMALL}_32", f"features_{SMALL}_64"),
+        *("fine_tuned_fixed", f"fine_tuned_{SMALL}_32", f"fine_tuned_{SMALL}_64"),
+    ]
+    for values in points.values():
+        hp = CheckedHyperParameters(values)
+        model = space.build(hp)
+        assert values.keys() <= hp.active.keys()
+        assert len(list(phases(space, hp, model))) == (2 if any("unfrozen_blocks" in key for key in hp.active) else 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "expected"),
+    [
+        ((160, 160, 3), 224, (224, 224)),
+        ((7, 7, 1), 100, (100, 100)),
+        ((64, 640, 3), 160, (48, 504)),
+        ((640, 64, 3), 160, (504, 48)),
+        ((2, 2000, 3), 96, (32, 3032)),
+        ((120, 160, 3), 224, (192, 256)),
+    ],
+)
+def test_images_keep_their_shape(
+    transfer: LoadedSpace, shape: tuple[int, int, int], side: int, expected: tuple[int, int]
+) -> None:
+    shape_of = type(transfer.create(*DIGITS)).build.__globals__["shape_of"]
+    assert shape_of(shape, side) == expected
+
+
+def test_wide_images_enter_as_wide_ones(transfer: LoadedSpace, sketch: Sketch) -> None:
+    space = transfer.create((60, 120, 3), 4, {"backbones": [SMALL], "image_sizes": [64]})
+    model = sketch(space, CheckedHyperParameters())
+    assert model.get_layer(FROZEN).input_shape == (None, 48, 88, 3)
+    assert (model.input_shape, model.output_shape) == ((None, 60, 120, 3), (None, 4))
+
+
+def test_linear_heads_have_few_hyperparameters(transfer: LoadedSpace, sketch: Sketch) -> None:
+    space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32, 64], "linear": True})
+    hp = CheckedHyperParameters()
+    model = sketch(space, hp)
+    assert list(phases(space, hp, model)) == [(1.0, 1.0, True, 256 * 10 + 10)]
+    assert {item.name: getattr(item, "max_value", None) for item in hp.space} == {
+        "image_size": None,
+        "cut_blocks": 2,
+        "pooling": None,
+    }
+    assert not [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+
+
+@pytest.mark.parametrize(
+    ("values", "drops", "is_asked"),
+    [
+        ({}, [], False),
+        ({"dense_layers": 1}, [0.2], True),
+        ({"fine_tune": True}, [0.2], True),
+        ({"fine_tune": True, "dense_layers": 2}, [0.2, 0.2], True),
+    ],
+)
+def test_dropout_of_the_head_is_asked_where_it_acts(
+    small: Any, sketch: Sketch, values: dict[str, Any], drops: list[float], is_asked: bool
+) -> None:
+    hp = CheckedHyperParameters(values)
+    model = sketch(small, hp)
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == drops
+    assert ("head_dropout" in hp.active) == is_asked
+
+
+@pytest.mark.parametrize(("values", "is_solved"), [({}, True), ({"dense_layers": 1}, False), (HEADED, False)])
+def test_a_part_of_the_epochs_is_for_fine_tuning(
+    transfer: LoadedSpace, sketch: Sketch, values: dict[str, Any], is_solved: bool
+) -> None:
+    space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32], "fine_tuning": 0.5})
+    hp = CheckedHyperParameters({"fine_tune": True, **values})
+    planned = [phase[:3] for phase in phases(space, hp, sketch(space, hp))]
+    assert planned == [(0.15, 1.0, is_solved), (0.5, 0.05, False)]
 
 
 def test_the_options_are_checked(transfer: LoadedSpace) -> None:
@@ -160,7 +243,7 @@ def test_digits(transfer: LoadedSpace) -> None:
         np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("values", [{}, {"pooling": "flatten"}, {"pooling": "max"}, {"head_convolution": True}])
+@pytest.mark.parametrize("values", [{}, {"pooling": "max"}, {"head_convolution": True}])
 def test_each_head_trains(small: Any, sketch: Sketch, values: dict[str, Any]) -> None:
     hp = CheckedHyperParameters({"cut_blocks": 7, "dense_layers": 2, **values})
     model = sketch(small, hp)
@@ -190,7 +273,7 @@ def test_from_scratch_all_is_trained_in_one_phase(transfer: LoadedSpace) -> None
         np.testing.assert_array_equal(mine, its)
     (phase,) = phases(space, hp, model)
     statistics = sum(2 * leaf.gamma.shape[0] for leaf in normalisations(model))
-    assert phase == (1.0, 1.0, model.count_params() - statistics)
+    assert phase == (1.0, 1.0, False, model.count_params() - statistics)
     assert not {"fine_tune", "unfrozen_blocks", "fine_tuning_rate"} & set(hp.values)
     assert "cut_blocks" in hp.values
 
@@ -241,15 +324,15 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     config = study_config(training={"epochs": 2, "normalization": ["zca", "standardize"]})
     trial = begin(config)
     blocks = {"cut_blocks": 7, "fine_tune": True, "unfrozen_blocks": 3}
-    trial.preset = {**blocks, "fine_tuning_rate": 0.5, "head_convolution": False}
+    trial.preset = {**blocks, "fine_tuning_rate": 0.5, "head_convolution": False, "dense_layers": 0}
     evaluation = Trainer(config, few, {"transfer": space})(trial)
     assert trial.preset.items() <= trial.facts["hyperparameters"].items()
     assert "training/normalization" not in trial.facts["hyperparameters"]  # it preprocesses images by itself
     assert evaluation.recipe["normalization"] == "scale"
     assert [layer.name for layer in evaluation.network.layers[:-1]] == ["pixels", "scale"]
     curve = trial._study.curve(0)
-    assert [epoch.learning_rate for epoch in curve] == pytest.approx([0.01, 0.005])
-    assert len(list((tmp_path / "features").iterdir())) == 4  # all blocks without dropout, then the frozen ones
+    assert [epoch.learning_rate for epoch in curve] == [None, pytest.approx(0.005)]  # the head is solved first
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 4  # of all blocks, pooled, then of the frozen ones
 
     fresh = space.build(CheckedHyperParameters(trial.facts["hyperparameters"]))
     space.initialize(CheckedHyperParameters(trial.facts["hyperparameters"]), fresh)
@@ -378,7 +461,10 @@ def test_a_classifier_on_a_network_of_others(
         ({"image_sizes": []}, "must name at least one each"),
         ({"backbones": [SMALL, "VGG16"], "weights": "a.weights.h5"}, "fit one backbone, not MobileNet.* and VGG16"),
         ({"backbones": ["best.keras"], "weights": "none"}, "a .keras file brings its own"),
-        ({"preprocessing": "tf"}, "preprocessing is for .keras files among the backbones, not for MobileNetV2"),
+        ({"weights": "none", "linear": True}, "linear heads are for pretrained features"),
+        ({"fine_tuning": 0.0}, "fine_tuning must be a part of the epochs, above 0 and up to 1, not 0.0"),
+        ({"fine_tuning": 1.5}, "above 0 and up to 1, not 1.5"),
+        ({"preprocessing": "tf"}, "preprocessing is for .keras files among the backbones, not for EfficientNetLite0"),
         ({"backbones": ["a.keras"], "preprocessing": {"b.keras": "tf"}}, "among the backbones, not for b.keras"),
         ({"backbones": ["a.keras"], "preprocessing": {"a.keras": "cafe"}}, "'cafe' is unknown; did you mean 'caffe'?"),
         ({"backbones": ["a.keras"], "preprocessing": {"std": 0}}, "scale and std must not be 0"),

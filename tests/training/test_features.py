@@ -1,8 +1,11 @@
 """Features of frozen networks: where a network is divided, what is kept on disk, and what training makes of it."""
 
 import contextlib
+import itertools
 import os
 import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,19 +15,19 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Split, arrays
-from searchcnn.files import replacing
+from searchcnn.data import Augmentation, Dataset, Normalization, Split, Views, arrays
 from searchcnn.results import save_model
 from searchcnn.search import InterruptedTrialError, Trial
 from searchcnn.spaces import SearchSpace
 from searchcnn.study import StudyConfig
+from searchcnn.study.rules import RULES, VIEWS_ARE_KEPT
 
 start_keras()
 
 import keras  # noqa: E402
 
 from searchcnn.training import Trainer, features  # noqa: E402
-from searchcnn.training.features import FeatureCache, divide  # noqa: E402
+from searchcnn.training.features import FeatureCache, Images, divide  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -228,7 +231,7 @@ def test_layers_that_are_part_of_another_network_too(images: Any) -> None:
 
 
 class Watch:
-    """Counts batches of images whose features are computed."""
+    """Hears which part of features is computed."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.heard: list[float] = []
@@ -252,49 +255,68 @@ def first() -> Any:
     return parts[0]
 
 
+def maps() -> Any:
+    """Returns a network whose features are maps."""
+    keras.utils.set_random_seed(3)
+    start = keras.Input((8, 8, 1))
+    return keras.Model(start, layers.Conv2D(4, 3)(start))
+
+
 SIZE = 96 * 6 * 6 * 4 * 4
 """Bytes of the features of the validation images."""
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.exists() else []
+    return sorted(folder.glob("*.npy"))
+
+
+def ask(cache: FeatureCache, network: Any, split: Split, watch: Watch | None = None, name: str = "a") -> Any:
+    """Returns the features of one part of the images, which is taken for both: a cache keeps them once."""
+    images = Images(split, name)
+    seen, unseen = cache.features(network, watch or Watch(), [images], images)
+    np.testing.assert_array_equal(seen.images, unseen.images)
+    return seen.images
 
 
 def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
-    split = FeatureCache("data", 10**9, folder).features(first, few.validation, "validation", watch)
-    assert watch.heard == [64 / 96, 1.0]
-    assert split.images.dtype == np.float32
-    assert (split.images.shape, split.images.nbytes) == ((96, 144), SIZE)
-    assert not isinstance(split.images, np.memmap)
-    np.testing.assert_array_equal(split.labels, few.validation.labels)
-    expected = first.predict(arrays(few.validation)[0], verbose=0)
-    np.testing.assert_allclose(split.images, expected, rtol=1e-5, atol=1e-6)
+    train, validation = Images(few.train, "train"), Images(few.validation, "validation")
+    kept = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
+    assert watch.heard == pytest.approx([number / 11 for number in range(1, 12)])
+    for features_of, split in zip(kept, (few.train, few.validation), strict=True):
+        assert features_of.images.dtype == np.float32
+        assert features_of.images.shape == (len(split), 144)
+        assert not isinstance(features_of.images, np.memmap)
+        np.testing.assert_array_equal(features_of.labels, split.labels)
+        expected = first.predict(arrays(split)[0], verbose=0)
+        np.testing.assert_allclose(features_of.images, expected, rtol=1e-5, atol=1e-6)
 
-    again = FeatureCache("data", 10**9, folder).features(first, few.validation, "validation", watch)
-    assert len(watch.heard) == 2
-    np.testing.assert_array_equal(again.images, split.images)
-    assert len(files(folder)) == 1
+    again = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
+    assert len(watch.heard) == 11
+    for one, other in zip(again, kept, strict=True):
+        np.testing.assert_array_equal(one.images, other.images)
+    assert len(files(folder)) == 2
 
 
 def test_features_belong_to_the_network_the_images_and_their_part(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
 
-    def ask(data: str = "data", part: str = "train") -> None:
-        FeatureCache(data, 10**9, folder).features(first, few.validation, part, watch)
+    def once(data: str = "data", part: str = "train") -> None:
+        ask(FeatureCache(data, 10**9, folder), first, few.validation, watch, part)
 
     asks: tuple[Callable[[], None], ...] = (
-        ask,
-        lambda: ask("other data"),
-        lambda: ask(part="validation"),
+        once,
+        lambda: once("other data"),
+        lambda: once(part="validation"),
     )
     for number, each in enumerate(asks, 1):
         each()
         each()
         assert len(files(folder)) == number
     first.set_weights([2 * weight for weight in first.get_weights()])
-    ask()
+    once()
     assert len(files(folder)) == 4
+    assert len(watch.heard) == 4 * 3
 
 
 def test_networks_of_the_same_weights_that_compute_something_else(few: Dataset, folder: Path) -> None:
@@ -303,7 +325,7 @@ def test_networks_of_the_same_weights_that_compute_something_else(few: Dataset, 
     for scale in (1.0, 2.0):
         start = keras.Input((8, 8, 1))
         x = layers.Conv2D(4, 3, kernel_initializer="ones")(layers.Rescaling(scale)(start))
-        largest.append(cache.features(keras.Model(start, x), few.validation, "validation", Watch()).images.max())
+        largest.append(ask(cache, keras.Model(start, x), few.validation).max())
     assert largest[1] == pytest.approx(2 * largest[0])
 
 
@@ -315,71 +337,134 @@ def test_weights_that_the_first_images_do_not_show(few: Dataset, folder: Path) -
     for kernel in (keras.initializers.Constant(1.0), keras.initializers.Constant(2.0)):
         start = keras.Input((8, 8, 1))
         network = keras.Model(start, layers.Conv2D(4, 3, kernel_initializer=kernel)(start))
-        largest.append(cache.features(network, split, "validation", Watch()).images.max())
+        largest.append(ask(cache, network, split).max())
     assert largest[1] == pytest.approx(2 * largest[0])
+
+
+def test_images_as_the_network_takes_them(few: Dataset, folder: Path, first: Any) -> None:
+    """Other pixels are other features, also where the network and the images are the same."""
+    cache, split = FeatureCache("data", 10**9, folder), few.validation
+    for kind in ("scale", "standardize"):
+        normalization = Normalization.of(kind, images=few.train.images)
+        images = Images(split, "a", normalization)
+        features_of, _ = cache.features(first, Watch(), [images], images)
+        expected = first.predict(arrays(split, normalization=normalization)[0], verbose=0)
+        np.testing.assert_allclose(features_of.images, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_least_recently_used_make_room(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
     cache = FeatureCache("data", 3 * SIZE + 1000, folder)
 
-    def ask(part: str) -> bool:
+    def computed(part: str) -> bool:
         """Whether they had to be computed."""
         heard = len(watch.heard)
-        cache.features(first, few.validation, part, watch)
+        ask(cache, first, few.validation, watch, part)
         for age, file in enumerate(sorted(files(folder), key=lambda file: -file.stat().st_mtime_ns)):
             os.utime(file, (10**9 - age, 10**9 - age))  # in the same order, a long time ago
         return len(watch.heard) > heard
 
-    assert [ask(part) for part in "abc"] == [True] * 3
-    assert not ask("a")
-    assert ask("d")
-    assert not ask("a")
-    assert not ask("c")
-    assert ask("b")
+    assert [computed(part) for part in "abc"] == [True] * 3
+    assert not computed("a")
+    assert computed("d")
+    assert not computed("a")
+    assert not computed("c")
+    assert computed("b")
     assert len(files(folder)) == 3
 
 
 def test_what_a_killed_process_has_left_makes_room_first(few: Dataset, folder: Path, first: Any) -> None:
     folder.mkdir()
-    left = folder / ".123.abc.npy"
-    left.write_bytes(bytes(10**6))
-    os.utime(left, (0, 0))
-    FeatureCache("data", 10**6, folder).features(first, few.validation, "a", Watch())
-    assert not left.exists()
+    left = [folder / ".123.abc.npy", folder / "abc.part"]  # of an earlier version, and of this one
+    for path in left:
+        path.write_bytes(bytes(10**6))
+        os.utime(path, (0, 0))
+    ask(FeatureCache("data", 10**6, folder), first, few.validation)
+    assert not any(path.exists() for path in left)
     assert len(files(folder)) == 1
 
 
+def test_locks_of_other_processes_stay(few: Dataset, folder: Path, first: Any) -> None:
+    """They take no room; a process that computes must not lose its own."""
+    folder.mkdir()
+    lock = folder / "abc.lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+    cache = FeatureCache("data", 2 * SIZE, folder)
+    for part in "abc":
+        ask(cache, first, few.validation, name=part)
+    assert lock.exists()
+
+
 def test_what_fits(few: Dataset, folder: Path, first: Any) -> None:
-    assert FeatureCache("data", SIZE, folder).fits(first, few.validation)
-    assert not FeatureCache("data", SIZE - 1, folder).fits(first, few.validation)
-    assert not FeatureCache("data", SIZE, folder).fits(first, few.validation, few.validation)
-    assert not FeatureCache("data", 0, folder).fits(first, few.validation)
+    images = Images(few.validation, "a")
+    assert FeatureCache("data", SIZE, folder).fits(first, images)
+    assert not FeatureCache("data", SIZE - 1, folder).fits(first, images)
+    assert not FeatureCache("data", SIZE, folder).fits(first, images, images)
+    assert not FeatureCache("data", 0, folder).fits(first, images)
+
+
+def test_maps_that_do_not_fit_are_kept_in_16_bits(few: Dataset, folder: Path) -> None:
+    network, images = maps(), Images(few.validation, "a")
+    whole, half = FeatureCache("data", SIZE, folder), FeatureCache("data", SIZE // 2, folder)
+    assert half.fits(network, images)
+    assert not FeatureCache("data", SIZE // 2 - 1, folder).fits(network, images)
+    full, _ = FeatureCache("data", 2 * SIZE, folder).features(network, Watch(), [images], images)
+    short, _ = FeatureCache("data", 2 * SIZE - 1, folder).features(network, Watch(), [images], images)
+    assert (full.images.dtype, short.images.dtype) == (np.float32, np.float16)
+    assert whole.fits(network, images)
+    np.testing.assert_array_equal(short.images, full.images.astype(np.float16))
+
+
+def test_numbers_too_large_for_16_bits_are_the_largest_of_them(few: Dataset, folder: Path) -> None:
+    network, images = maps(), Images(few.validation, "a")
+    network.set_weights([1e6 * weight for weight in network.get_weights()])
+    short, _ = FeatureCache("data", SIZE, folder).features(network, Watch(), [images], images)
+    assert short.images.dtype == np.float16
+    assert short.images.max() == np.finfo(np.float16).max
+    assert short.images.min() == np.finfo(np.float16).min
 
 
 def test_a_network_for_images_of_any_size(few: Dataset, folder: Path) -> None:
     start = keras.Input((None, None, 1))
     model = keras.Model(start, layers.Conv2D(4, 3)(start))
-    cache = FeatureCache("data", SIZE, folder)
-    assert cache.fits(model, few.validation)
-    assert cache.features(model, few.validation, "a", Watch()).images.shape == (96, 6, 6, 4)
+    assert FeatureCache("data", SIZE, folder).fits(model, Images(few.validation, "a"))
+    assert ask(FeatureCache("data", 2 * SIZE, folder), model, few.validation).shape == (96, 6, 6, 4)
 
 
-def test_stopping_leaves_nothing_and_the_next_time_all_is_computed(few: Dataset, folder: Path, first: Any) -> None:
+def test_what_was_computed_before_a_stop_is_not_computed_again(few: Dataset, folder: Path, first: Any) -> None:
     cache = FeatureCache("data", 10**9, folder)
     with pytest.raises(InterruptedTrialError):
-        cache.features(first, few.validation, "a", Watch(InterruptedTrialError()))
+        ask(cache, first, few.validation, Watch(InterruptedTrialError()))
     assert files(folder) == []
     watch = Watch()
-    cache.features(first, few.validation, "a", watch)
-    assert len(watch.heard) == 2
+    resumed = ask(cache, first, few.validation, watch)
+    assert watch.heard == pytest.approx([1 / 3, 1 / 2])  # of two parts that are the same
+    whole = ask(FeatureCache("data", 10**9, folder.parent / "whole"), first, few.validation)
+    np.testing.assert_array_equal(resumed, whole)
+    assert not list(folder.glob("*.part"))
+
+
+@pytest.mark.parametrize("kept", [0, 5, 127, 128, 128 + 18431, 128 + 18432, 128 + SIZE - 1, 128 + SIZE])
+def test_a_process_may_be_killed_at_any_byte(few: Dataset, folder: Path, first: Any, kept: int) -> None:
+    """A batch has 18,432 bytes; the header of the file has 128."""
+    cache = FeatureCache("data", 10**9, folder)
+    whole = ask(cache, first, few.validation)
+    (path,) = files(folder)
+    path.with_suffix(".part").write_bytes(path.read_bytes()[:kept])
+    path.unlink()
+    watch = Watch()
+    np.testing.assert_array_equal(ask(cache, first, few.validation, watch), whole)
+    assert len(watch.heard) == 3 - max(0, kept - 128) // 18432
+    assert files(folder) == [path]
+    assert not list(folder.glob("*.part"))
 
 
 def test_large_features_stay_on_disk(few: Dataset, folder: Path, first: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = FeatureCache("data", 10**9, folder)
-    whole = cache.features(first, few.validation, "a", Watch()).images
+    whole = ask(cache, first, few.validation)
     monkeypatch.setattr(features, "IN_MEMORY", SIZE - 1)
-    mapped = cache.features(first, few.validation, "a", Watch()).images
+    mapped = ask(cache, first, few.validation)
     assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(mapped, whole)
 
@@ -403,36 +488,13 @@ def truncate(path: Path) -> None:
 )
 def test_a_damaged_file_is_computed_anew(few: Dataset, folder: Path, first: Any, damage: Callable[[Path], Any]) -> None:
     cache, watch = FeatureCache("data", 10**9, folder), Watch()
-    whole = cache.features(first, few.validation, "a", watch).images
+    whole = ask(cache, first, few.validation, watch)
     (path,) = files(folder)
     damage(path)
     for _ in range(2):
-        np.testing.assert_array_equal(cache.features(first, few.validation, "a", watch).images, whole)
-    assert len(watch.heard) == 4
+        np.testing.assert_array_equal(ask(cache, first, few.validation, watch), whole)
+    assert len(watch.heard) == 2 * 3
     assert files(folder) == [path]
-
-
-def test_writers_at_the_same_time_do_not_clash(few: Dataset, folder: Path, first: Any) -> None:
-    """Another process, which may have objects at the same places in memory, writes a file of another name."""
-    seen: set[str] = set()
-
-    class Look(Watch):
-        def __call__(self, part: float) -> None:
-            seen.update(file.name for file in files(folder))
-
-    FeatureCache("data", 10**9, folder).features(first, few.validation, "a", Look())
-    (path,) = files(folder)
-    path.unlink()
-    if (child := os.fork()) == 0:  # no Keras there
-        with contextlib.suppress(BaseException), replacing(path) as new:
-            (folder.parent / "child").write_text(new.name)
-        os._exit(0)
-    os.waitpid(child, 0)
-    with replacing(path) as new:
-        mine = new.name
-        new.touch()
-    assert seen == {mine}
-    assert (folder.parent / "child").read_text() != mine
 
 
 @contextlib.contextmanager
@@ -446,12 +508,162 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_an_error_and_leaves_nothing(few: Dataset, folder: Path, first: Any) -> None:
-    cache, watch = FeatureCache("data", 10**9, folder), Watch()
+def test_a_full_disk_is_an_error(few: Dataset, folder: Path, first: Any) -> None:
+    cache = FeatureCache("data", 10**9, folder)
     with pytest.raises(OSError, match="too large"), full_disk():
-        cache.features(first, few.validation, "a", watch)
+        ask(cache, first, few.validation)
     assert files(folder) == []
-    assert cache.features(first, few.validation, "a", watch).images.nbytes == SIZE
+    assert ask(cache, first, few.validation).nbytes == SIZE
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_what_cannot_be_kept_is_computed_for_this_time(few: Dataset, folder: Path, first: Any, limit: int) -> None:
+    train, validation = Images(few.train, "train"), Images(few.validation, "validation")
+    folder.touch()  # no folder can be made there
+    watch = Watch()
+    computed = FeatureCache("data", limit, folder).compute(first, watch, train, validation)
+    assert watch.heard == pytest.approx([number / 11 for number in range(1, 12)])
+    kept = FeatureCache("data", 10**9, folder.parent / "whole").compute(first, Watch(), train, validation)
+    for one, other in zip(computed, kept, strict=True):
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert len(files(folder.parent / "whole")) == 2
+
+
+# Several processes
+
+COMPUTE = """
+import sys, time
+from pathlib import Path
+
+from searchcnn.backend import start_keras
+from searchcnn.data import load_dataset
+from searchcnn.study import DataConfig
+
+start_keras()
+import keras
+from keras import layers
+from searchcnn.training.features import FeatureCache, Images
+
+folder, begin, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+split = load_dataset(DataConfig(name="digits", validation=0.2), 0).validation
+keras.utils.set_random_seed(3)
+start = keras.Input((8, 8, 1))
+network = keras.Model(start, layers.Conv2D(4, 3)(start))
+images = Images(split, "a")
+one = network.predict_on_batch(images.batch(0))
+compute = network.predict_on_batch
+
+
+def counted(batch):
+    print("batch", flush=True)
+    time.sleep(seconds)
+    return compute(batch)
+
+
+network.predict_on_batch = counted
+print("ready", flush=True)
+while not begin.exists():
+    time.sleep(0.01)
+FeatureCache("data", 10**9, folder).features(network, lambda part: None, [images], images)
+print("done", flush=True)
+"""
+
+
+def computing(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """Returns a process that computes features once there is a file ``begin``, a batch in so many seconds at least."""
+    arguments = [str(folder), str(folder.parent / "begin"), str(seconds)]
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", COMPUTE, *arguments], stdout=subprocess.PIPE, text=True
+    )
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_from_its_last_batch(digits: Dataset, folder: Path) -> None:
+    (folder.parent / "begin").touch()
+    with computing(folder, 0.2) as process:
+        assert [line_of(process) for _ in range(5)] == ["ready", *["batch"] * 4]
+        process.kill()
+    (part,) = folder.glob("*.part")
+    size = 32 * 6 * 6 * 4 * 4
+    written = (part.stat().st_size - 128) // size
+    assert written in (2, 3)
+    with computing(folder, 0.0) as process:
+        count = -(-len(digits.validation) // 32)
+        lines = [line_of(process) for _ in range(2 + count - written)]
+        assert lines == ["ready", *["batch"] * (count - written), "done"]
+    (resumed,) = files(folder)
+    whole = ask(FeatureCache("data", 10**9, folder.parent / "whole"), maps(), digits.validation)
+    np.testing.assert_array_equal(np.load(resumed), whole)
+    assert [path.name for path in files(folder.parent / "whole")] == [resumed.name]
+
+
+@pytest.mark.slow
+def test_two_processes_compute_the_same_features_once(digits: Dataset, folder: Path) -> None:
+    with computing(folder, 0.1) as one, computing(folder, 0.1) as other:
+        assert [line_of(one), line_of(other)] == ["ready"] * 2
+        (folder.parent / "begin").touch()
+        outputs = sorted(process.communicate()[0].split() for process in (one, other))
+    count = -(-len(digits.validation) // 32)
+    assert outputs == [["batch"] * count + ["done"], ["done"]]
+    assert len(files(folder)) == 1
+
+
+# Views
+
+
+def test_the_first_view_is_the_images_themselves(few: Dataset) -> None:
+    images = Images(few.train, "train")
+    first, *others = images.views(Augmentation(flip=True, shift=0.2), 8)
+    assert len(others) == 3
+    np.testing.assert_array_equal(first.batch(32), images.batch(32))
+    batches = [view.batch(32) for view in (first, *others)]
+    for one, other in itertools.combinations(batches, 2):
+        assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("epochs", "count"), [(1, 1), (3, 1), (4, 2), (7, 3), (8, 4), (99, 4)])
+def test_more_epochs_have_more_views(few: Dataset, epochs: int, count: int) -> None:
+    images = Images(few.train, "train")
+    assert [view.view for view in images.views(Augmentation(flip=True), epochs)] == list(range(count))
+    assert images.views(Augmentation(), epochs) == [images]
+
+
+def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: Any) -> None:
+    """Also where a process goes on in the middle of one; another augmentation has others."""
+    train, validation = Images(few.train, "train"), Images(few.validation, "validation")
+
+    def views(name: str, shift: float, watch: Watch) -> Any:
+        cache = FeatureCache("data", 10**9, folder.parent / name)
+        seen, _ = cache.features(first, watch, train.views(Augmentation(shift=shift), 4), validation)
+        return seen.images
+
+    whole, watch = views("whole", 0.2, Watch()), Watch()
+    assert isinstance(whole, Views)
+
+    class Stop(Watch):
+        def __call__(self, part: float) -> None:
+            super().__call__(part)
+            if len(self.heard) == 11:
+                raise InterruptedTrialError
+
+    with pytest.raises(InterruptedTrialError):
+        views("parts", 0.2, Stop())
+    parts = views("parts", 0.2, watch)
+    assert len(watch.heard) == 2 * 8 + 3 - 11
+    for one, other in zip(whole._features, parts._features, strict=True):
+        np.testing.assert_array_equal(one, other)
+    kept = {path.name for path in files(folder.parent / "parts")}
+    assert len(kept) == 3
+    again = Watch()
+    views("parts", 0.1, again)
+    assert len(again.heard) == 8  # the first view and the validation images are the same
+    assert kept < {path.name for path in files(folder.parent / "parts")}
 
 
 # Training on features
@@ -482,12 +694,14 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / FOLDER
 
 
-def train(config: StudyConfig, data: Dataset, begin: Begin, space: Any = None, **arguments: Any) -> tuple[Any, Any]:
+def train(
+    config: StudyConfig, data: Dataset, begin: Begin, space: Any = None, rules: int = RULES, **arguments: Any
+) -> tuple[Any, Any]:
     """Returns the evaluation of a trial and its learning curve."""
     space = space or Transfer()
     space.input_shape, space.num_classes = data.input_shape, data.num_classes
     trial = begin(config, **arguments)
-    evaluation = Trainer(config, data, {"net": space})(trial)
+    evaluation = Trainer(config, data, {"net": space}, rules=rules)(trial)
     return evaluation, trial._study.curve(trial.number)
 
 
@@ -557,18 +771,48 @@ def test_a_trial_goes_on_where_features_cannot_be_kept(
         kept.write_text("a file")
     compute, computed = features._compute, []
 
-    def fail(network: Any, split: Split, path: Path, *rest: Any) -> None:
-        computed.append(len(split))
+    def fail(network: Any, images: Images, *rest: Any) -> None:
+        computed.append(len(images.split))
         if len(computed) == 1:
-            return compute(network, split, path, *rest)
+            return compute(network, images, *rest)
         with full_disk():
-            return compute(network, split, path, *rest)
+            return compute(network, images, *rest)
 
     monkeypatch.setattr(features, "_compute", fail)
     evaluation, curve = train(config, few, begin)
     assert [epoch.metrics for epoch in curve] == [epoch.metrics for epoch in whole]
     assert evaluation.value == expected.value
     assert computed == {"no folder": [], "second file": [256, 96]}[trouble]
+
+
+def test_images_that_are_changed_at_random_are_seen_in_views(
+    study_config: Config, begin: Begin, few: Dataset, kept: Path
+) -> None:
+    config = study_config(training={"epochs": 4, "shift": 0.1})
+    evaluation, curve = train(config, few, begin)
+    assert len(files(kept)) == 3  # two views, and the images for validation
+    assert evaluation.value > 0.4
+    (images,) = [path for path in files(kept) if np.load(path, mmap_mode="r").shape[0] == 96]
+    views = sorted(path for path in files(kept) if path != images)
+    for path in views:  # whoever empties both trains on nothing
+        stored = np.lib.format.open_memmap(path, "r+")
+        stored[:] = 0
+        stored.flush()
+    assert train(config, few, begin)[0].value < 0.25
+    assert len(curve) == 4
+
+
+@pytest.mark.parametrize(
+    ("training", "rules"), [({"shift": 0.1}, VIEWS_ARE_KEPT - 1), ({"shift": 0.1, "mixup": 0.2}, RULES)]
+)
+def test_images_change_in_each_epoch_where_they_are_blended_or_an_earlier_version_has_begun(
+    study_config: Config, begin: Begin, few: Dataset, kept: Path, training: dict[str, float], rules: int
+) -> None:
+    how = {"epochs": 4, **training}
+    _, curve = train(study_config(training=how), few, begin, rules=rules)
+    assert files(kept) == []
+    _, live = train(study_config(training=how, limits={"feature_cache": 0}), few, begin)
+    assert [epoch.metrics for epoch in curve] == [epoch.metrics for epoch in live]
 
 
 def test_the_user_s_stop_while_features_are_computed(
