@@ -246,13 +246,15 @@ def begin(
     """
     from searchcnn.training import dry_run
 
-    for name in trainer.spaces:
-        network, recipe = dry_run(trainer, name)
-        models.rehearse(network)
-        check_stability(trainer, name)
-        if recipe.pixels and not getattr(trainer.spaces[name], "own_preprocessing", False):
-            listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
-    stored.begin(known_points(trainer, spaces))
+    with contextlib.ExitStack() as rehearsals:
+        for name in trainer.spaces:
+            network, recipe = dry_run(trainer, name)
+            rehearsals.enter_context(models.rehearsing(network))
+            check_stability(trainer, name)
+            if recipe.pixels and not getattr(trainer.spaces[name], "own_preprocessing", False):
+                listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
+        points = known_points(trainer, spaces)
+    stored.begin(points)
 
 
 def prepare(created: Mapping[str, Any]) -> None:

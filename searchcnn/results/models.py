@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, replacing, writing
 from searchcnn.results.card import card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
-from searchcnn.results.verification import verify
+from searchcnn.results.verification import verify, verifying
 from searchcnn.search import Evaluation, Trial
 from searchcnn.study import StudyConfig
 
@@ -104,17 +104,20 @@ class Models:
             shutil.copyfile(source, new)  # no link: what damages one of them leaves the other
         write_card(self.path, card)
 
-    def rehearse(self, network: Any) -> None:
-        """Saves a classifier elsewhere and verifies it.
+    @contextlib.contextmanager
+    def rehearsing(self, network: Any) -> Iterator[None]:
+        """Saves a classifier elsewhere, and verifies it while the body runs.
 
         Raises:
             StudyFailedError: If plain Keras cannot load it or predicts something else.
             StoreError: If it cannot be written.
         """
-        with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / self.path.name
-            save_model(path, network, {})
-            verify(path, self._images, self._predictions(network))
+        with contextlib.ExitStack() as stack:
+            with writing(Path(tempfile.gettempdir())):
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / self.path.name
+                save_model(path, network, {})
+            stack.enter_context(verifying(path, self._images, lambda: self._predictions(network)))
+            yield
 
     @property
     def is_verified(self) -> bool:

@@ -1,8 +1,10 @@
 """Proves that a saved model works without searchcnn: plain Keras loads it in a fresh process and predicts the same."""
 
+import contextlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +35,47 @@ def verify(model: Path, images: npt.NDArray[np.uint8], probabilities: npt.NDArra
     Raises:
         StudyFailedError: If it does not load or predicts something else.
     """
+    with verifying(model, images, lambda: probabilities):
+        pass
+
+
+@contextlib.contextmanager
+def verifying(
+    model: Path, images: npt.NDArray[np.uint8], predict: Callable[[], npt.NDArray[np.float32]]
+) -> Iterator[None]:
+    """Verifies a model as `verify` does, while the body runs.
+
+    Args:
+        model: The `.keras` file.
+        images: Raw pixels, shape (batch, height, width, channels).
+        predict: Returns what the trained network predicts for them; is called before the body.
+
+    Raises:
+        StudyFailedError: If it does not load or predicts something else.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        given, predicted = Path(folder) / "images.npy", Path(folder) / "predictions.npy"
+        given, predicted, errors = (Path(folder) / name for name in ("images.npy", "predictions.npy", "errors"))
         np.save(given, images)
         command = [sys.executable, "-c", SCRIPT, str(model.resolve()), str(given), str(predicted)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, start_new_session=True)
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise StudyFailedError(
-                f"{model}: plain Keras cannot load the saved model: {last}; a search space may use stock layers only"
-            )
-        loaded = np.load(predicted)
+        with errors.open("w") as file:
+            process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, start_new_session=True)
+        try:
+            probabilities = predict()
+            yield
+            if process.wait() != 0:
+                raise StudyFailedError(_unloadable(model, errors.read_text(errors="replace")))
+        finally:
+            process.kill()
+            process.wait()
+        _compare(model, np.load(predicted), probabilities)
+
+
+def _unloadable(model: Path, errors: str) -> str:
+    last = (errors.strip().splitlines() or ["no message"])[-1]
+    return f"{model}: plain Keras cannot load the saved model: {last}; a search space may use stock layers only"
+
+
+def _compare(model: Path, loaded: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> None:
     if not np.allclose(loaded, probabilities, rtol=0.0, atol=TOLERANCE, equal_nan=True):
         difference = np.abs(loaded - probabilities).max()
         raise StudyFailedError(

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ import keras  # noqa: E402
 from searchcnn.results import Models, export_model, read_card, save_model  # noqa: E402
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
+from searchcnn.results import verification  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
 from searchcnn.training import classifier  # noqa: E402
 
@@ -233,11 +234,8 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
 def test_only_the_same_predictions_pass(
     saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, loaded: float
 ) -> None:
-    def run(command: list[str], **_: Any) -> Any:
-        np.save(command[-1], np.full((96, 10), loaded, np.float32))
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
+    script = f"import sys, numpy; numpy.save(sys.argv[3], numpy.full((96, 10), float('{loaded}'), 'float32'))"
+    monkeypatch.setattr(verification, "SCRIPT", script)
     for trained in (np.nan, 0.5):
         expected = np.full((96, 10), trained, np.float32)
         if trained is loaded:
@@ -251,9 +249,16 @@ def test_a_rehearsal_leaves_the_best_model_alone(
     tmp_path: Path, finished: Any, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[Path] = []
-    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: checked.append(path))
+
+    @contextlib.contextmanager
+    def verifying(path: Path, images: Any, predict: Callable[[], Any]) -> Iterator[None]:
+        checked.append(path)
+        yield
+
+    monkeypatch.setattr(models_module, "verifying", verifying)
     best = models_at(tmp_path / "study" / "best.keras")
-    best.rehearse(finished)
+    with best.rehearsing(finished):
+        pass
     assert [path.name for path in checked] == ["best.keras"]
     assert not (tmp_path / "study").exists()
     assert best.is_verified  # there is nothing to verify
