@@ -12,11 +12,11 @@ import numpy as np
 from searchcnn.data import Report, load_dataset, python
 from searchcnn.data.dataset import Arrays
 from searchcnn.data.image_files import Watch
-from searchcnn.errors import DataError, StudyFileError, UsageError
+from searchcnn.errors import DataError, StudyChangedError, StudyFileError, UsageError
 from searchcnn.files import replacing, writing
 from searchcnn.optimization import Study
 from searchcnn.proposal import TIMEOUT, propose
-from searchcnn.start import Start, choose_start, find_weights
+from searchcnn.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.store import parse_url, read_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
 from searchcnn.study.config import seconds
@@ -113,6 +113,7 @@ def images_study(
     if file is not None:
         return kept, load(file, overrides, extra)
     if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
+        _check_weights(begun.config, weights, kept)
         say(f"{kept}: goes on as it was begun; only the budget may change")
         return kept, _as_begun(begun.config, images, overrides, extra)
     return kept, _proposed(kept, images, overrides, extra, watch, tell, say, weights)
@@ -140,6 +141,21 @@ def _as_begun(
     """Returns what a study was begun with, with what is given now; where the images lie may have changed."""
     table = begun.model_dump(mode="json", exclude_none=True)
     return configure({**table, "data": {**table["data"], "path": images}}, images, overrides, extra)
+
+
+def _check_weights(begun: StudyConfig, given: str | None, name: str) -> None:
+    """Refuses other weights than those that a study was begun with.
+
+    Raises:
+        StudyChangedError: If others are given.
+    """
+    options: dict[str, Any] = begun.options.get(PRETRAINED, {})
+    known = [options.get("weights", "imagenet"), *options.get("backbones", ())] if options else ["none"]
+    if given is not None and given not in known:
+        raise StudyChangedError(
+            f"study '{name}' was begun with other weights ({', '.join(map(str, known))}); leave --weights {given} out, "
+            f"or begin a new study with --name {name}-2"
+        )
 
 
 class Proposal(NamedTuple):
