@@ -293,7 +293,7 @@ def test_a_study_in_folds(
     best = summary.best
     assert best is not None
     card = read_card(study.workspace.best_model(study.name))
-    assert (card["trial"], card["score"]) == (best.number, best.value)
+    assert (card["trial"], card["scores"]["validation"]["accuracy"]) == (best.number, best.value)
 
     dataset = load_dataset(study.config.data, 0)
     network = keras.models.load_model(study.workspace.best_model(study.name))
