@@ -3,11 +3,14 @@
 import doctest
 import json
 import tomllib
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 import searchcnn
 from searchcnn import Workspace, creation, new_study, proposal
@@ -15,7 +18,16 @@ from searchcnn.creation import images_name, images_study
 from searchcnn.data import Finding, Report, load_dataset
 from searchcnn.errors import DataError, StudyFileError, UsageError
 from searchcnn.proposal import propose
-from searchcnn.study import validate
+from searchcnn.search import make_sampler
+from searchcnn.start import SCRATCH, Start, Weights
+from searchcnn.store import StoredStudy, open_storage, parse_url
+from searchcnn.study import Range, StudyConfig, validate
+
+FROM_NOTHING = Start(SCRATCH, "networks are trained from nothing")
+LITE = Weights(("EfficientNetLite0",))
+TUNED = Start(("transfer",), "photos", LITE, [160, 224], epochs=8)
+MIXED = Start(("transfer", *SCRATCH), "photos", LITE, [160, 224], epochs=8)
+FEW = Start(("transfer",), "few photos", LITE, [224], folds=5)
 
 
 def report(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (96, 128, 3)) -> Report:
@@ -25,9 +37,9 @@ def report(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (
     return Report("data/pets", shape, "crop", [(60, 60), (96, 128), (500, 400)], parts, ["test"], [finding])
 
 
-def proposed(found: Report) -> dict[str, Any]:
+def proposed(found: Report, start: Start = FROM_NOTHING) -> dict[str, Any]:
     """Returns a proposal as a table, once it is valid."""
-    table = tomllib.loads(propose("pets", "data/pets", found))
+    table = tomllib.loads(propose("pets", "data/pets", found, start))
     validate(table, "pets.toml")
     return table
 
@@ -51,20 +63,21 @@ def test_examples_in_docstrings(module: Any) -> None:
 
 class TestPropose:
     def test_says_what_was_found(self) -> None:
-        text = propose("pets", "data/pets", report())
+        text = propose("pets", "data/pets", report(), FROM_NOTHING)
         for line in (
             "# pets: what was found in data/pets",
             "#   classes   2: cat, dog; 900 to 1,000 training images of each",
             "#   sizes     60x60 to 500x400 pixels (height x width), median 96x128; networks get 96x128x3",
             "#   parts     1,900 train, 100 test (taken from train)",
             "#   warning   1 image is twice (a.png = b.png); delete one",
+            "#   begins    networks are trained from nothing",
             "# Search it:  searchcnn optimize --study pets",
         ):
             assert f"{line}\n" in text
         assert max(map(len, text.splitlines())) <= 120
 
     def test_every_key_is_explained(self) -> None:
-        lines = propose("pets", "data/pets", report()).splitlines()
+        lines = propose("pets", "data/pets", report(), FROM_NOTHING).splitlines()
         settings = [line for line in lines if " = " in line and not line.startswith("#")]
         assert [line for line in settings if "    # " not in line] == [
             'description = "pets: 2 classes, 2,000 images of 96x128x3."'
@@ -94,12 +107,44 @@ class TestPropose:
 
     def test_odd_names_stay_valid(self) -> None:
         found = report({'qu"ote\n': 9, "tab\t\\": 9, "Katze äöü": 9})
-        table = tomllib.loads(propose("pets", 'a "b"\\c.zip', found))
+        table = tomllib.loads(propose("pets", 'a "b"\\c.zip', found, FROM_NOTHING))
         assert table["data"]["path"] == 'a "b"\\c.zip'
 
     def test_many_classes_are_not_all_named(self) -> None:
-        text = propose("pets", "pets", report({f"class{number}": 9 for number in range(200)}))
+        text = propose("pets", "pets", report({f"class{number}": 9 for number in range(200)}), FROM_NOTHING)
         assert "and 188 more" in text
+
+    def test_pretrained_networks_alone_have_a_recipe_of_their_own(self) -> None:
+        table = proposed(report(), TUNED)
+        assert table["spaces"] == ["transfer"]
+        assert table["options"] == {"transfer": {"backbones": ["EfficientNetLite0"], "image_sizes": [160, 224]}}
+        assert (table["training"]["epochs"], table["training"]["learning_rate"]) == (9, 0.002)
+        assert not {"limits", "search"} & table.keys()
+
+    def test_beside_others_they_have_a_part_of_the_epochs_and_room(self) -> None:
+        table = proposed(report(), MIXED)
+        alone = proposed(report())
+        assert table["spaces"] == ["transfer", *SCRATCH]
+        assert table["training"] == alone["training"]
+        part = table["options"]["transfer"]["fine_tuning"]
+        assert round(part * table["training"]["epochs"]) == 8
+        for key, least in (("max_params", 3_500_000), ("max_macs", 400_000_000)):
+            assert table["limits"][key] > max(least, alone["limits"][key] - 1)
+
+    def test_few_photos_are_searched_in_folds_to_the_end(self) -> None:
+        table = proposed(report({"cat": 9, "dog": 9}), FEW)
+        assert table["data"]["folds"] == 5
+        assert table["search"] == {"sampler": "grid"}
+        assert table["options"]["transfer"]["linear"] is True
+        assert "training" not in table
+        rare = proposed(report({"cat": 3, "dog": 30}), FEW)
+        assert rare["training"] == {"class_weights": [False, True]}
+
+    @pytest.mark.parametrize("weights", [Weights(('my "net".keras',)), Weights(("ResNet50",), 'a\\"b".h5')])
+    def test_files_of_the_user_are_named(self, weights: Weights) -> None:
+        options = proposed(report(), replace(TUNED, weights=weights))["options"]["transfer"]
+        assert options["backbones"] == list(weights.backbones)
+        assert options.get("weights", "imagenet") == weights.source
 
 
 class TestImagesStudy:
@@ -159,6 +204,120 @@ class TestImagesStudy:
         file = place.studies / "pets.toml"
         file.write_text(file.read_text().replace("[data]", "[data]\nimage_size = 9"))
         assert images_study(place, "pets.npz", study="pets")[1].data.image_size == 9
+
+
+def photos(folder: Path, count: int = 240) -> str:
+    """Writes soft light of many colours, in two classes, to a file; returns its name."""
+    random = np.random.default_rng(0)
+    coarse = [random.integers(0, 256, (count, steps, steps, 3)).repeat(80 // steps, 1) for steps in (4, 16)]
+    light = np.mean([one.repeat(80 // one.shape[2], 2) for one in coarse], axis=0)
+    pixels = (light + random.normal(0, 4, light.shape)).clip(0, 255).astype(np.uint8)
+    np.savez(folder / "photos.npz", x=pixels, y=np.arange(count) % 2)
+    return "photos.npz"
+
+
+def begin(place: Workspace, name: str, config: StudyConfig, state: TrialState | None = TrialState.COMPLETE) -> None:
+    """Keeps a study in its database as a search does whose first trial has ended in a state, or has not."""
+    sampler = make_sampler(config.search.sampler, config.seed)
+    with closing(open_storage(parse_url(place.database_url(name)))) as storage:
+        stored = StoredStudy(storage, name, config.search.maximize, sampler)
+        stored.agree(config.model_dump(), {"search.direction": "maximize"}, False, {})
+        if state is not None:
+            trial = stored.next_trial()
+            stored.finish(trial, state, 0.5 if state is TrialState.COMPLETE else None, {"space": "transfer"})
+
+
+def settled(config: StudyConfig) -> StudyConfig:
+    """Returns a configuration as a begun study has it: its direction is no longer found by the objective's name."""
+    return config.model_copy(update={"search": config.search.model_copy(update={"direction": "maximize"})})
+
+
+class TestBegun:
+    """What is searched for images of one's own is chosen once, and read back from the database."""
+
+    @pytest.fixture(autouse=True)
+    def weights(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Returns the weights that there are, wherever one looks: those of EfficientNetLite0 at first."""
+        found = ["EfficientNetLite0"]
+        monkeypatch.setattr(creation, "find_weights", lambda seconds, given=None: Weights(tuple(found), words="none"))
+        return found
+
+    @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
+    def test_goes_on_with_another_budget(self, place: Workspace, state: TrialState) -> None:
+        path, told = photos(place.root), []
+        name, config = images_study(place, path, extra={"budget.timeout": "10m"}, say=told.append)
+        assert config.spaces == ["transfer"]
+        begin(place, name, config, state)
+        again = images_study(place, path, extra={"budget.timeout": "4h"}, say=told.append)[1]
+        assert again.budget.timeout == 4 * 3600
+        assert again.model_copy(update={"budget": config.budget}) == settled(config)
+        fresh = images_study(place, path, name="fresh", extra={"budget.timeout": "4h"}, say=told.append)[1]
+        assert fresh.spaces != config.spaces
+        assert [line.split(":")[0] for line in told] == ["photos", name, "photos"]
+        assert told[1].endswith("goes on as it was begun; only the budget may change")
+
+    def test_goes_on_without_the_weights(self, place: Workspace, weights: list[str]) -> None:
+        path = photos(place.root)
+        name, config = images_study(place, path)
+        begin(place, name, config)
+        weights.clear()
+        assert images_study(place, path) == (name, settled(config))
+        assert "transfer" not in images_study(place, path, name="fresh")[1].spaces
+
+    def test_goes_on_where_the_same_images_lie_elsewhere(self, place: Workspace) -> None:
+        name, config = images_study(place, photos(place.root))
+        begin(place, name, config)
+        there = place.root / "there"
+        there.mkdir()
+        moved = str((place.root / "photos.npz").rename(there / "photos.npz"))
+        again = images_study(place, moved)[1]
+        assert again.data.path == moved
+        assert again.model_copy(update={"data": config.data}) == settled(config)
+
+    def test_goes_on_with_what_is_given_now(self, place: Workspace) -> None:
+        """The search refuses a change of what was searched; that of the budget is taken."""
+        path = photos(place.root)
+        name, config = images_study(place, path)
+        begin(place, name, config)
+        again = images_study(place, path, overrides=["training.epochs=3"], extra={"budget.trials": 7})[1]
+        assert (again.training.epochs, again.budget.trials) == (3, 7)
+        assert again.options == config.options
+
+    @pytest.mark.parametrize("state", [None, TrialState.FAIL])
+    def test_without_a_result_it_is_proposed_anew(
+        self, place: Workspace, weights: list[str], state: TrialState | None
+    ) -> None:
+        path = photos(place.root)
+        name, config = images_study(place, path)
+        assert "transfer" in config.spaces
+        begin(place, name, config, state)
+        weights.clear()
+        assert "transfer" not in images_study(place, path)[1].spaces
+
+    def test_another_name_is_another_study(self, place: Workspace) -> None:
+        path = photos(place.root)
+        name, config = images_study(place, path, extra={"budget.timeout": "10m"})
+        begin(place, name, config)
+        assert images_study(place, path, name="two")[1].spaces != config.spaces
+
+    def test_search_spaces_that_are_given_have_the_recipe_for_them(self, place: Workspace) -> None:
+        path = photos(place.root)
+        _, config = images_study(place, path, overrides=['spaces=["residual"]'])
+        assert config.spaces == ["residual"]
+        assert config.options == {}
+        assert isinstance(config.training.learning_rate, Range)
+        assert config.limits.max_params is not None
+        _, tuned = images_study(place, path, overrides=['spaces=["transfer"]'])
+        assert tuned.training.learning_rate == 0.002
+        assert tuned.limits.max_params is None
+
+    def test_new_studies_go_on_too(self, place: Workspace, weights: list[str]) -> None:
+        path = photos(place.root)
+        study = new_study("mine", path)
+        begin(place, "mine", study.config)
+        weights.clear()
+        assert new_study("mine", path).config == settled(study.config)
+        assert new_study("mine", path, {"budget.trials": 3}).config.budget.trials == 3
 
 
 def write(place: Workspace, name: str, path: str) -> None:

@@ -140,7 +140,11 @@ def test_fine_tuning_begins_at_the_solved_head(make: MakeTrainer, begin: Begin) 
     assert first.metrics == curve(solved)[0].metrics
     assert [epoch.number for epoch in others] == [2, 3, 4]
     assert [epoch.learning_rate for epoch in others] == pytest.approx([1e-13] * 3)
-    assert tuned.facts["penalty"] == solved.facts["penalty"]
+    for fact in ("penalty", "solved"):
+        assert tuned.facts[fact] == solved.facts[fact]
+    assert tuned.facts["solved"] == first.metrics["val_accuracy"]
+    assert tuned.facts["tuned"]
+    assert "tuned" not in solved.facts
     assert evaluation.value == max(epoch.metrics["val_accuracy"] for epoch in curve(tuned))
     for epoch in others:  # at such a rate it stays where it begins
         assert epoch.metrics["val_accuracy"] == pytest.approx(first.metrics["val_accuracy"], abs=0.011)
@@ -293,7 +297,9 @@ def test_a_study_in_folds(
     best = summary.best
     assert best is not None
     card = read_card(study.workspace.best_model(study.name))
-    assert (card["trial"], card["score"]) == (best.number, best.value)
+    assert card["trial"] == best.number
+    assert card["scores"]["validation"] == {"accuracy": best.value, "images": 96 + 12, "folds": 5}
+    assert card["fitted_to"] == ["train", "validation"]
 
     dataset = load_dataset(study.config.data, 0)
     network = keras.models.load_model(study.workspace.best_model(study.name))

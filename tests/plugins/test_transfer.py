@@ -132,7 +132,7 @@ HEADED = {"head_convolution": True}
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({}, ["features_160", "features_224", "fine_tuned_160", "fine_tuned_224"]),
+        ({}, ["features_160", "features_224", "fine_tuned_224", "fine_tuned_160"]),
         ({"image_sizes": [96]}, ["features", "fine_tuned"]),
         ({"image_sizes": [96], "linear": True}, ["features"]),
         ({"image_sizes": [96, 128], "linear": True}, ["features_96", "features_128"]),
@@ -150,7 +150,7 @@ def test_a_file_has_known_points_of_its_own_size(transfer: LoadedSpace, tmp_path
     points = transfer.baselines(space)
     assert list(points) == [
         *("features_fixed", f"features_{SMALL}_32", f"features_{SMALL}_64"),
-        *("fine_tuned_fixed", f"fine_tuned_{SMALL}_32", f"fine_tuned_{SMALL}_64"),
+        *(f"fine_tuned_{SMALL}_64", f"fine_tuned_{SMALL}_32", "fine_tuned_fixed"),
     ]
     for values in points.values():
         hp = CheckedHyperParameters(values)
