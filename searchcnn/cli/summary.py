@@ -64,10 +64,13 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
 
 def _certainty(study: Study, best: TrialSummary) -> Iterator[str]:
     """Yields how sure the best accuracy is, if it is one and the card says on how many images it was measured."""
-    measured = _card(study.workspace.best_model(study.name)).get("scores", {}).get("validation", {})
-    if study.config.search.objective == "val_accuracy" and "images" in measured and best.value is not None:
-        folds = f" in {measured['folds']} folds" if "folds" in measured else ""
-        yield f"      on {measured['images']:,} images{folds}: {interval(best.value, measured['images'])}"
+    measured: Any = _card(study.workspace.best_model(study.name))
+    with contextlib.suppress(KeyError, TypeError):
+        measured = measured["scores"]["validation"]
+        images, folds = int(measured["images"]), measured.get("folds")
+        if study.config.search.objective == "val_accuracy" and best.value is not None and images:
+            how = f" in {folds} folds" if folds else ""
+            yield f"      on {images:,} images{how}: {interval(best.value, images)}"
 
 
 def _tuning(summary: StudySummary) -> Iterator[str]:

@@ -131,11 +131,11 @@ def test_status_shows_the_trials_without_keras_or_optuna(searched: tuple[Path, s
 def test_evaluate_prints_test_scores_and_counts_the_readings(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     first, _ = call(folder, "evaluate", "digits")
-    assert re.search(r"Test accuracy 0\.\d{4}, loss \d\.\d{4} on 360 images", first)
-    assert "precision" in first
     assert re.search(
-        r"images\npublished: best 1\.0000 \(ours is 0\.\d{4} lower\)\npublished: worst 0\.0100 .*higher", first
+        r"Test accuracy 0\.\d{4}, loss \d\.\d{4} on 360 images; 95 % interval 0\.\d{3} to \d\.\d{3}\n", first
     )
+    assert "precision" in first
+    assert re.search(r"\npublished: best 1\.0000 \(ours is 0\.\d{4} lower\)\npublished: worst 0\.0100 .*higher", first)
     scores = json.loads(call(folder, "evaluate", "digits", "--json")[0])
     assert scores["times_read"] == 2
     assert scores["published"] == {"best": 1.0, "worst": 0.01}

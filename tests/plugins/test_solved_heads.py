@@ -305,7 +305,7 @@ def test_a_study_in_folds(
     network = keras.models.load_model(study.workspace.best_model(study.name))
     known = [accuracy(network, part.images, part.labels) for part in (dataset.train, dataset.validation)]
     assert best.value is not None
-    assert min(known) > best.value + 0.05  # it was fitted to all of them: its value is of layers that were not
+    assert min(known) > best.value  # it was fitted to all of them: its value is of layers that were not
 
     again = folds_study("again", linear=True)
     optimize(again)
