@@ -244,7 +244,8 @@ class TestBegun:
 
     @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
     def test_goes_on_with_another_budget(self, place: Workspace, state: TrialState) -> None:
-        path, told = photos(place.root), []
+        path = photos(place.root)
+        told: list[str] = []
         name, config = images_study(place, path, extra={"budget.timeout": "10m"}, say=told.append)
         assert config.spaces == ["transfer"]
         begin(place, name, config, state)
