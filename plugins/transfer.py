@@ -234,9 +234,10 @@ def shape_of(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
     height, width, _ = input_shape
     if height == width:
         return side, side
-    ratio = (height / width) ** 0.5
-    sides = [max(SMALLEST, round(side * part / STEP) * STEP) for part in (ratio, 1 / ratio)]
-    return sides[0], sides[1]
+    ratio = min(height, width) / max(height, width)
+    short = max(SMALLEST, round(side * ratio**0.5 / STEP) * STEP)
+    long = max(short, round(min(side / ratio**0.5, side**2 / short) / STEP) * STEP)
+    return (short, long) if height < width else (long, short)
 
 
 def head(hp: Any, x: Any, dropout: bool) -> Any:

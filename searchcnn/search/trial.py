@@ -106,7 +106,7 @@ class Trial:
         self.best = objective if self.best is None else better(self.best, objective)
         self._study.add_epoch(self.stored, epoch, self.best)
         self._listener.epoch_finished(self, epoch)
-        return epoch.is_solved or not self._study.should_prune(self.stored)
+        return not self._study.should_prune(self.stored)
 
     def say(self, text: str) -> None:
         """Tells the listener something about the trial that the user should know."""

@@ -216,6 +216,8 @@ def _locked(path: Path, watch: Watch) -> Iterator[None]:
                 return
         except Timeout:
             watch(0.0)
+        except NotImplementedError as error:  # of a file system without locks
+            raise OSError(str(error)) from error
 
 
 def _part(watch: Watch, done: float, share: float) -> Watch:

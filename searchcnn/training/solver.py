@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from searchcnn.data import Fold, Split
 from searchcnn.errors import PluginError
@@ -21,6 +22,9 @@ MOST_STEPS = 300
 SAMPLE = 20_000
 """Images on which the penalty is chosen; the last fit is to all."""
 
+WORTH_THREADS = 20_000_000
+"""Numbers to fit to from which several threads are worth their waiting for each other: with 3.8 million, two threads on
+two busy cores took ten times as long as one."""
 MEASURED = frozenset(("accuracy", "loss", "val_accuracy", "val_loss"))
 """Metrics of what is solved."""
 
@@ -152,7 +156,8 @@ class _Fit:
         if len(known := np.unique(labels)) == 1:  # in a fold without the one image of the other class, say
             return self._layer(known, np.zeros((1, self.features.images.shape[1])), np.zeros(1))
         shares = None if self.weights is None else np.asarray(self.weights, np.float32)[labels]
-        with warnings.catch_warnings():
+        threads = 1 if len(fitted) * self.features.images.shape[1] < WORTH_THREADS else None
+        with warnings.catch_warnings(), threadpool_limits(threads, "blas"):
             warnings.simplefilter("ignore")  # of a fit that has not quite come to its end
             solver.set_params(C=1 / (penalty * len(fitted)))
             solver.fit((self.floats(fitted) - self.centre) / np.float32(self.spread), labels, shares)

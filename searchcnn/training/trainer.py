@@ -287,7 +287,7 @@ class Trainer:
         before = keras.Model(model.inputs[0], last.input)
         train, validation = self._features.compute(before, trial.check, *self._images(recipe))
         pooled = _pooled(train, validation)
-        weights = balanced(train.labels) if recipe.class_weights else None
+        weights = balanced((pooled if self.config.data.folds else train).labels) if recipe.class_weights else None
         solution = solve(pooled, self._folds, self.dataset.num_classes, weights, lambda done: trial.check(1.0))
         last.set_weights([solution.layer.kernel, solution.layer.bias])
         trial.note(penalty=solution.penalty, solved=solution.metrics[self.config.search.objective])
