@@ -188,8 +188,8 @@ def choose_start(report: Report, seconds: float, weights: Weights, given: Sequen
     if not weights.backbones:
         others = tuple(space for space in spaces if space != PRETRAINED)
         return Start(others or SCRATCH, f"{weights.words}; networks are trained from nothing")
-    folds = _folds(report)
-    if folds and spaces[0] == PRETRAINED:
+    is_alone = tuple(given) == (PRETRAINED,) or not (given or why_not)
+    if is_alone and (folds := _folds(report)):
         sizes = _sizes_of_features(report, seconds)
         return Start((PRETRAINED,), _words_of_few(report, weights, sizes, folds), weights, sizes, folds=folds)
     sizes, epochs = _plan(report, seconds)
@@ -213,7 +213,7 @@ def _spaces(report: Report, seconds: float, is_photos: bool) -> tuple[str, ...]:
 
 def _words_of_few(report: Report, weights: Weights, sizes: Sequence[int], folds: int) -> str:
     each = _count(report, "train", "validation") / len(report.counts["train"])
-    return f"few photos, {each:.0f} of a class: {weights.words}, its features at {_words(sizes)} pixels; {folds} folds"
+    return f"few images, {each:.0f} of a class: {weights.words}, its features at {_words(sizes)} pixels; {folds} folds"
 
 
 def _words(sizes: Sequence[int]) -> str:

@@ -166,7 +166,7 @@ class TestChooseStart:
             ),
             (report(channels=1), "no photos: grey; networks from nothing, and EfficientNetLite0"),
             (report(side=28), "no photos: small (28 pixels); networks are trained from nothing"),
-            (report(train=40), "few photos, 12 of a class: EfficientNetLite0, trained on ImageNet, its features at "),
+            (report(train=40), "few images, 12 of a class: EfficientNetLite0, trained on ImageNet, its features at "),
         ],
     )
     def test_says_why_in_a_line(self, found: Report, words: str) -> None:
@@ -205,8 +205,9 @@ class TestChooseStart:
         given = choose_start(report(colours=20), MINUTES, LITE, [PRETRAINED])
         assert tuple(given.spaces) == (PRETRAINED,)
         assert given.sizes
-        mixed = choose_start(report(train=40), MINUTES, LITE, ["residual", PRETRAINED])
-        assert (tuple(mixed.spaces), mixed.folds) == (("residual", PRETRAINED), 0)
+        for chosen in (("residual", PRETRAINED), (PRETRAINED, "sequential")):  # few images cannot have folds then
+            mixed = choose_start(report(train=40), MINUTES, LITE, chosen)
+            assert (tuple(mixed.spaces), mixed.folds) == (chosen, 0)
 
     @pytest.mark.parametrize(
         ("count", "seconds", "sizes", "epochs"),
