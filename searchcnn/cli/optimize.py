@@ -112,9 +112,10 @@ def _chosen(
         raise click.UsageError("give your images with --data PATH, or a study with --study NAME (`searchcnn studies`)")
     from searchcnn.study import load, valid_name
 
+    if weights is not None:
+        raise click.UsageError("--weights goes with --data; for a study file: --set options.transfer.weights=...")
     found, path = place.find(study)
-    given = {"options.transfer.weights": weights}
-    return valid_name(found if name is None else name), load(path, overrides, {**limits, **given})
+    return valid_name(found if name is None else name), load(path, overrides, limits)
 
 
 def search(

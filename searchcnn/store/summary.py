@@ -141,7 +141,7 @@ def read_summary(url: URL, name: str) -> StudySummary:
 
 
 def read_begun(url: URL, name: str) -> StudySummary | None:
-    """Reads a study that has been begun: a trial of it has taught something, or is about to.
+    """Reads a study that has been begun: it has trials, though they may be waiting.
 
     Returns:
         None if there is none.
@@ -161,8 +161,7 @@ def read_begun(url: URL, name: str) -> StudySummary | None:
         raise explain(error, url) from None
     finally:
         engine.dispose()
-    is_begun = study is not None and (study.running or study.count("COMPLETE") + study.count("PRUNED") > 0)
-    return study if is_begun else None
+    return study if study is not None and study.trials else None
 
 
 def _is_ours(connection: Connection, name: str) -> bool:

@@ -14,6 +14,8 @@ from searchcnn.study.values import Flag, Integer, Normalization, Number, Optimiz
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 1e10
+MOST_FOLDS = 20
+"""Most folds for validation."""
 
 
 def seconds(duration: Any) -> float:
@@ -154,8 +156,8 @@ class DataConfig(Section):
     @field_validator("folds")
     @classmethod
     def _none_or_several(cls, value: int) -> int:
-        if value < 0 or value == 1:
-            raise ValueError(f"must be 0, for none, or at least 2, not {value}")
+        if value != 0 and not 2 <= value <= MOST_FOLDS:
+            raise ValueError(f"must be 0, for none, or 2 to {MOST_FOLDS}, not {value}")
         return value
 
     @field_validator("classes", mode="before")

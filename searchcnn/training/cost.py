@@ -3,23 +3,39 @@
 import math
 from typing import Any
 
-from searchcnn.graph import leaves
+import keras
+
+from searchcnn.graph import calls, leaves
 from searchcnn.search import Cost
 
 
-def cost(model: Any) -> Cost:
-    """Counts a built Keras model's weights and the multiply-accumulates of one image.
+def cost(network: Any) -> Cost:
+    """Counts the weights of a built Keras model, or of a layer of one, and the multiply-accumulates of one image.
 
     A convolution or dense layer uses each kernel weight once at every position of its output (a transposed convolution:
-    of its input); normalisation, pooling and activations are not counted, as is usual.
+    of its input), each time that it is called; normalisation, pooling and activations are not counted, as is usual.
     """
-    return Cost(params=model.count_params(), macs=sum(_macs(layer) for layer in leaves(model)))
+    return Cost(params=network.count_params(), macs=_macs(network))
 
 
-def _macs(layer: Any) -> int:
-    kernel_weights: int = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
-    if not kernel_weights:
+def _macs(network: Any) -> int:
+    """Counts the calls that a model is made of: its layers may be part of other models, for images of other sizes."""
+    if not isinstance(network, keras.Model):
+        return sum(_macs_of(leaf, leaf.input, leaf.output) for leaf in leaves(network))
+    return sum(_macs_of_call(call) for call in calls(network))
+
+
+def _macs_of_call(call: Any) -> int:
+    if next(leaves(call.operation), None) is not call.operation:
+        return _macs(call.operation)
+    return _macs_of(call.operation, *call.input_tensors[:1], *call.output_tensors[:1]) if call.input_tensors else 0
+
+
+def _macs_of(layer: Any, given: Any, output: Any) -> int:
+    kernels = [weight for weight in getattr(layer, "weights", ()) if "kernel" in weight.name]
+    if not kernels:
         return 0
-    shape = layer.input.shape if "Transpose" in type(layer).__name__ else layer.output.shape
+    shape = (given if "Transpose" in type(layer).__name__ else output).shape
     positions: int = math.prod(size for size in shape[1:-1] if size)
-    return kernel_weights * positions
+    weights: int = sum(math.prod(weight.shape) for weight in kernels)
+    return weights * positions

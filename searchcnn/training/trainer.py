@@ -115,7 +115,8 @@ class Trainer:
             trial.describe(hyperparameters=hp.active)
         if reporter.ending == "interrupted":
             raise InterruptedTrialError
-        self._note_gap(trial, name, model, reporter, self._steps(recipe))
+        if not recipe.is_solved:  # a solver has penalties against it, and no dropout
+            self._note_gap(trial, name, model, reporter, self._steps(recipe))
         if reporter.ending == "pruned":
             raise TrialPrunedError
         if reporter.ending == "too slow":

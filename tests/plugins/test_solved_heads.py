@@ -108,6 +108,7 @@ def test_a_solved_trial(make: MakeTrainer, stored: Stored, few: Dataset, kept: P
     assert len(list(kept.glob("*.npy"))) == 4
 
 
+@pytest.mark.slow
 def test_a_solved_trial_asks_for_class_weights_and_they_count(make: MakeTrainer, begin: Begin, few: Dataset) -> None:
     rare = few.train.take(np.flatnonzero((few.train.labels > 4) | (np.arange(len(few.train)) < 40)))
     trainer = make(data=replace(few, train=rare), training={"class_weights": [False, True]})
@@ -132,6 +133,7 @@ def test_without_room_for_features_it_is_the_same(make: MakeTrainer, begin: Begi
         np.testing.assert_array_equal(mine, its)
 
 
+@pytest.mark.slow
 def test_fine_tuning_begins_at_the_solved_head(make: MakeTrainer, begin: Begin) -> None:
     training = {"epochs": 4, "learning_rate": 1e-12}
     _, solved = train(make(training=training), begin, FEATURES)
@@ -283,6 +285,7 @@ def verify_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "verify", lambda *_: None)
 
 
+@pytest.mark.slow
 def test_a_study_in_folds(
     folds_study: Callable[..., Study], verify_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +334,7 @@ def test_networks_that_are_trained_by_steps_are_refused_in_folds(
     assert read_summary(study.url, study.name).trials == []
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_point_is_refused_in_folds(folds_study: Callable[..., Study]) -> None:
     study = folds_study()
     with pytest.raises(PluginError, match=r"options\.transfer\.linear = true"):

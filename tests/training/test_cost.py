@@ -53,6 +53,19 @@ def test_networks_in_networks() -> None:
     assert cost(outer) == Cost(9 * 3 * 4 + 4 + 4 * 2 + 2, 8 * 6 * 9 * 3 * 4 + 4 * 2)
 
 
+def test_layers_of_a_network_for_images_of_any_size() -> None:
+    layer = layers.Conv2D(5, 3, padding="same")
+    whole = keras.Sequential([keras.Input((None, None, 3)), layer])
+    images = keras.Input((8, 6, 3))
+    assert cost(keras.Model(images, layer(images))) == Cost(9 * 3 * 5 + 5, 8 * 6 * 9 * 3 * 5)
+    assert whole.count_params() == 9 * 3 * 5 + 5
+
+
+def test_a_layer_counts_each_time_that_it_is_called() -> None:
+    layer, images = layers.Conv2D(3, 3, padding="same"), keras.Input((8, 6, 3))
+    assert cost(keras.Model(images, layer(layer(images)))).macs == 2 * 8 * 6 * 9 * 3 * 3
+
+
 def test_the_reference_network(tmp_path: Path) -> None:
     loaded = load_space("sequential", Workspace(tmp_path))
     space = loaded.create((28, 28, 1), 10)
