@@ -228,5 +228,6 @@ def half(hp: Any) -> Any:
 @pytest.mark.parametrize("name", ["images", "training", "saving"])
 def test_outputs_of_all_kinds_pass(build: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("searchcnn.testing.checks.verify", lambda *_: None)  # in a fresh process: tests/results does it
+    keras.utils.set_random_seed(0)  # in half precision, a few steps may leave some weight as it is
     result = run_check(name, Subject(build, 2, image=(8, 8, 1)))
     assert result.status == "passed", result.message
