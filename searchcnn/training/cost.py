@@ -21,21 +21,26 @@ def cost(network: Any) -> Cost:
 def _macs(network: Any) -> int:
     """Counts the calls that a model is made of: its layers may be part of other models, for images of other sizes."""
     if not isinstance(network, keras.Model):
-        return sum(_macs_of(leaf, leaf.input, leaf.output) for leaf in leaves(network))
+        weighty = [leaf for leaf in leaves(network) if _weights(leaf)]
+        return sum(_weights(leaf) * _positions(leaf, leaf.input, leaf.output) for leaf in weighty)
     return sum(_macs_of_call(call) for call in calls(network))
 
 
 def _macs_of_call(call: Any) -> int:
-    if next(leaves(call.operation), None) is not call.operation:
-        return _macs(call.operation)
-    return _macs_of(call.operation, *call.input_tensors[:1], *call.output_tensors[:1]) if call.input_tensors else 0
+    layer = call.operation
+    if next(leaves(layer), None) is not layer:
+        return _macs(layer)
+    weights = _weights(layer)
+    return weights * _positions(layer, call.input_tensors[0], call.output_tensors[0]) if weights else 0
 
 
-def _macs_of(layer: Any, given: Any, output: Any) -> int:
+def _weights(layer: Any) -> int:
     kernels = [weight for weight in getattr(layer, "weights", ()) if "kernel" in weight.name]
-    if not kernels:
-        return 0
+    count: int = sum(math.prod(weight.shape) for weight in kernels)
+    return count
+
+
+def _positions(layer: Any, given: Any, output: Any) -> int:
     shape = (given if "Transpose" in type(layer).__name__ else output).shape
-    positions: int = math.prod(size for size in shape[1:-1] if size)
-    weights: int = sum(math.prod(weight.shape) for weight in kernels)
-    return weights * positions
+    count: int = math.prod(size for size in shape[1:-1] if size)
+    return count

@@ -359,5 +359,5 @@ def test_folds_are_part_of_a_study_s_identity(folds_study: Callable[..., Study],
 
 @pytest.mark.parametrize("folds", [-1, 1])
 def test_one_fold_is_none(folds: int) -> None:
-    with pytest.raises(ValueError, match=f"must be 0, for none, or at least 2, not {folds}"):
+    with pytest.raises(ValueError, match=f"must be 0, for none, or 2 to 20, not {folds}"):
         DataConfig(name="digits", folds=folds)
