@@ -9,10 +9,12 @@ import gc
 import importlib
 import logging
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -20,6 +22,22 @@ def keras_home() -> Path:
     """Returns the folder that Keras downloads into."""
     home = os.environ.get("KERAS_HOME")
     return Path(home) if home else Path.home() / ".keras"
+
+
+def find_gpus() -> Sequence[str]:
+    """Returns the NVIDIA GPUs that this process may use, without importing a framework."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ()
+    query = [command, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:  # a driver in trouble
+        return ()
+    return done.stdout.split() if done.returncode == 0 else ()
 
 
 def start_keras() -> None:

@@ -18,7 +18,7 @@ from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, TrainingConfig, Workspace
-from searchcnn.study.rules import RULES
+from searchcnn.study.rules import RULES, difference
 from searchcnn.weights import watching
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 NEWER = ("rotation", "zoom", "contrast", "cutout", "mixup", "normalization", "class_weights", "detect_scaling")
 """Settings that a recipe has not always had: by default they are no part of a study's identity, so that an older study
 goes on."""
-
-EARLIER = (
-    "this study goes on as an earlier version began it, so a network that scales pixels itself still gets 0..1; "
-    "begin a new study with --name for what has changed"
-)
-"""Told where a study goes on by rules that are not the latest."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
             checkpoints.drop(stored.finished())
             models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
 
-        if rules < RULES:
-            listener.noted(EARLIER)
+        if earlier := difference(rules):
+            listener.noted(earlier)
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
             begin(stored, trainer, spaces, models, listener)

@@ -9,7 +9,8 @@ import searchcnn.weights
 from searchcnn import start
 from searchcnn.data import Report
 from searchcnn.errors import PluginError, UsageError
-from searchcnn.start import EMBEDDED, FOLDS, PRETRAINED, SCRATCH, SIZES, Start, Weights, choose_start, find_weights
+from searchcnn.start import COSTS, FOLDS, PRETRAINED, SCRATCH, SIZES, Start, Weights, choose_start, find_weights
+from searchcnn.weights.applications import EMBEDDED, application, sketch
 
 HOUR = 3600.0
 MINUTES = 600.0
@@ -252,9 +253,20 @@ def test_a_gpu_is_counted_where_it_may_be_used(tmp_path: Path, monkeypatch: pyte
     on_cpu = start._speed()
     assert on_cpu % start.MACS_PER_SECOND == 0
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\n")
+    tool.write_text("#!/bin/sh\necho 0\n")
     tool.chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert start._speed() == start.MACS_PER_SECOND_OF_GPU
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert start._speed() == on_cpu
+
+
+@pytest.mark.parametrize(
+    "name", [EMBEDDED, "MobileNetV3Small", *(pytest.param(name, marks=pytest.mark.slow) for name in [*COSTS][2:])]
+)
+def test_costs_are_those_of_the_networks(name: str) -> None:
+    from searchcnn.training.cost import cost  # imports Keras
+
+    make, arguments = application(name)
+    price = cost(sketch(make, weights=None, input_shape=(224, 224, 3), **arguments))
+    assert (price.params, price.macs) == pytest.approx(COSTS[name], rel=0.07)

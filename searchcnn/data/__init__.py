@@ -10,7 +10,7 @@ from searchcnn.data.found import Found, find_datasets
 from searchcnn.data.label_form import LabelForm
 from searchcnn.data.load import load_dataset
 from searchcnn.data.normalization import SCALE, Normalization
-from searchcnn.data.photos import is_photographic, why_not_photos
+from searchcnn.data.photos import why_not_photos
 from searchcnn.data.places import cache
 from searchcnn.data.preparation import Preparation
 from searchcnn.data.report import Finding, Report
@@ -34,7 +34,6 @@ __all__ = [
     "batches",
     "cache",
     "find_datasets",
-    "is_photographic",
     "load_dataset",
     "make_folds",
     "warned_of_flip",

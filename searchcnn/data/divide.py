@@ -73,9 +73,14 @@ def _enough(labels: Indices, sizes: dict[str, float | int]) -> npt.NDArray[np.bo
 def _stratified(labels: npt.NDArray[np.int64], count: int, seed: int) -> tuple[Indices, Indices]:
     from sklearn.model_selection import train_test_split
 
-    random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # any seed, not only 32 bits
-    rest, part = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels, random_state=random)
+    places = np.arange(len(labels))
+    rest, part = train_test_split(places, test_size=count, stratify=labels, random_state=random_state(seed))
     return rest, part
+
+
+def random_state(seed: int) -> np.random.RandomState:
+    """Returns what draws for scikit-learn, which takes seeds of 32 bits only."""
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
 
 
 def _count(key: str, size: float | int, all_labels: Indices, labels: Indices) -> int:

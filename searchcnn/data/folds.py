@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.dataset import Split
+from searchcnn.data.divide import random_state
 
 Indices = npt.NDArray[np.int64]
 
@@ -35,9 +36,8 @@ def make_folds(split: Split, count: int, seed: int) -> list[Fold]:
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))  # any seed, not only 32 bits
     most = int(np.bincount(split.labels).max())
-    divide = StratifiedGroupKFold(max(2, min(count, most)), shuffle=True, random_state=random).split
+    divide = StratifiedGroupKFold(max(2, min(count, most)), shuffle=True, random_state=random_state(seed)).split
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a class with fewer images than folds
         return [Fold(*parts) for parts in divide(split.labels, split.labels, _copies(split))]

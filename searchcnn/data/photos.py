@@ -9,13 +9,8 @@ LEAST_COLOURS = 90.0
 that docs/how-to/use-your-own-images.md lists."""
 
 
-def is_photographic(report: Report) -> bool:
-    """Whether the images of a dataset are photos, as far as their colours and sizes tell."""
-    return not why_not_photos(report)
-
-
 def why_not_photos(report: Report) -> str:
-    """Returns in words why the images of a dataset are not taken for photos; nothing if they are.
+    """Returns in words why the images of a dataset are not taken for photos, by colours and sizes; nothing if they are.
 
     The words are ``grey``, ``small (28 pixels)`` or ``few colours (14), as in drawings``.
     """

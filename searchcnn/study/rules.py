@@ -1,5 +1,6 @@
 """Versions of what a study does by itself: it goes on with those that it was begun with."""
 
+from collections.abc import Mapping
 from typing import Final
 
 BUILDERS_COUNT: Final = 2
@@ -10,3 +11,24 @@ VIEWS_ARE_KEPT: Final = 3
 features are computed once."""
 RULES: Final = 3
 """What a new study does."""
+LACKING: Final[Mapping[int, str]] = {
+    BUILDERS_COUNT: "a network that scales pixels itself still gets 0..1",
+    VIEWS_ARE_KEPT: "images are changed anew in each epoch before a frozen part, too",
+}
+"""What is still so in a study that was begun before a version."""
+
+
+def difference(rules: int) -> str:
+    """Returns in words what a study does by earlier rules; nothing if they are the latest.
+
+    >>> difference(RULES)
+    ''
+
+    Args:
+        rules: The version that it was begun with.
+    """
+    lacking = "; ".join(text for version, text in LACKING.items() if rules < version)
+    return lacking and (
+        f"this study goes on as an earlier version began it: {lacking}; begin a new study with --name for what has "
+        "changed"
+    )

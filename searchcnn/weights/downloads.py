@@ -90,17 +90,15 @@ def is_cached(name: str, size: int = 224) -> bool:
     Raises:
         PluginError: If there is no such network.
     """
-    make, arguments = application(name)
+    make, _ = application(name)
     if make.__name__ == EMBEDDED:
         return embedded.has_embedded()
     found: list[bool] = []
 
-    def answer(file: str, url: str, cache_subdir: str = "models", file_hash: str | None = None) -> str:
+    def answer(file: str, url: str, cache_subdir: str = "models", file_hash: str | None = None) -> None:
         found.append(_cached(file, cache_subdir, file_hash) is not None)
-        raise _Asked
 
-    with contextlib.suppress(_Asked), replaced_get_file(answer):
-        sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
+    _ask(name, size, answer)
     return found == [True]
 
 
@@ -116,15 +114,9 @@ def bring(name: str, size: int = 224) -> None:
         PluginError: If there is no such network.
         StoreError: If they cannot be written.
     """
-    make, arguments = application(name)
-
-    def bring_and_end(*given: Any, **options: Any) -> str:
-        get(*given, **options)
-        raise _Asked
-
+    make, _ = application(name)
     if make.__name__ != EMBEDDED:
-        with contextlib.suppress(_Asked), replaced_get_file(bring_and_end):
-            sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
+        _ask(name, size, get)
 
 
 def is_online(seconds: float = ONLINE_SECONDS) -> bool:
@@ -138,6 +130,18 @@ def is_online(seconds: float = ONLINE_SECONDS) -> bool:
     except ServerError:
         return False
     return True
+
+
+def _ask(name: str, size: int, answer: Callable[..., Any]) -> None:
+    """Lets a network ask for its weights, and makes no more of it than that."""
+
+    def answer_and_end(*given: Any, **options: Any) -> str:
+        answer(*given, **options)
+        raise _Asked
+
+    make, arguments = application(name)
+    with contextlib.suppress(_Asked), replaced_get_file(answer_and_end):
+        sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
 
 
 def _homes() -> tuple[Path, Path]:

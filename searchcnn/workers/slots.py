@@ -1,11 +1,9 @@
 """Where workers run: each on its share of a GPU, or on the CPU."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from searchcnn.backend import find_gpus
 from searchcnn.errors import UsageError
 
 HIDDEN = {"CUDA_VISIBLE_DEVICES": "-1"}
@@ -61,7 +59,7 @@ def _gpu_slot(gpu: str, per_gpu: int) -> Slot:
 def _chosen(gpus: str) -> Sequence[str]:
     if gpus == "none":
         return ()
-    known = found()
+    known = find_gpus()
     if gpus == "all":
         return known
     asked = [gpu.strip() for gpu in gpus.split(",") if gpu.strip()]
@@ -70,19 +68,3 @@ def _chosen(gpus: str) -> Sequence[str]:
         there = f"there are {', '.join(known)}" if known else "there is none"
         raise UsageError(f"--gpus {gpus}: no GPU {missing[0] if missing else 'named'}; {there}; or use all or none")
     return asked
-
-
-def found() -> Sequence[str]:
-    """Returns the NVIDIA GPUs that this process may use, without importing a framework."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return ()
-    query = [command, "--query-gpu=index", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
-    except subprocess.TimeoutExpired:  # a driver in trouble
-        return ()
-    return done.stdout.split() if done.returncode == 0 else ()

@@ -16,11 +16,9 @@ from searchcnn.optimization import Study, optimize
 from searchcnn.search import (
     Budget,
     InterruptedTrialError,
-    Listener,
     Search,
     SeededSampler,
     Trial,
-    TrialProgress,
     TrialPrunedError,
 )
 from searchcnn.spaces import LoadedSpace, Phase, SearchSpace
@@ -33,6 +31,7 @@ import keras  # noqa: E402
 
 from searchcnn.results import models, read_card  # noqa: E402
 from searchcnn.training import Checkpoints, Trainer, dry_run, features  # noqa: E402
+from tests.stop import Stop  # noqa: E402
 
 DIGITS = ((8, 8, 1), 10)
 SMALL = "MobileNet(alpha=0.25)"
@@ -168,18 +167,6 @@ def test_what_is_solved_is_not_pruned(make: MakeTrainer, begin: Begin) -> None:
     with pytest.raises(TrialPrunedError):
         trainer(trial)
     assert len(curve(trial)) == 2
-
-
-class Stop(Listener):
-    """Stops a search after an epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.event = threading.Event()
-
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        if epoch.number == self.epoch:
-            self.event.set()
 
 
 def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:

@@ -1,6 +1,5 @@
 """A training that was interrupted goes on from its last epoch as if nothing had happened."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
-from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial, TrialProgress
+from searchcnn.search import Budget, InterruptedTrialError, Trial
 from searchcnn.spaces import Phase, SearchSpace
 from searchcnn.store import Epoch, StoredStudy
 from searchcnn.study import StudyConfig
@@ -21,6 +20,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Checkpoints, Trainer  # noqa: E402
+from tests.stop import Stop  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 layers = keras.layers
@@ -50,18 +50,6 @@ class Net(SearchSpace):
         yield Phase(share=0.4)
         model.get_layer("first").trainable = True
         yield Phase(rate=0.5)
-
-
-class Stop(Listener):
-    """Stops a search after an epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.event = threading.Event()
-
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        if epoch.number == self.epoch:
-            self.event.set()
 
 
 @pytest.fixture
