@@ -22,8 +22,11 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
 import keras
 import tensorflow as tf
 
-from searchcnn.data import Augmentation, Dataset, batches, load_dataset
+from searchcnn.data import Dataset
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
+from searchcnn.training.augmentation import Augmentation
+from searchcnn.training.pipeline import make_batches
 
 BATCH = 64
 AUGMENTED = Augmentation(flip=True, shift=0.1)
@@ -58,7 +61,7 @@ def network(dataset: Dataset) -> Any:
 
 def repeated(dataset: Dataset) -> Any:
     """Returns one batch, over and over, as often as an epoch has batches."""
-    images, labels = next(iter(batches(dataset.train, BATCH, seed=0)))[:2]
+    images, labels = next(iter(make_batches(dataset.train, BATCH, seed=0)))[:2]
     steps = -(-len(dataset.train) // BATCH)
     one = tf.data.Dataset.from_tensors((images, labels)).cache().repeat(steps)
     return one.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
@@ -94,9 +97,9 @@ def main(folder: Path, passes: int) -> None:
     count, ours = sum(len(labels) for _, labels in theirs), len(dataset.train)
     made = {
         "image_dataset_from_directory, each pass": (count, theirs),
-        "ours, in memory": (ours, batches(dataset.train, BATCH, seed=0)),
-        "ours, from disk": (ours, batches(streamed.train, BATCH, seed=0)),
-        "ours, in memory, flip and shift": (ours, batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED)),
+        "ours, in memory": (ours, make_batches(dataset.train, BATCH, seed=0)),
+        "ours, from disk": (ours, make_batches(streamed.train, BATCH, seed=0)),
+        "ours, in memory, flip and shift": (ours, make_batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED)),
     }
     times: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(passes):
@@ -111,9 +114,9 @@ def fits(dataset: Dataset, streamed: Dataset, passes: int) -> None:
     net = network(dataset)
     made = {
         "one batch, repeated": repeated(dataset),
-        "in memory": batches(dataset.train, BATCH, seed=0),
-        "from disk": batches(streamed.train, BATCH, seed=0),
-        "in memory, flip and shift": batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED),
+        "in memory": make_batches(dataset.train, BATCH, seed=0),
+        "from disk": make_batches(streamed.train, BATCH, seed=0),
+        "in memory, flip and shift": make_batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED),
     }
     times: dict[str, list[float]] = {name: [] for name in made}
     for turn in range(passes + 1):

@@ -17,8 +17,8 @@ from pydantic import BaseModel, BeforeValidator
 
 from searchcnn._bundled import bundled
 from searchcnn.cli.main import INTERRUPTED, LazyGroup, cli
-from searchcnn.data import places
 from searchcnn.errors import SearchcnnError, UsageError
+from searchcnn.sources import places
 from searchcnn.spaces import discovery
 from searchcnn.study import Range, StudyConfig
 from searchcnn.study.config import Section

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from searchcnn.errors import InfeasibleError, SearchcnnError
 
 if TYPE_CHECKING:
-    from searchcnn.creation import new_study
-    from searchcnn.optimization import Study
+    from searchcnn.proposal.creation import new_study
+    from searchcnn.run import Study
     from searchcnn.search import Listener
     from searchcnn.spaces import Phase, SearchSpace
     from searchcnn.study import StudyConfig, Workspace
@@ -33,10 +33,10 @@ _HOMES = {
     "Listener": "searchcnn.search",
     "Phase": "searchcnn.spaces",
     "SearchSpace": "searchcnn.spaces",
-    "Study": "searchcnn.optimization",
+    "Study": "searchcnn.run",
     "StudyConfig": "searchcnn.study",
     "Workspace": "searchcnn.study",
-    "new_study": "searchcnn.creation",
+    "new_study": "searchcnn.proposal.creation",
     "optimize": "searchcnn.workers",
 }
 """Where public names live; they are imported when they are asked for, because some of them import Keras."""

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import platformdirs
+
 from searchcnn.errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,6 +75,11 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
+
+
+def cache_folder(kind: str) -> Path:
+    """Returns the folder for what searchcnn itself has fetched or computed, such as "datasets" or "features"."""
+    return platformdirs.user_cache_path("searchcnn") / kind
 
 
 def stamp(path: Path) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from searchcnn.data import Dataset, load_dataset
+from searchcnn.data import Dataset
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig, StudyConfig, validate
 from tests.postgres import PostgreSQL
 

@@ -10,9 +10,9 @@ import pytest
 
 from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, Preprocessing, _preprocessing
 from searchcnn.backend import start_keras
-from searchcnn.data import Normalization
 from searchcnn.errors import PluginError
 from searchcnn.graph import leaves, narrow_points
+from searchcnn.training.normalization import Normalization
 
 start_keras()
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from searchcnn.backend import start_keras
 from searchcnn.cli import datasets, plugins, studies
 from searchcnn.cli.main import COMMANDS
-from searchcnn.data import load_dataset
-from searchcnn.optimization import Study
+from searchcnn.run import Study
+from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_space
 from searchcnn.study import DataConfig, Range, StudyConfig, Workspace, load
 

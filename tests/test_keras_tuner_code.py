@@ -10,7 +10,7 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
-from searchcnn.optimization import Study, optimize
+from searchcnn.run import Study, optimize
 from searchcnn.search import Trial
 from searchcnn.spaces import load_space
 from searchcnn.store import TrialSummary, read_summary

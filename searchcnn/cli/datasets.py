@@ -26,7 +26,7 @@ def command(context: click.Context, as_json: bool) -> None:
         if as_json:
             raise click.UsageError(f"--json is for the list, not for {context.invoked_subcommand}")
         return
-    from searchcnn.data import find_datasets
+    from searchcnn.sources import find_datasets
 
     found = find_datasets()
     if as_json:
@@ -34,7 +34,7 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from searchcnn.cli.tables import console, table
+    from searchcnn.views.tables import console, table
 
     numbers = ("shape", "train", "test", "classes")
     made = table("dataset", "shape", "train", "test", "classes", "found", right=numbers)

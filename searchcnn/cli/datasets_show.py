@@ -22,11 +22,11 @@ def command(data: str, picture: Path | None) -> None:
     The picture shows images of each class, what augmentation makes of one, the number of images of each class and the
     sizes they came in.
     """
-    from searchcnn.cli.dataset import Reading, class_table
-    from searchcnn.cli.tables import show
-    from searchcnn.data import load_dataset
-    from searchcnn.data.picture import draw, signed
     from searchcnn.files import replacing, writing
+    from searchcnn.sources import load_dataset
+    from searchcnn.views.dataset import Reading, class_table
+    from searchcnn.views.picture import draw, signed
+    from searchcnn.views.tables import show
 
     config = _config(data)
     file = picture or Path(f"{config.title}.png")
@@ -41,8 +41,8 @@ def command(data: str, picture: Path | None) -> None:
 
 def _config(data: str) -> DataConfig:
     """Returns what is to be read: a dataset by its name, or else images by their path."""
-    from searchcnn.data import NAMES
-    from searchcnn.data.locate import own_names
+    from searchcnn.sources import NAMES
+    from searchcnn.sources.locate import own_names
     from searchcnn.study import DataConfig
 
     is_name = data in (*NAMES, *own_names()) or not (Path(data).exists() or set(data) & set("/.:"))
@@ -55,8 +55,8 @@ def _check_target(file: Path, config: DataConfig) -> None:
     Raises:
         UsageError: If it is no PNG file, its folder is missing, or it would be one of the images.
     """
-    from searchcnn.data.picture import is_signed
     from searchcnn.errors import UsageError
+    from searchcnn.views.picture import is_signed
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"{file}: the name of the picture ends in .png, such as {file.stem}.png")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def _check(model: Path, summary: StudySummary) -> None:
     """Says if the model is not that of the study's best trial."""
-    from searchcnn.cli.summary import OTHER_SEARCH, whose
     from searchcnn.errors import StoreError
+    from searchcnn.views.summary import OTHER_SEARCH, whose
 
     said = whose(model, summary)
     if said == OTHER_SEARCH:
@@ -41,17 +41,17 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
     from searchcnn.backend import start_keras
 
     start_keras()
-    from searchcnn.data import load_dataset
     from searchcnn.results import evaluate_model
+    from searchcnn.sources import load_dataset
 
     dataset = load_dataset(summary.config.data, summary.config.seed)
     scores = evaluate_model(model, dataset)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(scores), "published": summary.config.published}, indent=2))
         return
-    from searchcnn.cli.comparison import beside_published
-    from searchcnn.cli.tables import console, table
     from searchcnn.cli.text import interval
+    from searchcnn.views.comparison import beside_published
+    from searchcnn.views.tables import console, table
 
     made = table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
     for row in scores.classes:

@@ -16,10 +16,10 @@ from searchcnn.cli.main import INTERRUPTED
 from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, weights_option, workspace
 
 if TYPE_CHECKING:
-    from searchcnn.cli.dataset import Reading
-    from searchcnn.cli.view import View
-    from searchcnn.optimization import Study
+    from searchcnn.run import Study
     from searchcnn.study import StudyConfig
+    from searchcnn.views.dataset import Reading
+    from searchcnn.views.view import View
 
 
 def worker_options(command: Command) -> Command:
@@ -70,8 +70,8 @@ def command(
     With --data alone the images are looked at first, and what is searched is proposed by what they are. With --study,
     too, that study's settings are taken.
     """
-    from searchcnn.cli.dataset import Reading
-    from searchcnn.optimization import Study
+    from searchcnn.run import Study
+    from searchcnn.views.dataset import Reading
 
     limits = {"budget.trials": trials, "budget.timeout": timeout}
     with Reading(how["quiet"]) as images:
@@ -93,7 +93,7 @@ def _chosen(
     """Returns the name and the configuration of what is to be searched."""
     place = workspace()
     if data is not None:
-        from searchcnn.creation import images_study
+        from searchcnn.proposal.creation import images_study
 
         return images_study(
             place,
@@ -143,8 +143,8 @@ def search(
 
 
 def _view(study: Study, quiet: bool) -> View:
-    from searchcnn.cli.live import LiveView
-    from searchcnn.cli.view import PlainView, QuietView
+    from searchcnn.views.live import LiveView
+    from searchcnn.views.view import PlainView, QuietView
 
     if quiet:
         return QuietView(study)

@@ -40,7 +40,7 @@ def command(context: click.Context, plugins: tuple[Path, ...], as_json: bool) ->
         return
     from rich.text import Text
 
-    from searchcnn.cli.tables import console, table
+    from searchcnn.views.tables import console, table
 
     made = table("plugin", "source", "status", "description", "location")
     styles = {"ok": "green", "error": "red", "shadowed": "yellow"}

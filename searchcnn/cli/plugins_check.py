@@ -86,7 +86,7 @@ def _plugins(names: Sequence[str], folders: Sequence[Path]) -> list[Plugin]:
 
 def _report(plugin: Plugin, samples: int, settings: dict[str, Any], quiet: bool) -> dict[str, Any]:
     """Checks a search space and prints what comes out."""
-    from searchcnn.cli.tables import console
+    from searchcnn.views.tables import console
 
     shown = console()
     if not quiet:
@@ -101,9 +101,9 @@ def _report(plugin: Plugin, samples: int, settings: dict[str, Any], quiet: bool)
 def _results(plugin: Plugin, samples: int, settings: dict[str, Any], quiet: bool) -> Iterator[Result]:
     """Yields the results; a plugin that cannot be loaded has one, which says why."""
     from searchcnn.backend import start_keras
-    from searchcnn.cli.tables import busy
     from searchcnn.errors import PluginError
     from searchcnn.spaces import load
+    from searchcnn.views.tables import busy
 
     began = time.perf_counter()
     with busy("loading", quiet):

@@ -12,8 +12,8 @@ import click
 from searchcnn.cli.options import classes_option, json_option, plugins_option, size_option, workspace
 
 if TYPE_CHECKING:
-    from searchcnn.testing.portrait import Portrait
     from searchcnn.testing.subject import Subject
+    from searchcnn.views.portrait import Portrait
 
 SAMPLES = 64
 """Random points from which it is inferred when a hyperparameter is asked for."""
@@ -43,7 +43,7 @@ def command(
     The network is that of the default values, unless --baseline, --set or --seed say otherwise. Networks are built,
     without pretrained weights, but not trained.
     """
-    from searchcnn.cli.tables import busy
+    from searchcnn.views.tables import busy
 
     if baseline is not None and seed is not None:
         raise click.UsageError("--baseline and --seed both say which network to draw; give one of them")
@@ -53,7 +53,7 @@ def command(
     if as_json:
         click.echo(json.dumps(portrait.facts(), indent=2, default=str))
         return
-    from searchcnn.cli.drawing import print_portrait
+    from searchcnn.views.space import print_portrait
 
     print_portrait(portrait)
 
@@ -71,7 +71,7 @@ def _subject(name: str, folders: Sequence[Path], size: tuple[int, int, int] | No
 
 
 def _portrait(subject: Subject, baseline: str | None, values: Mapping[str, Any], seed: int | None) -> Portrait:
-    from searchcnn.testing.portrait import Portrait
+    from searchcnn.views.portrait import Portrait
 
     return Portrait.of(subject, baseline, values, seed)
 

@@ -65,7 +65,7 @@ def _facts(prediction: Prediction, top: int) -> dict[str, Any]:
 def _print(predictions: Iterable[Prediction], top: int) -> None:
     from rich.text import Text
 
-    from searchcnn.cli.tables import console, table
+    from searchcnn.views.tables import console, table
 
     made = table("file", "class", "probability", right=("probability",))
     for prediction in predictions:

@@ -35,10 +35,10 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
 
 def _print(summary: StudySummary, top: int | None) -> None:
-    from searchcnn.cli.comparison import compared_spaces
-    from searchcnn.cli.summary import counts, whose
-    from searchcnn.cli.tables import console, show, trial_table
     from searchcnn.cli.text import objective, point
+    from searchcnn.views.comparison import compared_spaces
+    from searchcnn.views.summary import counts, whose
+    from searchcnn.views.tables import console, show, trial_table
 
     best = summary.best
     rows = summary.ranking[:top] if top else summary.trials

@@ -37,8 +37,8 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from searchcnn.cli.tables import console, table
     from searchcnn.cli.text import objective
+    from searchcnn.views.tables import console, table
 
     made = table("study", "state", "trials", "best", "description", right=("trials", "best"))
     for row in rows:

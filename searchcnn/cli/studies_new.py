@@ -34,10 +34,10 @@ def command(name: str, data: str | None, weights: str | None, timeout: str | Non
 
 
 def _proposed(name: str, data: str, weights: str | None, timeout: str | None) -> str:
-    from searchcnn.cli.dataset import Reading
-    from searchcnn.creation import proposal
-    from searchcnn.data import load_dataset
+    from searchcnn.proposal.creation import proposal
+    from searchcnn.sources import load_dataset
     from searchcnn.study import DataConfig
+    from searchcnn.views.dataset import Reading
 
     with Reading(least="note") as images:
         dataset = load_dataset(DataConfig(path=data, max_unreadable=1.0), 0, images.watch, images.tell)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from searchcnn.words import amount, listed, point, short
+from searchcnn.text import amount, listed, point, short
 
 __all__ = [
     "STYLES",

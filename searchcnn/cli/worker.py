@@ -22,6 +22,6 @@ def command(name: str, plugins: tuple[Path, ...], storage: str | None, **how: An
     What to search is read from the database. The images and the search spaces' files have to be here too, and the same:
     that is checked. It ends when nothing is left to do.
     """
-    from searchcnn.optimization import Study
+    from searchcnn.run import Study
 
     search(Study(name, stored_study(name, storage).config, workspace(), storage, plugins), **how)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.dataset import PARTS, Arrays, Mapped, Split
+from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import Preparation
-from searchcnn.data.report import Finding
 from searchcnn.study import DataConfig
 
 PIXELS, ROWS, FACTS = "pixels.bin", "rows.npz", "facts.json"

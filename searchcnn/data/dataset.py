@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from searchcnn.data.findings import Finding, Report
     from searchcnn.data.preparation import Preparation
-    from searchcnn.data.report import Finding, Report
 
 Shape = tuple[int, int, int]
 

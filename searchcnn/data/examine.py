@@ -11,7 +11,7 @@ import numpy.typing as npt
 from searchcnn.data.collection import UNREADABLE, Collection
 from searchcnn.data.colours import count_colours
 from searchcnn.data.dataset import PARTS, Mapped
-from searchcnn.data.report import Finding, Level, Report
+from searchcnn.data.findings import Finding, Level, Report
 from searchcnn.study import DataConfig
 
 IMBALANCE = 5.0

@@ -1,6 +1,6 @@
 """Tells photos, which pretrained networks know, from drawings, scans and icons."""
 
-from searchcnn.data.report import Report
+from searchcnn.data.findings import Report
 
 LEAST_SIDE = 64
 """Pixels of the longer side of the median image, as it came, from which it may be a photo."""

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Preparation
-from searchcnn.data.image_files import content, or_why
-from searchcnn.data.image_folder import list_entries
-from searchcnn.data.layout import is_image
+from searchcnn.data.decoding import content, or_why
 from searchcnn.data.metadata import quiet
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.card import card_path, read_card
 from searchcnn.results.export import load_model, predict
+from searchcnn.sources.image_folder import list_entries
+from searchcnn.sources.layout import is_image
 
 BATCH = 256
 """Images that are decoded and classified together."""

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from searchcnn.data import Normalization, Split
+from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, nearest
 from searchcnn.graph import as_array
 from searchcnn.pixels import own_range
@@ -27,13 +27,14 @@ from searchcnn.testing.sample import GivenPoint, Sample
 from searchcnn.testing.signature import difference
 from searchcnn.testing.subject import Image, Subject
 from searchcnn.testing.surroundings import reseeded
+from searchcnn.text import amount, listed, point
 from searchcnn.training import Recipe, classifier
 from searchcnn.training.callbacks import BatchStatistics, lagging
 from searchcnn.training.fit import fit_phase, has_own_fit, phases
 from searchcnn.training.network import is_compiled, sums_to_one, without_heads
+from searchcnn.training.normalization import Normalization
 from searchcnn.training.recipe import NORMALIZATIONS
 from searchcnn.training.trainer import forget
-from searchcnn.words import amount, listed, point
 
 ODD_SIZE = (37, 29)
 """Height and width in pixels, which no pooling divides evenly."""

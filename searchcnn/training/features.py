@@ -19,8 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from searchcnn.data import SCALE, Augmentation, Normalization, Split, Views, arrays, cache
+from searchcnn.data import Split, Views
+from searchcnn.files import cache_folder
 from searchcnn.graph import calls, functional, leaves, narrow_points
+from searchcnn.training.augmentation import Augmentation
+from searchcnn.training.normalization import SCALE, Normalization
+from searchcnn.training.pipeline import make_arrays
 
 BATCH = 32
 """Images computed at once; the maps of a large network take megabytes each. On a CPU core EfficientNet-Lite0 did 134
@@ -95,7 +99,7 @@ class Images:
         images = self.split.images[start : start + count]
         if self.view:
             images = self.augmentation.changed(images, np.random.default_rng([self.view, start]))
-        return arrays(Split(images, self.split.labels[start : start + count]), normalization=self.normalization)[0]
+        return make_arrays(Split(images, self.split.labels[start : start + count]), normalization=self.normalization)[0]
 
     def views(self, augmentation: Augmentation, epochs: int) -> list["Images"]:
         """Returns the images as they are, and changed at random: the same in every process.
@@ -120,7 +124,7 @@ class FeatureCache:
     def __init__(self, data: str, limit: int, folder: Path | None = None) -> None:
         self._data = data
         self._limit = limit
-        self._folder = folder or cache("features")
+        self._folder = folder or cache_folder("features")
 
     def fits(self, network: Any, *images: Images) -> bool:
         """Whether the features of all images may be kept at once, maps in 16 bits if need be."""

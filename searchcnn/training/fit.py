@@ -16,11 +16,13 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data import SCALE, Normalization, Split, arrays, batches
+from searchcnn.data import Split
 from searchcnn.errors import PluginError
 from searchcnn.spaces import AUXILIARY_WEIGHT, Phase, SearchSpace
 from searchcnn.training.labels import label_form
 from searchcnn.training.network import compile_model
+from searchcnn.training.normalization import SCALE, Normalization
+from searchcnn.training.pipeline import make_arrays, make_batches
 from searchcnn.training.recipe import Recipe
 
 VALIDATION_BATCH = 512
@@ -73,7 +75,7 @@ def prepare(
     """Compiles a network with a recipe, unless its builder has compiled it.
 
     Returns:
-        In what form it takes images and its loss wants the labels: arguments of `searchcnn.data.batches`.
+        In what form it takes images and its loss wants the labels: arguments of `searchcnn.training.pipeline`.
     """
     if recipe.compiles:
         weight = _auxiliary_weight(space, hp) if len(network.outputs) > 1 else 0.0
@@ -114,7 +116,7 @@ def fit_phase(
     """
     form = prepare(space, hp, network, recipe, math.ceil(len(train) / recipe.batch_size), normalization)
     train_batches = functools.partial(_batches, train, recipe, seed, form, first)
-    images = arrays(train, **form) if takes_arrays(space) else (train_batches(recipe.batch_size),)
+    images = make_arrays(train, **form) if takes_arrays(space) else (train_batches(recipe.batch_size),)
     resized = functools.cache(train_batches) if own_batch_size else lambda size: images[0]
     own_sizes = _own_batch_sizes(images[0], resized, recipe) if has_own_fit(space) else nullcontext()
     with own_sizes, warnings.catch_warnings():
@@ -158,7 +160,7 @@ def _batches(split: Split, recipe: Recipe, seed: int, form: Mapping[str, Any], f
     changes: dict[str, Any] = {"augmentation": recipe.augmentation}
     if recipe.class_weights:
         changes["class_weights"] = balanced(split.labels)
-    return batches(split, batch_size, seed=seed, first=first, **changes, **form)
+    return make_batches(split, batch_size, seed=seed, first=first, **changes, **form)
 
 
 @contextlib.contextmanager
@@ -195,7 +197,7 @@ def _own_batch_sizes(images: Any, resized: Callable[[int], Any], recipe: Recipe)
 def _options(space: Any, validation: Split, recipe: Recipe, form: Mapping[str, Any], first: int) -> dict[str, Any]:
     """Returns what ``fit`` is told beside the images, as far as a space's own ``fit`` takes it."""
     whole = takes_arrays(space)
-    data = arrays(validation, **form) if whole else batches(validation, VALIDATION_BATCH, **form)
+    data = make_arrays(validation, **form) if whole else make_batches(validation, VALIDATION_BATCH, **form)
     options = {"validation_data": data, "epochs": recipe.epochs}
     if not has_own_fit(space):
         return {**options, "verbose": 0, "shuffle": False, "initial_epoch": first}

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from searchcnn.data import LabelForm
 from searchcnn.errors import PluginError, first_line
 from searchcnn.graph import has_output_mapping, named_outputs
+from searchcnn.training.label_form import LabelForm
 
 CLASSES = 4
 """Number of classes, at most, that a loss is tried out with."""

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from searchcnn.data import SCALE, Normalization
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.graph import as_array, has_output_mapping, is_stock, named_outputs, without_augmentation
+from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.optimizers import make_optimizer
 from searchcnn.training.recipe import Recipe
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from searchcnn.data import Augmentation
 from searchcnn.pixels import PixelRange
 from searchcnn.spaces import Phase
 from searchcnn.study import Range, TrainingConfig
 from searchcnn.study.values import NormalizationName
+from searchcnn.training.augmentation import Augmentation
 
 SCOPE = "training"
 """Name scope of the recipe's hyperparameters."""

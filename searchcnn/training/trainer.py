@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from searchcnn.data import Dataset, Fold, Normalization, Split, make_folds
+from searchcnn.data import Dataset, Fold, Split, make_folds
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.pixels import PixelRange, own_range
 from searchcnn.search import (
@@ -33,6 +33,7 @@ from searchcnn.training.cost import cost
 from searchcnn.training.features import FeatureCache, Images, divide
 from searchcnn.training.fit import ask, balanced, fit_phase, has_own_fit, initialize, objective_of, phases
 from searchcnn.training.network import adopt_policy, build, classifier, is_compiled, without_heads
+from searchcnn.training.normalization import Normalization
 from searchcnn.training.recipe import Recipe, sample_recipe
 from searchcnn.training.solver import last_layer, solve
 

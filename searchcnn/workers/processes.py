@@ -2,9 +2,9 @@
 
 import threading
 
-from searchcnn import optimization
+from searchcnn import run
 from searchcnn.files import check_writable
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.search import Listener
 from searchcnn.workers.slots import slots
 from searchcnn.workers.supervisor import supervise
@@ -40,4 +40,4 @@ def optimize(
     if places:
         supervise(study, places, listener, stop)
     else:
-        optimization.optimize(study, listener, stop)
+        run.optimize(study, listener, stop)

@@ -17,7 +17,7 @@ from typing import Any
 from searchcnn import errors
 from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
 from searchcnn.files import writing
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.search import Listener
 from searchcnn.store import DEADLY, Takeover, explaining, open_storage
 from searchcnn.store.connection import PATIENCE
@@ -47,7 +47,7 @@ def supervise(
         stop: Set it to end the search in good order.
 
     Raises:
-        SearchcnnError: As `searchcnn.optimization.optimize`.
+        SearchcnnError: As `searchcnn.run.optimize`.
     """
     _Supervisor(study, slots, listener or Listener(), stop or threading.Event()).run()
 

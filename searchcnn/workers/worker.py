@@ -18,7 +18,7 @@ from typing import IO, Any
 import psutil
 
 from searchcnn.errors import SearchcnnError
-from searchcnn.optimization import Study, optimize
+from searchcnn.run import Study, optimize
 from searchcnn.search import Outcome, TrialProgress
 from searchcnn.study import StudyConfig, Workspace
 from searchcnn.workers.events import Sender

@@ -21,14 +21,14 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from searchcnn.cli.dataset import Reading  # noqa: E402
-from searchcnn.cli.live import LiveView  # noqa: E402
-from searchcnn.cli.view import PlainView, View  # noqa: E402
-from searchcnn.creation import images_study  # noqa: E402
 from searchcnn.data import Preparation, Report  # noqa: E402
-from searchcnn.optimization import Study  # noqa: E402
+from searchcnn.proposal.creation import images_study  # noqa: E402
 from searchcnn.results import export, models  # noqa: E402
+from searchcnn.run import Study  # noqa: E402
 from searchcnn.study import Workspace, load, validate  # noqa: E402
+from searchcnn.views.dataset import Reading  # noqa: E402
+from searchcnn.views.live import LiveView  # noqa: E402
+from searchcnn.views.view import PlainView, View  # noqa: E402
 from tests.cli.command import call  # noqa: E402
 
 COLOURS = {"blue": (30, 60, 200), "green": (40, 160, 50), "red": (200, 50, 30)}
@@ -145,7 +145,7 @@ class TestReading:
 
     def test_is_shown_in_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         shown = Console(file=io.StringIO(), force_terminal=True, width=80)
-        monkeypatch.setattr("searchcnn.cli.dataset.console", lambda: shown)
+        monkeypatch.setattr("searchcnn.views.dataset.console", lambda: shown)
         with Reading() as images:
             for text, done in (("unpacking pets.zip", 0.5), ("unpacking pets.zip", 1.0), ("decoding images", 0.25)):
                 images.watch(text, done)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import debian, download, idx, places
+from searchcnn.sources import debian, download, idx, places
 
 Arrays = tuple[Any, Any, Any, Any]
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import Dataset, Mapped, image_files, load_dataset
-from searchcnn.data.places import cache
+from searchcnn.data import Dataset, Mapped, decoding
 from searchcnn.errors import StoreError
+from searchcnn.files import cache_folder
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
 
@@ -34,20 +35,20 @@ def load(path: Path, **settings: Any) -> Dataset:
 
 
 def kept() -> list[Path]:
-    return sorted(cache("images").iterdir())
+    return sorted(cache_folder("images").iterdir())
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Returns the numbers of files of all times that images were decoded."""
     counts: list[int] = []
-    real = image_files._decode
+    real = decoding._decode
 
     def counted(files: Any, *others: Any) -> Any:
         counts.append(len(files))
         return real(files, *others)
 
-    monkeypatch.setattr(image_files, "_decode", counted)
+    monkeypatch.setattr(decoding, "_decode", counted)
     return counts
 
 
@@ -78,7 +79,7 @@ def test_one_colour_image_makes_all_of_them_coloured(pets: Path, decoded: list[i
     Image.new("RGB", (6, 6), (255, 0, 0)).save(pets / "dog" / "red.png")
     assert load(pets).input_shape == (6, 6, 3)
     assert decoded == [40, 41]
-    monkeypatch.setattr(image_files, "SAMPLE", 3)  # the sample does not see it
+    monkeypatch.setattr(decoding, "SAMPLE", 3)  # the sample does not see it
     os.utime(pets)
     os.utime(pets / "dog")
     assert load(pets).input_shape == (6, 6, 3)
@@ -102,7 +103,7 @@ def test_a_full_disk_leaves_nothing_behind(pets: Path, monkeypatch: pytest.Monke
     def full(*_: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(image_files, "_decode", full)
+    monkeypatch.setattr(decoding, "_decode", full)
     with pytest.raises(StoreError, match=r"cannot be written: No space left on device; free some space"):
         load(pets)
     assert kept() == []
@@ -117,9 +118,10 @@ def test_a_folder_that_cannot_be_written(pets: Path, tmp_path: Path, monkeypatch
 
 KILLED = """
 import os, sys
-from searchcnn.data import image_files, load_dataset
+from searchcnn.data import decoding
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
-image_files.CHUNK = 8
+decoding.CHUNK = 8
 load_dataset(DataConfig(path=sys.argv[1]), 0, lambda text, done: done >= 0.4 and os.kill(os.getpid(), 9))
 """
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.data import Dataset, load_dataset
+from searchcnn.data import Dataset
 from searchcnn.errors import DataError
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
 Make = Callable[..., Any]

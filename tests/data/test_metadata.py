@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from searchcnn.data.metadata import quiet
 from searchcnn.data.preparation import decode, look
-from searchcnn.data.source import collect
+from searchcnn.sources.source import collect
 from searchcnn.study import DataConfig
 
 STORED = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)

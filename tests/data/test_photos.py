@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from searchcnn.data import Preparation, Report, load_dataset, why_not_photos
+from searchcnn.data import Preparation, Report, why_not_photos
 from searchcnn.data.colours import SAMPLE, count_colours
 from searchcnn.data.dataset import Mapped
 from searchcnn.data.photos import LEAST_COLOURS, LEAST_SIDE
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
 REAL = Path(os.environ.get("SEARCHCNN_DATA", Path(__file__).parents[3] / "shared" / "data"))

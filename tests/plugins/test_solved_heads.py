@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, load_dataset
+from searchcnn.data import Dataset
 from searchcnn.errors import PluginError
-from searchcnn.optimization import Study, optimize
+from searchcnn.run import Study, optimize
 from searchcnn.search import (
     Budget,
     InterruptedTrialError,
@@ -21,6 +21,7 @@ from searchcnn.search import (
     Trial,
     TrialPrunedError,
 )
+from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, Phase, SearchSpace
 from searchcnn.store import Epoch, StoredStudy, read_summary
 from searchcnn.study import DataConfig, StudyConfig, Workspace, validate

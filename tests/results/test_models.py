@@ -26,13 +26,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import (  # noqa: E402
-    Models,
-    export_model,
-    read_card,
-    save_model,
-    verification,
-)
+from searchcnn.results import Models, export_model, read_card, save_model, verification  # noqa: E402
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError, StudyFileError
-from searchcnn.optimization import create, identity
+from searchcnn.run import create, identity
 from searchcnn.spaces import Plugin, discover, load, load_space, load_spaces
 from searchcnn.study import Workspace
 from searchcnn.study.config import size

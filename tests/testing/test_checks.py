@@ -14,7 +14,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.study import LimitsConfig
 from searchcnn.testing import CHECKS, Result, check_space
-from searchcnn.words import listed
+from searchcnn.text import listed
 
 start_keras()
 

@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Augmentation, Dataset, Normalization, Split, Views, arrays
+from searchcnn.data import Dataset, Split, Views
 from searchcnn.results import save_model
 from searchcnn.search import InterruptedTrialError, Trial
 from searchcnn.spaces import SearchSpace
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import RULES, VIEWS_ARE_KEPT
+from searchcnn.training.augmentation import Augmentation
+from searchcnn.training.normalization import Normalization
+from searchcnn.training.pipeline import make_arrays
 
 start_keras()
 
@@ -152,7 +155,7 @@ def grown() -> Any:
 
 @pytest.fixture
 def images(few: Dataset) -> Any:
-    return arrays(few.train)[0][:32]
+    return make_arrays(few.train)[0][:32]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,7 @@ def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> N
         assert features_of.images.shape == (len(split), 144)
         assert not isinstance(features_of.images, np.memmap)
         np.testing.assert_array_equal(features_of.labels, split.labels)
-        expected = first.predict(arrays(split)[0], verbose=0)
+        expected = first.predict(make_arrays(split)[0], verbose=0)
         np.testing.assert_allclose(features_of.images, expected, rtol=1e-5, atol=1e-6)
 
     again = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
@@ -348,7 +351,7 @@ def test_images_as_the_network_takes_them(few: Dataset, folder: Path, first: Any
         normalization = Normalization.of(kind, images=few.train.images)
         images = Images(split, "a", normalization)
         features_of, _ = cache.features(first, Watch(), [images], images)
-        expected = first.predict(arrays(split, normalization=normalization)[0], verbose=0)
+        expected = first.predict(make_arrays(split, normalization=normalization)[0], verbose=0)
         np.testing.assert_allclose(features_of.images, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -537,7 +540,7 @@ import sys, time
 from pathlib import Path
 
 from searchcnn.backend import start_keras
-from searchcnn.data import load_dataset
+from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
 start_keras()

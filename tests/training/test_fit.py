@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Normalization, arrays
+from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.results import save_model
 from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial, TrialPrunedError
 from searchcnn.spaces import Phase, SearchSpace
 from searchcnn.store import Epoch
 from searchcnn.study import StudyConfig
+from searchcnn.training.normalization import Normalization
+from searchcnn.training.pipeline import make_arrays
 
 start_keras()
 
@@ -602,7 +604,7 @@ def test_class_weights_change_the_loss_of_training_only(study_config: Config, fe
     model, metrics = fitted(study_config(), uneven, Heads(heads), class_weights=True)
     labels = uneven.train.labels
     weights = len(labels) / (10 * np.bincount(labels))[labels]
-    outputs = model.predict(arrays(uneven.train)[0], verbose=0)
+    outputs = model.predict(make_arrays(uneven.train)[0], verbose=0)
     expected = {"main_loss": outputs[0], "main_0_loss": outputs[1]} if heads else {"loss": outputs}
     for name, output in expected.items():
         assert metrics[name] == pytest.approx((weights * losses(output, labels)).mean(), rel=1e-3)
@@ -612,9 +614,9 @@ def test_class_weights_change_the_loss_of_training_only(study_config: Config, fe
 def test_validation_images_are_neither_weighted_nor_changed(study_config: Config, few: Dataset) -> None:
     changes = {"flip": True, "shift": 0.3, "rotation": 90.0, "contrast": 0.5, "cutout": 0.5, "mixup": 0.5}
     model, metrics = fitted(study_config(), few, Plain(), class_weights=True, **changes)
-    outputs = model.predict(arrays(few.validation)[0], verbose=0)
+    outputs = model.predict(make_arrays(few.validation)[0], verbose=0)
     assert metrics["val_loss"] == pytest.approx(losses(outputs, few.validation.labels).mean(), rel=1e-4)
-    outputs = model.predict(arrays(few.train)[0], verbose=0)
+    outputs = model.predict(make_arrays(few.train)[0], verbose=0)
     assert metrics["loss"] != pytest.approx(losses(outputs, few.train.labels).mean(), rel=1e-2)
 
 

@@ -12,7 +12,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.data import LabelForm  # noqa: E402
+from searchcnn.training.label_form import LabelForm  # noqa: E402
 from searchcnn.training.labels import label_form, takes_one_hot  # noqa: E402
 
 layers, losses, ops = keras.layers, keras.losses, keras.ops

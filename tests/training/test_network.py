@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Normalization
 from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.training.normalization import Normalization
 
 start_keras()
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Augmentation
 from searchcnn.study import StudyConfig
+from searchcnn.training.augmentation import Augmentation
 
 start_keras()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.study import Workspace, load
 from tests.workers.study_file import STUDY
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.data import load_dataset
-from searchcnn.optimization import Study
+from searchcnn.run import Study
+from searchcnn.sources import load_dataset
 
 SETTINGS = (
     "training.batch_size=4",  # an epoch takes long enough for a checkpoint after each one

@@ -21,14 +21,14 @@ from optuna.trial import TrialState
 
 from searchcnn.backend import start_keras
 from searchcnn.cli import main
-from searchcnn.cli.summary import closing_lines
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
 from searchcnn.files import check_writable
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.search import Budget, Evaluation, Listener, Search, TrialProgress
 from searchcnn.store import Epoch, read_summary
 from searchcnn.study import StudyConfig, Workspace, load
+from searchcnn.views.summary import closing_lines
 from searchcnn.workers import optimize
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise

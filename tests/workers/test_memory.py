@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from searchcnn.cli.main import INTERRUPTED
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.store import read_summary
 from searchcnn.store.tables import EpochRow
 

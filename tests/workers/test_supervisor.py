@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import PluginError
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.store import Epoch, StoredStudy, StudySummary, open_storage, read_summary
 from searchcnn.store.tables import EpochRow, RunRow
@@ -239,7 +239,7 @@ def test_a_stop_ends_the_workers_and_nothing_is_lost(make_study: Callable[..., S
 SCRIPT = """
 import sys
 from pathlib import Path
-from searchcnn.optimization import Study
+from searchcnn.run import Study
 from searchcnn.search import Listener
 from searchcnn.study import Workspace, load
 from searchcnn.workers import optimize

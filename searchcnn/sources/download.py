@@ -1,0 +1,99 @@
+"""Downloads built-in datasets."""
+
+import contextlib
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from searchcnn.backend import start_keras
+from searchcnn.data.dataset import Arrays
+from searchcnn.errors import DataError
+from searchcnn.server import STALL_SECONDS, ServerError, check_answer
+from searchcnn.sources import debian, idx
+from searchcnn.sources.builtin import BUILTIN
+from searchcnn.sources.places import VARIABLE, folders, keras_cache
+from searchcnn.sources.reading import checked_split
+
+ANSWER_SECONDS = 15.0
+"""A server that has not answered after this time is taken as out of reach."""
+
+
+def download(name: str) -> tuple[Arrays, str]:
+    """Downloads a built-in dataset, quietly.
+
+    Returns:
+        The dataset, and where it comes from.
+
+    Raises:
+        DataError: If no way to it works; the message names them all.
+    """
+    ways = [_from_keras, _from_debian] if name == "fashion_mnist" else [_from_keras]
+    failures = []
+    for way in ways:
+        try:
+            return way(name)
+        except ConnectionError as error:
+            failures.append(str(error))
+    raise DataError(_nowhere(name, failures))
+
+
+def _from_keras(name: str) -> tuple[Arrays, str]:
+    _check_answer(str(BUILTIN[name].origin))
+    try:
+        with _quiet(), _stall_limit():
+            train, test = _keras_arrays(name)
+        arrays = Arrays({"train": checked_split(*train), "test": checked_split(*test)})
+        return arrays, f"Keras' download, now in {keras_cache()}"
+    except Exception as error:  # Keras raises a plain Exception when a download fails
+        raise ConnectionError(f"Keras' download ({error})") from error
+
+
+def _from_debian(name: str) -> tuple[Arrays, str]:
+    folder = debian.fetch()
+    return idx.read(folder, name), f"Debian's {debian.PACKAGE}, now in {folder}"
+
+
+def _check_answer(url: str) -> None:
+    try:
+        check_answer(url, ANSWER_SECONDS)
+    except ServerError as error:
+        raise ConnectionError(f"Keras' download ({error})") from error
+
+
+def _keras_arrays(name: str) -> Any:
+    """Returns Keras' ``(images, labels), (images, labels)``, with the axes (samples, height, width[, channels])."""
+    start_keras()
+    import keras
+
+    parts = getattr(keras.datasets, name).load_data()
+    if keras.config.image_data_format() == "channels_last":
+        return parts
+    return [(np.moveaxis(images, 1, -1) if images.ndim == 4 else images, labels) for images, labels in parts]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _stall_limit() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _nowhere(name: str, failures: list[str]) -> str:
+    tried = [f"{what} ({path})" for what, path in folders().items()] + failures
+    debian_way = f", `apt-get install {debian.PACKAGE}`" if name == "fashion_mnist" else ""
+    return (
+        f"{name}: not found in {', '.join(tried)}; ways out: set {VARIABLE} to a folder that holds it{debian_way}, "
+        "or take `--study digits`, which needs no download"
+    )

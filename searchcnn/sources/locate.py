@@ -1,0 +1,63 @@
+"""Finds the files of a dataset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from searchcnn.data.dataset import Arrays
+from searchcnn.sources import archive, cifar, idx, table
+from searchcnn.sources.builtin import BUILTIN
+from searchcnn.sources.places import folders, own_folder
+
+
+@dataclass(frozen=True)
+class Location:
+    """A dataset in files.
+
+    Attributes:
+        path: Its file or folder.
+        read: Reads it, where it is kept as it was published; None where its images lie in a folder, archive or table.
+    """
+
+    path: Path
+    read: Callable[[], Arrays] | None = None
+
+
+def locate(name: str) -> Location | None:
+    """Finds a dataset; one that is not built in can only lie in ``SEARCHCNN_DATA``."""
+    if Path(name).name != name:  # a path would leave the folders
+        return None
+    places = folders().values() if name in BUILTIN else filter(None, [own_folder()])
+    return next((location for folder in places if (location := _in(folder, name)) is not None), None)
+
+
+def own_names() -> list[str]:
+    """Returns the names of the datasets in ``SEARCHCNN_DATA`` that are not built in."""
+    own = own_folder()
+    names = {_name(path.name) for path in own.iterdir() if path.name not in cifar.ARCHIVES} if own else set()
+    return sorted(name for name in names if name not in BUILTIN and locate(name))
+
+
+def _in(folder: Path, name: str) -> Location | None:
+    try:
+        for published in (idx, cifar):
+            if path := published.find(folder, name):
+                return Location(path, partial(published.read, path, name))
+        if _is_sorted(folder / name):
+            return Location(folder / name)
+        files = (folder / f"{name}{suffix}" for suffix in (".npz", *archive.SUFFIXES, *table.SUFFIXES))
+        return next((Location(file) for file in files if file.is_file()), None)
+    except PermissionError:  # another user's folder holds nothing for us
+        return None
+
+
+def _is_sorted(folder: Path) -> bool:
+    """Whether a folder has folders in it."""
+    return folder.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _name(file: str) -> str:
+    """Returns the name of the dataset that a file or folder of that name could hold."""
+    suffixes = (".npz", *archive.SUFFIXES, *table.SUFFIXES)
+    return file.removesuffix(next((suffix for suffix in suffixes if file.endswith(suffix)), ""))

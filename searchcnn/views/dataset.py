@@ -1,0 +1,114 @@
+"""What is in a dataset, for people: a line, a table of what is wrong with it, and how far it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.table import Table
+from rich.text import Text
+
+from searchcnn.views.tables import console, show, table
+
+if TYPE_CHECKING:
+    from searchcnn.data import Report
+    from searchcnn.data.findings import Level
+
+STYLES = {"note": "dim", "warning": "yellow", "error": "red"}
+"""Colour of each level of a finding."""
+
+
+class Reading:
+    """Shows, while the body of a ``with`` runs, how far images are read, and then what was found in them.
+
+    Args:
+        quiet: Whether nothing is shown.
+        least: The lowest level of a finding that is shown.
+
+    Attributes:
+        is_told: Whether it was shown what was found.
+    """
+
+    def __init__(self, quiet: bool = False, least: Level = "warning") -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        shown = console()
+        self._progress = Progress(
+            *columns, console=shown, transient=True, redirect_stdout=False, disable=quiet or not shown.is_terminal
+        )
+        self._quiet = quiet
+        self._least: Level = least
+        self._text = ""
+        self.is_told = False
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def watch(self, text: str, done: float) -> None:
+        """Shows how far it is; see `searchcnn.data.decoding.Watch`."""
+        if text != self._text:  # a bar of its own: what remains is reckoned from what it has done
+            self._text = text
+            for task in self._progress.task_ids:
+                self._progress.remove_task(task)
+            self._progress.add_task(text, total=1.0)
+        self._progress.update(self._progress.task_ids[0], completed=done)
+
+    def tell(self, report: Report) -> None:
+        """Shows what was found."""
+        self._progress.stop()
+        self.is_told = True
+        if not self._quiet:
+            show(report_lines(report, self._least))
+
+    def say(self, text: str) -> None:
+        """Shows a line."""
+        self._progress.stop()
+        if not self._quiet:
+            show([text])
+
+
+def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]:
+    """Yields a line on a dataset's size, and the table of what was found in it, if something was.
+
+    Args:
+        report: What was found.
+        least: The lowest level that is shown.
+    """
+    yield size_line(report)
+    levels = list(STYLES)
+    shown = [finding for finding in report.findings if levels.index(finding.level) >= levels.index(least)]
+    if shown:
+        made = table("", "found", "for example", "what to do")
+        for finding in shown:
+            cells = (finding.level, finding.what, finding.example, finding.remedy)
+            made.add_row(*(Text(cell, overflow="fold") for cell in cells), style=STYLES[finding.level])
+        yield made
+
+
+def size_line(report: Report) -> str:
+    """Returns how many classes and images of which size a dataset has, and in which parts."""
+    height, width, channels = report.shape
+    number = max((len(counts) for counts in report.counts.values()), default=0)
+    classes = f"{number} class{'' if number == 1 else 'es'}"
+    sizes = {tuple(size) for size in report.sizes}
+    resized = f" ({report.resize})" if sizes - {(height, width)} else ""
+    return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {report.parts()}"
+
+
+def class_table(report: Report) -> Table:
+    """Returns the number of images of each class by part, and their sums."""
+    parts = list(report.counts)
+    made = table("class", *parts, right=parts)
+    for name in report.counts["train"]:
+        made.add_row(Text(name), *(f"{report.counts[part].get(name, 0):,}" for part in parts))
+    made.add_section()
+    made.add_row(Text("all", style="bold"), *(f"{sum(report.counts[part].values()):,}" for part in parts))
+    return made

@@ -1,0 +1,318 @@
+"""Draws a picture of a dataset: images of each class, augmented ones, how many there are, and their sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from searchcnn.backend import start_keras
+from searchcnn.data.dataset import Dataset
+from searchcnn.data.examine import is_mirrorable
+from searchcnn.training.augmentation import Augmentation
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
+WIDTH, MARGIN, GAP = 1400, 48, 8
+"""Pixels of the picture, of its edge, and between two images."""
+INNER = WIDTH - 2 * MARGIN
+LABELS = 204
+"""Pixels of the column of class names."""
+TILE, ENLARGED = 128, 88
+"""Pixels of the longer side of an image: at most, and about those of a small one, enlarged by a whole factor."""
+MOST_ROWS, MOST_BARS = 12, 30
+"""Classes of which images, and of which bars with names, are drawn."""
+BAR, PLOT = 30, 380
+"""Pixels from bar to bar, and of the height of a plot."""
+MOST_POINTS, BEYOND = 4_000, 99.5
+"""Images whose sizes are plotted, and the percentile of sizes up to which the axes reach."""
+SMOOTH, RADIUS = 3, 9
+"""Points are drawn so many times larger, with this radius, and then reduced."""
+AUGMENTED = {"shift": 0.1, "rotation": 15.0, "zoom": 0.1, "contrast": 0.3}
+"""What augmentation does to the image that shows it, beside mirroring it where that keeps its class."""
+SEED = 0
+
+WHITE, INK, GREY, LINE, MARK = "#ffffff", "#1b2733", "#6b7885", "#d5dbe1", "#e11d48"
+COLOURS = {"train": "#0f766e", "validation": "#f59e0b", "test": "#6366f1"}
+
+Pixels = npt.NDArray[np.uint8]
+Sizes = npt.NDArray[np.int32]
+Box = tuple[int, int, int, int]
+
+
+class Panel:
+    """A part of the picture.
+
+    Args:
+        width: Pixels.
+        height: Pixels below the title.
+        title: Stands above.
+        note: Stands beside the title, in grey.
+    """
+
+    def __init__(self, width: int, height: int, title: str, note: str = "") -> None:
+        self.top = 46
+        self.image = Image.new("RGB", (width, self.top + height), WHITE)
+        self.draw = ImageDraw.Draw(self.image, "RGBA")
+        end = self.write(0, 24, title, 24, anchor="ls")
+        self.write(end + 14, 24, note, 16, GREY, "ls", width - end - 14)
+
+    def write(
+        self, x: int, y: int, text: str, size: int = 17, fill: str = INK, anchor: str = "la", room: int = INNER
+    ) -> int:
+        """Writes a line of text, shortened where it has no room; returns where it ends."""
+        font = ImageFont.load_default(size)
+        shown = text
+        while shown and font.getlength(shown) > room:
+            shown = f"{shown.removesuffix('…')[:-1]}…" if len(shown) > 1 else ""
+        self.draw.text((x, y), shown, fill, font, anchor)
+        return x + round(font.getlength(shown))
+
+    def show(self, image: Image.Image, x: int, y: int) -> None:
+        """Shows an image with a thin edge."""
+        self.image.paste(image, (x, y))
+        self.draw.rectangle((x - 1, y - 1, x + image.width, y + image.height), outline=LINE)
+
+
+def signed() -> "PngInfo":
+    """Returns what tells a picture of ours from another, for its file."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("Software", "searchcnn")
+    return info
+
+
+def is_signed(file: Path) -> bool:
+    """Whether a file is a picture of ours."""
+    try:
+        with Image.open(file) as opened:
+            return opened.info.get("Software") == "searchcnn"
+    except (OSError, ValueError):
+        return False
+
+
+def draw(dataset: Dataset) -> Image.Image:
+    """Draws a dataset."""
+    shown = _shown(dataset)
+    parts = [_title(dataset), _samples(dataset, shown), _augmented(dataset, shown[0])]
+    half = (INNER - MARGIN) // 2
+    if len(dataset.class_names) <= MOST_BARS:
+        return _stacked([*parts, _beside(_bars(dataset, half), _sizes(dataset, half))])
+    return _stacked([*parts, _columns(dataset), _sizes(dataset, half)])
+
+
+def _title(dataset: Dataset) -> Panel:
+    counts = {part: sum(classes.values()) for part, classes in dataset.report.counts.items()}
+    made = f" ({' and '.join(dataset.report.made)} taken from train)" if dataset.report.made else ""
+    parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+    panel = Panel(INNER, 34, "")
+    panel.write(0, 0, dataset.name, 40)
+    size = "x".join(map(str, dataset.input_shape))
+    text = f"{dataset.num_classes} classes   ·   {sum(counts.values()):,} images of {size}   ·   {parts}{made}"
+    panel.write(0, 54, text, 18, GREY)
+    return panel
+
+
+def _samples(dataset: Dataset, shown: Sequence[int]) -> Panel:
+    """Draws a row of training images of each of some classes."""
+    width, height = _tile(dataset.input_shape)
+    many = dataset.num_classes > len(shown)
+    note = f"{len(shown)} of {dataset.num_classes} classes, from the largest to the smallest" if many else ""
+    panel = Panel(INNER, len(shown) * (height + GAP) - GAP, "Training images", note)
+    for row, label in enumerate(shown):
+        top = panel.top + row * (height + GAP)
+        count = np.count_nonzero(dataset.train.labels == label)
+        _label(panel, top + height // 2, dataset.class_names[label], f"{count:,}")
+        for column, pixels in enumerate(_images(dataset, label, _columns_of(width))):
+            panel.show(_enlarged(pixels), LABELS + column * (width + GAP), top)
+    return panel
+
+
+def _augmented(dataset: Dataset, label: int) -> Panel:
+    """Draws an image and what augmentation makes of it."""
+    width, height = _tile(dataset.input_shape)
+    augmentation = Augmentation(flip=is_mirrorable(dataset.class_names), **AUGMENTED)
+    fields = asdict(augmentation).items()
+    how = ", ".join(name if value is True else f"{name} = {value}" for name, value in fields if value)
+    panel = Panel(INNER, height + 3, "Augmented", f"by {how}; at the left, the image itself")
+    pixels = np.repeat(_images(dataset, label, 1), _columns_of(width), axis=0)
+    start_keras()
+    changed = augmentation.changed(pixels, np.random.default_rng(SEED))
+    _label(panel, panel.top + height // 2, dataset.class_names[label])
+    for column, one in enumerate([pixels[0], *changed[1:]]):
+        panel.show(_enlarged(one), LABELS + column * (width + GAP), panel.top)
+    panel.draw.rectangle((LABELS - 3, panel.top - 3, LABELS + width + 2, panel.top + height + 2), outline=MARK, width=3)
+    return panel
+
+
+def _bars(dataset: Dataset, width: int) -> Panel:
+    """Draws the number of images of each class as bars, with names."""
+    names, counts = dataset.class_names, dataset.report.counts
+    totals = [sum(classes.get(name, 0) for classes in counts.values()) for name in names]
+    panel = Panel(width, len(names) * BAR + 40, "Images by class")
+    left, length = min(LABELS, width // 3), width - min(LABELS, width // 3) - 70
+    for row, (name, total) in enumerate(zip(names, totals, strict=True)):
+        middle = panel.top + row * BAR + BAR // 2
+        panel.write(left - 12, middle, name, anchor="rm", room=left - 12)
+        x = left
+        for part, classes in counts.items():
+            end = x + round(length * classes.get(name, 0) / max(totals))
+            if end > x:
+                panel.draw.rectangle((x, middle - 9, end - 1, middle + 9), COLOURS[part])
+            x = end
+        panel.write(x + 10, middle, f"{total:,}", 15, GREY, "lm")
+    _legend(panel, left, panel.image.height - 12, counts)
+    return panel
+
+
+def _columns(dataset: Dataset) -> Panel:
+    """Draws the number of images of each of many classes as columns, the largest first."""
+    names, counts = dataset.class_names, dataset.report.counts
+    order = sorted(names, key=lambda name: -sum(classes.get(name, 0) for classes in counts.values()))
+    totals = [sum(classes.get(name, 0) for classes in counts.values()) for name in order]
+    panel = Panel(INNER, PLOT // 2 + 70, "Images by class", f"{len(names)} classes, from the largest to the smallest")
+    bottom, left = panel.top + PLOT // 2, 64
+    pitch = (INNER - left) / len(order)
+    for column, name in enumerate(order):
+        y = bottom
+        for part, classes in counts.items():
+            top = y - round((PLOT // 2 - 20) * classes.get(name, 0) / totals[0])
+            if top < y:
+                ends = round(left + column * pitch), round(left + (column + 1) * pitch)
+                panel.draw.rectangle((ends[0], top, max(ends[0], ends[1] - 1 - (pitch > 4)), y - 1), COLOURS[part])
+            y = top
+    panel.write(left - 12, bottom - PLOT // 2 + 20, f"{totals[0]:,}", 15, GREY, "rm")
+    panel.write(left - 12, bottom, "0", 15, GREY, "rm")
+    panel.draw.line((left, bottom, INNER, bottom), LINE)
+    panel.write(left, bottom + 10, f"{order[0]}: {totals[0]:,}", 15, room=INNER // 3)
+    panel.write(INNER, bottom + 10, f"{order[-1]}: {totals[-1]:,}", 15, anchor="ra", room=INNER // 3)
+    _legend(panel, left, panel.image.height - 12, counts)
+    return panel
+
+
+def _sizes(dataset: Dataset, width: int) -> Panel:
+    """Draws the sizes that the images came in; one size is said."""
+    network = "x".join(map(str, dataset.input_shape[:2]))
+    smallest, _, largest = ("x".join(map(str, size)) for size in dataset.report.sizes)
+    if smallest == largest:
+        panel = Panel(width, 70, "Sizes")
+        panel.write(0, panel.top, f"All images came in {smallest} pixels (height x width).")
+        panel.write(0, panel.top + 28, f"Networks get {network}.", fill=GREY)
+        return panel
+    panel = Panel(
+        width,
+        PLOT + 50,
+        "Sizes",
+        f"{smallest} to {largest}, height x width; red: what networks get, {network}",
+    )
+    _scatter(panel, dataset.sizes, dataset.input_shape[:2])
+    return panel
+
+
+def _scatter(panel: Panel, sizes: Sizes, network: Sequence[int]) -> None:
+    """Draws a point for each image: its width and its height; and the size that networks get as a box."""
+    box = (64, panel.top + 6, panel.image.width - 12, panel.top + PLOT)
+    tops = [
+        _round_up(max(float(np.percentile(sides, BEYOND)), side)) for sides, side in zip(sizes.T, network, strict=True)
+    ]
+    _axes(panel, box, tops)
+    few = np.random.default_rng(SEED).permutation(sizes)[:MOST_POINTS]
+    across, up = box[2] - box[0], box[3] - box[1]
+    large = panel.image.crop(box).resize((SMOOTH * across, SMOOTH * up), Image.Resampling.NEAREST)
+    points = ImageDraw.Draw(large, "RGBA")
+    for height, width in np.minimum(few, tops):
+        x, y = SMOOTH * across * width / tops[1], SMOOTH * up * (1 - height / tops[0])
+        points.ellipse((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS), f"{COLOURS['train']}60")
+    panel.image.paste(large.reduce(SMOOTH), box[:2])
+    right, top = box[0] + across * network[1] / tops[1], box[3] - up * network[0] / tops[0]
+    panel.draw.rectangle((box[0], top, right, box[3]), outline=MARK, width=2)
+
+
+def _axes(panel: Panel, box: Box, tops: Sequence[float]) -> None:
+    left, top, right, bottom = box
+    for step in range(5):
+        x, y = left + (right - left) * step // 4, bottom - (bottom - top) * step // 4
+        panel.draw.line((left, y, right, y), LINE)
+        panel.draw.line((x, top, x, bottom), LINE)
+        panel.write(left - 10, y, f"{tops[0] * step / 4:.0f}", 15, GREY, "rm")
+        panel.write(x, bottom + 10, f"{tops[1] * step / 4:.0f}", 15, GREY, "ma")
+    panel.write(left + 8, top + 8, "height", 15, GREY)
+    panel.write(right, bottom + 30, "width", 15, GREY, "ra")
+
+
+def _legend(panel: Panel, x: int, y: int, counts: Mapping[str, Mapping[str, int]]) -> None:
+    for part in counts:
+        panel.draw.rectangle((x, y - 12, x + 12, y), COLOURS[part])
+        x = panel.write(x + 20, y + 1, part, 15, GREY, "ls") + 22
+
+
+def _label(panel: Panel, middle: int, name: str, below: str = "") -> None:
+    panel.write(0, middle if not below else middle - 11, name, anchor="lm", room=LABELS - 16)
+    panel.write(0, middle + 11, below, 15, GREY, "lm", LABELS - 16)
+
+
+def _shown(dataset: Dataset) -> list[int]:
+    """Returns the labels of the classes that are shown: all, or some from the largest to the smallest."""
+    if dataset.num_classes <= MOST_ROWS:
+        return list(range(dataset.num_classes))
+    order = np.argsort(-np.bincount(dataset.train.labels, minlength=dataset.num_classes), kind="stable")
+    return [int(order[place]) for place in np.linspace(0, len(order) - 1, MOST_ROWS).round().astype(int)]
+
+
+def _images(dataset: Dataset, label: int, count: int) -> Pixels:
+    """Returns some training images of a class, shape (images, height, width, channels)."""
+    places = np.flatnonzero(dataset.train.labels == label)
+    chosen = np.random.default_rng(SEED).permutation(places)[:count]
+    images: Pixels = dataset.train.images[np.sort(chosen)]
+    return images
+
+
+def _tile(shape: Sequence[int]) -> tuple[int, int]:
+    """Returns the width and height at which images are shown."""
+    height, width = shape[:2]
+    longest = max(height, width)
+    scale = max(1, round(ENLARGED / longest)) if longest <= TILE else TILE / longest
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _columns_of(width: int) -> int:
+    return (INNER - LABELS + GAP) // (width + GAP)
+
+
+def _enlarged(pixels: Pixels) -> Image.Image:
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    is_small = max(image.size) <= TILE
+    return image.resize(_tile(pixels.shape), Image.Resampling.NEAREST if is_small else Image.Resampling.LANCZOS)
+
+
+def _round_up(number: float) -> float:
+    """Returns the next number whose quarters are read easily.
+
+    >>> _round_up(161), _round_up(900)
+    (200.0, 1000.0)
+    """
+    unit: float = 10.0 ** (len(str(int(number))) - 1)
+    return next(factor * unit for factor in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if factor * unit >= number)
+
+
+def _beside(left: Panel, right: Panel) -> Image.Image:
+    made = Image.new("RGB", (INNER, max(left.image.height, right.image.height)), WHITE)
+    made.paste(left.image, (0, 0))
+    made.paste(right.image, (INNER - right.image.width, 0))
+    return made
+
+
+def _stacked(parts: Sequence[Panel | Image.Image]) -> Image.Image:
+    """Returns the whole picture: its parts one below the other."""
+    images = [part.image if isinstance(part, Panel) else part for part in parts]
+    made = Image.new("RGB", (WIDTH, sum(image.height for image in images) + MARGIN * (len(images) + 1)), WHITE)
+    y = MARGIN
+    for image in images:
+        made.paste(image, (MARGIN, y))
+        y += image.height + MARGIN
+    return made

@@ -1,0 +1,284 @@
+"""The part of each row of a table: whatever the column is called, nothing that is named test is trained on silently."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from searchcnn.errors import DataError
+from searchcnn.sources.rows import Division, divide_rows
+
+TABLE = Path("list.csv")
+
+
+def divided(paths: list[str] | None = None, **columns: list[str]) -> Division:
+    count = len(next(iter(columns.values()), paths or []))
+    return divide_rows(TABLE, paths or [f"{number}.png" for number in range(count)], columns)
+
+
+def told(division: Division) -> list[str]:
+    """Returns the first letter of each part, or why there is none."""
+    return [part[0] if part else why for part, why in zip(division.parts, division.reasons, strict=True)]
+
+
+def warned(division: Division) -> list[str]:
+    return [str(finding) for finding in division.findings if finding.level == "warning"]
+
+
+@pytest.mark.parametrize("name", ["split", "Subset", "data set", "usage", "phase", "fold", "is_valid", "x"])
+def test_words_are_parts_whatever_the_column_is_called(name: str) -> None:
+    division = divided(**{name: ["Train", "training", "val", "Valid", "VALIDATION", "test", "Testing"]})
+    assert told(division) == list("ttvvvtt")
+    assert list(division.parts)[-1] == "test"
+    assert not warned(division)
+
+
+def test_a_column_in_which_only_some_rows_are_marked() -> None:
+    assert told(divided(note=["", "test", ""])) == ["t", "t", "t"]
+    assert divided(note=["", "test", ""]).parts == ["train", "test", "train"]
+    assert divided(note=["", "val", ""]).parts == ["train", "validation", "train"]
+    assert divided(note=["train", "test", ""]).parts == ["train", "test", None]
+    assert told(divided(phase=["train", "test", "x"]))[2] == "phase is 'x', expected train, validation or test"
+    assert divided(kind=["train", "", "car"]).parts == ["train"] * 3  # a vehicle
+
+
+@pytest.mark.parametrize("yes", ["True", "1", "1.0", "yes"])
+@pytest.mark.parametrize("no", ["False", "0", "0.0", "no"])
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("is_valid", ["validation", "train"]),
+        ("isVal", ["validation", "train"]),
+        ("is_test", ["test", "train"]),
+        ("in_test_set", ["test", "train"]),
+        ("test", ["test", "train"]),
+        ("is_train", ["train", "test"]),
+        ("is_training_image", ["train", "test"]),
+    ],
+)
+def test_columns_of_yes_and_no(name: str, yes: str, no: str, parts: list[str]) -> None:
+    division = divided(**{name: [yes, no]})
+    assert division.parts == parts
+    assert [str(finding) for finding in division.findings] == [f"parts are those of column '{name}'"]
+
+
+def test_several_columns_of_yes_and_no() -> None:
+    flags = {"is_train": ["1", "0", "0"], "is_valid": ["0", "1", "0"]}
+    assert divided(**flags).parts == ["train", "validation", "test"]
+    assert divided(**flags, is_test=["0", "0", "1"]).parts == ["train", "validation", "test"]
+    assert divided(is_valid=["0", "1", "0"], is_test=["0", "0", "1"]).parts == ["train", "validation", "test"]
+    assert divided(phase=["train", "train", "test"], is_valid=["0", "1", "0"]).parts == ["train", "validation", "test"]
+    with pytest.raises(DataError, match="row 2 is validation by 'is_valid' and test by 'is_test'; correct that, or"):
+        divided(is_valid=["1", "0"], is_test=["1", "0"])
+
+
+def test_the_usual_column_counts_and_others_are_compared() -> None:
+    division = divided(split=["train", "train", "test"], phase=["train", "test", "test"], is_test=["0", "1", "1"])
+    assert division.parts == ["train", "train", "test"]
+    assert warned(division) == [
+        "column 'phase' differs from 'split' in 1 row (row 3: test, not train); 'split' is taken; correct or delete "
+        "the other",
+        "column 'is_test' differs from 'split' in 1 row (row 3: test, not train); 'split' is taken; correct or delete "
+        "the other",
+    ]
+    with pytest.raises(DataError, match="row 3 is train by 'phase' and test by 'usage'; correct that, or call"):
+        divided(phase=["val", "train"], usage=["val", "test"])
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "message"),
+    [
+        (
+            "fold",
+            ["0", "1", "2"],
+            "column 'fold' tells the folds of a cross-validation, and is not used (0, 1, 2); say",
+        ),
+        ("kfold", ["0.0", "1.0", ""], "column 'kfold' tells the folds of a cross-validation, and is not used"),
+        (
+            "usage",
+            ["Public", "Private"],
+            "column 'usage' may tell parts, and is not used (Private, Public); if it does",
+        ),
+        ("data_set", ["a", "b"], "column 'data_set' may tell parts, and is not used (a, b); if it does, write train"),
+        (
+            "note",
+            ["test", "blurred"],
+            "column 'note' may tell parts, and is not used (test); if it does, write train, val and",
+        ),
+        ("valid", ["1", "0"], "column 'valid' may tell parts, and is not used (0, 1)"),
+        ("is_valid", ["a", "0"], "column 'is_valid' may tell parts, and is not used (0, a)"),
+    ],
+)
+def test_columns_that_may_tell_parts_are_named(name: str, cells: list[str], message: str) -> None:
+    division = divided(**{name: cells})
+    assert division.parts == ["train"] * len(cells)
+    assert warned(division)[0].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "message"),
+    [
+        ("split", ["a", "b"], "column 'split' holds 'a', 'b', expected the parts train, val and test; write these"),
+        ("group", ["train", "hold-out"], "column 'group' holds 'hold-out', expected the parts train, val and test"),
+        ("group", ["train", "held out"], "column 'group' holds 'held out', expected"),
+        ("group", ["Train", "evaluate", "tests"], "column 'group' holds 'evaluate', 'tests', expected"),
+        ("group", ["train", "query", "unseen", "predict"], "column 'group' holds 'predict', 'query', 'unseen', expec"),
+        ("partition", ["0", "1", "2"], "column 'partition' holds '0', '1', '2', expected the parts train, val and"),
+        ("split", ["", ""], "column 'split' holds nothing, expected the parts train, val and test"),
+        ("usage", ["Training", "PublicTest", "PrivateTest"], "column 'usage' holds 'PrivateTest', 'PublicTest', exp"),
+        ("x", ["train_1", "test_1"], "column 'x' holds 'test_1', 'train_1', expected the parts"),
+    ],
+)
+def test_columns_that_must_tell_parts(name: str, cells: list[str], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        divided(**{name: cells})
+    assert str(caught.value).startswith(f"list.csv: {message}")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"width": ["12", "30", "12"], "camera": ["a", "b", ""]},
+        {"caption": ["a train in a station", "a test tube", "a dog"]},
+        {"image_id": ["train_0", "train_1", "train_2"]},
+        {"in_stock": ["1", "0", "1"]},
+        {
+            "latest": ["1", "0", "1"],
+            "contest": ["a", "b", "c"],
+            "constraint": ["x", "", ""],
+            "invalid": ["0", "1", "0"],
+        },
+        {"trainer": ["Ann", "Bob", "Ann"], "settled": ["1", "0", "1"], "party": ["a", "b", "b"]},
+        {"kind": ["test tube", "model", "flask"]},
+    ],
+)
+def test_other_columns_say_nothing(columns: dict[str, list[str]]) -> None:
+    division = divided(["a/1.png", "b/2.png", "c.png"], **columns)
+    assert division == (["train"] * 3, [""] * 3, [])
+
+
+def test_folders_in_the_paths() -> None:
+    assert divided(["train/1.png", "train/2.png", "test/3.png"]).parts == ["train", "train", "test"]
+    assert divided(["/test/cat/train/1.png", "/test/dog/val/3.png"]).parts == ["train", "validation"]
+    assert divided(["1.png", "test/2.png"]).parts == ["train", "test"]
+    assert told(divided(["1.png", "train/2.png", "test/3.png"])) == ["in no folder of a part", "t", "t"]
+    assert divided(["test/1.png", "test/2.png"]).parts == ["train", "train"]  # the only folder says nothing
+    assert divided(["car/1.png", "train/2.png"]).parts == ["train", "train"]
+    assert divided(["train/1.png", "test/2.png"], split=["val", "train"]).parts == ["validation", "train"]
+    with pytest.raises(DataError, match="the folders test_images, train_images in the paths look like parts; say"):
+        divided(["train_images/1.png", "test_images/2.png"])
+
+
+FLAGS = "istest ISTEST istrain isvalid Test? test_flag flag_test test_only used_for_training exclude_from_training"
+MORE_FLAGS = ("is_public_test", "is_unseen", "heldout", "is_held_out", "Hold-Out", "isTestSet", "intrain", "wasTrained")
+
+
+@pytest.mark.parametrize("name", [*FLAGS.split(), *MORE_FLAGS])
+@pytest.mark.parametrize("cells", [["0", "1", "0"], ["x", "", ""]])
+def test_flags_of_any_spelling_are_never_silent(name: str, cells: list[str]) -> None:
+    division = divided(**{name: cells})
+    assert "test" in division.parts or warned(division)[0].startswith(f"column '{name}' may tell parts, and is not")
+
+
+@pytest.mark.parametrize("name", ["train_val_test", "traintest", "splits", "TrainTest", "part", "set", "dataset_part"])
+def test_numbers_that_may_mean_parts(name: str) -> None:
+    assert warned(divided(**{name: ["0", "1", "2"]})) == [
+        f"column '{name}' may tell parts, and is not used (0, 1, 2); if it does, write train, val and test in each row"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "paths"),
+    [
+        ({"Usage": ["Training", "Training", "PublicTest"]}, None),
+        ({"dataset": ["train", "train", "test1"]}, None),
+        ({}, ["train_images/1.png", "train_images/2.png", "test_images/3.png"]),
+    ],
+)
+def test_what_looks_like_a_part_that_a_column_does_not_mention(
+    columns: dict[str, list[str]], paths: list[str] | None
+) -> None:
+    with pytest.raises(DataError, match=r"PublicTest|test1|test_images"):
+        divided(paths, is_valid=["0", "1", "0"], **columns)
+    division = divided(paths, split=["train", "val", "train"], **columns)
+    assert division.parts == ["train", "validation", "train"]
+    assert any("test" in message.lower() for message in warned(division))
+    assert not warned(divided(paths, split=["train", "train", "test"], **columns))
+
+
+@pytest.mark.parametrize("chosen", [{"is_valid": ["0", "1", "0"]}, {"split": ["train", "val", "train"]}])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"partition": ["0", "0", "2"]}, "column 'partition' may tell parts, and is not used (0, 2)"),
+        ({"is_test": ["", "", "x"]}, "column 'is_test' may tell parts, and is not used (nothing, x)"),
+        ({"usage": ["Public", "Public", "Private"]}, "column 'usage' may tell parts, and is not used (Private, Public"),
+        ({"is_holdout": ["0", "0", "1"]}, "column 'is_holdout' may tell parts, and is not used (0, 1)"),
+        ({"x": ["first training", "", "last test"]}, "column 'x' may tell parts, and is not used (first training, la"),
+    ],
+)
+def test_doubts_beside_a_column_of_parts(
+    chosen: dict[str, list[str]], columns: dict[str, list[str]], message: str
+) -> None:
+    division = divided(**chosen, **columns)
+    assert division.parts == ["train", "validation", "train"]
+    assert warned(division)[0].startswith(message)
+
+
+def test_folders_of_parts_beside_a_column() -> None:
+    paths = ["train/1.png", "train/2.png", "test/3.png"]
+    for column in ({"is_valid": ["0", "1", "0"]}, {"split": ["train", "val", "train"]}):
+        assert warned(divided(paths, **column)) == [
+            "1 row in a folder named test, and taken for another part (test/3.png); the column counts; correct it, or "
+            "move the images"
+        ]
+    assert warned(divided(paths, is_valid=["0", "0", "1"]))[0].startswith("1 row in a folder named test")
+    assert not warned(divided(paths, split=["train", "val", "test"]))
+
+
+def test_folders_that_may_be_parts() -> None:
+    with pytest.raises(DataError, match="the folders evaluate in the paths look like parts"):
+        divided(["train/1.png", "evaluate/2.png"])
+    for paths in (["train/1.png", "car/2.png"], ["train station/1.png", "test site/2.png"], ["Test Images/1", "a/2"]):
+        division = divided(paths)
+        assert division.parts == ["train", "train"]
+        assert len(warned(division)) == 1
+    division = divided(["val/1.png", "test_new/2.png", "x/3.png"])
+    assert warned(division)[0].startswith("folders in the paths may be parts that are not used (test_new); if so, say")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("image_id", [f"train_{number}" for number in range(40)]),
+        ("superclass", ["train", "trainer", "test tube"]),
+        ("kind", ["test tube", "model train", "flask"]),
+        ("latest_test", ["5", "6"]),
+        ("part", ["arm", "leg"]),
+        ("set", ["City", "Castle"]),
+        ("subset", ["clubs", "hearts"]),
+        ("quality", ["valid", "invalid"]),
+        ("tag", ["train photo", "test photo", *"abcdef"]),
+    ],
+)
+def test_unusual_columns_do_not_stop_a_search(name: str, cells: list[str]) -> None:
+    assert divided(**{name: cells}).parts == ["train"] * len(cells)
+
+
+WORDS = st.sampled_from(["", "train", "val", "test", "Test", "a", "0", "1", "True", "no", "test_1", "fold 1"])
+NAMES = st.sampled_from(["split", "set", "usage", "fold", "is_valid", "is_test", "train", "valid", "x", ""])
+
+
+@given(st.dictionaries(NAMES, st.lists(WORDS, min_size=4, max_size=4), max_size=4))
+def test_whatever_columns_hold(columns: dict[str, list[str]]) -> None:
+    try:
+        division = divide_rows(TABLE, ["1.png", "a/2.png", "b/3.png", ""], columns)
+    except DataError as error:
+        assert str(error).startswith("list.csv: ")
+        return
+    for number, (part, why) in enumerate(zip(division.parts, division.reasons, strict=True)):
+        assert bool(part) != bool(why)
+        if "test" in {columns[name][number].lower() for name in columns} and part == "train":
+            assert any(finding.level == "warning" for finding in division.findings)

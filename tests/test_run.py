@@ -1,0 +1,556 @@
+"""Whole searches on scikit-learn's digits: begun, continued, refused, killed."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+
+from searchcnn import run as run_module
+from searchcnn.backend import start_keras
+from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
+from searchcnn.run import Study, create, identity, known_points, optimize
+from searchcnn.search import Listener, Outcome, TrialProgress
+from searchcnn.sources import load_dataset
+from searchcnn.spaces import load_space, load_spaces
+from searchcnn.store import StudySummary, read_summary
+from searchcnn.study import StudyConfig, Workspace, load
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.results import models, read_card  # noqa: E402
+from searchcnn.training import Trainer  # noqa: E402
+
+STUDY = """
+spaces = ["net"]
+seed = 3
+
+[data]
+name = "digits"
+validation = 0.2
+
+[budget]
+trials = 2
+
+[search]
+pruner = "NopPruner"
+
+[training]
+epochs = 1
+learning_rate = 0.01
+batch_size = 64
+"""
+
+NET = """
+import os
+import time
+
+import keras
+from searchcnn import SearchSpace
+
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(float(os.environ.get("SECONDS_A_BATCH", 0)))
+
+
+class Net(SearchSpace):
+    '''Dense networks.'''
+
+    def build(self, hp):
+        images = keras.Input(self.input_shape)
+        x = keras.layers.Dense(hp.Int("units", 8, 64), activation="relu")(keras.layers.Flatten()(images))
+        return keras.Model(images, keras.layers.Dense(self.num_classes, activation="softmax")(x))
+
+    def fit(self, hp, model, *args, callbacks, **kwargs):
+        return model.fit(*args, callbacks=[Slow(), *callbacks], **kwargs)
+"""
+
+
+class Ear(Listener):
+    """Notes what it hears, and which model was on disk whenever a trial ended."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.heard: list[str] = []
+        self.notes: list[str] = []
+        self.values: list[float | None] = []
+        self.models: list[int] = []
+        self._best = workspace.best_model("study")
+
+    def phase(self, text: str, done: float | None = None) -> None:
+        self.heard.append(text.split(" ")[0].strip(":"))
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
+        self.heard.append(f"{trial.number} {outcome.state}")
+        self.values.append(outcome.value)
+        self.models += [read_card(self._best)["trial"]] if self._best.exists() else []
+
+
+def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -> Study:
+    (folder / "study.toml").write_text(text)
+    return Study("study", load(folder / "study.toml", overrides), Workspace(folder))
+
+
+def run(study: Study, stop: threading.Event | None = None) -> Ear:
+    ear = Ear(study.workspace)
+    optimize(study, ear, stop)
+    return ear
+
+
+def summary(study: Study) -> StudySummary:
+    return read_summary(study.url, study.name)
+
+
+@pytest.fixture(autouse=True)
+def verify_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verifies saved models in this process, which takes no seconds; tests/results does it in a fresh one."""
+
+    def verify(path: Path, images: Any, expected: Any) -> None:
+        difference = keras.models.load_model(path).predict(images, verbose=0) - expected
+        assert np.abs(difference).max() < 1e-4
+
+    monkeypatch.setattr(models, "verify", verify)
+    monkeypatch.delenv("SEARCHCNN_PLUGINS", raising=False)
+    monkeypatch.delenv("SECONDS_A_BATCH", raising=False)
+
+
+@pytest.fixture(scope="module")
+def two_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a workspace with a study whose budget of two trials is spent."""
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "net.py").write_text(NET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "verify", lambda *_: None)
+        ear = run(make_study(folder))
+    assert ear.heard == ["reading", "dry", "0 COMPLETE", "1 COMPLETE", "checking"]
+    values = [value or 0.0 for value in ear.values]
+    assert ear.models == [0, int(values[1] > values[0])]
+    return folder
+
+
+@pytest.fixture
+def workspace(two_trials: Path, tmp_path: Path) -> Path:
+    """Returns a copy of that workspace."""
+    return Path(shutil.copytree(two_trials, tmp_path / "workspace"))
+
+
+def test_a_larger_budget_continues_the_study(workspace: Path) -> None:
+    before = summary(make_study(workspace))
+    ear = run(make_study(workspace, overrides=["budget.trials=3"]))
+    after = summary(make_study(workspace))
+    assert after.best is not None
+    assert ear.heard == ["reading", "2 COMPLETE"] + ["checking"] * (after.best.number == 2)
+    assert list(after.trials[:2]) == list(before.trials)
+    assert [trial.number for trial in after.trials] == [0, 1, 2]
+    card = read_card(Workspace(workspace).best_model("study"))
+    assert card["trial"] == after.best.number
+    assert card["scores"]["validation"]["accuracy"] == after.best.value
+    assert card["hyperparameters"] == after.best.facts["hyperparameters"]
+
+
+def test_a_spent_budget_trains_nothing(workspace: Path) -> None:
+    before = Workspace(workspace).best_model("study").read_bytes()
+    assert run(make_study(workspace)).heard == ["reading"]
+    assert run(make_study(workspace, overrides=["budget.timeout=0.001"])).heard == ["reading"]
+    assert Workspace(workspace).best_model("study").read_bytes() == before
+    assert len(summary(make_study(workspace)).trials) == 2
+
+
+def test_the_best_model_has_its_score(workspace: Path) -> None:
+    study = make_study(workspace)
+    data = load_dataset(study.config.data, study.config.seed)
+    model = keras.models.load_model(study.workspace.best_model("study"))
+    right = model.predict(data.validation.images, verbose=0).argmax(-1) == data.validation.labels
+    found = summary(study).best
+    assert found is not None
+    assert found.value == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"overrides": ["data.validation=0.3"]}, r"data.validation \(0.2 -> 0.3\)"),
+        ({"overrides": ["training.epochs=2"]}, r"training.epochs \(1 -> 2\)"),
+        ({"overrides": ["seed=4"]}, r"seed \(3 -> 4\)"),
+        ({"overrides": ["search.objective=val_loss"]}, r"search.direction .*, search.objective "),
+        ({"overrides": ["spaces=['net', 'sequential']"]}, r"search space sequential \(none -> "),
+        ({"net": NET.replace("8, 64", "8, 65")}, r"search space net \([0-9a-f]{12} -> [0-9a-f]{12}\)"),
+    ],
+)
+def test_another_search_is_refused(workspace: Path, changes: dict[str, Any], message: str) -> None:
+    (workspace / "plugins" / "net.py").write_text(changes.get("net", NET))
+    with pytest.raises(StudyChangedError, match=message):
+        run(make_study(workspace, overrides=changes.get("overrides", ())))
+    (workspace / "plugins" / "net.py").write_text(NET)
+    assert run(make_study(workspace)).heard == ["reading"]
+
+
+OLDEST = {
+    *("epochs", "patience", "batch_size", "optimizer", "learning_rate", "momentum", "schedule"),
+    *("weight_decay", "l1", "l2", "label_smoothing", "flip", "shift"),
+}
+"""Settings of `[training]` that every study has."""
+
+
+def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> None:
+    """By default a newer setting is no part of what must stay the same; a change of it is refused all the same."""
+    study = make_study(workspace, overrides=["budget.trials=3"])
+    known = identity(study.config, load_dataset(study.config.data, study.config.seed), [])
+    assert {key.removeprefix("training.") for key in known if key.startswith("training.")} == OLDEST
+    for setting, value in (("rotation", "15.0"), ("normalization", "zca"), ("class_weights", "true")):
+        change = make_study(workspace, overrides=["budget.trials=3", f"training.{setting}={value}"])
+        with pytest.raises(StudyChangedError, match=rf"(?i)training.{setting} \(none -> {value}\)"):
+            run(change)
+    assert run(study).heard[:2] == ["reading", "2 COMPLETE"]
+
+
+SCALING = """
+import keras
+
+
+def build(hp, input_shape, num_classes):
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(num_classes, activation="softmax", name=f"units_{hp.Int('units', 1, 99)}"))
+    return model
+"""
+
+
+def forget_rules(study: Study) -> None:
+    """Makes a study one of the first version, which kept no rules."""
+    with create_engine(study.url).begin() as connection:
+        connection.execute(text("UPDATE searchcnn_studies SET identity = json_remove(identity, '$.rules')"))
+
+
+def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None:
+    """A study that an earlier version has begun goes on as it did: one ranking never mixes two scalings."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(SCALING)
+    study = make_study(tmp_path)
+    ear = run(study)
+    assert ear.notes == ["search space 'net': its networks scale pixels themselves; they get 0..255"]
+    assert [trial.facts["pixels"] for trial in summary(study).trials] == ["0..255"] * 2
+    assert read_card(study.workspace.best_model("study"))["recipe"]["normalization"] == "none"
+    forget_rules(study)
+    run(make_study(tmp_path, overrides=["budget.trials=3"]))
+    assert "pixels" not in summary(study).trials[2].facts
+    third = study.workspace.best_model("study").parent / "models" / "trial-0002.keras"
+    assert read_card(third)["recipe"]["normalization"] == "scale"
+
+
+HALF = """
+import keras
+
+keras.mixed_precision.set_global_policy("mixed_float16")
+"""
+
+
+@pytest.mark.slow
+def test_a_dtype_policy_holds_for_its_own_file_only(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    for name, head in (("half", HALF), ("full", "")):
+        (tmp_path / "plugins" / f"{name}.py").write_text(head + SCALING)
+    study = make_study(tmp_path, STUDY.replace('"net"', '"half", "full"'))
+    run(study)
+    for number, computed in enumerate(("float16", "float32")):
+        saved = study.workspace.best_model("study").parent / "models" / f"trial-000{number}.keras"
+        assert keras.models.load_model(saved).layers[-1].layers[-1].compute_dtype == computed
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_study_that_an_earlier_version_left_in_its_first_trial_goes_on(tmp_path: Path) -> None:
+    """Neither its trial nor the epochs in its checkpoint are lost, although settings and rules have been added."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(SCALING)
+    stop = threading.Event()
+    study = make_study(tmp_path, STUDY.replace("epochs = 1", "epochs = 3"))
+
+    class Stopping(Ear):
+        def epoch_finished(self, trial: TrialProgress, epoch: Any) -> None:
+            stop.set()
+
+    optimize(study, Stopping(study.workspace), stop)
+    forget_rules(study)
+    assert [(trial.state, trial.epochs) for trial in summary(study).trials] == [("RUNNING", 1)]
+    began = datetime.now()
+    run(study)
+    first, _ = summary(study).trials
+    assert (first.number, first.epochs) == (0, 3)
+    with create_engine(study.url).begin() as connection:
+        (created,) = connection.execute(text("SELECT datetime_start FROM trials WHERE number = 0")).one()
+    assert datetime.fromisoformat(created) < began
+
+
+@pytest.mark.slow
+def test_a_change_can_be_accepted(workspace: Path) -> None:
+    (workspace / "plugins" / "net.py").write_text(NET.replace("8, 64", "8, 65"))
+    study = make_study(workspace, overrides=["budget.trials=3"])
+    with pytest.raises(StudyChangedError):
+        run(study)
+    assert run(replace(study, accept_changes=True)).heard[:2] == ["reading", "2 COMPLETE"]
+    assert run(study).heard == ["reading"]
+
+
+def test_comments_and_words_may_change(workspace: Path) -> None:
+    (workspace / "plugins" / "net.py").write_text("# mine\n" + NET.replace("Dense networks", "Small networks"))
+    text = STUDY.replace("[data]", "# the images\n[data]")
+    run(make_study(workspace, text, ["description='changed'", "search.max_failures=2", "limits.max_params=9999"]))
+
+
+def test_a_stop_before_the_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET)
+    stop = threading.Event()
+    stop.set()
+    assert run(make_study(tmp_path), stop).heard == ["reading", "dry"]
+    assert [trial.state for trial in summary(make_study(tmp_path)).trials] == ["WAITING"]
+    assert not Workspace(tmp_path).best_model("study").exists()
+
+
+def test_nothing_is_begun_where_the_dry_run_fails(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET.replace("hp.Int", "hp.Integer"))
+    with pytest.raises(PluginError, match="search space 'net' fails with its default values: AttributeError"):
+        run(make_study(tmp_path))
+    with pytest.raises(StudyFileError, match="'val_acc' is not measured"):
+        (tmp_path / "plugins" / "net.py").write_text(NET)
+        run(make_study(tmp_path, overrides=["search.objective=val_acc"]))
+    assert summary(make_study(tmp_path)).trials == []
+    assert run(make_study(tmp_path, overrides=["budget.trials=1"])).heard[1:3] == ["dry", "0 COMPLETE"]
+
+
+BASELINES = """
+from searchcnn import InfeasibleError, SearchSpace
+import keras
+
+
+class Net(SearchSpace):
+    def build(self, hp):
+        units = hp.Int("units", 1, 1000, default=8)
+        if units == 7:
+            raise InfeasibleError("seven")
+        if units == 13:
+            raise RuntimeError("thirteen\\nis wrong")
+        return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, "softmax"), keras.layers.Dense(units),
+                                 keras.layers.Dense(10, "softmax")])
+
+    def baselines(self):
+        return {"small": {"units": 4}, "again": {"units": 8}, "large": {"units": 1000}, "seven": {"units": 7},
+                "WRONG": {"units": 13}}
+"""
+
+
+def points(folder: Path, code: str, config: StudyConfig) -> dict[str, Any]:
+    (folder / "net.py").write_text(code)
+    dataset, spaces = load_dataset(config.data, 0), [load_space("net.py", Workspace(folder))]
+    trainer = Trainer(config, dataset, {"net": spaces[0].create(dataset.input_shape, dataset.num_classes)})
+    return dict(known_points(trainer, spaces))
+
+
+def test_only_baselines_that_can_be_trained_come_first(
+    tmp_path: Path, study_config: Callable[..., StudyConfig]
+) -> None:
+    config = study_config(limits={"max_params": 5000}, training={"learning_rate": [0.01, 0.1]})
+    code = BASELINES.replace('"WRONG": {"units": 13}', "")
+    rate = {"training/learning_rate": 0.01}
+    assert points(tmp_path, code, config) == {"default": {"units": 8, **rate}, "baseline small": {"units": 4, **rate}}
+    assert points(tmp_path, code, study_config(search={"baselines": False})) == {}
+
+
+def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
+    code = BASELINES.replace('"WRONG": {"units": 13}', "")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(code)
+    config = study_config()
+    dataset, spaces = load_dataset(config.data, 0), load_spaces(["one.py", "two.py"], Workspace(tmp_path))
+    enqueued = known_points(Trainer(config, dataset, create(spaces, config, dataset)), spaces)
+    origins = ["default", "default", "baseline small", "baseline small", "baseline large", "baseline large"]
+    assert [origin for origin, _ in enqueued] == origins
+    assert [point["space"] for _, point in enqueued] == ["one", "two"] * 3
+
+
+@pytest.mark.slow
+def test_files_of_a_search_space_are_part_of_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"old")
+    code = NET.replace(
+        "    def build", f"    def files(self):\n        return (Path({str(weights)!r}),)\n\n    def build", 1
+    )
+    (tmp_path / "plugins" / "net.py").write_text(code.replace("import keras", "from pathlib import Path\nimport keras"))
+    run(make_study(tmp_path, overrides=["budget.trials=1"]))
+    weights.write_bytes(b"new")
+    with pytest.raises(StudyChangedError, match=r"search space net, .*weights \("):
+        run(make_study(tmp_path, overrides=["budget.trials=2"]))
+    weights.unlink()
+    with pytest.raises(PluginError, match="weights: cannot be read: No such file"):
+        run(make_study(tmp_path, overrides=["budget.trials=2"]))
+
+
+@pytest.mark.slow
+def test_files_beside_a_search_space_are_part_of_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plugins").mkdir()
+    code = NET.replace("    def build(self, hp):", "    def build(self, hp):\n        import _sizes", 1)
+    (tmp_path / "plugins" / "net.py").write_text(code.replace("8, 64", "8, _sizes.MOST"))
+    sizes = tmp_path / "plugins" / "_sizes.py"
+    sizes.write_text("MOST = 64\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "beside", lambda _: {})  # as an earlier version, which did not look at it
+        study = make_study(tmp_path, overrides=["budget.trials=1"])
+        run(study)
+    forget_rules(study)
+    run(make_study(tmp_path, overrides=["budget.trials=2"]))
+    sizes.write_text("MOST = 65\n")
+    with pytest.raises(StudyChangedError, match=r"search space net, _sizes.py \("):
+        run(make_study(tmp_path, overrides=["budget.trials=3"]))
+
+
+@pytest.mark.slow
+def test_a_default_outside_its_range_is_the_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET.replace("8, 64", "8, 64, step=8, default=70"))
+    study = make_study(tmp_path, overrides=["budget.trials=3"])
+    assert run(study).heard[2:5] == ["0 COMPLETE", "1 COMPLETE", "2 COMPLETE"]
+    first, *others = [trial.facts for trial in summary(study).trials]
+    assert first["hyperparameters"] == {"units": 70}
+    assert first["params"] == 64 * 70 + 70 + 70 * 10 + 10
+    assert {facts["hyperparameters"]["units"] % 8 for facts in others} == {0}
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ("hp.Int('units', 8, random.randint(9, 10**9))", "'units' has another range in each build: 8 to "),
+        ("hp.Choice('units', [None, 8]) or 16", "'units': A `Choice` can contain only one type"),
+        ("hp.Int('units', 8, 64, step=16, default=24.5)", "'units' cannot be 24.5, its default"),
+        (
+            "hp.Int('units', 9, 64, step=2, default=100)",
+            "baseline b: hyperparameter 'units' cannot be 10; its values: 9",
+        ),
+    ],
+)
+def test_no_trial_is_begun_with_a_hyperparameter_that_cannot_be(tmp_path: Path, units: str, message: str) -> None:
+    (tmp_path / "plugins").mkdir()
+    code = NET.replace('hp.Int("units", 8, 64)', units).replace("import os", "import os, random", 1)
+    baselines = "\n    def baselines(self):\n        return {'b': {'units': 10}}\n"
+    (tmp_path / "plugins" / "net.py").write_text(code + baselines)
+    study = make_study(tmp_path)
+    with pytest.raises(PluginError, match=rf"^search space 'net'.*{re.escape(message)}"):
+        run(study)
+    assert summary(study).trials == []
+
+
+def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[..., StudyConfig]) -> None:
+    with pytest.raises(PluginError, match=r"^search space 'net', baseline WRONG: RuntimeError: thirteen$"):
+        points(tmp_path, BASELINES, study_config())
+
+
+SCRIPT = """
+import os, signal, sys, threading
+from pathlib import Path
+from searchcnn.backend import start_keras
+from searchcnn.run import Study, optimize
+from searchcnn.search import Listener
+from searchcnn.study import Workspace, load
+
+class Voice(Listener):
+    def epoch_finished(self, trial, epoch):
+        if (trial.number, epoch.number) == (1, 1):
+            os.environ["SECONDS_A_BATCH"] = "0.2"  # time for the signal
+            print("second epoch", flush=True)
+
+stop = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: stop.set())
+start_keras()
+from searchcnn.results import models
+models.verify = lambda *_: None
+for folder in map(Path, sys.argv[1:]):
+    stop.clear()
+    os.environ["SECONDS_A_BATCH"] = "0"
+    optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice(), stop)
+    print("in good order", flush=True)
+"""
+THREE = STUDY.replace("trials = 2", "trials = 3").replace("epochs = 1", "epochs = 3")
+
+
+def search_and_signal(folders: dict[signal.Signals, Path]) -> tuple[int, str]:
+    """Searches in a process of its own; a signal comes in the second epoch of the second trial of each search.
+
+    Returns:
+        The exit code, and what was printed.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *map(str, folders.values())],
+        env={"PATH": "", "HOME": str(next(iter(folders.values())))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        alarm = threading.Timer(200, process.kill)
+        alarm.start()
+        assert process.stdout is not None
+        signals, lines = iter(folders), []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if line == "second epoch\n":
+                    process.send_signal(next(signals))
+            process.communicate()
+        finally:
+            alarm.cancel()
+        return process.returncode, "".join(lines)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
+    folders = {number: tmp_path / number.name for number in (signal.SIGINT, signal.SIGKILL)}
+    for folder in folders.values():
+        (folder / "plugins").mkdir(parents=True)
+        (folder / "plugins" / "net.py").write_text(NET)
+        make_study(folder, THREE)
+    printed = "second epoch\nin good order\nsecond epoch\n"
+    assert search_and_signal(folders) == (-signal.SIGKILL, printed)
+    assert go_on(folders[signal.SIGINT]) == go_on(folders[signal.SIGKILL])
+
+
+def go_on(folder: Path) -> list[dict[str, Any]]:
+    """Continues a search that was left in its second trial; returns the hyperparameters of all its trials."""
+    study = make_study(folder, THREE)
+    left = summary(study)
+    assert [trial.state for trial in left.trials] == ["COMPLETE", "RUNNING"]
+    assert left.trials[1].epochs == 1
+    assert not left.running
+    assert read_card(study.workspace.best_model("study"))["trial"] == 0
+
+    assert run(study).heard[:3] == ["reading", "1 COMPLETE", "2 COMPLETE"]
+    done = summary(study)
+    assert [trial.epochs for trial in done.trials] == [3, 3, 3]
+    assert done.trials[1].facts["hyperparameters"] == left.trials[1].facts["hyperparameters"]
+    assert done.best is not None
+    assert read_card(study.workspace.best_model("study"))["trial"] == done.best.number
+    keras.models.load_model(study.workspace.best_model("study"))
+    assert not list(study.workspace.best_model("study").parent.glob(".*"))
+    return [trial.facts["hyperparameters"] for trial in done.trials]
+
+
+def test_too_many_failures_end_the_study(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    fails = NET.replace("return model.fit(", "1 / (hp.get('units') == 8); return model.fit(")  # the default does not
+    (tmp_path / "plugins" / "net.py").write_text(fails)
+    with pytest.raises(StudyFailedError, match=r"2 trials failed in a row, .*'net': ZeroDivisionError"):
+        run(make_study(tmp_path, overrides=["budget.trials=9", "search.max_failures=2"]), None)

@@ -1,0 +1,170 @@
+"""What a result is compared with: other search spaces, on a real database, and published scores."""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.pruners import NopPruner
+from optuna.trial import TrialState
+
+from searchcnn.cli import main
+from searchcnn.run import Study
+from searchcnn.search import make_sampler
+from searchcnn.store import Epoch, SpaceSummary, StoredStudy, TrialSummary, open_storage
+from searchcnn.study import ComponentConfig, StudyConfig, Workspace
+from searchcnn.views.comparison import beside_published, verdict
+from searchcnn.views.summary import OTHER_SEARCH, closing_lines
+from searchcnn.views.tables import show
+
+Config = Callable[..., StudyConfig]
+PUBLISHED = {"cifar10_convnet": 0.6709, "googlenet": 0.8191}
+TRIALS = [
+    ("sequential", 0.7805, 20_000_000),
+    ("residual", 0.8312, 10_000_000),
+    ("inception", 0.8120, 6_000_000),
+    ("inception", None, 9_000_000),
+    ("transfer", None, 90_000_000),
+]
+"""Search space, objective (None: pruned), multiply-accumulates."""
+
+
+@pytest.fixture
+def search(tmp_path: Path, study_config: Config) -> Callable[..., Study]:
+    """Returns a maker of studies in a workspace, with their trials in a real database."""
+
+    def make(trials: list[tuple[str, float | None, int]] = TRIALS, **sections: Any) -> Study:
+        spaces = list(dict.fromkeys(space for space, *_ in trials)) or ["sequential", "residual"]
+        config = study_config(**{"spaces": spaces, "published": PUBLISHED, **sections})
+        study = Study("compared", config, Workspace(tmp_path))
+        sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
+        stored = StoredStudy(open_storage(study.url), study.name, config.search.maximize, sampler, NopPruner())
+        stored.agree(config.model_dump(), {})
+        for space, value, macs in trials:
+            trial = stored.next_trial()
+            stored.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 75.0), 0.5)
+            state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+            stored.finish(
+                trial, state, value, {"space": space, "params": 62_346, "macs": macs, "hyperparameters": {"x": 1}}
+            )
+        return study
+
+    return make
+
+
+def printed(study: Study) -> list[str]:
+    """Returns the closing lines of a search, as a pipe gets them."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        show(closing_lines(study, ["optimize", "--study", "compared"], stopped=False))
+    return out.getvalue().splitlines()
+
+
+def status(folder: Path, *args: str) -> str:
+    out = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+        main(["status", "compared", *args])
+    return out.getvalue()
+
+
+SENTENCE = (
+    "residual won: 0.8312 against inception 0.8120 (with 0.6x the MACs) and sequential 0.7805 (with 2x the MACs); "
+    "no complete trial of transfer"
+)
+
+
+def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Study]) -> None:
+    lines = printed(search())
+    head = next(number for number, line in enumerate(lines) if "search space" in line)
+    columns = ["trials", "complete", "pruned", "time", "best", "val_accuracy", "params", "MACs", "epochs"]
+    assert lines[head].split() == ["search", "space", *columns]
+    assert [line.split() for line in lines[head + 2 : head + 6]] == [
+        ["★", "residual", "1", "1", "0", "1m15s", "0.8312", "62.3k", "10M", "1"],
+        ["inception", "2", "1", "1", "2m30s", "0.8120", "62.3k", "6M", "1"],
+        ["sequential", "1", "1", "0", "1m15s", "0.7805", "62.3k", "20M", "1"],
+        ["transfer", "1", "0", "1", "1m15s"],
+    ]
+    assert SENTENCE in lines
+
+
+def test_status_compares_them_too_and_json_stays_a_list_of_trials(search: Callable[..., Study]) -> None:
+    study = search()
+    shown = status(study.workspace.root)
+    assert SENTENCE in shown.splitlines()
+    assert "★ residual" in shown
+    assert [trial["facts"]["space"] for trial in json.loads(status(study.workspace.root, "--json"))] == [
+        space for space, *_ in TRIALS
+    ]
+
+
+def test_one_search_space_is_compared_with_nothing(search: Callable[..., Study]) -> None:
+    study = search([("residual", 0.8, 1000)])
+    assert not [line for line in [*printed(study), *status(study.workspace.root).splitlines()] if "won" in line]
+
+
+def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[..., Study]) -> None:
+    assert "search space" not in status(search([]).workspace.root)
+
+
+def test_what_there_is_to_beat(search: Callable[..., Study]) -> None:
+    assert "To beat: googlenet 0.8191, cifar10_convnet 0.6709" in printed(search())
+
+
+def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> None:
+    assert not [line for line in printed(search(published={})) if "To beat" in line]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"trial": 1, "scores": {"validation": {"accuracy": 0.8312}}}, ""),
+        ({"trial": 1}, OTHER_SEARCH),
+        ({"trial": 1, "scores": [0.8312]}, OTHER_SEARCH),
+        ({"trial": [1]}, OTHER_SEARCH),
+        (7, ""),
+        (None, ""),
+        ([["trial", 1]], ""),
+    ],
+)
+def test_a_card_that_is_no_model_s_is_no_traceback(search: Callable[..., Study], card: object, said: str) -> None:
+    study = search()
+    model = study.workspace.best_model(study.name)
+    model.parent.mkdir()
+    model.touch()
+    model.with_suffix(".json").write_text(json.dumps(card))
+    line = f"Model: studies/compared/best.keras{said}"
+    assert line in status(study.workspace.root).splitlines()
+    assert f"{line} (verified when the search goes on)" in printed(study)
+
+
+def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
+    best = None if value is None else TrialSummary(0, "COMPLETE", value, 1, 1.0, {"params": 1, "macs": macs})
+    return SpaceSummary(name, 1, int(value is not None), 0, 1.0, best)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "sentence"),
+    [
+        ([space("a", 0.9), space("b", 0.8, 250)], "a won: 0.9000 against b 0.8000 (with 2.5x the MACs)"),
+        ([space("a", 0.90001), space("b", 0.9)], "a was the first at 0.9000 against b 0.9000 (with 1x the MACs)"),
+        ([space("a", 0.9), space("b", None), space("c", None)], "only a has a complete trial: 0.9000"),
+        ([space("a", None), space("b", None)], "no complete trial yet of a and b"),
+        ([space("a", 0.9, 0), space("b", 0.8, 0)], "a won: 0.9000 against b 0.8000 (with 0x the MACs)"),
+    ],
+)
+def test_one_sentence_says_which_won(spaces: list[SpaceSummary], sentence: str) -> None:
+    assert verdict(spaces) == sentence
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "lines"),
+    [
+        (0.7943, ["googlenet 0.8191 (ours is 0.0248 lower)", "cifar10_convnet 0.6709 (ours is 0.1234 higher)"]),
+        (0.8191, ["googlenet 0.8191 (ours is the same)", "cifar10_convnet 0.6709 (ours is 0.1482 higher)"]),
+    ],
+)
+def test_our_score_beside_published_ones(accuracy: float, lines: list[str]) -> None:
+    assert list(beside_published(accuracy, PUBLISHED)) == [f"published: {line}" for line in lines]
