@@ -49,7 +49,7 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(scores), "published": summary.config.published}, indent=2))
         return
-    from searchcnn.cli.text import interval
+    from searchcnn.text import interval
     from searchcnn.views.comparison import beside_published
     from searchcnn.views.tables import console, table
 

@@ -128,7 +128,7 @@ def _print(shown: Console, results: Sequence[Result]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from searchcnn.cli.text import duration
+    from searchcnn.text import duration
 
     made = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     made.add_column()

@@ -35,7 +35,7 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
 
 def _print(summary: StudySummary, top: int | None) -> None:
-    from searchcnn.cli.text import objective, point
+    from searchcnn.text import objective, point
     from searchcnn.views.comparison import compared_spaces
     from searchcnn.views.summary import counts, whose
     from searchcnn.views.tables import console, show, trial_table

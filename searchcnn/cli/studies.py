@@ -37,7 +37,7 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from searchcnn.cli.text import objective
+    from searchcnn.text import objective
     from searchcnn.views.tables import console, table
 
     made = table("study", "state", "trials", "best", "description", right=("trials", "best"))

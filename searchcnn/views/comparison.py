@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from searchcnn.cli.text import listed, objective
+from searchcnn.text import listed, objective
 from searchcnn.views.tables import space_table
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.cli.text import Remaining, amount, duration, objective, point
 from searchcnn.search.listener import Outcome
 from searchcnn.store.summary import TrialSummary, read_summary
+from searchcnn.text import amount, duration, objective, point
 from searchcnn.views.dataset import report_lines
 from searchcnn.views.summary import closing_lines
 from searchcnn.views.tables import trial_table
-from searchcnn.views.view import View
+from searchcnn.views.view import Remaining, View
 
 if TYPE_CHECKING:
     from searchcnn.data import Report

@@ -9,8 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.cli.text import amount, short
-from searchcnn.text import TIMES
+from searchcnn.text import TIMES, amount, short
 from searchcnn.views.tables import console, table
 
 if TYPE_CHECKING:

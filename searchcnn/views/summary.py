@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from searchcnn.cli.text import amount, duration, interval, objective, point
+from searchcnn.text import amount, duration, interval, objective, point
 from searchcnn.views.comparison import best_first, compared_spaces
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.cli.text import STYLES, amount, duration, note, objective
+from searchcnn.text import amount, duration, note, objective
 
 if TYPE_CHECKING:
     from searchcnn.store import SpaceSummary, TrialSummary
 
+STYLES: Mapping[str, str] = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAIL": "red",
+    "RUNNING": "cyan",
+    "WAITING": "dim",
+}
+"""Colour of each trial state."""
 PIPED_WIDTH = 160
 """Columns of a table that is not shown in a terminal."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from searchcnn.cli.text import Remaining, amount, duration, gain, objective
 from searchcnn.search.listener import Listener
+from searchcnn.text import amount, duration, gain, objective
 
 if TYPE_CHECKING:
     from searchcnn.data import Report
@@ -21,6 +22,28 @@ if TYPE_CHECKING:
 
 TELLING = 3.0
 """Seconds after which it is said how long features will still take."""
+
+
+class Remaining:
+    """How long something will still take, by what was done since it was first asked.
+
+    Args:
+        done: The part that was done then, 0..1.
+    """
+
+    def __init__(self, done: float) -> None:
+        self._done = done
+        self._began = time.monotonic()
+        self.is_told = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was first asked."""
+        return time.monotonic() - self._began
+
+    def seconds(self, done: float) -> float:
+        """Returns the seconds that are left, given the part that is done; infinity before anything is."""
+        return self.elapsed * (1 - done) / (done - self._done) if done > self._done else math.inf
 
 
 class View(Listener):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from searchcnn.cli import text
+from searchcnn import text
 from searchcnn.run import Study
 from searchcnn.search import Outcome
 from searchcnn.store import Epoch, TrialSummary
