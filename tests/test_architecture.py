@@ -81,9 +81,10 @@ def test_private_names_of_keras_are_in_one_file() -> None:
 
 def test_who_knows_which_library() -> None:
     assert importers("keras_tuner", "searchcnn/search") == {"hyperparameters.py"}
-    for folder in ("study", "data", "spaces", "_bundled"):
+    for folder in ("study", "data", "sources", "spaces", "_bundled"):
         assert not importers("optuna", f"searchcnn/{folder}"), folder
-    for folder in ("study", "store", "search"):
+    for folder in ("study", "data", "store", "search"):
         assert not importers("keras", f"searchcnn/{folder}") | importers("tensorflow", f"searchcnn/{folder}"), folder
-    for folder in ("data", "spaces"):
+    assert importers("keras", "searchcnn/sources") == {"download.py"}
+    for folder in ("data", "sources", "spaces"):
         assert not importers("sqlalchemy", f"searchcnn/{folder}"), folder

@@ -293,8 +293,8 @@ def test_the_faster_process_wins(machine: Path, arrays: Make, write_idx: Make) -
 
 def test_importing_the_room_starts_nothing_slow() -> None:
     code = """
-import sys, searchcnn.data
-searchcnn.data.find_datasets()
+import sys, searchcnn.sources
+searchcnn.sources.find_datasets()
 print({"keras", "tensorflow", "sklearn", "PIL", "optuna"} & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
