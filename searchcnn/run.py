@@ -2,19 +2,18 @@
 
 import contextlib
 import hashlib
-import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, Report, warned_of_flip
-from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
-from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
+from searchcnn.errors import PluginError, nearest
+from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
@@ -24,6 +23,7 @@ from searchcnn.weights import watching
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
+    from searchcnn.spaces import SearchSpace
     from searchcnn.training import Trainer
 
 
@@ -154,7 +154,7 @@ def tell(report: Report, config: StudyConfig, listener: Listener) -> None:
     listener.dataset_read(warned_of_flip(report) if mirrors else report)
 
 
-def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
+def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, "SearchSpace"]:
     """Creates the search spaces of a study for its images, with its options, by name.
 
     Raises:
@@ -197,19 +197,14 @@ def beside(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
     }
 
 
-def files(created: Mapping[str, Any]) -> dict[str, str]:
+def files(created: Mapping[str, "SearchSpace"]) -> dict[str, str]:
     """Returns the part of a study's identity that lies in files that its search spaces depend on.
 
     Raises:
         PluginError: If one cannot be read.
     """
-    from searchcnn.spaces import SearchSpace
-
     return {
-        f"search space {name}, {path}": content_hash(path)
-        for name, space in created.items()
-        if isinstance(space, SearchSpace)
-        for path in space.files()
+        f"search space {name}, {path}": content_hash(path) for name, space in created.items() for path in space.files()
     }
 
 
@@ -239,106 +234,27 @@ def begin(
     Raises:
         SearchcnnError: If something would go wrong later; nothing is begun then.
     """
-    from searchcnn.training import dry_run
+    from searchcnn.training import check_stability, find_known_points, run_dry
 
     with contextlib.ExitStack() as rehearsals:
-        for name in trainer.spaces:
-            network, recipe = dry_run(trainer, name)
+        for name, member in trainer.space.members.items():
+            network, recipe = run_dry(trainer, name)
             rehearsals.enter_context(models.rehearsing(network))
             check_stability(trainer, name)
-            if recipe.pixels and not getattr(trainer.spaces[name], "own_preprocessing", False):
+            if recipe.pixels and not member.own_preprocessing:
                 listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
-        points = known_points(trainer, spaces)
+        points = find_known_points(trainer, spaces)
     stored.begin(points)
 
 
-def prepare(created: Mapping[str, Any]) -> None:
+def prepare(created: Mapping[str, "SearchSpace"]) -> None:
     """Lets search spaces fetch what their networks need, where a study goes on: on another machine, for instance.
 
     Raises:
         PluginError: If something is not to be had here.
     """
-    from searchcnn.spaces import SearchSpace
-
     for name, space in created.items():
-        if isinstance(space, SearchSpace):
-            try:
-                space.prepare()
-            except PluginError as error:
-                raise PluginError(f"search space '{name}' cannot be searched on this machine: {error}") from error
-
-
-def check_stability(trainer: "Trainer", name: str) -> None:
-    """Builds the default network of a search space twice: a hyperparameter must have the same range in both.
-
-    It is built without weights, which takes little time; a builder that needs them is not checked.
-
-    Raises:
-        PluginError: If one has not.
-    """
-    import keras
-
-    from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
-    from searchcnn.training.trainer import kept_settings
-
-    values = {"space": name} if len(trainer.spaces) > 1 else {}
-    builds = [CheckedHyperParameters(values) for _ in range(2)]
-    for hp in builds:
-        with kept_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
-            trainer.sample(hp)
-    try:
-        check_ranges(*builds)
-    except PluginError as error:
-        raise PluginError(f"search space '{name}': {error}") from error
-
-
-def known_points(trainer: "Trainer", spaces: Sequence[LoadedSpace]) -> list[tuple[str, dict[str, Any]]]:
-    """Returns the default point and the baselines of each search space that keep the limits: origins and values.
-
-    What is solved, and costs little, comes first; then the points of a space of pretrained networks, if it is the first
-    one. For the rest the search spaces take turns, so that a short search sees something of each. A point that is there
-    already, such as a baseline that is the default, does not come again.
-
-    Raises:
-        PluginError: If one fails for another reason than its size or graph.
-    """
-    if not trainer.config.search.baselines:
-        return []
-    first = spaces[0].name if getattr(trainer.spaces[spaces[0].name], "is_pretrained", False) else None
-    turns = itertools.zip_longest(*(_points_of(trainer, space) for space in spaces))
-    found = [point for turn in turns for point in turn if point is not None]
-    points: list[Point] = []
-    for point in sorted(found, key=lambda point: (not point.is_solved, point.space != first)):
-        points += [point] if point.values not in [known.values for known in points] else []
-    return [(point.origin, point.values) for point in points]
-
-
-class Point(NamedTuple):
-    """A known point of a search space.
-
-    Attributes:
-        space: The search space.
-        origin: Where it comes from, for readers.
-        values: All its hyperparameters.
-        is_solved: Whether a solver trains its network.
-    """
-
-    space: str
-    origin: str
-    values: dict[str, Any]
-    is_solved: bool
-
-
-def _points_of(trainer: "Trainer", space: LoadedSpace) -> Iterator[Point]:
-    baselines = space.baselines(trainer.spaces[space.name])
-    for origin, values in [("default", {}), *((f"baseline {name}", point) for name, point in baselines.items())]:
         try:
-            point, price, recipe = trainer.point(space.name, values)
-            check_limits(price, trainer.config.limits)
-        except InfeasibleError:
-            continue
+            space.prepare()
         except PluginError as error:
-            raise PluginError(f"search space '{space.name}', {origin}: {error}") from error
-        except Exception as error:
-            raise PluginError(f"search space '{space.name}', {origin}: {first_line(error)}") from error
-        yield Point(space.name, origin, point, recipe.is_solved)
+            raise PluginError(f"search space '{name}' cannot be searched on this machine: {error}") from error

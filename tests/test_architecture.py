@@ -88,3 +88,22 @@ def test_who_knows_which_library() -> None:
     assert importers("keras", "searchcnn/sources") == {"download.py"}
     for folder in ("data", "sources", "spaces"):
         assert not importers("sqlalchemy", f"searchcnn/{folder}"), folder
+
+
+def test_a_search_space_is_of_one_kind() -> None:
+    """Hypermodels and functions are adapted once; nobody asks again what a search space is."""
+    asking = {
+        file.name
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass", "hasattr", "getattr")
+        if {"SearchSpace", "HyperModel", "HyperModelSpace", "FunctionSpace"} & {*names(node)}
+    }
+    assert asking == {"adapter.py", "loading.py"}
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    """Yields all names and attributes in a piece of code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            yield node.id if isinstance(node, ast.Name) else node.attr

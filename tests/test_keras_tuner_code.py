@@ -23,7 +23,7 @@ import keras  # noqa: E402
 from searchcnn.results import models  # noqa: E402
 from searchcnn.search.hyperparameters import CheckedHyperParameters  # noqa: E402
 from searchcnn.training import Trainer  # noqa: E402
-from searchcnn.training.cost import cost  # noqa: E402
+from searchcnn.training.cost import measure_cost  # noqa: E402
 from searchcnn.training.network import build  # noqa: E402
 
 Config = Callable[..., StudyConfig]
@@ -93,11 +93,12 @@ def test_networks_that_come_with_keras_tuner_are_built(
     shape = (71, 71, 3)
     data = replace(few, train=replace(few.train, images=np.zeros((256, *shape), np.uint8)))
     trainer = Trainer(study_config(), data, {name: load(f"keras_tuner.applications:{name}", tmp_path, shape)})
-    _, _, model, recipe = trainer.sample(CheckedHyperParameters())
+    candidate = trainer.sample(CheckedHyperParameters())
+    model, recipe = candidate.model, candidate.recipe
     assert (model.input_shape, model.output_shape) == ((None, *shape), (None, 10))
     assert model.compiled
     assert recipe.optimizer == ""
-    assert trainer.point(name, {})[1].macs > 10_000_000
+    assert trainer.resolve_point(name, {}).cost.macs > 10_000_000
 
 
 @pytest.mark.slow
@@ -116,7 +117,7 @@ def test_hyper_resnet_is_built_counted_and_trained_a_step(tmp_path: Path) -> Non
     """A whole search would take a minute: its smallest network is ResNet50V2."""
     space = load("keras_tuner.applications:HyperResNet", tmp_path, (32, 32, 3))
     model = build(space, CheckedHyperParameters(), (32, 32, 3), 10)
-    assert cost(model).params == model.count_params() == 23_585_290
+    assert measure_cost(model).params == model.count_params() == 23_585_290
     labels = keras.utils.to_categorical(np.arange(2), 10)
     loss = model.train_on_batch(np.ones((2, 32, 32, 3), "float32"), labels, return_dict=True)["loss"]
     assert np.isfinite(loss)

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from searchcnn import run as run_module
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
-from searchcnn.run import Study, create, identity, known_points, optimize
+from searchcnn.run import Study, create, identity, optimize
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_space, load_spaces
@@ -31,7 +31,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results import models, read_card  # noqa: E402
-from searchcnn.training import Trainer  # noqa: E402
+from searchcnn.training import Trainer, find_known_points  # noqa: E402
 
 STUDY = """
 spaces = ["net"]
@@ -359,7 +359,7 @@ def points(folder: Path, code: str, config: StudyConfig) -> dict[str, Any]:
     (folder / "net.py").write_text(code)
     dataset, spaces = load_dataset(config.data, 0), [load_space("net.py", Workspace(folder))]
     trainer = Trainer(config, dataset, {"net": spaces[0].create(dataset.input_shape, dataset.num_classes)})
-    return dict(known_points(trainer, spaces))
+    return dict(find_known_points(trainer, spaces))
 
 
 def test_only_baselines_that_can_be_trained_come_first(
@@ -378,7 +378,7 @@ def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., St
         (tmp_path / f"{name}.py").write_text(code)
     config = study_config()
     dataset, spaces = load_dataset(config.data, 0), load_spaces(["one.py", "two.py"], Workspace(tmp_path))
-    enqueued = known_points(Trainer(config, dataset, create(spaces, config, dataset)), spaces)
+    enqueued = find_known_points(Trainer(config, dataset, create(spaces, config, dataset)), spaces)
     origins = ["default", "default", "baseline small", "baseline small", "baseline large", "baseline large"]
     assert [origin for origin, _ in enqueued] == origins
     assert [point["space"] for _, point in enqueued] == ["one", "two"] * 3

@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from searchcnn import modules
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, nearest
-from searchcnn.spaces.arguments import accepted, parameters
 from searchcnn.spaces.discovery import EXPECTED, find
 from searchcnn.spaces.plugin import Plugin
 from searchcnn.spaces.source import Source, fingerprint
 from searchcnn.study import Workspace
+
+if TYPE_CHECKING:
+    from searchcnn.spaces.space import SearchSpace
 
 KINDS = "a subclass of searchcnn.SearchSpace or keras_tuner.HyperModel, an instance of one, or a function build(hp)"
 """What an object named by ``file.py:name`` or ``package.module:name`` may be."""
@@ -60,7 +62,7 @@ class LoadedSpace:
 
     def create(
         self, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any] | None = None
-    ) -> Any:
+    ) -> "SearchSpace":
         """Creates the space for images and classes.
 
         Args:
@@ -69,27 +71,47 @@ class LoadedSpace:
             options: More arguments of its constructor or function.
 
         Returns:
-            A ``keras_tuner.HyperModel`` whose ``build(hp)`` may be called. A space loaded as an instance is that
-            instance each time.
+            A search space, whatever it was loaded as, whose ``build(hp)`` may be called. One that was loaded as an
+            instance of `SearchSpace` is that instance each time.
 
         Raises:
             PluginError: If the space cannot be created, or not for such images or with such options.
         """
+        from searchcnn.spaces.adapter import adapt
+
         with blamed(self.location, self.module), _own_dtype_policy() as policy:
-            space = _instance(self.name, self.target, input_shape, num_classes, options or {})
-            space.input_shape, space.num_classes = input_shape, num_classes
+            hypermodel = _instantiate(self.name, self.target, input_shape, num_classes, options or {})
+            hypermodel.input_shape, hypermodel.num_classes = input_shape, num_classes
+            space = adapt(hypermodel)
         space.dtype_policy = policy[0] if policy else self.dtype_policy
         _check_capabilities(self.name, space)
         return space
 
-    def baselines(self, space: Any) -> dict[str, dict[str, Any]]:
-        """Returns the known good points of a created space; none for a space that has no ``baselines()``.
+    @property
+    def min_size(self) -> tuple[int, int]:
+        """Smallest image that it says it can handle, before it is created: (height, width) in pixels."""
+        return self._capabilities.min_size
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Numbers of channels that it says it can handle, before it is created; empty: any."""
+        return self._capabilities.channels
+
+    @property
+    def _capabilities(self) -> "type[SearchSpace]":
+        from searchcnn.spaces.space import SearchSpace
+
+        definition = self.target if isinstance(self.target, type) else type(self.target)
+        return definition if issubclass(definition, SearchSpace) else SearchSpace
+
+    def baselines(self, space: "SearchSpace") -> dict[str, dict[str, Any]]:
+        """Returns the known good points of a created space.
 
         Raises:
             PluginError: If asking for them fails.
         """
         with blamed(self.location, self.module):
-            return {name: dict(values) for name, values in getattr(space, "baselines", dict)().items()}
+            return {name: dict(values) for name, values in space.baselines().items()}
 
 
 def load_space(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> LoadedSpace:
@@ -280,20 +302,20 @@ def _uses(module: ModuleType, tool: ModuleType) -> bool:
     return any(item is tool or getattr(item, "__module__", "") == tool.__name__ for item in vars(module).values())
 
 
-def _instance(
+def _instantiate(
     name: str, target: Any, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]
 ) -> Any:
     import keras_tuner
 
-    from searchcnn.spaces.space import FunctionSpace
+    from searchcnn.spaces.adapter import FunctionSpace, list_parameters, select_arguments
 
     is_class = isinstance(target, type)
     if isinstance(target, keras_tuner.HyperModel):
         _check_options(name, options, [])
         return target
-    known = accepted(target, input_shape, num_classes)
-    taken = {*known, *OWN} if is_class else {*known, *parameters(target)[:1]}
-    _check_options(name, options, [key for key in parameters(target) if key not in taken])
+    known = select_arguments(target, input_shape, num_classes)
+    taken = {*known, *OWN} if is_class else {*known, *list_parameters(target)[:1]}
+    _check_options(name, options, [key for key in list_parameters(target) if key not in taken])
     if not is_class:
         return FunctionSpace(target, options)
     _check_arguments(name, target, {**known, **options})
@@ -317,11 +339,7 @@ def _check_arguments(name: str, constructor: Callable[..., Any], arguments: dict
         ) from None
 
 
-def _check_capabilities(name: str, space: Any) -> None:
-    from searchcnn.spaces.space import SearchSpace
-
-    if not isinstance(space, SearchSpace):  # attributes of the same name could mean anything elsewhere
-        return
+def _check_capabilities(name: str, space: "SearchSpace") -> None:
     height, width, channels = space.input_shape
     if space.channels and channels not in space.channels:
         known = " or ".join(map(str, space.channels))

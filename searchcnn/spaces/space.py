@@ -1,14 +1,12 @@
 """The contract of a search space, for authors of plugins."""
 
 import abc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
-
-from searchcnn.spaces.arguments import accepted
 
 AUXILIARY_WEIGHT = 0.3
 """Weight of an auxiliary head in the loss (GoogLeNet: Szegedy et al. 2015, https://arxiv.org/abs/1409.4842)."""
@@ -65,6 +63,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         is_pretrained: Whether its networks begin with weights that were learnt elsewhere. Where it is the first search
             space of a study, all its known points come first.
         reference: The paper or source behind it.
+        dtype_policy: Keras' dtype policy as its file has set it, such as ``mixed_float16``; None: whichever holds.
+        knows_sizes: Whether ``min_size`` and ``channels`` say for what images it is.
     """
 
     input_shape: tuple[int, int, int]
@@ -75,6 +75,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     own_preprocessing: bool = False
     is_pretrained: bool = False
     reference: str = ""
+    dtype_policy: Any = None
+    knows_sizes: bool = True
 
     @abc.abstractmethod
     def build(self, hp: Any) -> Any:
@@ -155,22 +157,13 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         """
         return {}
 
+    @property
+    def fit_method(self) -> Callable[..., Any]:
+        """What trains its networks: Keras Tuner's ``fit``, or its own."""
+        method: Callable[..., Any] = self.fit
+        return method
 
-class FunctionSpace(SearchSpace):
-    """The search space of a function ``build(hp)``.
-
-    The function may ask for ``input_shape`` and ``num_classes`` by naming parameters so.
-
-    Args:
-        function: Returns the network for ``hp``.
-        options: More arguments of the function.
-    """
-
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.options = options
-
-    def build(self, hp: Any) -> Any:
-        """Calls the function."""
-        return self.function(hp, **accepted(self.function, self.input_shape, self.num_classes), **self.options)
+    @property
+    def has_own_fit(self) -> bool:
+        """Whether it trains its networks by itself."""
+        return getattr(self.fit_method, "__func__", None) is not keras_tuner.HyperModel.fit

@@ -4,7 +4,7 @@ import inspect
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from searchcnn.results.export import predict
 from searchcnn.results.verification import verify
 from searchcnn.search import Cost, check_limits
 from searchcnn.search.hyperparameters import Parameter, conflict
-from searchcnn.spaces import SearchSpace
 from searchcnn.testing.relevance import is_dead, is_leaking, pairs
 from searchcnn.testing.result import CheckFailedError, CheckSkippedError
 from searchcnn.testing.sample import GivenPoint, Sample
@@ -30,7 +29,8 @@ from searchcnn.testing.surroundings import reseeded
 from searchcnn.text import amount, listed, point
 from searchcnn.training import Recipe, classifier
 from searchcnn.training.callbacks import BatchStatistics, lagging
-from searchcnn.training.fit import fit_phase, has_own_fit, phases
+from searchcnn.training.candidate import Candidate
+from searchcnn.training.fit import Stretch, fit_phase
 from searchcnn.training.network import is_compiled, sums_to_one, without_heads
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.recipe import NORMALIZATIONS
@@ -95,7 +95,7 @@ def check_stability(subject: Subject) -> str:
 
 def check_relevance(subject: Subject) -> str:
     """Changes each hyperparameter in several points: the network changes, too, unless it was switched off."""
-    if has_own_fit(subject.space):
+    if subject.space.has_own_fit:
         raise CheckSkippedError("the space has its own fit(), in which any hyperparameter may matter")
     tried = list(pairs(subject.networks, subject.samples))
     dead: dict[str, Sample] = {}
@@ -130,21 +130,13 @@ def check_training(subject: Subject) -> str:
     model = subject.build(hp)
     recipe = Recipe(1, 1, BATCH) if is_compiled(model) else Recipe(1, 1, BATCH, "adam", 1e-3)
     still: set[str] = set()
-    for phase in phases(subject.space, hp, model, recipe.compiles):
+    candidate = Candidate(subject.space, hp, model, recipe)
+    stretch = Stretch(split, split, 0, [BatchStatistics()], normalization=_normalization(model))
+    for phase in candidate.phases():
         before = {weight.path: _array(weight) for weight in model.trainable_weights}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Gradients do not exist")  # is said below, and what to do
-            returned = fit_phase(
-                subject.space,
-                hp,
-                model,
-                recipe.during(phase, 1),
-                split,
-                split,
-                seed=0,
-                callbacks=[BatchStatistics()],
-                normalization=_normalization(model),
-            )
+            returned = fit_phase(candidate.during(phase, 1), stretch)
         _check_loss(returned)
         still |= {path for path, old in before.items() if np.array_equal(old, _weight(model, path))}
     if still:
@@ -220,7 +212,7 @@ def check_documentation(subject: Subject) -> str:
     text = _docstring(subject.loaded.target)
     if not text:
         raise CheckFailedError("no docstring; say in the first line of the class's docstring what is searched")
-    reference = getattr(subject.space, "reference", "") if isinstance(subject.space, SearchSpace) else ""
+    reference = subject.space.reference
     if not reference and not any(mark in text.lower() for mark in REFERENCES):
         raise CheckFailedError(
             "no reference; set `reference` to the paper or source, or write 'Reference: ...' or 'own work' in the "
@@ -254,8 +246,8 @@ def _shapes(subject: Subject) -> Iterator[Image]:
     if not subject.has_sizes:
         return
     height, width = subject.space.min_size
-    known = subject.space.channels
-    channels = [count for count in (1, 3) if count in (known or (1, 3))] or list(known[:1])
+    known: Sequence[int] = subject.space.channels or (1, 3)
+    channels = [count for count in (1, 3) if count in known] or list(known[:1])
     for count in channels:
         yield max(height | 1, ODD_SIZE[0]), max(width | 1, ODD_SIZE[1]), count
     yield height, width, channels[0]

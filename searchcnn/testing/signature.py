@@ -15,14 +15,14 @@ IGNORED = ("name", "build_config", "module", "registered_name")
 """Keys of a layer's configuration that do not change what it computes."""
 
 
-def signature(space: Any, hp: Any, model: Any) -> Signature:
+def describe_network(space: SearchSpace, hp: Any, model: Any) -> Signature:
     """Describes a network without the names of its layers, as far as training and predictions depend on it.
 
     Asks the search space for the weight of auxiliary heads and for the phases of training, too: they may ask for
     hyperparameters. The phases change which layers are trainable.
 
     Args:
-        space: The search space, a Keras Tuner hypermodel.
+        space: The search space.
         hp: The hyperparameters that the network was built with.
         model: The network.
     """
@@ -58,9 +58,7 @@ def _compilation(model: Any) -> Iterator[str]:
         yield _text("loss", {"loss": model.loss})
 
 
-def _training(space: Any, hp: Any, model: Any) -> Iterator[str]:
-    if not isinstance(space, SearchSpace):
-        return
+def _training(space: SearchSpace, hp: Any, model: Any) -> Iterator[str]:
     if len(model.outputs) > 1:
         yield _text("auxiliary heads", {"weight": space.auxiliary_weight(hp)})
     if getattr(model, "compiled", False):

@@ -12,13 +12,12 @@ import keras
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.spaces import LoadedSpace, SearchSpace, load_space
 from searchcnn.spaces.loading import blamed
-from searchcnn.spaces.space import FunctionSpace
 from searchcnn.study import LimitsConfig, Workspace
 from searchcnn.testing.result import CheckSkippedError
 from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
-from searchcnn.testing.signature import signature
+from searchcnn.testing.signature import describe_network
 from searchcnn.testing.surroundings import watched
-from searchcnn.training.cost import cost
+from searchcnn.training.cost import measure_cost
 from searchcnn.training.network import adopt_policy, build, without_heads
 from searchcnn.training.trainer import forget, kept_settings
 
@@ -78,12 +77,8 @@ class Subject:
         """Shape of the images for which points are tried."""
         if self._image is not None:
             return self._image
-        target = self.loaded.target
-        kind = target if isinstance(target, type) else type(target)
-        if not issubclass(kind, SearchSpace):
-            return SIDE, SIDE, 3
-        channels = 3 if 3 in (kind.channels or (3,)) else kind.channels[0]
-        return max(SIDE, kind.min_size[0]), max(SIDE, kind.min_size[1]), channels
+        (height, width), channels = self.loaded.min_size, self.loaded.channels or (3,)
+        return max(SIDE, height), max(SIDE, width), 3 if 3 in channels else channels[0]
 
     @property
     def repeated(self) -> int:
@@ -93,32 +88,32 @@ class Subject:
     @property
     def has_sizes(self) -> bool:
         """Whether the space says for what images it is: only subclasses of `SearchSpace` do."""
-        return isinstance(self.space, SearchSpace) and not isinstance(self.space, FunctionSpace)
+        return self.space.knows_sizes
 
     @cached_property
-    def space(self) -> Any:
+    def space(self) -> SearchSpace:
         """The space, created once, as in a study."""
         return self.create()
 
-    def create(self, image: Image | None = None) -> Any:
+    def create(self, image: Image | None = None) -> SearchSpace:
         """Creates the space anew for images of a shape."""
         return self.loaded.create(image or self.image, self.classes, self._options)
 
-    def build(self, hp: Any, space: Any | None = None) -> Any:
+    def build(self, hp: Any, space: SearchSpace | None = None) -> Any:
         """Builds a network with weights; changes to the state of the process are noted and undone."""
         self._tidy()
-        made = space or self.space
+        space = space or self.space
         with kept_settings():
-            adopt_policy(made)
+            adopt_policy(space)
             with watched(self._note):
-                return build(made, hp, made.input_shape, self.classes)
+                return build(space, hp, space.input_shape, self.classes)
 
-    def sketch(self, hp: Any, space: Any | None = None) -> Any:
+    def sketch(self, hp: Any, space: SearchSpace | None = None) -> Any:
         """Builds a network without weights, which is several times faster."""
         with keras.StatelessScope(initialize_variables=False):
             return self.build(hp, space)
 
-    def sample(self, point: Callable[[], Any], space: Any | None = None) -> Sample:
+    def sample(self, point: Callable[[], Any], space: SearchSpace | None = None) -> Sample:
         """Tries a point out, with weights where it does not work without.
 
         Args:
@@ -133,7 +128,7 @@ class Subject:
         self._has_weights |= found.is_network
         return found
 
-    def point(self, values: Mapping[str, Any], space: Any | None = None) -> Sample:
+    def point(self, values: Mapping[str, Any], space: SearchSpace | None = None) -> Sample:
         """Tries given values out; what they do not name has its default."""
         return self.sample(lambda: GivenPoint(dict(values)), space)
 
@@ -181,11 +176,15 @@ class Subject:
         """The random points that have a network, and the default one."""
         return [self.default, *(one for one in self.survey if one.is_network)]
 
-    def _sample(self, hp: Any, make: Callable[..., Any], space: Any) -> Sample:
+    def _sample(self, hp: Any, make: Callable[..., Any], space: SearchSpace) -> Sample:
         found: dict[str, Any] = {}
         try:
             model = make(hp, space)
-            found = {"whole": cost(model), "cost": cost(without_heads(model)), "signature": signature(space, hp, model)}
+            found = {
+                "whole": measure_cost(model),
+                "cost": measure_cost(without_heads(model)),
+                "signature": describe_network(space, hp, model),
+            }
         except InfeasibleError as error:
             found = {"is_infeasible": True, "reason": error.reason, "error": str(error)}
         except (Exception, SystemExit) as error:

@@ -9,7 +9,7 @@ from searchcnn.graph import calls, leaves
 from searchcnn.search import Cost
 
 
-def cost(network: Any) -> Cost:
+def measure_cost(network: Any) -> Cost:
     """Counts the weights of a built Keras model, or of a layer of one, and the multiply-accumulates of one image.
 
     A convolution or dense layer uses each kernel weight once at every position of its output (a transposed convolution:

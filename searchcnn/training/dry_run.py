@@ -1,22 +1,25 @@
 """Finds a wrong metric, shape or builder in seconds: one batch before the first trial."""
 
+import contextlib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from searchcnn import modules
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
-from searchcnn.search.hyperparameters import CheckedHyperParameters
+from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
 from searchcnn.study import StudyConfig
 from searchcnn.study.values import bounds
-from searchcnn.training.callbacks import BestWeights, PlainMetrics
-from searchcnn.training.fit import fit_phase, has_own_fit, initialize, objective_of, phases, takes_arrays
+from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics
+from searchcnn.training.candidate import Candidate
+from searchcnn.training.fit import Stretch, fit_phase, read_score, takes_arrays
 from searchcnn.training.labels import label_form
-from searchcnn.training.network import is_compiled, sums_to_one
+from searchcnn.training.network import sums_to_one
 from searchcnn.training.recipe import CHANGES, Recipe
 from searchcnn.training.solver import MEASURED, last_layer
 from searchcnn.training.trainer import Trainer, forget, kept_settings
@@ -25,7 +28,7 @@ BATCH = 8
 """Images that a network is tried out with; of each class, where a search space trains by itself."""
 
 
-def dry_run(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
+def run_dry(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     """Builds the default network of a search space and trains it on one batch, as the space trains its networks.
 
     Returns:
@@ -38,7 +41,7 @@ def dry_run(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     forget()
     try:
         with kept_settings():
-            return _one_batch(trainer, name)
+            return _run_one_batch(trainer, name)
     except PluginError as error:
         prefix = f"search space '{name}': "
         raise PluginError(prefix + str(error).removeprefix(prefix)) from error
@@ -60,61 +63,77 @@ def _where(error: Exception) -> str:
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
-def _one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
-    hp = CheckedHyperParameters({"space": name} if len(trainer.spaces) > 1 else {})
-    _, space, model, recipe = trainer.sample(hp)
-    _check_augmentation(trainer.config, space, name, model)
-    few = _few_of_each(trainer.dataset.train) if has_own_fit(space) else _few(trainer.dataset.train)
-    metrics, best = Measured(), BestWeights(model, trainer.config.search.objective, trainer.config.search.maximize)
-    with trainer.scope(hp, name):
-        initialize(space, hp, model)
-        before = [np.array(weight) for weight in model.get_weights()]
-        returned = None
-        for phase in phases(space, hp, model, recipe.compiles):
-            if phase.is_solved:
-                last_layer(model)
-                metrics.names |= MEASURED
-                continue
-            returned = fit_phase(
-                space,
-                hp,
-                model,
-                recipe.during(phase, 1),
-                few,
-                few,
-                trainer.config.seed,
-                [metrics, best, *trainer.statistics()],
-                normalization=trainer.normalization(recipe.normalization),
-            )
+def _run_one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
+    member = trainer.space.members[name]
+    candidate = trainer.sample(CheckedHyperParameters(member.name_values({})))
+    _check_augmentation(trainer.config, candidate)
+    few = (_take_few_of_each if member.has_own_fit else _take_few)(trainer.inputs.dataset.train)
+    metrics = Measured()
+    best = BestWeights(candidate.model, trainer.config.search.objective, trainer.config.search.maximize)
+    candidate.initialize()
+    before = [np.array(weight) for weight in candidate.model.get_weights()]
+    returned = None
+    for phase in candidate.phases():
+        if phase.is_solved:
+            last_layer(candidate.model)
+            metrics.names |= MEASURED
+        else:
+            returned = fit_phase(candidate.during(phase, 1), _make_stretch(trainer, candidate, few, [metrics, best]))
     _check_objective(trainer.config.search.objective, metrics, returned)
     best.restore()
-    if has_own_fit(space):
-        _check_trained(model, before)
-    network = trainer.finished(model, recipe)
+    if member.has_own_fit:
+        _check_trained(candidate.model, before)
+    network = trainer.make_classifier(candidate)
     _check_probabilities(network, few, name)
-    return network, recipe
+    return network, candidate.recipe
 
 
-def _check_augmentation(config: StudyConfig, space: Any, name: str, model: Any) -> None:
-    training = config.training
+def _make_stretch(trainer: Trainer, candidate: Candidate, few: Split, callbacks: Sequence[Any]) -> Stretch:
+    statistics = [BatchStatistics()] if trainer.builders_count else []
+    normalization = trainer.inputs.make_normalization(candidate.recipe.normalization)
+    return Stretch(few, few, trainer.config.seed, [*callbacks, *statistics], normalization=normalization)
+
+
+def check_stability(trainer: Trainer, name: str) -> None:
+    """Builds the default network of a search space twice: a hyperparameter must have the same range in both.
+
+    It is built without weights, which takes little time; a builder that needs them is not checked.
+
+    Raises:
+        PluginError: If one has not.
+    """
+    values = trainer.space.members[name].name_values({})
+    builds = [CheckedHyperParameters(values) for _ in range(2)]
+    for hp in builds:
+        with kept_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+            trainer.sample(hp)
+    try:
+        check_ranges(*builds)
+    except PluginError as error:
+        raise PluginError(f"search space '{name}': {error}") from error
+
+
+def _check_augmentation(config: StudyConfig, candidate: Candidate) -> None:
+    training, name = config.training, candidate.space.name
     given = [f"training.{key}" for key in (*CHANGES, "class_weights") if getattr(training, key) not in (0.0, False)]
-    if given and takes_arrays(space):
+    if given and takes_arrays(candidate.space):
         raise StudyFileError(
             f"{' and '.join(given)} cannot reach search space '{name}', whose own fit() takes all images at once; "
             "leave that out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
         )
-    if bounds(training.mixup)[1] > 0 and is_compiled(model) and not all(label_form(model).one_hot):
+    is_sparse = not candidate.recipe.compiles and not all(label_form(candidate.model).one_hot)
+    if bounds(training.mixup)[1] > 0 and is_sparse:
         raise StudyFileError(
             f"training.mixup blends labels, but search space '{name}' compiles its network with a sparse loss; "
             "compile it with categorical_crossentropy, or leave mixup out"
         )
 
 
-def _few(split: Split) -> Split:
+def _take_few(split: Split) -> Split:
     return Split(split.images[:BATCH], split.labels[:BATCH])
 
 
-def _few_of_each(split: Split) -> Split:
+def _take_few_of_each(split: Split) -> Split:
     """Returns some images of each class: a space's own ``fit`` may divide them once more."""
     chosen = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
     return split.take(np.sort(np.concatenate(chosen)))
@@ -141,7 +160,7 @@ def _check_objective(objective: str, metrics: Measured, returned: Any) -> None:
         )
     measured = sorted(name for name in metrics.names if name.startswith("val_"))
     if not measured:
-        objective_of(returned, objective)  # a space's own `fit` that keeps the callbacks to itself returns it
+        read_score(returned, objective)  # a space's own `fit` that keeps the callbacks to itself returns it
     elif objective not in measured:
         raise StudyFileError(
             f"search.objective: '{objective}' is not measured{nearest(objective, measured)} "

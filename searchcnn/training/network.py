@@ -9,6 +9,7 @@ import numpy as np
 
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.graph import as_array, has_output_mapping, is_stock, named_outputs, without_augmentation
+from searchcnn.spaces.space import SearchSpace
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.optimizers import make_optimizer
 from searchcnn.training.recipe import Recipe
@@ -18,11 +19,11 @@ TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
 KERAS_FOLDER = Path(keras.__file__).parent
 
 
-def build(space: Any, hp: Any, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+def build(space: SearchSpace, hp: Any, input_shape: tuple[int, int, int], num_classes: int) -> Any:
     """Builds a network, its weights included.
 
     Args:
-        space: A Keras Tuner hypermodel.
+        space: The search space.
         hp: The hyperparameters to build with.
         input_shape: Shape of an image: (height, width, channels).
         num_classes: Number of classes; the first output's shape must be (batch, num_classes).
@@ -43,11 +44,10 @@ def build(space: Any, hp: Any, input_shape: tuple[int, int, int], num_classes: i
     return model
 
 
-def adopt_policy(space: Any) -> None:
+def adopt_policy(space: SearchSpace) -> None:
     """Sets the dtype policy that the file of a search space has set, such as ``mixed_float16``, if it was loaded."""
-    policy = getattr(space, "dtype_policy", None)
-    if policy is not None:
-        keras.config.set_dtype_policy(policy)
+    if space.dtype_policy is not None:
+        keras.config.set_dtype_policy(space.dtype_policy)
 
 
 def is_compiled(model: Any) -> bool:

@@ -9,7 +9,7 @@ import keras
 
 from searchcnn.graph import calls, functional
 from searchcnn.text import TIMES
-from searchcnn.training.cost import cost
+from searchcnn.training.cost import measure_cost
 
 FOLDED = ("Activation", "BatchNormalization", "Dropout", "LayerNormalization", "ReLU", "SpatialDropout2D")
 """Layers that are shown in the line of the layer before them."""
@@ -171,7 +171,7 @@ def _line(step: _Step, stop: _Step | None) -> tuple[_Step, Line]:
         if following[0] is stop or type(following[0].operation).__name__ not in FOLDED:
             break
         run += following
-    prices = [(one, cost(one.operation)) for one in run if isinstance(one.operation, keras.Layer)]
+    prices = [(one, measure_cost(one.operation)) for one in run if isinstance(one.operation, keras.Layer)]
     params = sum(price.params for one, price in prices if one.is_first)
     text = " · ".join(part for one in run for part in _words(one.operation))
     return run[-1], Line("", text, run[-1].shape, params, sum(price.macs for _, price in prices))

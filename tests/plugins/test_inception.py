@@ -17,7 +17,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
-from searchcnn.training.cost import cost  # noqa: E402
+from searchcnn.training.cost import measure_cost  # noqa: E402
 
 IMAGENET = ((224, 224, 3), 10)
 CIFAR10 = ((32, 32, 3), 10)
@@ -116,7 +116,7 @@ def test_googlenet_is_also_there_without_heads(inception: LoadedSpace, googlenet
 
 def test_the_small_network_is_small(inception: LoadedSpace, sketch: Sketch) -> None:
     space = inception.create(*CIFAR10)
-    price = cost(sketch(space, CheckedHyperParameters(inception.baselines(space)["inception_small"])))
+    price = measure_cost(sketch(space, CheckedHyperParameters(inception.baselines(space)["inception_small"])))
     assert (price.params, price.macs) == (154_050, 8_746_720)
 
 
@@ -125,7 +125,7 @@ def test_the_stem_fits_the_images(inception: LoadedSpace, sketch: Sketch, side: 
     hp = CheckedHyperParameters()
     model = sketch(inception.create((side, side, 3), 10), hp)
     assert hp.get("stem") == stem
-    assert cost(model).params < 300_000
+    assert measure_cost(model).params < 300_000
     assert model.get_layer("inception_3a").output.shape[1] == math.ceil(side / (2 if stem == "small" else 8))
 
 

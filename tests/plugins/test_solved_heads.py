@@ -31,7 +31,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results import models, read_card  # noqa: E402
-from searchcnn.training import Checkpoints, Trainer, dry_run, features  # noqa: E402
+from searchcnn.training import Checkpoints, Trainer, features, run_dry  # noqa: E402
 from tests.stop import Stop  # noqa: E402
 
 DIGITS = ((8, 8, 1), 10)
@@ -48,7 +48,7 @@ MakeTrainer = Callable[..., Trainer]
 @pytest.fixture(autouse=True)
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns the folder that features are kept in."""
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "cache_folder", lambda kind: tmp_path / kind)
     return tmp_path / "features"
 
 
@@ -229,7 +229,7 @@ def test_a_network_with_another_end_is_refused_before_the_first_trial(study_conf
     space = Odd()
     space.input_shape, space.num_classes = DIGITS
     with pytest.raises(PluginError, match=r"^search space 'odd': Phase\(is_solved=True\) is for .*, not with 'end'"):
-        dry_run(Trainer(study_config(), few, {"odd": space}), "odd")
+        run_dry(Trainer(study_config(), few, {"odd": space}), "odd")
 
 
 def test_an_objective_that_a_solver_does_not_measure_is_refused(make: MakeTrainer) -> None:
@@ -237,7 +237,7 @@ def test_an_objective_that_a_solver_does_not_measure_is_refused(make: MakeTraine
 
     trainer = make(linear=True, search={"objective": "val_f1", "direction": "maximize"})
     with pytest.raises(StudyFileError, match=r"'val_f1' is not measured .*measured: val_accuracy, val_loss"):
-        dry_run(trainer, "transfer")
+        run_dry(trainer, "transfer")
 
 
 # Studies in folds

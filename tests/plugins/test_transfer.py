@@ -22,7 +22,7 @@ import keras  # noqa: E402
 from searchcnn.backbones import FROZEN, UNFROZEN  # noqa: E402
 from searchcnn.graph import leaves  # noqa: E402
 from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
-from searchcnn.training import Trainer, callbacks, dry_run, features  # noqa: E402
+from searchcnn.training import Trainer, callbacks, features, run_dry  # noqa: E402
 
 BIRDS = ((224, 224, 3), 200)
 DIGITS = ((8, 8, 1), 10)
@@ -305,7 +305,7 @@ def test_missing_weights_are_found_out_before_the_first_trial(
     options = {"backbones": [SMALL], "weights": "nowhere.h5", "image_sizes": [32]}
     trainer = Trainer(study_config(), few, {"transfer": transfer.create(*DIGITS, options)})
     with pytest.raises(PluginError, match=r"^search space 'transfer': weights 'nowhere.h5': no such file; "):
-        dry_run(trainer, "transfer")
+        run_dry(trainer, "transfer")
 
 
 @pytest.mark.slow
@@ -318,7 +318,7 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "cache_folder", lambda kind: tmp_path / kind)
     monkeypatch.setattr(callbacks.BestWeights, "restore", lambda self: None)  # of random features the best is any epoch
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]})
     config = study_config(training={"epochs": 2, "normalization": ["zca", "standardize"]})
@@ -442,10 +442,10 @@ def test_a_classifier_on_a_network_of_others(
     """It takes raw pixels, and a search goes on from it as from any other that was saved."""
     from searchcnn.results import save_model
 
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "cache_folder", lambda kind: tmp_path / kind)
     path = foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
     space = transfer.create(*DIGITS, {"backbones": [path], "image_sizes": [12], "preprocessing": "tf"})
-    network, _ = dry_run(Trainer(study_config(), few, {"transfer": space}), "transfer")
+    network, _ = run_dry(Trainer(study_config(), few, {"transfer": space}), "transfer")
     save_model(tmp_path / "best.keras", network, {})
     loaded = keras.models.load_model(tmp_path / "best.keras")
     images = few.validation.images[:8]

@@ -275,8 +275,8 @@ def test_a_gpu_is_counted_where_it_may_be_used(tmp_path: Path, monkeypatch: pyte
     "name", [EMBEDDED, "MobileNetV3Small", *(pytest.param(name, marks=pytest.mark.slow) for name in [*COSTS][2:])]
 )
 def test_costs_are_those_of_the_networks(name: str) -> None:
-    from searchcnn.training.cost import cost  # imports Keras
+    from searchcnn.training.cost import measure_cost  # imports Keras
 
     make, arguments = application(name)
-    price = cost(sketch(make, weights=None, input_shape=(224, 224, 3), **arguments))
+    price = measure_cost(sketch(make, weights=None, input_shape=(224, 224, 3), **arguments))
     assert (price.params, price.macs) == pytest.approx(COSTS[name], rel=0.07)

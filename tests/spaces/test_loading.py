@@ -146,7 +146,7 @@ def test_spaces_of_installed_packages(workspace: Workspace) -> None:
     loaded = load_space("keras_tuner.applications:HyperResNet", workspace)
     space = loaded.create((32, 32, 3), 4)
     assert loaded.name == "HyperResNet"
-    assert (space.input_shape, space.classes) == ((32, 32, 3), 4)
+    assert (space.input_shape, space.hypermodel.classes) == ((32, 32, 3), 4)
     assert loaded.baselines(space) == {}
     assert loaded.fingerprint != load_space("keras_tuner.applications:HyperXception", workspace).fingerprint
 
@@ -384,7 +384,7 @@ def test_options(workspace: Workspace, name: str, options: dict[str, Any], got: 
 
 def test_options_of_spaces_that_come_with_keras_tuner(workspace: Workspace) -> None:
     loaded = load_space("keras_tuner.applications:HyperResNet", workspace)
-    assert loaded.create((32, 32, 3), 4, {"include_top": False}).include_top is False
+    assert loaded.create((32, 32, 3), 4, {"include_top": False}).hypermodel.include_top is False
 
 
 @pytest.mark.parametrize(

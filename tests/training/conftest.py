@@ -18,6 +18,8 @@ def make_space() -> Callable[..., Any]:
     import keras
     import keras_tuner
 
+    from searchcnn.spaces.adapter import adapt
+
     def dense(hp: Any) -> Any:
         images = keras.Input((8, 8, 1))
         x = keras.layers.Flatten()(images)
@@ -41,6 +43,8 @@ def make_space() -> Callable[..., Any]:
             return self._fit(hp, model, *args, **kwargs)
 
     def make(build: Callable[[Any], Any] | None = None, fit: Callable[..., Any] | None = None) -> Any:
-        return FittingSpace(build or dense, fit) if fit else Space(build or dense)
+        hypermodel = FittingSpace(build or dense, fit) if fit else Space(build or dense)
+        hypermodel.input_shape, hypermodel.num_classes = (8, 8, 1), 10
+        return adapt(hypermodel)
 
     return make

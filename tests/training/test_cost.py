@@ -15,7 +15,7 @@ start_keras()
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
-from searchcnn.training.cost import cost  # noqa: E402
+from searchcnn.training.cost import measure_cost  # noqa: E402
 
 layers = keras.layers
 
@@ -44,26 +44,26 @@ def net(*parts: Any) -> Any:
     ],
 )
 def test_layers(parts: list[Any], params: int, macs: int) -> None:
-    assert cost(net(*parts)) == Cost(params, macs)
+    assert measure_cost(net(*parts)) == Cost(params, macs)
 
 
 def test_networks_in_networks() -> None:
     inner = keras.Sequential([keras.Input((8, 6, 3)), layers.Conv2D(4, 3, padding="same"), layers.GlobalMaxPooling2D()])
     outer = net(keras.Sequential([inner]), layers.Dense(2))
-    assert cost(outer) == Cost(9 * 3 * 4 + 4 + 4 * 2 + 2, 8 * 6 * 9 * 3 * 4 + 4 * 2)
+    assert measure_cost(outer) == Cost(9 * 3 * 4 + 4 + 4 * 2 + 2, 8 * 6 * 9 * 3 * 4 + 4 * 2)
 
 
 def test_layers_of_a_network_for_images_of_any_size() -> None:
     layer = layers.Conv2D(5, 3, padding="same")
     whole = keras.Sequential([keras.Input((None, None, 3)), layer])
     images = keras.Input((8, 6, 3))
-    assert cost(keras.Model(images, layer(images))) == Cost(9 * 3 * 5 + 5, 8 * 6 * 9 * 3 * 5)
+    assert measure_cost(keras.Model(images, layer(images))) == Cost(9 * 3 * 5 + 5, 8 * 6 * 9 * 3 * 5)
     assert whole.count_params() == 9 * 3 * 5 + 5
 
 
 def test_a_layer_counts_each_time_that_it_is_called() -> None:
     layer, images = layers.Conv2D(3, 3, padding="same"), keras.Input((8, 6, 3))
-    assert cost(keras.Model(images, layer(layer(images)))).macs == 2 * 8 * 6 * 9 * 3 * 3
+    assert measure_cost(keras.Model(images, layer(layer(images)))).macs == 2 * 8 * 6 * 9 * 3 * 3
 
 
 def test_the_reference_network(tmp_path: Path) -> None:
@@ -72,4 +72,4 @@ def test_the_reference_network(tmp_path: Path) -> None:
     hp = keras_tuner.HyperParameters()
     hp.values = dict(loaded.baselines(space)["fashion_convnet"])
     convolutions = 24 * 24 * 25 * 32 + 8 * 8 * 25 * 32 * 64
-    assert cost(space.build(hp)) == Cost(62_346, convolutions + 4 * 4 * 64 * 10)
+    assert measure_cost(space.build(hp)) == Cost(62_346, convolutions + 4 * 4 * 64 * 10)

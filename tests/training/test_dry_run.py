@@ -14,7 +14,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.training import Trainer, dry_run  # noqa: E402
+from searchcnn.training import Trainer, run_dry  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 MakeSpace = Callable[..., Any]
@@ -32,7 +32,7 @@ def dense(activation: str, **compiled: Any) -> Callable[[Any], Any]:
 
 
 def test_the_default_network_of_the_space_comes_back(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
-    model, _ = dry_run(Trainer(study_config(), few, {"one": make_space(dense("softmax")), "two": make_space()}), "two")
+    model, _ = run_dry(Trainer(study_config(), few, {"one": make_space(dense("softmax")), "two": make_space()}), "two")
     assert model.count_params() == 65 * 32 + 33 * 10
 
 
@@ -49,7 +49,7 @@ def test_an_objective_that_is_not_measured(
 ) -> None:
     config = study_config(search={"objective": objective, "direction": "maximize"})
     with pytest.raises(StudyFileError, match=message):
-        dry_run(Trainer(config, few, {"net": make_space(build)}), "net")
+        run_dry(Trainer(config, few, {"net": make_space(build)}), "net")
 
 
 def broken(hp: Any) -> Any:
@@ -89,35 +89,35 @@ def test_a_search_space_that_cannot_be_trained(
     study_config: Config, few: Dataset, make_space: MakeSpace, build: Any, message: str
 ) -> None:
     with pytest.raises(PluginError, match=message) as raised:
-        dry_run(Trainer(study_config(), few, {"net": make_space(build)}), "net")
+        run_dry(Trainer(study_config(), few, {"net": make_space(build)}), "net")
     assert "\n" not in str(raised.value)
 
 
 def test_one_of_several_spaces_is_named(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
     trainer = Trainer(study_config(), few, {"good": make_space(dense("softmax")), "bad": make_space(broken)})
-    good, _ = dry_run(trainer, "good")
+    good, _ = run_dry(trainer, "good")
     assert good.count_params() == 65 * 10
     with pytest.raises(PluginError, match="search space 'bad' fails"):
-        dry_run(trainer, "bad")
+        run_dry(trainer, "bad")
 
 
 def test_augmentation_that_cannot_reach_a_space_s_own_fit(
     study_config: Callable[..., StudyConfig], few: Dataset, make_space: Callable[..., Any]
 ) -> None:
-    class Space(type(make_space())):  # type: ignore[misc]
+    class Space(type(make_space().hypermodel)):  # type: ignore[misc]
         def fit(self, hp: Any, model: Any, x: Any, y: Any, **options: Any) -> Any:
             return model.fit(x, y, **options)
 
     space = make_space()
-    space.__class__ = Space
+    space.hypermodel.__class__ = Space
     for training, named in (
         ({"flip": True}, "training.flip"),
         ({"rotation": [0.0, 15.0], "class_weights": True}, "training.rotation and training.class_weights"),
     ):
         with pytest.raises(StudyFileError, match=rf"^{named} cannot reach search space 'net', whose own fit") as raised:
-            dry_run(Trainer(study_config(training=training), few, {"net": space}), "net")
+            run_dry(Trainer(study_config(training=training), few, {"net": space}), "net")
         assert "\n" not in str(raised.value)
-    dry_run(Trainer(study_config(training={"normalization": "zca"}), few, {"net": space}), "net")
+    run_dry(Trainer(study_config(training={"normalization": "zca"}), few, {"net": space}), "net")
 
 
 @pytest.mark.parametrize("mixup", [0.2, [0.0, 0.2], {"min": 0.0, "max": 0.4}])
@@ -131,15 +131,15 @@ def test_labels_cannot_be_blended_for_a_sparse_loss(
     with pytest.raises(
         StudyFileError, match=r"^training.mixup blends labels, but search space 'net' compiles"
     ) as raised:
-        dry_run(trainer("sparse_categorical_crossentropy"), "net")
+        run_dry(trainer("sparse_categorical_crossentropy"), "net")
     assert "\n" not in str(raised.value)
-    dry_run(trainer("categorical_crossentropy"), "net")
+    run_dry(trainer("categorical_crossentropy"), "net")
 
 
 def test_the_classifier_takes_raw_pixels(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
     trainer = Trainer(
         study_config(training={"normalization": ["zca", "scale"], "mixup": 0.2}), few, {"net": make_space()}
     )
-    finished, _ = dry_run(trainer, "net")
+    finished, _ = run_dry(trainer, "net")
     assert [layer.name for layer in finished.layers[:-1]] == ["pixels", "scale", "standardize", "whiten"]
     assert finished.predict(few.validation.images, verbose=0).shape == (96, 10)

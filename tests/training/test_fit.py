@@ -26,9 +26,9 @@ start_keras()
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
-from searchcnn.training import Recipe, Trainer, dry_run  # noqa: E402
+from searchcnn.training import Recipe, Trainer, run_dry  # noqa: E402
 from searchcnn.training.callbacks import PlainMetrics  # noqa: E402
-from searchcnn.training.fit import balanced, fit_phase  # noqa: E402
+from searchcnn.training.fit import Stretch, fit_phase, weigh_classes  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -142,11 +142,15 @@ def test_the_weight_is_asked_for_in_the_space_s_scope(study_config: Config, begi
     trial.preset = {"space": "heads", "heads/units": 16, "heads/weight": 0.25}
     trainer(trial)
     assert trial.facts["hyperparameters"] == trial.preset == trial._study.trials()[0].params
-    assert trainer.point("heads", {"weight": 0.75})[0] == {"space": "heads", "heads/units": 32, "heads/weight": 0.75}
-    assert trainer.point("plain", {})[0] == {"space": "plain"}
-    assert trainer.point("quiet", {})[0] == {"space": "quiet", "quiet/units": 32}
+    assert trainer.resolve_point("heads", {"weight": 0.75}).values == {
+        "space": "heads",
+        "heads/units": 32,
+        "heads/weight": 0.75,
+    }
+    assert trainer.resolve_point("plain", {}).values == {"space": "plain"}
+    assert trainer.resolve_point("quiet", {}).values == {"space": "quiet", "quiet/units": 32}
     for name in ("heads", "quiet"):
-        network, _ = dry_run(trainer, name)
+        network, _ = run_dry(trainer, name)
         assert len(network.outputs) == 1
 
 
@@ -163,7 +167,7 @@ def test_heads_of_a_compiled_model_are_its_own_affair(study_config: Config, begi
     trainer = make_trainer(config, few, net=Compiled())
     evaluation = trainer(trial)
     assert trial.facts["hyperparameters"].keys() == {"units"}
-    assert trainer.point("net", {})[0] == {"units": 32}
+    assert trainer.resolve_point("net", {}).values == {"units": 32}
     (epoch,) = curve(trial)
     extra = epoch.metrics["val_total_loss"] - epoch.metrics["val_loss"]
     assert extra == pytest.approx(2 * epoch.metrics["val_main_0_loss"], rel=1e-4)
@@ -270,7 +274,7 @@ def spoil(model: Any) -> None:
 def test_two_phases(
     study_config: Config, begin: Begin, few: Dataset, limits: dict[str, int], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.cache_folder", lambda kind: tmp_path / kind)
     config = study_config(training={"epochs": 6}, limits=limits)
     space = Phased()
     trial = begin(config)
@@ -319,7 +323,7 @@ def test_the_best_weights_may_be_the_first_phase_s(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Phase two starts from nothing, at a rate at which it learns nothing."""
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.cache_folder", lambda kind: tmp_path / kind)
     space = Phased(Phase(0.5), Phase(rate=1e-9), before=lambda phase, model: spoil(model) if phase else None)
     config = study_config(training={"epochs": 4}, search={"objective": "val_loss"})
     trial = begin(config)
@@ -398,7 +402,7 @@ class Deep(Phased):
 def test_time_that_is_over_while_features_are_computed(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: Any, phase: int
 ) -> None:
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.cache_folder", lambda kind: tmp_path / kind)
 
     def end(number: int, model: Any) -> None:
         if number == phase:
@@ -473,9 +477,9 @@ def test_what_phases_ask_for(study_config: Config, begin: Begin, few: Dataset) -
     trainer(trial)
     assert trial.facts["hyperparameters"] == trial.preset == trial._study.trials()[0].params
     assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx([0.01, 0.005])
-    assert trainer.point("one", {"units": 64})[0] == {"space": "one", "one/units": 64, "one/fine": 0.25}
-    assert trainer.point("one", {"fine": 0.75})[0]["one/fine"] == 0.75
-    dry_run(trainer, "one")
+    assert trainer.resolve_point("one", {"units": 64}).values == {"space": "one", "one/units": 64, "one/fine": 0.25}
+    assert trainer.resolve_point("one", {"fine": 0.75}).values["one/fine"] == 0.75
+    run_dry(trainer, "one")
 
 
 def test_a_space_without_a_phase(study_config: Config, begin: Begin, few: Dataset) -> None:
@@ -488,7 +492,7 @@ def test_a_space_without_a_phase(study_config: Config, begin: Begin, few: Datase
     with pytest.raises(PluginError, match=r"phases\(hp, model\) yields nothing; expected at least one"):
         trainer(begin(config))
     with pytest.raises(PluginError, match=r"^search space 'net': phases\(hp, model\) yields nothing"):
-        dry_run(trainer, "net")
+        run_dry(trainer, "net")
 
 
 @pytest.mark.parametrize("kind", ["fit", "compiled"])
@@ -522,7 +526,7 @@ def test_weights_are_loaded_for_networks_that_are_trained(study_config: Config, 
     config = study_config(limits=NO_CACHE)
     space = Phased()
     trainer = make_trainer(config, few, net=space, other=Plain())
-    trainer.point("net", {"units": 64})
+    trainer.resolve_point("net", {"units": 64})
     assert space.initialized == []
     trial = begin(config)
     trial.preset = {"space": "net", "net/units": 16}
@@ -530,7 +534,7 @@ def test_weights_are_loaded_for_networks_that_are_trained(study_config: Config, 
     ((values, trained),) = space.initialized
     assert values == {"space": "net", "net/units": 16}
     assert network.layers[-1].get_layer("base") is trained.get_layer("base")
-    model, _ = dry_run(trainer, "net")
+    model, _ = run_dry(trainer, "net")
     assert model.layers[-1].get_layer("base") is space.initialized[1][1].get_layer("base")
 
 
@@ -572,8 +576,8 @@ def test_a_hypermodel_of_others_needs_none_of_this(
     (epoch,) = curve(trial)
     extra = epoch.metrics["val_total_loss"] - epoch.metrics["val_loss"]
     assert extra == pytest.approx(0.3 * epoch.metrics["val_two_loss"], rel=1e-4)
-    assert trainer.point("net", {})[0] == {}
-    dry_run(trainer, "net")
+    assert trainer.resolve_point("net", {}).values == {}
+    run_dry(trainer, "net")
 
 
 # The form of the images
@@ -584,12 +588,13 @@ def fitted(config: StudyConfig, data: Dataset, space: Any, **recipe: Any) -> tup
     keras.utils.set_random_seed(0)
     trainer = make_trainer(config, data, net=space)
     hp = keras_tuner.HyperParameters()
-    _, _, model, _ = trainer.sample(hp)
+    candidate = trainer.sample(hp)
+    model = candidate.model
     for layer in model.layers:
         if getattr(layer, "units", 0) == 10:
             layer.bias.assign(np.linspace(0, 2, 10))  # the last classes, of which there are more, are expected
     how = Recipe(1, 1, len(data.train), "sgd", 1e-30, **recipe)
-    history = fit_phase(space, hp, model, how, data.train, data.validation, 0)
+    history = fit_phase(replace(candidate, recipe=how), Stretch(data.train, data.validation, 0))
     return model, {key: values[-1] for key, values in history.history.items()}
 
 
@@ -621,7 +626,7 @@ def test_validation_images_are_neither_weighted_nor_changed(study_config: Config
 
 
 def test_balanced_weights() -> None:
-    assert balanced(np.array([0, 0, 0, 3])) == [4 / (2 * 3), 2.0, 2.0, 2.0]
+    assert weigh_classes(np.array([0, 0, 0, 3])) == [4 / (2 * 3), 2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("kind", ["standardize", "zca"])
@@ -638,16 +643,16 @@ def test_a_network_is_trained_on_what_it_will_see(study_config: Config, begin: B
 
 def test_statistics_are_computed_once(study_config: Config, few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer(study_config(), few, net=Plain())
-    first = trainer.normalization("zca")
+    first = trainer.inputs.make_normalization("zca")
     monkeypatch.setattr(Normalization, "of", None)
-    assert trainer.normalization("zca") is first
+    assert trainer.inputs.make_normalization("zca") is first
 
 
 @pytest.mark.slow
 def test_features_of_normalised_images(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.cache_folder", lambda kind: tmp_path / kind)
     for number, kind in enumerate(("scale", "standardize"), 1):
         config = study_config(training={"epochs": 2, "normalization": kind})
         evaluation = make_trainer(config, few, net=Deep(Phase()))(begin(config))

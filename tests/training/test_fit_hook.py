@@ -16,7 +16,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.training import Trainer, dry_run  # noqa: E402
+from searchcnn.training import Trainer, run_dry  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -173,7 +173,7 @@ def custom_loop(
 
 def test_a_custom_loop_gets_arrays(study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace) -> None:
     config, space = study_config(), make_space()
-    space.fit = custom_loop
+    space.hypermodel.fit = custom_loop
     trial = begin(config)
     evaluation = Trainer(config, few, {"net": space})(trial)
     predicted = evaluation.network.predict(few.validation.images, verbose=0).argmax(-1)
@@ -185,14 +185,14 @@ def test_a_loop_that_never_validates_is_told_what_to_return(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
     config, space = study_config(), make_space()
-    space.fit = lambda hp, model, x, callbacks: model.fit(x, callbacks=callbacks[:1], verbose=0)
+    space.hypermodel.fit = lambda hp, model, x, callbacks: model.fit(x, callbacks=callbacks[:1], verbose=0)
     with pytest.raises(PluginError, match="without 'val_accuracy'; pass on `callbacks`"):
         Trainer(config, few, {"net": space})(begin(config))
 
 
 def test_a_baseline_with_an_unknown_name(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
     with pytest.raises(PluginError, match="'no_such' is not a hyperparameter of this point"):
-        Trainer(study_config(), few, {"net": make_space()}).point("net", {"no_such": 1})
+        Trainer(study_config(), few, {"net": make_space()}).resolve_point("net", {"no_such": 1})
 
 
 @pytest.mark.parametrize("takes", ["batches", "arrays", "other names"])
@@ -208,7 +208,7 @@ def test_the_batch_size_that_fit_gives_counts(
         return history
 
     space = make_space()
-    space.fit = {
+    space.hypermodel.fit = {
         "batches": train,
         "arrays": lambda hp, model, x, y, *more, **options: train(hp, model, x, y, *more, **options),
         "other names": lambda hp, model, pixels, digits, validation_data, callbacks=None, **options: train(
@@ -233,7 +233,7 @@ def test_without_a_size_of_its_own_fit_uses_the_recipe_s(
         return history
 
     config, space = study_config(training={"batch_size": 64}), make_space()
-    space.fit = fit
+    space.hypermodel.fit = fit
     Trainer(config, few, {"net": space})(begin(config))
     assert steps == [len(few.train) / 64]
 
@@ -257,11 +257,11 @@ def test_the_dry_run_calls_fit(study_config: Config, few: Dataset, make_space: M
         raise KeyError("forgotten")
 
     with pytest.raises(PluginError, match="search space 'net' fails with its default values: KeyError: 'forgotten'"):
-        dry_run(Trainer(study_config(), few, {"net": make_space(fit=fit)}), "net")
+        run_dry(Trainer(study_config(), few, {"net": make_space(fit=fit)}), "net")
     with pytest.raises(PluginError, match=r"fit\(\) returned NoneType without 'val_accuracy'"):
-        dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: None)}), "net")
+        run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: None)}), "net")
     with pytest.raises(PluginError, match="leaves the network as it was: train the model that it is given, or give"):
-        dry_run(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
+        run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
 
 
 @pytest.mark.parametrize("is_told", [True, False])
@@ -281,7 +281,7 @@ def test_fit_may_train_a_copy(
 
     config = study_config(training={"epochs": 4})
     trainer = Trainer(config, few, {"net": make_space(fit=fit)})
-    dry_run(trainer, "net")
+    run_dry(trainer, "net")
     evaluation = trainer(begin(config))
     predicted = evaluation.network.predict(few.validation.images, verbose=0).argmax(-1)
     assert evaluation.value == pytest.approx((predicted == few.validation.labels).mean())

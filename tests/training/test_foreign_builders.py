@@ -20,7 +20,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results.export import predict  # noqa: E402
-from searchcnn.training import Trainer, classifier, dry_run  # noqa: E402
+from searchcnn.training import Trainer, classifier, run_dry  # noqa: E402
 from searchcnn.training.callbacks import BatchStatistics, momentum  # noqa: E402
 
 Config = Callable[..., StudyConfig]
@@ -118,7 +118,7 @@ def test_pixels_may_be_left_as_they_are(
         return model.fit(x, y, **options)
 
     space = make_space(after())
-    space.fit = fit
+    space.hypermodel.fit = fit
     evaluate(config, begin, few, space)
     assert seen == [255.0]
 
@@ -203,7 +203,7 @@ def test_a_dtype_policy_is_that_of_its_file(
     assert keras.config.dtype_policy().name == "float32"
     config = study_config()
     trainer = Trainer(config, few, {"half": half, "full": make_space(full)})
-    dry_run(trainer, "half")
+    run_dry(trainer, "half")
     for name in ("half", "full", "half"):
         trial = begin(config)
         trial.preset = {"space": name}
@@ -295,7 +295,7 @@ def test_metrics_of_each_class_are_averaged(
     assert 0 < epoch.metrics["val_f1_score"] < 1
     config = study_config(search={"objective": "val_f1_score"})
     with pytest.raises(StudyFileError, match=r"'val_f1_score' has a value for each class; give .*average='macro'"):
-        dry_run(Trainer(config, few, {"net": make_space(build)}), "net")
+        run_dry(Trainer(config, few, {"net": make_space(build)}), "net")
 
 
 @pytest.mark.parametrize("form", ["own loss", "mapping", pytest.param("two heads", marks=pytest.mark.slow)])
@@ -318,7 +318,7 @@ def test_losses_of_all_kinds_are_trained(
         return model  # two heads: compiled with the recipe
 
     config = study_config(training={"epochs": 5})
-    dry_run(Trainer(config, few, {"net": make_space(build)}), "net")
+    run_dry(Trainer(config, few, {"net": make_space(build)}), "net")
     _, evaluation = evaluate(config, begin, few, make_space(build))
     assert evaluation.value > 0.6
     assert evaluation.network.output_shape == (None, 10)

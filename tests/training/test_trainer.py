@@ -301,8 +301,8 @@ def test_several_spaces_have_scopes_of_their_own(
 
     config = study_config(training={"batch_size": [64, 32]})
     trainer = Trainer(config, few, {"a": make_space(), "b": make_space(convolution)})
-    points = trainer.point("a", {"units": 20}), trainer.point("b", {})
-    presets = tuple(preset for preset, _, _ in points)
+    points = trainer.resolve_point("a", {"units": 20}), trainer.resolve_point("b", {})
+    presets = tuple(point.values for point in points)
     assert presets == (
         {"space": "a", "a/units": 20, "training/batch_size": 64},
         {"space": "b", "b/units": 2, "training/batch_size": 64},

@@ -10,7 +10,7 @@ import keras  # noqa: E402
 from keras import layers  # noqa: E402
 
 from searchcnn.text import TIMES  # noqa: E402
-from searchcnn.training.cost import cost  # noqa: E402
+from searchcnn.training.cost import measure_cost  # noqa: E402
 from searchcnn.views.outline import outline  # noqa: E402
 
 
@@ -39,7 +39,7 @@ def test_a_chain_with_what_follows_in_the_same_line_and_repetitions() -> None:
     ]
     drawn = outline(model)
     assert sum(line.params for line in drawn) == model.count_params()
-    assert sum(line.macs for line in drawn) == cost(model).macs
+    assert sum(line.macs for line in drawn) == measure_cost(model).macs
     assert [line.shape for line in drawn] == [(8, 8, 1), (4, 4, 4), (4, 4, 4), (2, 2, 4), (16,), (2,)]
 
 

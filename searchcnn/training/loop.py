@@ -1,0 +1,151 @@
+"""The training of one trial: phase by phase, with early stopping, checkpoints, and reports to the search."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from searchcnn.search import InterruptedTrialError, OutOfTimeError, Trial
+from searchcnn.spaces.space import Phase
+from searchcnn.study import StudyConfig
+from searchcnn.training.backup import Backup
+from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter
+from searchcnn.training.candidate import Candidate
+from searchcnn.training.fit import Stretch, fit_phase, read_score
+from searchcnn.training.inputs import Inputs
+
+
+class TrainingLoop:
+    """Trains a candidate for a trial.
+
+    Args:
+        candidate: What is trained; it has its best epoch's weights afterwards.
+        trial: The trial, which hears of each epoch.
+        config: The study.
+        inputs: Its images.
+        builders_count: Whether what a builder brings along counts; see `searchcnn.study.rules`.
+        checkpoint: File from which an interrupted training goes on; None: it begins again.
+
+    Attributes:
+        reporter: Knows why the training ended, and its learning curve.
+    """
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        trial: Trial,
+        config: StudyConfig,
+        inputs: Inputs,
+        builders_count: bool = True,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self._candidate = candidate
+        self._trial = trial
+        self._config = config
+        self._inputs = inputs
+        self._builders_count = builders_count
+        self._best = BestWeights(candidate.model, config.search.objective, config.search.maximize)
+        self._backup = Backup(checkpoint, self._key(), candidate.model, self._best)
+        self.reporter = self._make_reporter()
+        self._returned: Any = None
+
+    def _make_reporter(self) -> Reporter:
+        config, batch_size = self._config, self._candidate.recipe.batch_size
+        steps = math.ceil(len(self._inputs.dataset.train) / batch_size)
+        validation_steps = len(self._inputs.dataset.validation) / batch_size
+        deadline = time.monotonic() + (config.limits.trial_timeout or math.inf)
+        metric = config.search.objective
+        return Reporter(self._trial, metric, steps, validation_steps, deadline, self._backup.save)
+
+    def run(self) -> Reporter:
+        """Trains the candidate; goes on with what another process has left of it.
+
+        Returns:
+            The reporter.
+        """
+        left = self._backup.left
+        if left is not None and not self.reporter.resume(left.epochs):
+            return self.reporter
+        for number, phase in enumerate(self._candidate.phases()):
+            if left is not None and number < left.phase:
+                continue
+            self._run_phase(number, phase)
+            if self._is_over:
+                break
+        if self._trial.best is None and self.reporter.ending in ("", "timeout"):
+            self._trial.best = read_score(self._returned, self._config.search.objective)
+        return self.reporter
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self.reporter.ending) or self.reporter.epochs >= self._candidate.recipe.epochs
+
+    def _run_phase(self, number: int, phase: Phase) -> None:
+        try:
+            if phase.is_solved:
+                self._solve()
+            else:
+                self._fit(number, phase)
+        except OutOfTimeError:
+            if self._trial.best is None:
+                raise InterruptedTrialError from None  # nothing is known of it: it begins again, given more time
+            self.reporter.ending = "timeout"
+
+    def _solve(self) -> None:
+        """Solves the last layer, which counts as one epoch."""
+        began = time.monotonic()
+        solution = self._inputs.solve(self._candidate, self._trial.check)
+        self._trial.note(penalty=solution.penalty, solved=solution.metrics[self._config.search.objective])
+        self._best.set_model(self._candidate.model)
+        self._best.on_epoch_end(0, solution.metrics)
+        self.reporter.report_solution(solution.metrics, time.monotonic() - began)
+
+    def _fit(self, number: int, phase: Phase) -> None:
+        """Fits the network, in one phase of its training."""
+        watched = self._make_early_stopping()
+        resumed = self._backup.left
+        begun = self._backup.begin(number, self.reporter.epochs, watched)
+        part = self._candidate.during(phase, self._candidate.recipe.epochs - begun)
+        is_over = resumed is not None and resumed.is_over
+        first = part.recipe.epochs if is_over else self.reporter.epochs - begun
+        part, train, validation = self._inputs.shorten(part, self._trial.check)
+        normalization = self._inputs.make_normalization(part.recipe.normalization)
+        callbacks = self._order_callbacks(watched)
+        self._returned = fit_phase(
+            part,
+            Stretch(train, validation, self._trial.seed, callbacks, first, normalization, self._builders_count),
+        )
+        self._best.restore()
+
+    def _order_callbacks(self, watched: Sequence[Any]) -> list[Any]:
+        """Returns all callbacks, in the only order that is right.
+
+        First those that change what the others read. The best weights and the state of early stopping come before the
+        reporter: it writes the checkpoint, which has them in it, before it tells the database of the epoch. The backup
+        comes last, so that at the beginning it gives back what the others have just reset.
+        """
+        statistics = [BatchStatistics()] if self._builders_count else []
+        return [PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
+
+    def _make_early_stopping(self) -> list[Any]:
+        """Returns the callbacks whose state a checkpoint keeps."""
+        search, recipe = self._config.search, self._candidate.recipe
+        watch = {"monitor": search.objective, "mode": "max" if search.maximize else "min"}
+        stopping = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
+        finite = keras.callbacks.TerminateOnNaN()
+        if recipe.schedule != "plateau":
+            return [stopping, finite]
+        return [stopping, finite, keras.callbacks.ReduceLROnPlateau(**watch, factor=0.5, patience=2)]
+
+    def _key(self) -> dict[str, Any]:
+        """Returns what a checkpoint must share with the trial."""
+        return {
+            "seed": self._trial.seed,
+            "hyperparameters": self._trial.facts["hyperparameters"],
+            "training": self._config.training.model_dump(exclude={"detect_scaling"}),  # older checkpoints have none
+            "batch_size": self._candidate.recipe.batch_size,
+            "data": self._inputs.dataset.fingerprint,
+        }
