@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from searchcnn.data.colours import count_colours
+from searchcnn.data.photos import count_colours
 from searchcnn.data.preparation import FORMATS, Preparation, decode
 
 IMAGES = 200

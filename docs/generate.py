@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator
 from searchcnn._bundled import bundled
 from searchcnn.cli.main import INTERRUPTED, LazyGroup, cli
 from searchcnn.errors import SearchcnnError, UsageError
-from searchcnn.sources import places
+from searchcnn.sources import folders
 from searchcnn.spaces import discovery
 from searchcnn.study import Range, StudyConfig
 from searchcnn.study.config import Section
@@ -39,7 +39,7 @@ EXIT_CODES = {
 }
 
 VARIABLES = {
-    places.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/`, an archive of them, "
+    folders.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/`, an archive of them, "
     "or `NAME.npz`.",
     discovery.VARIABLE: "Folders of search spaces, separated like those of `PATH`; looked through before `./plugins`.",
     "KERAS_HOME": "Keras's own: below it, `datasets/` and, for weights, `models/` are looked through for files "

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.sources import debian, download, idx, places
+from searchcnn.sources import debian, downloads, folders, idx
 
 Arrays = tuple[Any, Any, Any, Any]
 
@@ -26,13 +26,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(places, "SYSTEM", tmp_path / "system")
+    monkeypatch.setattr(folders, "SYSTEM", tmp_path / "system")
     monkeypatch.setattr(debian, "LISTS", tmp_path / "lists")
 
     def offline(url: str) -> None:
         raise ConnectionError("Keras' download (offline)")
 
-    monkeypatch.setattr(download, "_check_answer", offline)
+    monkeypatch.setattr(downloads, "_check_answer", offline)
     return tmp_path
 
 

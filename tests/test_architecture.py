@@ -85,7 +85,7 @@ def test_who_knows_which_library() -> None:
         assert not importers("optuna", f"searchcnn/{folder}"), folder
     for folder in ("study", "data", "store", "search"):
         assert not importers("keras", f"searchcnn/{folder}") | importers("tensorflow", f"searchcnn/{folder}"), folder
-    assert importers("keras", "searchcnn/sources") == {"download.py"}
+    assert importers("keras", "searchcnn/sources") == {"downloads.py"}
     for folder in ("data", "sources", "spaces"):
         assert not importers("sqlalchemy", f"searchcnn/{folder}"), folder
 

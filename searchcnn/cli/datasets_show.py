@@ -42,7 +42,7 @@ def command(data: str, picture: Path | None) -> None:
 def _config(data: str) -> DataConfig:
     """Returns what is to be read: a dataset by its name, or else images by their path."""
     from searchcnn.sources import NAMES
-    from searchcnn.sources.locate import own_names
+    from searchcnn.sources.location import own_names
     from searchcnn.study import DataConfig
 
     is_name = data in (*NAMES, *own_names()) or not (Path(data).exists() or set(data) & set("/.:"))

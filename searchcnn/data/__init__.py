@@ -1,9 +1,9 @@
 """The dataset: labelled images, decoded, brought to one size, examined and divided. Knows neither Keras nor sources."""
 
 from searchcnn.data.dataset import Dataset, Mapped, Split, Views
-from searchcnn.data.examine import warned_of_flip
 from searchcnn.data.findings import Finding, Report
 from searchcnn.data.folds import Fold, make_folds
+from searchcnn.data.inspection import warned_of_flip
 from searchcnn.data.photos import why_not_photos
 from searchcnn.data.preparation import Preparation
 

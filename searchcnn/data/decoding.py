@@ -51,7 +51,7 @@ class ImageFile(NamedTuple):
     read: Callable[[], bytes]
 
 
-def content(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Returns the content of an image file.
 
     Raises:

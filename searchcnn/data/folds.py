@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.dataset import Split
-from searchcnn.data.divide import random_state
+from searchcnn.data.division import random_state
 
 Indices = npt.NDArray[np.int64]
 

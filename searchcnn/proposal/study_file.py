@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from searchcnn.data import Report
-from searchcnn.data.examine import is_imbalanced, is_mirrorable
+from searchcnn.data.inspection import is_imbalanced, is_mirrorable
 from searchcnn.errors import printable
 from searchcnn.proposal.start import COSTS, PRETRAINED, Start
 

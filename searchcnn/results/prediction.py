@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Preparation
-from searchcnn.data.decoding import content, or_why
+from searchcnn.data.decoding import or_why, read_file
 from searchcnn.data.metadata import quiet
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.card import card_path, read_card
@@ -99,7 +99,7 @@ def _classified(
 
 
 def _read(file: Path, preparation: Preparation) -> npt.NDArray[np.uint8]:
-    return preparation.read(content(file))
+    return preparation.read(read_file(file))
 
 
 def _ranked(classes: Sequence[str], probabilities: npt.NDArray[np.float32]) -> dict[str, float]:

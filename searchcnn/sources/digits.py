@@ -3,7 +3,7 @@
 import numpy as np
 
 from searchcnn.data.dataset import Arrays, Split
-from searchcnn.data.divide import stratified
+from searchcnn.data.division import stratified
 from searchcnn.sources.builtin import BUILTIN
 
 SOURCE = "scikit-learn"

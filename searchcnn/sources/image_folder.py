@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from searchcnn.data.decoding import ImageFile, Watch, content
+from searchcnn.data.decoding import ImageFile, Watch, read_file
 from searchcnn.files import stamp
 from searchcnn.sources.layout import Layout, arrange
 from searchcnn.sources.reading import MEND, reading
@@ -26,7 +26,7 @@ def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile]
     files = [entry.path for entry in entries if not _is_folder(entry)]
     folders = [entry.path for entry in entries if _is_folder(entry)]
     layout = arrange(str(folder), *([_below(folder, path) for path in paths] for paths in (files, folders)))
-    found = [ImageFile(*place, partial(content, folder / place.path)) for place in layout.places]
+    found = [ImageFile(*place, partial(read_file, folder / place.path)) for place in layout.places]
     return found, layout
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from searchcnn.data.dataset import Shape
 from searchcnn.sources import digits
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.locate import locate, own_names
-from searchcnn.sources.places import folders
+from searchcnn.sources.folders import folders
+from searchcnn.sources.location import locate, own_names
 
 
 @dataclass(frozen=True)

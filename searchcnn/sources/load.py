@@ -6,13 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from searchcnn.data.classes import select_classes
-from searchcnn.data.collection import Collection
+from searchcnn.data.collection import Collection, select_classes
 from searchcnn.data.dataset import PARTS, Dataset
 from searchcnn.data.decoding import Watch
-from searchcnn.data.divide import divide
-from searchcnn.data.examine import examine
+from searchcnn.data.division import divide
 from searchcnn.data.findings import Finding, Report
+from searchcnn.data.inspection import examine
 from searchcnn.errors import DataError
 from searchcnn.sources.builtin import BUILTIN
 from searchcnn.sources.source import collect

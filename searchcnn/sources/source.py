@@ -17,10 +17,10 @@ from searchcnn.errors import DataError, nearest
 from searchcnn.files import stamp
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
 from searchcnn.sources.builtin import BUILTIN, NAMES
-from searchcnn.sources.download import download
+from searchcnn.sources.downloads import download
+from searchcnn.sources.folders import VARIABLE
 from searchcnn.sources.layout import Layout
-from searchcnn.sources.locate import locate, own_names
-from searchcnn.sources.places import VARIABLE
+from searchcnn.sources.location import locate, own_names
 from searchcnn.sources.reading import MEND, reading
 from searchcnn.study import DataConfig
 

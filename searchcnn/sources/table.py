@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from searchcnn.data.decoding import ImageFile, Watch, content
+from searchcnn.data.decoding import ImageFile, Watch, read_file
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
 from searchcnn.files import stamp
@@ -57,7 +57,7 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
         told = "".join(f" ({finding.what})" for finding in division.findings if finding.level == "note")
         raise DataError(f"{path}: names no images to train on{told}; expected rows whose split is train")
     found = [
-        ImageFile(place.path, place.part, place.class_name, partial(content, path.parent / place.path))
+        ImageFile(place.path, place.part, place.class_name, partial(read_file, path.parent / place.path))
         for place in places
     ]
     doubts = doubted(place.class_name for place in places)

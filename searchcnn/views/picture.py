@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from searchcnn.backend import start_keras
 from searchcnn.data.dataset import Dataset
-from searchcnn.data.examine import is_mirrorable
+from searchcnn.data.inspection import is_mirrorable
 from searchcnn.training.augmentation import Augmentation
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from searchcnn.data import Preparation, Report, why_not_photos
-from searchcnn.data.colours import SAMPLE, count_colours
 from searchcnn.data.dataset import Mapped
-from searchcnn.data.photos import LEAST_COLOURS, LEAST_SIDE
+from searchcnn.data.photos import LEAST_COLOURS, LEAST_SIDE, SAMPLE, count_colours
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from searchcnn.data import Dataset, Finding, Report, warned_of_flip
 from searchcnn.data.decoding import LARGEST_IMAGE
-from searchcnn.data.examine import is_mirrorable
+from searchcnn.data.inspection import is_mirrorable
 from searchcnn.errors import DataError
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig

@@ -13,7 +13,7 @@ import pytest
 from searchcnn import server
 from searchcnn.data import Dataset
 from searchcnn.errors import DataError
-from searchcnn.sources import NAMES, debian, download, find_datasets, idx, load_dataset
+from searchcnn.sources import NAMES, debian, downloads, find_datasets, idx, load_dataset
 from searchcnn.study import DataConfig
 
 Make = Callable[..., Any]
@@ -170,18 +170,18 @@ def test_nowhere(machine: Path) -> None:
 
 def test_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.1)
     release = threading.Event()
     monkeypatch.setattr(server, "_ask", lambda url, seconds, problems: release.wait(5))
     with pytest.raises(ConnectionError, match=r"no answer from https://host within 0.1 s"):
-        download._check_answer("https://host")
+        downloads._check_answer("https://host")
     release.set()
 
 
 def test_server_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(ConnectionError, match=r"http://127.0.0.1:9/x: .*refused"):
-        download._check_answer("http://127.0.0.1:9/x")
+        downloads._check_answer("http://127.0.0.1:9/x")
 
 
 def test_keras_download(monkeypatch: pytest.MonkeyPatch, arrays: Make, capfd: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +195,7 @@ def test_keras_download(monkeypatch: pytest.MonkeyPatch, arrays: Make, capfd: py
         x_train, y_train, x_test, y_test = arrays((32, 32, 3))
         return (x_train, y_train[:, np.newaxis]), (x_test, y_test[:, np.newaxis])
 
-    monkeypatch.setattr(download, "_check_answer", lambda url: None)
+    monkeypatch.setattr(downloads, "_check_answer", lambda url: None)
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
     assert load("cifar10").source.startswith("Keras' download, now in ")
     assert capfd.readouterr() == ("", "")
@@ -205,8 +205,8 @@ def test_keras_download_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(name: str) -> None:
         raise Exception("URL fetch failure on https://host: 404 -- Not Found")
 
-    monkeypatch.setattr(download, "_check_answer", lambda url: None)
-    monkeypatch.setattr(download, "_keras_arrays", fails)
+    monkeypatch.setattr(downloads, "_check_answer", lambda url: None)
+    monkeypatch.setattr(downloads, "_keras_arrays", fails)
     with pytest.raises(DataError, match=r"Keras' download .URL fetch failure on https://host: 404"):
         load("mnist")
 

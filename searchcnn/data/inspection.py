@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.collection import UNREADABLE, Collection
-from searchcnn.data.colours import count_colours
 from searchcnn.data.dataset import PARTS, Mapped
 from searchcnn.data.findings import Finding, Level, Report
+from searchcnn.data.photos import count_colours
 from searchcnn.study import DataConfig
 
 IMBALANCE = 5.0

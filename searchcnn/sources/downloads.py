@@ -14,7 +14,7 @@ from searchcnn.errors import DataError
 from searchcnn.server import STALL_SECONDS, ServerError, check_answer
 from searchcnn.sources import debian, idx
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.places import VARIABLE, folders, keras_cache
+from searchcnn.sources.folders import VARIABLE, folders, keras_cache
 from searchcnn.sources.reading import checked_split
 
 ANSWER_SECONDS = 15.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from searchcnn.data.dataset import Arrays
 from searchcnn.sources import archive, cifar, idx, table
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.places import folders, own_folder
+from searchcnn.sources.folders import folders, own_folder
 
 
 @dataclass(frozen=True)
