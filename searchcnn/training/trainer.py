@@ -26,6 +26,7 @@ from searchcnn.search import (
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import BUILDERS_COUNT, RULES, VIEWS_ARE_KEPT
+from searchcnn.tensorflow_private import read_gradients
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
 from searchcnn.training.checkpoint import Checkpoints
@@ -384,10 +385,7 @@ def freed_graphs() -> Iterator[None]:
 def _gradients() -> dict[str, Any]:
     if keras.backend.backend() != "tensorflow":
         return {}
-    from tensorflow.python.framework import ops
-
-    table: dict[str, Any] = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
-    return table
+    return read_gradients()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
