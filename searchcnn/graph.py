@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 
+from searchcnn.keras_private import read_nodes
+
 SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 """Layers that mix neighbouring pixels, if their kernel is larger than one."""
 MIXING: Final = (layers.Conv2D, layers.SeparableConv2D, layers.Dense)
@@ -34,7 +36,7 @@ def calls(model: Any) -> list[Any]:
     An operation has one for each time that it was called in this model, whatever other models it is part of. Each has
     an ``operation``, ``input_tensors`` and ``output_tensors``.
     """
-    by_depth = functional(model)._nodes_by_depth
+    by_depth = read_nodes(functional(model))
     return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
 
 

@@ -12,6 +12,7 @@ from keras import layers
 
 from searchcnn.errors import PluginError, first_line
 from searchcnn.graph import GLOBAL, MIXING, SPATIAL, calls, functional, is_stock, leaves, narrow_points
+from searchcnn.keras_private import find_operation, flatten_layers, is_functional
 
 DROPOUT: Final = (layers.Dropout, layers.AlphaDropout, layers.GaussianDropout)
 """Layers that are random while their rate is not zero."""
@@ -118,7 +119,7 @@ def features(path: Path, network: Any) -> Any:
         raise PluginError(f"backbone {path}: it computes no feature maps; {EXPECTED}")
     kept = {id(call.operation) for call in calls(keras.Model(network.input, maps))}
     behind = [call.operation for call in calls(network) if id(call.operation) not in kept]
-    ends = [*behind, maps._keras_history.operation]
+    ends = [*behind, find_operation(maps)]
     if any(map(_is_score, ends)) and not any(map(_has_weights, behind)):
         maps = _before_scores(network, maps)
     cut = keras.Model(network.input, maps)
@@ -177,25 +178,25 @@ def _reason(path: Path, error: Exception) -> str:
 def _fault(model: Any) -> str:
     """Says what makes a model no backbone; empty if nothing does."""
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    if not (isinstance(model, keras.Model) and inputs and outputs and hasattr(functional(model), "_nodes_by_depth")):
+    if not (isinstance(model, keras.Model) and inputs and outputs and is_functional(functional(model))):
         return f"it holds a {type(model).__name__}, not a functional or sequential Keras model"
     if len(inputs) > 1 or len(outputs) > 1:
         what, count = ("inputs", len(inputs)) if len(inputs) > 1 else ("outputs", len(outputs))
         return f"it has {count} {what}; {EXPECTED}; save a part with one: keras.Model(INPUT, OUTPUT).save('net.keras')"
     if len(inputs[0].shape) != 4 or inputs[0].shape[-1] not in (1, 3):
         return f"it takes {tuple(inputs[0].shape[1:])}; {EXPECTED}"
-    foreign = [layer for layer in model._flatten_layers() if not is_stock(layer)]
+    foreign = [layer for layer in flatten_layers(model) if not is_stock(layer)]
     if foreign:
         name = type(foreign[0]).__name__
         return f"it uses '{name}', which plain Keras cannot load; expected a network of stock layers only"
-    if any(isinstance(layer, layers.SpectralNormalization) for layer in model._flatten_layers()):
+    if any(isinstance(layer, layers.SpectralNormalization) for layer in flatten_layers(model)):
         return "it uses SpectralNormalization, whose weights change even where they are not trained; leave it out"
     return ""
 
 
 def _in_full_precision(model: Any) -> Any:
     """Returns a model whose weights and features are float32: others cannot be trained without a scaled loss."""
-    if all(layer.compute_dtype == layer.variable_dtype == "float32" for layer in model._flatten_layers()):
+    if all(layer.compute_dtype == layer.variable_dtype == "float32" for layer in flatten_layers(model)):
         return model
     full = keras.saving.deserialize_keras_object(_with_float32(keras.saving.serialize_keras_object(model)))
     full.set_weights([np.asarray(weight, "float32") for weight in model.get_weights()])

@@ -3,8 +3,11 @@
 import ast
 import importlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
 
 import searchcnn
@@ -12,15 +15,76 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *("errors", "files", "text", "modules", "backend", "server", "_bundled", "graph", "pixels", "saved", "blocks"),
+    *("errors", "files", "text", "modules", "keras_private", "tensorflow_private", "backend", "server", "_bundled"),
+    *("graph", "pixels", "saved", "blocks"),
     *("weights", "backbones", "study", "data", "sources", "spaces", "store", "search", "training", "results", "run"),
     *("proposal", "workers", "testing", "views", "cli", "__main__"),
 )
 SINGLE = (
-    *("errors", "files", "text", "modules", "backend", "server", "graph", "pixels", "saved", "blocks", "backbones"),
-    *("run", "__main__"),
+    *("errors", "files", "text", "modules", "keras_private", "tensorflow_private", "backend", "server", "graph"),
+    *("pixels", "saved", "blocks", "backbones", "run", "__main__"),
 )
-OWN_OF_OPTUNA = {"_trial_id", "_study_id", "_storage", "_cached_frozen_trial", "_directions", "_is_multi_objective"}
+
+
+@dataclass(frozen=True)
+class Fence:
+    """The one file that touches the private names of a library.
+
+    Attributes:
+        library: The library.
+        file: The file.
+        modules: Beginnings of the names of the library's private modules.
+        names: Private names of its classes and objects, those in use and those that tempt.
+    """
+
+    library: str
+    file: Path
+    modules: tuple[str, ...]
+    names: frozenset[str]
+
+
+PACKAGE = ROOT / "searchcnn"
+FENCES = (
+    Fence(
+        "keras",
+        PACKAGE / "keras_private.py",
+        ("keras.src.",),
+        frozenset({"_nodes_by_depth", "_flatten_layers", "_keras_history", "_inbound_nodes"}),
+    ),
+    Fence(
+        "keras_tuner",
+        PACKAGE / "search" / "keras_tuner_private.py",
+        ("keras_tuner.src.",),
+        frozenset({"_register", "_retrieve", "_hps"}),
+    ),
+    Fence(
+        "tensorflow",
+        PACKAGE / "tensorflow_private.py",
+        ("tensorflow.python.",),
+        frozenset({"_registry"}),
+    ),
+    Fence(
+        "optuna",
+        PACKAGE / "store" / "optuna_private.py",
+        ("optuna._", "optuna.storages._", "optuna.trial._", "optuna.study._", "optuna.samplers._", "optuna.pruners._"),
+        frozenset(
+            {
+                "_trial_id",
+                "_study_id",
+                "_storage",
+                "_backend",
+                "_cached_frozen_trial",
+                "_directions",
+                "_is_multi_objective",
+                "_set_trial_param",
+                "_get_prepared_new_trial",
+                "_set_trial_attr_without_commit",
+            }
+        ),
+    ),
+)
+OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
+"""Names with an underscore that are public."""
 
 
 def room(file: Path) -> str:
@@ -64,23 +128,168 @@ def test_plugins_use_the_public_contract_only() -> None:
     assert not importers("keras_tuner", "plugins") | importers("optuna", "plugins") | importers("tensorflow", "plugins")
 
 
-def test_private_names_of_optuna_are_in_one_file() -> None:
+def own_names(tree: ast.AST) -> set[str]:
+    """Returns what a file defines itself: its functions, classes, variables and attributes."""
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
+            own.add(node.attr)
+    return own
+
+
+def is_self(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def touched(file: Path, fence: Fence) -> set[str]:
+    """Returns the private names of a library that a file imports, reads, overrides or has as a text."""
+    tree = ast.parse(file.read_text())
+    own, names = own_names(tree), {name for name in imports(file) if f"{name}.".startswith(fence.modules)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in fence.names:
+            names |= {node.attr} - (own if is_self(node.value) else set())
+        elif isinstance(node, ast.FunctionDef) and node.name in fence.names:
+            names.add(node.name)
+        elif isinstance(node, ast.Constant) and node.value in fence.names:
+            names.add(str(node.value))
+    return names
+
+
+@pytest.mark.parametrize("fence", FENCES, ids=lambda fence: fence.library)
+def test_private_names_of_a_library_are_in_one_file(fence: Fence) -> None:
+    assert touched(fence.file, fence), "the fence is empty"
     for file in [*FILES, *(ROOT / "plugins").glob("*.py")]:
-        private = {name for name in imports(file) if name.startswith("optuna.") and "._" in name}
-        for node in ast.walk(ast.parse(file.read_text())):
-            own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-            if isinstance(node, ast.Attribute) and node.attr in OWN_OF_OPTUNA and not own:
-                private.add(f"{node.attr} in line {node.lineno}")
-        assert not private or file == ROOT / "searchcnn" / "store" / "optuna_private.py", f"{file}: {private}"
+        names = set() if file == fence.file else touched(file, fence)
+        assert not names, f"{file}: only {fence.file.name} may touch {names} of {fence.library}"
 
 
-def test_private_names_of_keras_are_in_one_file() -> None:
-    ours = {*importers("keras.src", "searchcnn"), *importers("keras.src", "plugins")}
-    assert ours == {"keras_private.py"}
+def test_other_private_names_are_our_own() -> None:
+    """Fails for a private name of a library that no fence knows of yet."""
+    fences = {fence.file for fence in FENCES}
+    for file in {*FILES, *(ROOT / "plugins").glob("*.py")} - fences:
+        tree = ast.parse(file.read_text())
+        own = own_names(tree) | OF_NAMED_TUPLES
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} - own
+        private = {name for name in names if name.startswith("_") and not name.startswith("__")}
+        assert not private, f"{file}: {private} is private elsewhere"
+
+
+def gone(library: str, name: str) -> str:
+    """Returns what a test says when a release has taken a private name away."""
+    file = next(fence.file for fence in FENCES if fence.library == library)
+    return f"this release of {library} has no {name}, or another one: {file.name} must do without it"
+
+
+def test_keras_has_its_private_names() -> None:
+    """`get_file`, which is replaced, is tested in `tests/weights/test_downloads.py`."""
+    import keras
+
+    from searchcnn.keras_private import find_operation, flatten_layers, is_functional, read_nodes
+
+    class Custom(keras.Model):
+        """A model without a graph."""
+
+    images = keras.Input((4, 4, 3), name="images")
+    maps = keras.layers.Conv2D(2, 3, name="conv")(images)
+    assert hasattr(maps, "_keras_history"), gone("keras", "KerasTensor._keras_history")
+    assert find_operation(maps).name == "conv", gone("keras", "KerasTensor._keras_history.operation")
+    tail = keras.Sequential([keras.Input((2, 2, 2)), keras.layers.Flatten(name="flat")], name="tail")
+    model = keras.Model(images, tail(maps), name="whole")
+    assert is_functional(model), gone("keras", "Functional._nodes_by_depth")
+    assert not is_functional(Custom()), gone("keras", "Functional._nodes_by_depth")
+    nodes = read_nodes(model)
+    calls = [call for depth in sorted(nodes, reverse=True) for call in nodes[depth]]
+    assert [call.operation.name for call in calls] == ["images", "conv", "tail"], gone("keras", "_nodes_by_depth")
+    assert calls[1].input_tensors[0] is images, gone("keras", "Node.input_tensors")
+    assert calls[1].output_tensors[0] is maps, gone("keras", "Node.output_tensors")
+    assert hasattr(model, "_flatten_layers"), gone("keras", "Layer._flatten_layers")
+    names = {layer.name for layer in flatten_layers(model)}
+    assert names >= {"whole", "conv", "tail", "flat"}, gone("keras", "Layer._flatten_layers")
+
+
+def test_keras_tuner_has_its_private_names() -> None:
+    import keras_tuner
+
+    from searchcnn.search.keras_tuner_private import HookedHyperParameters
+
+    class Hooked(HookedHyperParameters):
+        def answer(self, hp: Any) -> Any:
+            asked.append(hp.name)
+            return 7
+
+        def check_redeclared(self, earlier: Any, hp: Any) -> None:
+            again.append((earlier.max_value, hp.max_value))
+
+    asked: list[str] = []
+    again: list[tuple[int, int]] = []
+    for name in ("_register", "_retrieve"):
+        assert hasattr(keras_tuner.HyperParameters, name), gone("keras_tuner", f"HyperParameters.{name}")
+    assert hasattr(keras_tuner.HyperParameters(), "_hps"), gone("keras_tuner", "HyperParameters._hps")
+    hp = Hooked()
+    assert hp.Int("units", 1, 9) == 7, gone("keras_tuner", "HyperParameters._register")
+    with hp.conditional_scope("units", [7]), hp.name_scope("block"):
+        assert hp.Int("units", 1, 9) == 7
+    assert hp.Int("units", 1, 8) == 7
+    assert asked == ["units", "block/units"], gone("keras_tuner", "HyperParameters._register")
+    assert again == [(9, 8)], gone("keras_tuner", "HyperParameters._retrieve or _hps")
+
+
+def test_tensorflow_has_its_private_names() -> None:
+    import tensorflow as tf
+
+    from searchcnn.tensorflow_private import read_gradients
+
+    @tf.custom_gradient
+    def double(x: Any) -> tuple[Any, Any]:
+        return 2 * x, lambda upstream: 2 * upstream
+
+    before = set(read_gradients())
+    assert tf.function(double)(tf.constant(1.0)) == 2
+    new = set(read_gradients()) - before
+    assert any(name.startswith("CustomGradient-") for name in new), gone("tensorflow", "gradient_registry._registry")
+
+
+def test_optuna_has_its_private_names() -> None:
+    from searchcnn.store.optuna_private import Cache, HookedStorage, models, study_id, trial_id
+
+    class Hooked(HookedStorage):
+        def store_param(self, trial_id: int, name: str, value: float, *distributions: Any) -> None:
+            params.append((name, value))
+            super().store_param(trial_id, name, value, *distributions)
+
+        def prepare_trial(self, *arguments: Any) -> Any:
+            trials.append(arguments[0])
+            return super().prepare_trial(*arguments)
+
+    params: list[tuple[str, float]] = []
+    trials: list[int] = []
+    private = {"_set_trial_param", "_get_prepared_new_trial", "_set_trial_attr_without_commit"}
+    for name in private:
+        assert hasattr(optuna.storages.RDBStorage, name), gone("optuna", f"RDBStorage.{name}")
+    storage = Hooked("sqlite://")
+    study = optuna.create_study(storage=Cache(storage))
+    trial = study.ask()
+    assert hasattr(study, "_study_id"), gone("optuna", "Study._study_id")
+    assert hasattr(trial, "_trial_id"), gone("optuna", "Trial._trial_id")
+    assert trials == [study_id(study)], gone("optuna", "RDBStorage._get_prepared_new_trial")
+    trial.suggest_float("rate", 0.5, 0.5)
+    trial.suggest_int("units", 3, 3)
+    assert params == [("rate", 0.5), ("units", 3)], gone("optuna", "RDBStorage._set_trial_param")
+    with storage.scoped_session() as session, session.begin():
+        storage.set_attribute(session, models.TrialUserAttributeModel, trial_id(trial), "origin", "here")
+    stored = storage.get_trial(trial_id(trial))
+    assert stored.user_attrs == {"origin": "here"}, gone("optuna", "RDBStorage._set_trial_attr_without_commit")
+    assert stored.params == {"rate": 0.5, "units": 3}
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_who_knows_which_library() -> None:
-    assert importers("keras_tuner", "searchcnn/search") == {"hyperparameters.py"}
+    assert importers("keras_tuner", "searchcnn/search") == {"hyperparameters.py", "keras_tuner_private.py"}
     for folder in ("study", "data", "sources", "spaces", "_bundled"):
         assert not importers("optuna", f"searchcnn/{folder}"), folder
     for folder in ("study", "data", "store", "search"):

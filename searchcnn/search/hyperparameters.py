@@ -1,4 +1,4 @@
-"""Keras Tuner's ``hp`` answered by an Optuna trial: the one file of the search that touches Keras Tuner.
+"""Keras Tuner's ``hp`` answered by an Optuna trial.
 
 A builder written for Keras Tuner asks ``hp.Int(...)``, ``hp.Choice(...)`` and so on; each first question becomes an
 Optuna suggestion, and each further one gets the same answer.
@@ -15,6 +15,7 @@ from keras_tuner.engine import hyperparameters as kinds
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from searchcnn.errors import PluginError, SearchcnnError
+from searchcnn.search.keras_tuner_private import HookedHyperParameters
 from searchcnn.search.trial import Trial
 
 Value = bool | int | float | str
@@ -29,7 +30,7 @@ class DeclarationError(PluginError, TypeError, ValueError):
     """A hyperparameter that cannot be; Keras Tuner raises a ``TypeError`` or ``ValueError`` for most of them."""
 
 
-class CheckedHyperParameters(keras_tuner.HyperParameters):
+class CheckedHyperParameters(HookedHyperParameters):
     """Keras Tuner's hyperparameters, which do not let a name change its meaning.
 
     Keras Tuner answers a second declaration of a name with the first one's value, whatever its range or even its type.
@@ -41,7 +42,6 @@ class CheckedHyperParameters(keras_tuner.HyperParameters):
     def __init__(self, values: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.values.update(values or {})
-        self._asked: set[str] = set()
 
     def Choice(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for one of some values."""
@@ -68,30 +68,26 @@ class CheckedHyperParameters(keras_tuner.HyperParameters):
         with _declared(name, "give a text, a number or True or False"):
             return super().Fixed(name, *arguments, **named)
 
-    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        # A copy, because `conditions` is the live stack of open scopes.
-        hp = type(hyperparameter).from_config(hyperparameter.get_config())
-        if self.is_active(hp) and hp.name not in self._asked:
-            self._asked.add(hp.name)
-            self.values[hp.name] = self._value(Parameter(hp))
-        return super()._register(hyperparameter, overwrite=False)
+    def answer(self, hp: Any) -> Value:
+        """Returns the value that was given for a hyperparameter; another one is chosen."""
+        parameter, given = Parameter(hp), self.values.get(hp.name)
+        return self.choose(parameter) if given is None else parameter.checked(given)
 
-    def _value(self, parameter: "Parameter") -> Value:
-        given = self.values.get(parameter.title)
-        return self._choose(parameter) if given is None else parameter.checked(given)
-
-    def _choose(self, parameter: "Parameter") -> Value:
+    def choose(self, parameter: "Parameter") -> Value:
         """Returns the value of a parameter that was not given."""
         return parameter.default
 
-    def _retrieve(self, hp: Any) -> Any:
-        for known in self._hps.get(hp.name, ()):
-            if known.conditions == hp.conditions and _declaration(known) != _declaration(hp):
-                raise PluginError(
-                    f"hyperparameter '{hp.name}' is declared twice with different meanings: {known!r} and {hp!r}; "
-                    "give each its own name"
-                )
-        return super()._retrieve(hp)
+    def check_redeclared(self, earlier: Any, hp: Any) -> None:
+        """Refuses a declaration with another meaning.
+
+        Raises:
+            PluginError: If it has one.
+        """
+        if _declaration(earlier) != _declaration(hp):
+            raise PluginError(
+                f"hyperparameter '{hp.name}' is declared twice with different meanings: {earlier!r} and {hp!r}; "
+                "give each its own name"
+            )
 
     def copy(self) -> Any:
         """Returns plain hyperparameters with the same declarations and values."""
@@ -119,7 +115,8 @@ class TrialHyperParameters(CheckedHyperParameters):
         super().__init__()
         self._trial = trial
 
-    def _choose(self, parameter: "Parameter") -> Value:
+    def choose(self, parameter: "Parameter") -> Value:
+        """Returns what the trial suggests."""
         if parameter.is_fixed:
             return parameter.default
         given = self._trial.preset.get(parameter.title)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from optuna.storages import BaseStorage
 
 from searchcnn.store.connection import repeated
-from searchcnn.store.optuna_private import _CachedStorage
+from searchcnn.store.optuna_private import Cache
 from searchcnn.store.storage import Storage
 
 Class = TypeVar("Class", bound=type[BaseStorage])
@@ -19,13 +19,14 @@ def _repeating(storage: Class) -> Class:
 
 
 @_repeating
-class CachedStorage(_CachedStorage):
+class CachedStorage(Cache):
     """Optuna's cache over `Storage`; attributes of a running trial are read without the rest of it."""
 
-    def __init__(self, backend: Storage) -> None:
-        super().__init__(backend)
-        self.connection = backend.connection
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
+        self._storage = storage
+        self.connection = storage.connection
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Returns a trial's attributes of Optuna's own."""
-        return self._backend.get_trial_system_attrs(trial_id)
+        return self._storage.get_trial_system_attrs(trial_id)

@@ -1,11 +1,64 @@
-"""The private names of Optuna that are imported: no other module does so."""
+"""The private names of Optuna that searchcnn depends on: no other module touches them."""
+
+from typing import Any
 
 import optuna
 from optuna._typing import JSONSerializable
-from optuna.storages._cached_storage import _CachedStorage
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.storages._cached_storage import _CachedStorage as Cache
 from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial
+from sqlalchemy.orm import Session
 
-__all__ = ["JSONSerializable", "_CachedStorage", "models", "study_id", "trial_id"]
+__all__ = ["Cache", "HookedStorage", "JSONSerializable", "models", "study_id", "trial_id"]
+
+
+class HookedStorage(RDBStorage):
+    """Optuna's database storage with public methods for what only private ones decide there."""
+
+    def store_param(
+        self, trial_id: int, name: str, value: float, distribution: BaseDistribution, previous: BaseDistribution | None
+    ) -> None:
+        """Writes a trial's value of a parameter.
+
+        Args:
+            trial_id: The trial.
+            name: The parameter.
+            value: Its value as Optuna stores it.
+            distribution: Its range or choices.
+            previous: Those of the study's earlier trials, if Optuna's cache knows one.
+        """
+        super()._set_trial_param(trial_id, name, value, distribution, previous)
+
+    def prepare_trial(self, study_id: int, template: FrozenTrial | None, session: Session) -> models.TrialModel:
+        """Adds a trial to a study's, without committing it.
+
+        Args:
+            study_id: The study.
+            template: What is known of it; None for a new one, which is RUNNING.
+            session: Where it is added.
+        """
+        return super()._get_prepared_new_trial(study_id, template, session)
+
+    def set_attribute(self, session: Session, model: Any, trial_id: int, key: str, value: Any) -> None:
+        """Writes a trial's attribute into a table, without committing it."""
+        self._set_trial_attr_without_commit(session, model, trial_id, key, value)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        self.store_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> models.TrialModel:
+        return self.prepare_trial(study_id, template_trial, session)
 
 
 def study_id(study: optuna.Study) -> int:

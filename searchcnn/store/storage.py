@@ -1,4 +1,4 @@
-"""Optuna's database storage, hardened and with fewer transactions; it overrides private methods of Optuna's.
+"""Optuna's database storage, hardened and with fewer transactions.
 
 A trial's parameters and attributes are held back until its next epoch, its end, or `flush`, and then written in that
 one transaction. Nothing that cost training time is ever held back.
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,7 +21,7 @@ from searchcnn.store.connection import Connection, is_lost, repeated
 from searchcnn.store.database import engine_options, harden
 from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.leases import LeaseLostError, Leases
-from searchcnn.store.optuna_private import JSONSerializable, models
+from searchcnn.store.optuna_private import HookedStorage, JSONSerializable, models
 from searchcnn.store.tables import EpochRow, LeaseRow, ModelRow, RunRow, StudyRow
 
 Write = Callable[[Session], Any]
@@ -44,7 +43,7 @@ def forget_curve(trial_id: int, session: Session) -> None:
     )
 
 
-class Storage(RDBStorage):
+class Storage(HookedStorage):
     """Optuna's storage for one process that works on a study.
 
     Args:
@@ -117,24 +116,19 @@ class Storage(RDBStorage):
         if state == TrialState.RUNNING and run_id not in (None, self.leases.run_id):
             raise LeaseLostError(f"trial {trial_id} was taken over by run {run_id}")
 
-    def _set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None,
+    def store_param(
+        self, trial_id: int, name: str, value: float, distribution: BaseDistribution, previous: BaseDistribution | None
     ) -> None:
-        known = previous_distribution
-        if known is None:  # Optuna's cache asks once per run; an earlier run may have stored it
+        """Holds a trial's value of a parameter for its next transaction."""
+        if previous is None:  # Optuna's cache asks once per run; an earlier run may have stored it
             with Session(self.engine) as session:
-                known = queries.distribution(session, trial_id, param_name)
-        if known is not None:
-            check_distribution_compatibility(known, distribution)
+                previous = queries.distribution(session, trial_id, name)
+        if previous is not None:
+            check_distribution_compatibility(previous, distribution)
         values = {
             "trial_id": trial_id,
-            "param_name": param_name,
-            "param_value": param_value_internal,
+            "param_name": name,
+            "param_value": value,
             "distribution_json": distribution_to_json(distribution),
         }
         self.hold(trial_id, lambda session: add(session, models.TrialParamModel, values))
@@ -148,7 +142,7 @@ class Storage(RDBStorage):
         self._hold_attribute(models.TrialSystemAttributeModel, trial_id, key, value)
 
     def _hold_attribute(self, model: Any, trial_id: int, key: str, value: Any) -> None:
-        self.hold(trial_id, lambda session: self._set_trial_attr_without_commit(session, model, trial_id, key, value))
+        self.hold(trial_id, lambda session: self.set_attribute(session, model, trial_id, key, value))
 
     # -- durable writes
 
@@ -180,13 +174,12 @@ class Storage(RDBStorage):
         finally:
             session.close()
 
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
-        if template_trial is None:
+    def prepare_trial(self, study_id: int, template: FrozenTrial | None, session: Session) -> models.TrialModel:
+        """Adds a trial to a study's; a new one is leased, if any is left to be begun."""
+        if template is None:
             self.leases.check_left(study_id, session)
-        trial = super()._get_prepared_new_trial(study_id, template_trial, session)
-        if template_trial is None:
+        trial = super().prepare_trial(study_id, template, session)
+        if template is None:
             self.leases.add(cast("int", trial.trial_id), session)
         return trial
 
@@ -228,7 +221,7 @@ class Storage(RDBStorage):
             models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
             if not session.scalar(select(func.count()).where(models.TrialModel.study_id == study_id)):
                 for trial in waiting:
-                    self._get_prepared_new_trial(study_id, trial, session)
+                    self.prepare_trial(study_id, trial, session)
 
     def delete_study(self, study_id: int) -> None:
         """Deletes a study from Optuna's tables and from ours."""

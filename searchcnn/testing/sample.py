@@ -4,8 +4,6 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-import keras_tuner
-
 from searchcnn.errors import PluginError
 from searchcnn.search import Cost
 from searchcnn.search.hyperparameters import CheckedHyperParameters, Parameter
@@ -19,12 +17,12 @@ class _Lenient:
 
     conflicts: list[str]
 
-    def _retrieve(self, hp: Any) -> Any:
+    def check_redeclared(self, earlier: Any, hp: Any) -> None:
+        """Notes a declaration with another meaning."""
         try:
-            return super()._retrieve(hp)  # type: ignore[misc]
+            super().check_redeclared(earlier, hp)  # type: ignore[misc]
         except PluginError as error:
             self.conflicts = [*getattr(self, "conflicts", ()), str(error)]
-            return keras_tuner.HyperParameters._retrieve(self, hp)
 
 
 class RandomHyperParameters(CheckedHyperParameters):
@@ -39,7 +37,8 @@ class RandomHyperParameters(CheckedHyperParameters):
         super().__init__(values)
         self._seed = seed
 
-    def _choose(self, parameter: Parameter) -> Any:
+    def choose(self, parameter: Parameter) -> Any:
+        """Returns a random value."""
         return parameter.at(random.Random(f"{self._seed} {parameter.title}").random())
 
 

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from searchcnn.data import Fold, Split
 from searchcnn.errors import PluginError
+from searchcnn.keras_private import find_operation
 
 PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """L2 penalties that are tried, on the weights of features whose variance is 1 on average, for the mean loss: the
@@ -73,7 +74,7 @@ def last_layer(model: Any) -> Any:
     Raises:
         PluginError: If it is not `Dense` with a bias and a softmax, whose optimum a solver finds.
     """
-    layer = model.outputs[0]._keras_history.operation
+    layer = find_operation(model.outputs[0])
     is_dense = isinstance(layer, keras.layers.Dense) and layer.use_bias
     if not is_dense or layer.activation is not keras.activations.softmax:
         raise PluginError(

@@ -17,6 +17,7 @@ from searchcnn.spaces.joint import JointSpace
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import BUILDERS_COUNT, RULES, VIEWS_ARE_KEPT
+from searchcnn.tensorflow_private import read_gradients
 from searchcnn.training.callbacks import Reporter, lagging
 from searchcnn.training.candidate import Candidate, ask_for_training
 from searchcnn.training.checkpoint import Checkpoints
@@ -254,10 +255,7 @@ def freed_graphs() -> Iterator[None]:
 def _gradients() -> dict[str, Any]:
     if keras.backend.backend() != "tensorflow":
         return {}
-    from tensorflow.python.framework import ops
-
-    table: dict[str, Any] = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
-    return table
+    return read_gradients()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

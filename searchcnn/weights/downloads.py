@@ -10,10 +10,10 @@ from typing import Any, Final
 from searchcnn.backend import keras_home
 from searchcnn.errors import StoreError
 from searchcnn.files import check_writable
+from searchcnn.keras_private import replace_get_file
 from searchcnn.server import ServerError, check_answer, fetch, is_whole
 from searchcnn.weights import embedded
 from searchcnn.weights.applications import EMBEDDED, application, sketch
-from searchcnn.weights.keras_private import replaced_get_file
 
 HOST: Final = "https://storage.googleapis.com"
 """Where the weights of ``keras.applications`` are."""
@@ -49,7 +49,7 @@ def watching(watch: Watch) -> Iterator[None]:
 @contextlib.contextmanager
 def downloads() -> Iterator[None]:
     """Lets ``keras.applications`` get their weights in the body as `get` does."""
-    with replaced_get_file(get):
+    with replace_get_file(get):
         yield
 
 
@@ -140,7 +140,7 @@ def _ask(name: str, size: int, answer: Callable[..., Any]) -> None:
         raise _Asked
 
     make, arguments = application(name)
-    with contextlib.suppress(_Asked), replaced_get_file(answer_and_end):
+    with contextlib.suppress(_Asked), replace_get_file(answer_and_end):
         sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
+from searchcnn.keras_private import replace_get_file
 from searchcnn.weights import downloads as places
 from searchcnn.weights import is_cached, is_online, watching
-from searchcnn.weights.keras_private import replaced_get_file
 
 start_keras()
 
@@ -82,7 +82,7 @@ def test_keras_gets_its_weights_under_the_names_that_we_replace(tmp_path: Path) 
 
     original = file_utils.get_file
     for make in (keras.applications.MobileNet, keras.applications.MobileNetV3Small, keras.applications.ResNet50):
-        with pytest.raises(FileNotFoundError), replaced_get_file(get_file):
+        with pytest.raises(FileNotFoundError), replace_get_file(get_file):
             make(include_top=False, input_shape=(224, 224, 3))
     assert file_utils.get_file is original
     assert [set(one) >= {"fname", "origin", "cache_subdir"} for one in asked] == [True] * 3
