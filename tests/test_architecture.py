@@ -20,6 +20,7 @@ SINGLE = (
     *("errors", "files", "text", "modules", "backend", "server", "graph", "pixels", "saved", "blocks", "backbones"),
     *("run", "__main__"),
 )
+DIRECTIONS = {"maximize", "minimize"}
 OWN_OF_OPTUNA = {"_trial_id", "_study_id", "_storage", "_cached_frozen_trial", "_directions", "_is_multi_objective"}
 
 
@@ -62,6 +63,17 @@ def test_plugins_use_the_public_contract_only() -> None:
         ours = {name for name in imports(file) if name.startswith("searchcnn")}
         assert ours <= public, file.name
     assert not importers("keras_tuner", "plugins") | importers("optuna", "plugins") | importers("tensorflow", "plugins")
+
+
+def test_what_is_better_is_decided_in_one_file() -> None:
+    """Others ask an `Objective`; nobody else compares scores by a direction."""
+    for file in FILES:
+        words: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            word = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "value", None)
+            words |= {word} if isinstance(word, str) else set()
+        allowed = {"objective.py": DIRECTIONS, "config.py": DIRECTIONS} if room(file) == "study" else {}
+        assert words & DIRECTIONS <= allowed.get(file.name, set()), file
 
 
 def test_private_names_of_optuna_are_in_one_file() -> None:

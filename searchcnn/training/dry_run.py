@@ -65,7 +65,7 @@ def _one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     _, space, model, recipe = trainer.sample(hp)
     _check_augmentation(trainer.config, space, name, model)
     few = _few_of_each(trainer.dataset.train) if has_own_fit(space) else _few(trainer.dataset.train)
-    metrics, best = Measured(), BestWeights(model, trainer.config.search.objective, trainer.config.search.maximize)
+    metrics, best = Measured(), BestWeights(model, trainer.config.objective)
     with trainer.scope(hp, name):
         initialize(space, hp, model)
         before = [np.array(weight) for weight in model.get_weights()]
@@ -86,7 +86,7 @@ def _one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
                 [metrics, best, *trainer.statistics()],
                 normalization=trainer.normalization(recipe.normalization),
             )
-    _check_objective(trainer.config.search.objective, metrics, returned)
+    _check_objective(trainer.config.objective.metric, metrics, returned)
     best.restore()
     if has_own_fit(space):
         _check_trained(model, before)
@@ -133,19 +133,18 @@ class Measured(PlainMetrics):
         self.names.update(logs or {})
 
 
-def _check_objective(objective: str, metrics: Measured, returned: Any) -> None:
-    if objective in metrics.averaged:
+def _check_objective(metric: str, metrics: Measured, returned: Any) -> None:
+    if metric in metrics.averaged:
         raise StudyFileError(
-            f"search.objective: '{objective}' has a value for each class; give the metric average='macro', or name it "
+            f"search.objective: '{metric}' has a value for each class; give the metric average='macro', or name it "
             "otherwise and take another objective"
         )
     measured = sorted(name for name in metrics.names if name.startswith("val_"))
     if not measured:
-        objective_of(returned, objective)  # a space's own `fit` that keeps the callbacks to itself returns it
-    elif objective not in measured:
+        objective_of(returned, metric)  # a space's own `fit` that keeps the callbacks to itself returns it
+    elif metric not in measured:
         raise StudyFileError(
-            f"search.objective: '{objective}' is not measured{nearest(objective, measured)} "
-            f"(measured: {', '.join(measured)})"
+            f"search.objective: '{metric}' is not measured{nearest(metric, measured)} (measured: {', '.join(measured)})"
         )
 
 

@@ -198,12 +198,12 @@ class Trainer:
         Returns:
             The reporter, which knows why training ended.
         """
-        search = self.config.search
-        best = BestWeights(model, search.objective, search.maximize)
+        objective = self.config.objective
+        best = BestWeights(model, objective)
         backup = self._backup(space, model, recipe, trial, best)
         validation_steps = len(self.dataset.validation) / recipe.batch_size
         deadline = time.monotonic() + (self.config.limits.trial_timeout or math.inf)
-        reporter = Reporter(trial, search.objective, self._steps(recipe), validation_steps, deadline, backup.save)
+        reporter = Reporter(trial, objective.metric, self._steps(recipe), validation_steps, deadline, backup.save)
         left = backup.left
         if left is not None and not reporter.resume(left.epochs):
             return reporter
@@ -237,7 +237,7 @@ class Trainer:
             if reporter.ending or reporter.epochs >= recipe.epochs:
                 break
         if trial.best is None and reporter.ending in ("", "timeout"):
-            trial.best = objective_of(returned, search.objective)
+            trial.best = objective_of(returned, objective.metric)
         return reporter
 
     def _steps(self, recipe: Recipe) -> int:
@@ -292,7 +292,7 @@ class Trainer:
         weights = balanced((pooled if self.config.data.folds else train).labels) if recipe.class_weights else None
         solution = solve(pooled, self._folds, self.dataset.num_classes, weights, lambda done: trial.check(1.0))
         last.set_weights([solution.layer.kernel, solution.layer.bias])
-        trial.note(penalty=solution.penalty, solved=solution.metrics[self.config.search.objective])
+        trial.note(penalty=solution.penalty, solved=solution.metrics[self.config.objective.metric])
         best.set_model(model)
         best.on_epoch_end(0, solution.metrics)
         reporter.report_solution(solution.metrics, time.monotonic() - began)
@@ -322,15 +322,12 @@ class Trainer:
         }
 
     def _callbacks(self, recipe: Recipe) -> list[Any]:
-        watch = {
-            "monitor": self.config.search.objective,
-            "mode": "max" if self.config.search.maximize else "min",
-        }
-        stop = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
+        watched = {"monitor": self.config.objective.metric, "mode": self.config.objective.mode}
+        stop = keras.callbacks.EarlyStopping(**watched, patience=recipe.patience)
         finite = keras.callbacks.TerminateOnNaN()
         if recipe.schedule != "plateau":
             return [stop, finite]
-        return [stop, finite, keras.callbacks.ReduceLROnPlateau(**watch, factor=0.5, patience=2)]
+        return [stop, finite, keras.callbacks.ReduceLROnPlateau(**watched, factor=0.5, patience=2)]
 
 
 def _pooled(train: Split, validation: Split) -> Split:
