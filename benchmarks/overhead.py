@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from searchcnn.search import Budget, Evaluation, Search, Trial, make_pruner, make_sampler
 from searchcnn.store import Epoch, StoredStudy, open_storage
-from searchcnn.study import ComponentConfig
+from searchcnn.study import ComponentConfig, Objective
 
 PARAMETERS, EPOCHS = 10, 10
 DISTRIBUTION = optuna.distributions.FloatDistribution(0.0, 1.0)
@@ -57,7 +57,9 @@ def hardened(folder: Path, trials: int) -> float:
 def engine(folder: Path, trials: int, sampler: str, pruner: str) -> float:
     storage = open_storage(make_url(f"sqlite:///{folder}/{sampler}{pruner}.db"))
     choice = make_sampler(ComponentConfig(name=sampler), 0)
-    study = StoredStudy(storage, "s", True, choice, make_pruner(ComponentConfig(name=pruner), EPOCHS))
+    study = StoredStudy(
+        storage, "s", Objective("val_accuracy", "maximize"), choice, make_pruner(ComponentConfig(name=pruner), EPOCHS)
+    )
     start = time.perf_counter()
     with study.run():
         Search(study, choice, evaluate, Budget(trials, None)).run()

@@ -83,7 +83,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     created = create(spaces, config, dataset)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
     with watching(_download(listener)), explaining(url), closing(open_storage(url)) as storage:
-        stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
+        stored = StoredStudy(storage, study.name, config.objective, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up
         same = identity(config, dataset, spaces) | files(created)
@@ -178,8 +178,8 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         **({"data.folds": str(config.data.folds)} if config.data.folds else {}),
         **({"data.test": str(config.data.test)} if "test" in dataset.report.made else {}),
         "seed": str(config.seed),
-        "search.objective": config.search.objective,
-        "search.direction": "maximize" if config.search.maximize else "minimize",
+        "search.objective": config.objective.metric,
+        "search.direction": config.objective.direction,
         **{f"search space {space.name}": (space.own or space.fingerprint)[:12] for space in spaces},
         **beside(spaces),
         **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},

@@ -59,7 +59,7 @@ def gain(value: float | None, facts: Mapping[str, Any]) -> str:
     ('+0.0200 by fine-tuning', '')
 
     Args:
-        value: The trial's objective.
+        value: The trial's score.
         facts: What is known of it.
     """
     if value is None or not facts.get("tuned"):
@@ -79,8 +79,8 @@ def interval(accuracy: float, images: int) -> str:
     return f"95 % interval {low:.3f} to {high:.3f}"
 
 
-def objective(value: float | None) -> str:
-    """Returns an objective, four digits after the point."""
+def format_score(value: float | None) -> str:
+    """Returns a value of a metric, four digits after the point."""
     return "" if value is None else f"{value:.4f}"
 
 

@@ -92,7 +92,7 @@ def stored(tmp_path: Path) -> Iterator[Callable[[StudyConfig], Any]]:
         sampler = make_sampler(config.search.sampler, config.seed)
         pruner = make_pruner(config.search.pruner, config.training.epochs)
         storage = open_storage(parse_url(f"sqlite:///{tmp_path}/{next(numbers)}.db"))
-        opened.append(StoredStudy(storage, "study", config.search.maximize, sampler, pruner))
+        opened.append(StoredStudy(storage, "study", config.objective, sampler, pruner))
         return opened[-1]
 
     yield make

@@ -83,6 +83,7 @@ FENCES = (
         ),
     ),
 )
+DIRECTIONS = {"maximize", "minimize"}
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
 """Names with an underscore that are public."""
 
@@ -165,6 +166,17 @@ def test_private_names_of_a_library_are_in_one_file(fence: Fence) -> None:
     for file in [*FILES, *(ROOT / "plugins").glob("*.py")]:
         names = set() if file == fence.file else touched(file, fence)
         assert not names, f"{file}: only {fence.file.name} may touch {names} of {fence.library}"
+
+
+def test_what_is_better_is_decided_in_one_file() -> None:
+    """Others ask an `Objective`; nobody else compares scores by a direction."""
+    for file in FILES:
+        words: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            word = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "value", None)
+            words |= {word} if isinstance(word, str) else set()
+        allowed = {"objective.py": DIRECTIONS, "config.py": DIRECTIONS} if room(file) == "study" else {}
+        assert words & DIRECTIONS <= allowed.get(file.name, set()), file
 
 
 def test_other_private_names_are_our_own() -> None:

@@ -35,7 +35,7 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
 
 def _print(summary: StudySummary, top: int | None) -> None:
-    from searchcnn.text import objective, point
+    from searchcnn.text import format_score, point
     from searchcnn.views.comparison import compared_spaces
     from searchcnn.views.summary import counts, whose
     from searchcnn.views.tables import console, show, trial_table
@@ -43,11 +43,11 @@ def _print(summary: StudySummary, top: int | None) -> None:
     best = summary.best
     rows = summary.ranking[:top] if top else summary.trials
     if rows:
-        console().print(trial_table(rows, summary.config.search.objective, best.number if best else None))
+        console().print(trial_table(rows, summary.config.objective.metric, best.number if best else None))
     click.echo(f"{counts(summary)}{'; a search is at work' if summary.running else ''}")
     show(compared_spaces(summary))
     if best is not None:
-        click.echo(f"Best: trial {best.number}, {summary.config.search.objective} {objective(best.value)}")
+        click.echo(f"Best: trial {best.number}, {summary.config.objective.metric} {format_score(best.value)}")
         click.echo(f"      {point(best.facts['hyperparameters'])}")
     model = workspace().best_model(summary.name)
     if model.exists():

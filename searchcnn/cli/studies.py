@@ -37,13 +37,13 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from searchcnn.text import objective
+    from searchcnn.text import format_score
     from searchcnn.views.tables import console, table
 
     made = table("study", "state", "trials", "best", "description", right=("trials", "best"))
     for row in rows:
         made.add_row(
-            row["study"], row["state"], str(row["trials"] or ""), objective(row["best"]), Text(row["description"])
+            row["study"], row["state"], str(row["trials"] or ""), format_score(row["best"]), Text(row["description"])
         )
     console().print(made)
 

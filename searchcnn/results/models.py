@@ -176,7 +176,7 @@ class Models:
         return predict(network, self._images)  # compiled, as in the check: numbers of 16 bits are rounded alike
 
     def _card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
-        data, objective, folds = self._dataset, self._config.search.objective, self._config.data.folds
+        data, metric, folds = self._dataset, self._config.objective.metric, self._config.data.folds
         measured = len(data.validation) + (len(data.train) if folds else 0)
         where = {"images": measured, "folds": folds} if folds else {"images": measured}
         return make_card(
@@ -195,7 +195,7 @@ class Models:
             input_shape=data.input_shape,
             preparation=asdict(data.preparation),
             classes=data.class_names,
-            scores={"validation": {objective.removeprefix("val_"): evaluation.value, **where}},
+            scores={"validation": {metric.removeprefix("val_"): evaluation.value, **where}},
             fitted_to=["train", "validation"] if folds else ["train"],
         )
 

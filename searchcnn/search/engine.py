@@ -26,7 +26,7 @@ class Evaluation:
     """What evaluating a trial gave.
 
     Attributes:
-        value: The objective.
+        value: Its score: the best value of the study's metric.
         network: A classifier, from raw pixels to class probabilities; handed to the engine's ``keep``.
         is_cut: Whether the study's timeout ended it early. It counts if it is the best all the same; otherwise it is
             told as PRUNED, because its score is not comparable.

@@ -19,7 +19,7 @@ class Outcome:
 
     Attributes:
         state: COMPLETE, PRUNED or FAIL.
-        value: The objective of a COMPLETE trial.
+        value: The score of a COMPLETE trial.
         reason: Why it was pruned or failed, short: ``"pruner"``, ``"max_params"``, ``"error"``.
         facts: Details kept with the trial.
         excess: Relative excess of an infeasible trial; 0 for feasible ones.
@@ -39,7 +39,7 @@ class TrialProgress(Protocol):
         number: The trial's number in its study, from 0.
         origin: Where its hyperparameters come from, if they are given.
         facts: What is known of it: its search space, hyperparameters, cost.
-        best: Best objective so far; None before the first epoch.
+        best: Best score so far; None before the first epoch.
     """
 
     number: int

@@ -34,7 +34,7 @@ class Trial:
         seed: Seed of the weights, the order of the images and everything else random in training.
         budget: When to stop.
         preset: Hyperparameters that are given rather than sampled.
-        best: Best objective so far; None before the first epoch.
+        best: Best score so far; None before the first epoch.
     """
 
     def __init__(
@@ -92,18 +92,17 @@ class Trial:
         self._study.flush(self.stored)
         self._listener.trial_described(self)
 
-    def report(self, epoch: Epoch, objective: float) -> bool:
+    def report(self, epoch: Epoch, score: float) -> bool:
         """Reports an epoch.
 
         Args:
             epoch: Its metrics.
-            objective: Its objective.
+            score: Its value of the study's metric.
 
         Returns:
             Whether the pruner lets the trial go on.
         """
-        better = max if self._study.maximize else min
-        self.best = objective if self.best is None else better(self.best, objective)
+        self.best = score if self.best is None else self._study.objective.best([self.best, score])
         self._study.add_epoch(self.stored, epoch, self.best)
         self._listener.epoch_finished(self, epoch)
         return not self._study.should_prune(self.stored)

@@ -8,6 +8,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from searchcnn.store.optuna_private import models
+from searchcnn.study import Objective
 
 
 def finished(session: Session, study_id: int) -> list[int]:
@@ -17,26 +18,23 @@ def finished(session: Session, study_id: int) -> list[int]:
     return list(session.scalars(query))
 
 
-def count_before(session: Session, study_id: int, number: int, value: float, maximize: bool) -> int:
+def count_before(session: Session, study_id: int, number: int, value: float, objective: Objective) -> int:
     """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
     trial, known = models.TrialModel, models.TrialValueModel.value
-    is_better = known > value if maximize else known < value
-    is_before = or_(is_better, and_(known == value, trial.number < number))
+    is_before = or_(_merit(objective) > objective.merit(value), and_(known == value, trial.number < number))
     return session.scalar(_complete(select(func.count()), study_id).where(is_before)) or 0
 
 
-def ranking(session: Session, study_id: int, maximize: bool, most: int) -> list[int]:
+def ranking(session: Session, study_id: int, objective: Objective, most: int) -> list[int]:
     """Returns the numbers of a study's best COMPLETE trials, the best one first."""
-    trial, known = models.TrialModel, models.TrialValueModel.value
-    order = known.desc() if maximize else known
-    query = _complete(select(trial.number), study_id).order_by(order, trial.number)
+    trial = models.TrialModel
+    query = _complete(select(trial.number), study_id).order_by(_merit(objective).desc(), trial.number)
     return list(session.scalars(query.limit(most)))
 
 
-def best_value(session: Session, study_id: int, maximize: bool) -> float | None:
-    """Returns the best objective of a study's COMPLETE trials, or None before the first."""
-    extreme = func.max if maximize else func.min
-    best: float | None = session.scalar(_complete(select(extreme(models.TrialValueModel.value)), study_id))
+def best_merit(session: Session, study_id: int, objective: Objective) -> float | None:
+    """Returns the merit of the best of a study's COMPLETE trials, or None before the first."""
+    best: float | None = session.scalar(_complete(select(func.max(_merit(objective))), study_id))
     return best
 
 
@@ -49,8 +47,14 @@ def distribution(session: Session, trial_id: int, name: str) -> BaseDistribution
     return None if stored is None else json_to_distribution(stored)
 
 
+def _merit(objective: Objective) -> Any:
+    """Returns the merit of trials by their scores, as a column; the best one has the largest."""
+    score: Any = models.TrialValueModel.value
+    return objective.merit(score)
+
+
 def _complete(query: Any, study_id: int) -> Any:
-    """Restricts a query to a study's COMPLETE trials and their objectives."""
+    """Restricts a query to a study's COMPLETE trials and their scores."""
     trial, value = models.TrialModel, models.TrialValueModel
     joined = query.select_from(trial).join(value, value.trial_id == trial.trial_id)
     return joined.where(trial.study_id == study_id, trial.state == TrialState.COMPLETE)

@@ -147,7 +147,7 @@ class Storage(HookedStorage):
     # -- durable writes
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """Writes an epoch's objective, and what is held, in one transaction.
+        """Writes an epoch's score, and what is held, in one transaction.
 
         A lost connection does not stop the training: what could not be written is held until the next epoch.
         """

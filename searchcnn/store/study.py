@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -23,6 +23,7 @@ from searchcnn.store.run import Run
 from searchcnn.store.storage import Storage, add
 from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
 from searchcnn.store.takeover import Takeover
+from searchcnn.study import Objective
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -52,7 +53,7 @@ class StoredStudy:
     Args:
         storage: The opened database.
         name: The study's name in it; it is made where it is missing.
-        maximize: Whether larger objectives are better.
+        objective: What is optimised.
         sampler: Proposes points; Optuna's default where it is not given.
         pruner: Ends hopeless trials; Optuna's default where it is not given.
     """
@@ -61,7 +62,7 @@ class StoredStudy:
         self,
         storage: Storage,
         name: str,
-        maximize: bool,
+        objective: Objective,
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class StoredStudy:
         self.connection = storage.connection
         self.takeover = Takeover(storage)
         self.name = name
-        self.maximize = maximize
+        self.objective = objective
         self._sampler, self._pruner = sampler, pruner
         self.optuna = self._create()
         self.study_id = study_id(self.optuna)
@@ -80,15 +81,15 @@ class StoredStudy:
             return optuna.create_study(
                 storage=self.optuna_storage,
                 study_name=self.name,
-                direction=direction,
+                direction=self.objective.direction,
                 sampler=self._sampler,
                 pruner=self._pruner,
                 load_if_exists=True,
             )
 
-        direction: Literal["maximize", "minimize"] = "maximize" if self.maximize else "minimize"
         study = create()
-        if [d.name.lower() for d in study.directions] != [direction] and not study.get_trials(deepcopy=False):
+        is_same = [d.name.lower() for d in study.directions] == [self.objective.direction]
+        if not is_same and not study.get_trials(deepcopy=False):
             optuna.delete_study(study_name=self.name, storage=self.optuna_storage)
             study = create()
         return study
@@ -191,8 +192,8 @@ class StoredStudy:
         self.takeover.begun(trial_id(trial))
         return trial
 
-    def add_epoch(self, trial: optuna.Trial, epoch: Epoch, objective: float) -> None:
-        """Writes an epoch and the trial's best objective so far, in one transaction."""
+    def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
+        """Writes an epoch and the trial's best score so far, in one transaction."""
         key = trial_id(trial)
         row = {
             "trial_id": key,
@@ -202,7 +203,7 @@ class StoredStudy:
             "metrics": {name: value if math.isfinite(value) else None for name, value in epoch.metrics.items()},
         }
         self.storage.hold(key, lambda session: add(session, EpochRow, row))
-        trial.report(objective, step=0 if epoch.is_solved else epoch.number)
+        trial.report(score, step=0 if epoch.is_solved else epoch.number)
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         """Whether the pruner ends the trial; not before it can see all of its epochs."""
@@ -229,7 +230,7 @@ class StoredStudy:
         Args:
             trial: The trial.
             state: COMPLETE, PRUNED or FAIL.
-            value: The objective of a COMPLETE trial.
+            value: The score of a COMPLETE trial.
             facts: What readers should know of it, as user attributes.
             excess: Above zero for an infeasible trial: samplers learn it as a violated constraint.
         """
@@ -270,22 +271,22 @@ class StoredStudy:
 
     @repeated
     def rank(self, trial: optuna.Trial, value: float) -> int:
-        """Returns how many COMPLETE trials come before one in the `ranking`, given its objective."""
+        """Returns how many COMPLETE trials come before one in the `ranking`, given its score."""
         with Session(self.storage.engine) as session:
-            return queries.count_before(session, self.study_id, trial.number, value, self.maximize)
+            return queries.count_before(session, self.study_id, trial.number, value, self.objective)
 
     @repeated
     def ranking(self, most: int) -> list[int]:
         """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
         with Session(self.storage.engine) as session:
-            return queries.ranking(session, self.study_id, self.maximize, most)
+            return queries.ranking(session, self.study_id, self.objective, most)
 
     @repeated
     def is_better(self, value: float) -> bool:
-        """Whether an objective is better than that of every finished trial."""
+        """Whether a score is better than that of every COMPLETE trial."""
         with Session(self.storage.engine) as session:
-            best = queries.best_value(session, self.study_id, self.maximize)
-        return best is None or (value > best if self.maximize else value < best)
+            best = queries.best_merit(session, self.study_id, self.objective)
+        return best is None or self.objective.merit(value) > best
 
     @repeated
     def seconds_spent(self) -> float:

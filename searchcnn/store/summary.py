@@ -34,7 +34,7 @@ class TrialSummary:
     Attributes:
         number: Its number, from 0.
         state: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
-        value: Its objective; the best so far where it has not completed.
+        value: Its score; the best so far where it has not completed.
         epochs: Epochs trained.
         seconds: Time trained.
         facts: What else is known: `space`, `hyperparameters`, `params`, `macs`, `origin`, `reason`, `detail`, ...
@@ -91,7 +91,7 @@ class StudySummary:
     def ranking(self) -> list[TrialSummary]:
         """COMPLETE trials, the best first."""
         complete = [trial for trial in self.trials if trial.state == "COMPLETE" and trial.value is not None]
-        return sorted(complete, key=lambda trial: trial.value or 0.0, reverse=self.config.search.maximize)
+        return sorted(complete, key=lambda trial: self.config.objective.merit(trial.value or 0.0), reverse=True)
 
     @property
     def best(self) -> TrialSummary | None:

@@ -11,6 +11,7 @@ from searchcnn.study.config import (
     seconds,
 )
 from searchcnn.study.file import configure, load, read_table, validate
+from searchcnn.study.objective import Objective
 from searchcnn.study.values import Range
 from searchcnn.study.workspace import Workspace, valid_name
 
@@ -19,6 +20,7 @@ __all__ = [
     "ComponentConfig",
     "DataConfig",
     "LimitsConfig",
+    "Objective",
     "Range",
     "SearchConfig",
     "StudyConfig",

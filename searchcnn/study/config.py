@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from searchcnn.study.directions import Direction, direction_of
+from searchcnn.study.objective import Direction, Objective, direction_of, guessed_direction
 from searchcnn.study.values import Flag, Integer, Normalization, Number, Optimizer, Range, Schedule, bounds
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -248,14 +248,6 @@ class SearchConfig(Section):
         return value
 
     @property
-    def maximize(self) -> bool:
-        """Whether larger objectives are better."""
-        known = self.known_direction
-        if known is None:  # only of a study that an earlier version has begun, which guessed so
-            return not any(word in self.objective for word in ("loss", "error", "entropy"))
-        return known == "maximize"
-
-    @property
     def known_direction(self) -> Direction | None:
         """The direction that is set, or that of a metric of Keras; None if nobody knows."""
         return direction_of(self.objective) if self.direction == "auto" else self.direction
@@ -406,6 +398,12 @@ class StudyConfig(Section):
     search: SearchConfig = Field(default_factory=SearchConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    @property
+    def objective(self) -> Objective:
+        """What is optimised."""
+        metric = self.search.objective
+        return Objective(metric, self.search.known_direction or guessed_direction(metric))
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:

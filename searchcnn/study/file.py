@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from searchcnn.errors import StudyFileError, nearest
 from searchcnn.study.config import StudyConfig
-from searchcnn.study.directions import LARGER_IS_BETTER, SMALLER_IS_BETTER
+from searchcnn.study.objective import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from searchcnn.study.values import BRANCHES
 
 FORMS = BRANCHES | {"float", "int"}
@@ -68,10 +68,10 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
     except ValidationError as error:
         raise StudyFileError(f"{source}: {_one_line(error)}") from None
     if config.search.known_direction is None:
-        objective = config.search.objective
-        hint = nearest(objective, [f"val_{name}" for name in LARGER_IS_BETTER | SMALLER_IS_BETTER])
+        metric = config.search.objective
+        hint = nearest(metric, [f"val_{name}" for name in LARGER_IS_BETTER | SMALLER_IS_BETTER])
         raise StudyFileError(
-            f"{source}: search.objective: '{objective}' is not a metric of Keras{hint}; if more of it is better set "
+            f"{source}: search.objective: '{metric}' is not a metric of Keras{hint}; if more of it is better set "
             "search.direction to 'maximize', else to 'minimize'"
         )
     return config

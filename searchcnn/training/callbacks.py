@@ -11,6 +11,7 @@ import numpy as np
 from searchcnn.graph import leaves, named_outputs
 from searchcnn.search import Trial
 from searchcnn.store import Epoch
+from searchcnn.study import Objective
 
 Ending = Literal["", "pruned", "timeout", "too slow", "interrupted", "NaN"]
 
@@ -133,23 +134,21 @@ class BestWeights(keras.callbacks.Callback):
     Args:
         network: The network, of which the model that is trained may be a part; a search space's own ``fit`` may also
             train a copy of it, whose weights are kept then.
-        objective: The metric to compare.
-        maximize: Whether larger is better.
+        objective: What is better.
     """
 
-    def __init__(self, network: Any, objective: str, maximize: bool) -> None:
+    def __init__(self, network: Any, objective: Objective) -> None:
         super().__init__()
         self._network = network
         self._objective = objective
-        self._sign = 1.0 if maximize else -1.0
-        self.best = -math.inf
+        self.best = -math.inf  # its merit, as checkpoints have it
         self.weights: list[Any] = []
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Keeps the weights if there were none better."""
-        score = self._sign * (logs or {}).get(self._objective, math.nan)
-        if score > self.best:
-            self.best, self.weights = score, self._trained_weights()
+        score = self._objective.value(logs or {})
+        if score is not None and self._objective.merit(score) > self.best:
+            self.best, self.weights = self._objective.merit(score), self._trained_weights()
 
     def _trained_weights(self) -> list[Any]:
         """Returns the network's weights, or those of a copy that is trained in its place; none of another network."""
@@ -172,7 +171,7 @@ class Reporter(keras.callbacks.Callback):
 
     Args:
         trial: The trial.
-        objective: The metric to report.
+        metric: The metric to report.
         steps: Batches of one epoch.
         validation_steps: Batch equivalents (in training batches) of one validation.
         deadline: When the trial has to be over, by `time.monotonic`.
@@ -186,7 +185,7 @@ class Reporter(keras.callbacks.Callback):
     def __init__(
         self,
         trial: Trial,
-        objective: str,
+        metric: str,
         steps: int,
         validation_steps: float,
         deadline: float = math.inf,
@@ -195,7 +194,7 @@ class Reporter(keras.callbacks.Callback):
         super().__init__()
         self.ending: Ending = ""
         self._trial = trial
-        self._objective = objective
+        self._metric = metric
         self._steps = steps
         self._validation_steps = validation_steps
         self._validation_seconds: float | None = None
@@ -250,9 +249,9 @@ class Reporter(keras.callbacks.Callback):
         if self.ending in ("interrupted", "too slow"):
             return
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        if self._objective not in metrics:
-            return  # a search space's own `fit` without validation; it may return the objective in the end
-        if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._objective)):
+        if self._metric not in metrics:
+            return  # a search space's own `fit` without validation; it may return the score in the end
+        if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._metric)):
             self._end("NaN")
             return
         rate = metrics.pop("learning_rate", None) or self._learning_rate()
@@ -293,7 +292,7 @@ class Reporter(keras.callbacks.Callback):
         return self._curve[-1].metrics if self._curve else {}
 
     def _reported(self, epoch: Epoch) -> bool:
-        return self._trial.report(epoch, epoch.metrics[self._objective])
+        return self._trial.report(epoch, epoch.metrics[self._metric])
 
     def _end(self, ending: Ending) -> None:
         self.ending = ending

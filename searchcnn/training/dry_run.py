@@ -69,7 +69,7 @@ def _run_one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     _check_augmentation(trainer.config, candidate)
     few = (_take_few_of_each if member.has_own_fit else _take_few)(trainer.inputs.dataset.train)
     metrics = Measured()
-    best = BestWeights(candidate.model, trainer.config.search.objective, trainer.config.search.maximize)
+    best = BestWeights(candidate.model, trainer.config.objective)
     candidate.initialize()
     before = [np.array(weight) for weight in candidate.model.get_weights()]
     returned = None
@@ -79,7 +79,7 @@ def _run_one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
             metrics.names |= MEASURED
         else:
             returned = fit_phase(candidate.during(phase, 1), _make_stretch(trainer, candidate, few, [metrics, best]))
-    _check_objective(trainer.config.search.objective, metrics, returned)
+    _check_objective(trainer.config.objective.metric, metrics, returned)
     best.restore()
     if member.has_own_fit:
         _check_trained(candidate.model, before)
@@ -152,19 +152,18 @@ class Measured(PlainMetrics):
         self.names.update(logs or {})
 
 
-def _check_objective(objective: str, metrics: Measured, returned: Any) -> None:
-    if objective in metrics.averaged:
+def _check_objective(metric: str, metrics: Measured, returned: Any) -> None:
+    if metric in metrics.averaged:
         raise StudyFileError(
-            f"search.objective: '{objective}' has a value for each class; give the metric average='macro', or name it "
+            f"search.objective: '{metric}' has a value for each class; give the metric average='macro', or name it "
             "otherwise and take another objective"
         )
     measured = sorted(name for name in metrics.names if name.startswith("val_"))
     if not measured:
-        read_score(returned, objective)  # a space's own `fit` that keeps the callbacks to itself returns it
-    elif objective not in measured:
+        read_score(returned, metric)  # a space's own `fit` that keeps the callbacks to itself returns it
+    elif metric not in measured:
         raise StudyFileError(
-            f"search.objective: '{objective}' is not measured{nearest(objective, measured)} "
-            f"(measured: {', '.join(measured)})"
+            f"search.objective: '{metric}' is not measured{nearest(metric, measured)} (measured: {', '.join(measured)})"
         )
 
 

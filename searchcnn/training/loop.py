@@ -47,7 +47,7 @@ class TrainingLoop:
         self._config = config
         self._inputs = inputs
         self._builders_count = builders_count
-        self._best = BestWeights(candidate.model, config.search.objective, config.search.maximize)
+        self._best = BestWeights(candidate.model, config.objective)
         self._backup = Backup(checkpoint, self._key(), candidate.model, self._best)
         self.reporter = self._make_reporter()
         self._returned: Any = None
@@ -57,7 +57,7 @@ class TrainingLoop:
         steps = math.ceil(len(self._inputs.dataset.train) / batch_size)
         validation_steps = len(self._inputs.dataset.validation) / batch_size
         deadline = time.monotonic() + (config.limits.trial_timeout or math.inf)
-        metric = config.search.objective
+        metric = config.objective.metric
         return Reporter(self._trial, metric, steps, validation_steps, deadline, self._backup.save)
 
     def run(self) -> Reporter:
@@ -76,7 +76,7 @@ class TrainingLoop:
             if self._is_over:
                 break
         if self._trial.best is None and self.reporter.ending in ("", "timeout"):
-            self._trial.best = read_score(self._returned, self._config.search.objective)
+            self._trial.best = read_score(self._returned, self._config.objective.metric)
         return self.reporter
 
     @property
@@ -98,7 +98,7 @@ class TrainingLoop:
         """Solves the last layer, which counts as one epoch."""
         began = time.monotonic()
         solution = self._inputs.solve(self._candidate, self._trial.check)
-        self._trial.note(penalty=solution.penalty, solved=solution.metrics[self._config.search.objective])
+        self._trial.note(penalty=solution.penalty, solved=solution.metrics[self._config.objective.metric])
         self._best.set_model(self._candidate.model)
         self._best.on_epoch_end(0, solution.metrics)
         self.reporter.report_solution(solution.metrics, time.monotonic() - began)
@@ -132,8 +132,8 @@ class TrainingLoop:
 
     def _make_early_stopping(self) -> list[Any]:
         """Returns the callbacks whose state a checkpoint keeps."""
-        search, recipe = self._config.search, self._candidate.recipe
-        watch = {"monitor": search.objective, "mode": "max" if search.maximize else "min"}
+        objective, recipe = self._config.objective, self._candidate.recipe
+        watch = {"monitor": objective.metric, "mode": objective.mode}
         stopping = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
         finite = keras.callbacks.TerminateOnNaN()
         if recipe.schedule != "plateau":

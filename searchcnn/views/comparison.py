@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from searchcnn.text import listed, objective
+from searchcnn.text import format_score, listed
 from searchcnn.views.tables import space_table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def compared_spaces(summary: StudySummary) -> Iterator[str | Table]:
     """Yields a table of a study's search spaces and one sentence about them; nothing where there is only one."""
     spaces = summary.spaces
     if len(spaces) > 1 and summary.finished:
-        yield space_table(spaces, summary.config.search.objective)
+        yield space_table(spaces, summary.config.objective.metric)
         yield verdict(spaces)
 
 
@@ -31,8 +31,8 @@ def verdict(spaces: Sequence[SpaceSummary]) -> str:
     won, *others = spaces
     if won.best is None:
         return f"no complete trial yet of {listed([space.name for space in spaces])}"
-    score = objective(won.best.value)
-    is_level = any(other.best and objective(other.best.value) == score for other in others)
+    score = format_score(won.best.value)
+    is_level = any(other.best and format_score(other.best.value) == score for other in others)
     beaten = [_beside(won.best, other.name, other.best) for other in others if other.best]
     without = [other.name for other in others if not other.best]
     against = f" against {listed(beaten)}"
@@ -44,7 +44,7 @@ def verdict(spaces: Sequence[SpaceSummary]) -> str:
 
 def _beside(best: TrialSummary, name: str, other: TrialSummary) -> str:
     ratio = other.facts["macs"] / max(1, best.facts["macs"])
-    return f"{name} {objective(other.value)} (with {ratio:.2g}x the MACs)"
+    return f"{name} {format_score(other.value)} (with {ratio:.2g}x the MACs)"
 
 
 def beside_published(accuracy: float, published: Mapping[str, float]) -> Iterator[str]:

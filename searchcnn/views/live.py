@@ -18,7 +18,7 @@ from rich.text import Text
 
 from searchcnn.search.listener import Outcome
 from searchcnn.store.summary import TrialSummary, read_summary
-from searchcnn.text import amount, duration, objective, point
+from searchcnn.text import amount, duration, format_score, point
 from searchcnn.views.dataset import report_lines
 from searchcnn.views.summary import closing_lines
 from searchcnn.views.tables import trial_table
@@ -46,7 +46,7 @@ class _Running:
         epoch: The epoch that is trained, from 1; 0 while features are computed.
         fraction: The part of it that is done.
         features: How long its features will still take.
-        curve: The objective of each epoch.
+        curve: The score of each epoch.
     """
 
     trial: TrialProgress
@@ -117,7 +117,7 @@ class LiveView(View):
         """Moves the progress bar and draws the curve on."""
         running = self._shown(trial)
         running.trial, running.epoch, running.fraction = trial, epoch.number + 1, 0.0
-        running.curve = [*running.curve, epoch.metrics[self.study.config.search.objective]]
+        running.curve = [*running.curve, epoch.metrics[self.study.config.objective.metric]]
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """Moves it from those that run to the table."""
@@ -190,7 +190,7 @@ class LiveView(View):
 
     def _table(self, rows: Sequence[TrialSummary]) -> Table:
         best = self._best()
-        return trial_table(rows, self.study.config.search.objective, best.number if best else None)
+        return trial_table(rows, self.study.config.objective.metric, best.number if best else None)
 
     def _header(self) -> Text:
         config = self.study.config
@@ -208,7 +208,7 @@ class LiveView(View):
             ProgressBar(total=1.0, completed=min(1.0, done), width=40),
             Text(place),
             Text(sparkline(running.curve), style="cyan"),
-            Text(objective(running.curve[-1]) if running.curve else "", style="bold"),
+            Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
             Text(duration(time.monotonic() - running.began), style="dim"),
         )
         facts = trial.facts
@@ -220,7 +220,7 @@ class LiveView(View):
     def _footer(self) -> Text:
         best, budget = self._best(), self.study.config.budget
         used = self._spent_before + time.monotonic() - self._began
-        parts = [f"best {objective(best.value)} (trial {best.number})" if best else "no complete trial yet"]
+        parts = [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"]
         trials = f"{len(self._trials)}" + (f"/{budget.trials}" if budget.trials else "")
         pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
         parts.append(f"{trials} trials, {pruned} pruned")
@@ -231,8 +231,7 @@ class LiveView(View):
 
     def _best(self) -> TrialSummary | None:
         complete = [t for t in self._trials.values() if t.state == "COMPLETE" and t.value is not None]
-        choose = max if self.study.config.search.maximize else min
-        return choose(complete, key=lambda trial: trial.value or 0.0, default=None)
+        return max(complete, key=lambda trial: self.study.config.objective.merit(trial.value or 0.0), default=None)
 
 
 def _features(running: _Running) -> str:

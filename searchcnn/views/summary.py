@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from searchcnn.text import amount, duration, interval, objective, point
+from searchcnn.text import amount, duration, format_score, interval, point
 from searchcnn.views.comparison import best_first, compared_spaces
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
     if best is None:
         yield "No trial is complete yet, so there is no model."
     else:
-        metric = study.config.search.objective
+        metric = study.config.objective.metric
         size = f"{amount(best.facts['params'])} parameters, {amount(best.facts['macs'])} MACs"
-        yield f"Best: trial {best.number}, {metric} {objective(best.value)}, {best.facts['space']}, {size}"
+        yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"
         yield f"      {point(best.facts['hyperparameters'])}"
         yield from _certainty(study, best)
         yield from _tuning(summary)
@@ -68,7 +68,7 @@ def _certainty(study: Study, best: TrialSummary) -> Iterator[str]:
     with contextlib.suppress(KeyError, TypeError):
         measured = measured["scores"]["validation"]
         images, folds = int(measured["images"]), measured.get("folds")
-        if study.config.search.objective == "val_accuracy" and best.value is not None and images:
+        if study.config.objective.metric == "val_accuracy" and best.value is not None and images:
             how = f" in {folds} folds" if folds else ""
             yield f"      on {images:,} images{how}: {interval(best.value, images)}"
 
@@ -80,7 +80,7 @@ def _tuning(summary: StudySummary) -> Iterator[str]:
     if tuned is None or head is None or tuned.value is None or head.value is None:
         return
     yield (
-        f"Fine-tuning: {objective(tuned.value)} (trial {tuned.number}, {duration(tuned.seconds)}), "
+        f"Fine-tuning: {format_score(tuned.value)} (trial {tuned.number}, {duration(tuned.seconds)}), "
         f"{tuned.value - head.value:+.4f} over the best softmax on features (trial {head.number}, "
         f"{duration(head.seconds)})"
     )
@@ -113,7 +113,7 @@ def whose(model: Path, summary: StudySummary) -> str:
     if best is None or "trial" not in card:
         return ""
     known = [(trial.number, trial.value) for trial in summary.ranking]
-    if (card["trial"], _score(card, summary.config.search.objective)) not in known:
+    if (card["trial"], _score(card, summary.config.objective.metric)) not in known:
         return OTHER_SEARCH
     return "" if card["trial"] == best.number else f" of trial {card['trial']}; that of trial {best.number} is not here"
 
@@ -126,10 +126,10 @@ def _card(model: Path) -> dict[str, Any]:
     return {}
 
 
-def _score(card: dict[str, Any], objective: str) -> object:
-    """Returns what a card says of its network's objective; None where it says nothing."""
+def _score(card: dict[str, Any], metric: str) -> object:
+    """Returns the value of a metric that a card says of its network; None where it says nothing."""
     with contextlib.suppress(KeyError, TypeError):
-        return card["scores"]["validation"][objective.removeprefix("val_")]
+        return card["scores"]["validation"][metric.removeprefix("val_")]
     return None
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.text import amount, duration, note, objective
+from searchcnn.text import amount, duration, format_score, note
 
 if TYPE_CHECKING:
     from searchcnn.store import SpaceSummary, TrialSummary
@@ -72,7 +72,7 @@ def trial_table(trials: Sequence[TrialSummary], metric: str, best: int | None) -
         made.add_row(
             f"{'★ ' if trial.number == best else ''}{trial.number}",
             Text(trial.state, style=STYLES.get(trial.state, "")),
-            objective(trial.value),
+            format_score(trial.value),
             str(trial.epochs or ""),
             amount(facts.get("params")),
             amount(facts.get("macs")),
@@ -103,4 +103,4 @@ def _network(trial: TrialSummary | None) -> tuple[str, ...]:
     if trial is None:
         return ("",) * 4
     facts = trial.facts
-    return objective(trial.value), amount(facts["params"]), amount(facts["macs"]), str(trial.epochs)
+    return format_score(trial.value), amount(facts["params"]), amount(facts["macs"]), str(trial.epochs)

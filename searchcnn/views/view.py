@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from searchcnn.search.listener import Listener
-from searchcnn.text import amount, duration, gain, objective
+from searchcnn.text import amount, duration, format_score, gain
 
 if TYPE_CHECKING:
     from searchcnn.data import Report
@@ -145,7 +145,7 @@ class PlainView(View):
         """Shows how a trial ended."""
         value = outcome.value if outcome.value is not None else trial.best
         parts = [
-            objective(value),
+            format_score(value),
             outcome.reason,
             str(outcome.facts.get("detail", "")),
             gain(value, trial.facts),

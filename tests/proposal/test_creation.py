@@ -222,7 +222,7 @@ def begin(place: Workspace, name: str, config: StudyConfig, state: TrialState | 
     """Keeps a study in its database as a search does whose first trial has ended in a state, or has not."""
     sampler = make_sampler(config.search.sampler, config.seed)
     with closing(open_storage(parse_url(place.database_url(name)))) as storage:
-        stored = StoredStudy(storage, name, config.search.maximize, sampler)
+        stored = StoredStudy(storage, name, config.objective, sampler)
         stored.agree(config.model_dump(), {"search.direction": "maximize"}, False, {})
         if state is not None:
             trial = stored.next_trial()

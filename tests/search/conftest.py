@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 
 from searchcnn.search import Budget, Listener, SeededSampler, Trial, make_pruner, make_sampler
 from searchcnn.store import StoredStudy, open_storage, parse_url
-from searchcnn.study import ComponentConfig
+from searchcnn.study import ComponentConfig, Objective
+from searchcnn.study.objective import Direction
 
 OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
 
@@ -25,12 +26,14 @@ def open_study(tmp_path: Path) -> OpenStudy:
         pruner: str | dict[str, Any] = "NopPruner",
         seed: int = 0,
         epochs: int = 9,
-        maximize: bool = True,
+        direction: Direction = "maximize",
         file: Path | None = None,
     ) -> tuple[StoredStudy, SeededSampler]:
         made = make_sampler(component(sampler), seed)
         url = parse_url(f"sqlite:///{file or tmp_path / f'{name}.db'}")
-        return StoredStudy(open_storage(url), name, maximize, made, make_pruner(component(pruner), epochs)), made
+        return StoredStudy(
+            open_storage(url), name, Objective("val_accuracy", direction), made, make_pruner(component(pruner), epochs)
+        ), made
 
     return open_
 
@@ -44,7 +47,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Trial]]:
     """Returns a maker of trials of one study, as the search hands them to an evaluator; each ends the one before."""
     sampler = make_sampler(component("RandomSampler"), 0)
-    study = StoredStudy(storage, request.node.nodeid, True, sampler)
+    study = StoredStudy(storage, request.node.nodeid, Objective("val_accuracy", "maximize"), sampler)
     made: list[Trial] = []
 
     def make(**preset: Any) -> Trial:

@@ -124,7 +124,7 @@ def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
         return Evaluation([0.3, 0.5, 0.2][trial.number])
 
     ear = Ear()
-    run(open_study, evaluate, 3, ear, maximize=False)
+    run(open_study, evaluate, 3, ear, direction="minimize")
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [True, False, True]
 
 

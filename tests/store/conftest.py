@@ -9,7 +9,8 @@ from sqlalchemy.engine import URL
 
 from searchcnn.search import make_sampler
 from searchcnn.store import StoredStudy, open_storage, parse_url
-from searchcnn.study import ComponentConfig
+from searchcnn.study import ComponentConfig, Objective
+from searchcnn.study.objective import Direction
 
 Open = Callable[..., StoredStudy]
 
@@ -27,9 +28,13 @@ def open_study(url: URL) -> Iterator[Open]:
     """Returns an opener of the study; each call stands for another process's view of the database."""
     opened: list[StoredStudy] = []
 
-    def open_(name: str = "x", maximize: bool = True) -> StoredStudy:
+    def open_(name: str = "x", direction: Direction = "maximize") -> StoredStudy:
         sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
-        opened.append(StoredStudy(open_storage(url), name, maximize, sampler, optuna.pruners.NopPruner()))
+        opened.append(
+            StoredStudy(
+                open_storage(url), name, Objective("val_accuracy", direction), sampler, optuna.pruners.NopPruner()
+            )
+        )
         return opened[-1]
 
     yield open_

@@ -11,6 +11,9 @@ from sqlalchemy import URL
 from searchcnn.errors import StoreError
 from searchcnn.store import Epoch, StoredStudy, open_storage, read_summary
 from searchcnn.store.copies import copy_study, delete_study
+from searchcnn.study import Objective
+
+OBJECTIVE = Objective("val_accuracy", "maximize")
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def make(tmp_path: Path) -> Callable[..., StoredStudy]:
     """Returns a maker of studies with a finished trial in ``tmp_path/old.db``."""
 
     def made(name: str = "old") -> StoredStudy:
-        study = StoredStudy(open_storage(url(tmp_path / "old.db")), name, True)
+        study = StoredStudy(open_storage(url(tmp_path / "old.db")), name, OBJECTIVE)
         study.agree({"spaces": ["x"], "data": {"name": "digits"}, "budget": {"trials": 1}}, {})
         trial = study.next_trial()
         study.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 0.1), 0.5)
@@ -41,7 +44,7 @@ def test_a_copy_is_another_study(make: Callable[..., StoredStudy], tmp_path: Pat
     copy = read_summary(url(tmp_path / "new.db"), "new")
     assert [trial.state for trial in copy.trials] == ["COMPLETE", "RUNNING"]
     assert not copy.running
-    other = StoredStudy(open_storage(url(tmp_path / "new.db")), "new", True)
+    other = StoredStudy(open_storage(url(tmp_path / "new.db")), "new", OBJECTIVE)
     with other.run():
         assert other.next_trial().number == 1  # nobody works on it in the copy
     assert [trial.state for trial in read_summary(url(tmp_path / "old.db"), "old").trials] == ["COMPLETE"] * 2

@@ -94,8 +94,9 @@ WORKER = """
 import sys
 from optuna.trial import TrialState
 from searchcnn.store import StoredStudy, open_storage, parse_url
+from searchcnn.study import Objective
 
-study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", True)
+study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", Objective("val_accuracy", "maximize"))
 print("ready", flush=True)
 sys.stdin.readline()
 with study.run():

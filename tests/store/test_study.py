@@ -25,7 +25,7 @@ from searchcnn.store.database import connect
 from searchcnn.store.intervals import covered
 from searchcnn.store.migrations import STEPS, migrate, schema_version
 from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now
-from searchcnn.study import validate
+from searchcnn.study import Objective, validate
 
 Open = Callable[..., StoredStudy]
 
@@ -114,21 +114,21 @@ def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -
     study.begin([("baseline", {"x": 1})])
     with study.run():
         study.next_trial()  # and the process is stopped
-    changed = begin(open_study(maximize=False), {"data": "another"})
+    changed = begin(open_study(direction="minimize"), {"data": "another"})
     assert changed.is_new
     assert changed.optuna.direction == optuna.study.StudyDirection.MINIMIZE
 
 
 def test_a_study_without_trials_may_change(open_study: Open) -> None:
     begin(open_study())
-    study = begin(open_study(maximize=False), {"data": "another"})
+    study = begin(open_study(direction="minimize"), {"data": "another"})
     assert study.optuna.direction == optuna.study.StudyDirection.MINIMIZE
     with Session(study.storage.engine) as session:
         assert session.get_one(StudyRow, study.study_id).identity == {"data": "another"}
     add_trial(study)
     with pytest.raises(StudyChangedError, match="data"):
-        begin(open_study(maximize=True))
-    assert open_study(maximize=True).optuna.direction == optuna.study.StudyDirection.MINIMIZE
+        begin(open_study(direction="maximize"))
+    assert open_study(direction="maximize").optuna.direction == optuna.study.StudyDirection.MINIMIZE
 
 
 @pytest.mark.parametrize("directions", [["maximize"], ["minimize"], ["minimize", "maximize"]], ids=str)
@@ -164,7 +164,7 @@ def test_models_and_the_best_value(open_study: Open) -> None:
     assert study.ranking(3) == [2, 4, 0]
     assert [study.rank(study.next_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
     assert study.finished() == [0, 1, 2, 3, 4]
-    smaller = open_study("y", maximize=False)
+    smaller = open_study("y", direction="minimize")
     add_trial(smaller, 0.5)
     add_trial(smaller, 0.3)
     assert smaller.ranking(9) == [1, 0]
@@ -202,7 +202,7 @@ def finished(url: URL, open_study: Open, trials: int = 10) -> bytes:
 
 
 def use(url: URL) -> None:
-    study = StoredStudy(open_storage(url), "x", True)
+    study = StoredStudy(open_storage(url), "x", Objective("val_accuracy", "maximize"))
     study.agree(CONFIG.model_dump(), IDENTITY)
     study.trials()
 

@@ -21,7 +21,7 @@ def compared(url: URL, open_study: Open, study_config: Callable[..., StudyConfig
 
     def compare(spaces: list[str], trials: Trials, **search: Any) -> list[SpaceSummary]:
         config = study_config(spaces=spaces, search=search)
-        study = open_study(maximize=config.search.maximize)
+        study = open_study(direction=config.objective.direction)
         study.agree(config.model_dump(), {})
         for space, state, value in trials:
             trial = study.next_trial()

@@ -27,11 +27,11 @@ import sys, time
 from optuna.distributions import FloatDistribution
 from searchcnn.search import Budget, Evaluation, Search, make_pruner, make_sampler
 from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url
-from searchcnn.study import ComponentConfig
+from searchcnn.study import ComponentConfig, Objective
 
 sampler = make_sampler(ComponentConfig(name="TPESampler"), 3)
 pruner = make_pruner(ComponentConfig(name="SuccessiveHalvingPruner"), 4)
-study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", True, sampler, pruner)
+study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", Objective("val_accuracy", "maximize"), sampler, pruner)
 sleep_in = int(sys.argv[2])
 
 

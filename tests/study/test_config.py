@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from searchcnn.errors import StudyFileError
-from searchcnn.study import Range, StudyConfig, seconds, validate
+from searchcnn.study import Objective, Range, StudyConfig, seconds, validate
+from searchcnn.study.objective import Direction
 
 MINIMAL: dict[str, Any] = {"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 3}}
 
@@ -22,7 +23,7 @@ def test_a_minimal_study_has_every_default() -> None:
     config = study()
     assert (config.seed, config.data.validation, config.budget.timeout) == (0, 0.1, None)
     assert (config.search.sampler.name, config.search.pruner.name) == ("TPESampler", "SuccessiveHalvingPruner")
-    assert config.search.maximize
+    assert config.objective == Objective("val_accuracy", "maximize")
     assert StudyConfig.model_validate(config.model_dump()) == config
 
 
@@ -186,17 +187,24 @@ def test_samplers_and_pruners_are_names_or_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "direction", "maximize"),
+    ("metric", "direction", "expected"),
     [
-        ("val_accuracy", "auto", True),
-        ("val_loss", "auto", False),
-        ("val_mean_squared_error", "auto", False),
-        ("val_loss", "maximize", True),
-        ("val_accuracy", "minimize", False),
+        ("val_accuracy", "auto", "maximize"),
+        ("val_loss", "auto", "minimize"),
+        ("val_mean_squared_error", "auto", "minimize"),
+        ("val_loss", "maximize", "maximize"),
+        ("val_accuracy", "minimize", "minimize"),
     ],
 )
-def test_direction(objective: str, direction: str, maximize: bool) -> None:
-    assert study(search={"objective": objective, "direction": direction}).search.maximize is maximize
+def test_direction(metric: str, direction: str, expected: Direction) -> None:
+    assert study(search={"objective": metric, "direction": direction}).objective == Objective(metric, expected)
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("val_score", "maximize"), ("val_my_error", "minimize")])
+def test_the_direction_that_the_first_version_has_guessed(metric: str, expected: Direction) -> None:
+    """Its studies are in databases, read as they are; a study file has to say which way is better."""
+    table = {"spaces": ["x"], "data": {"name": "digits"}, "budget": {"trials": 1}, "search": {"objective": metric}}
+    assert StudyConfig.model_validate(table).objective == Objective(metric, expected)
 
 
 SECTIONS = {

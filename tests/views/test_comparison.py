@@ -41,7 +41,7 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Study]:
         config = study_config(**{"spaces": spaces, "published": PUBLISHED, **sections})
         study = Study("compared", config, Workspace(tmp_path))
         sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
-        stored = StoredStudy(open_storage(study.url), study.name, config.search.maximize, sampler, NopPruner())
+        stored = StoredStudy(open_storage(study.url), study.name, config.objective, sampler, NopPruner())
         stored.agree(config.model_dump(), {})
         for space, value, macs in trials:
             trial = stored.next_trial()

@@ -189,7 +189,7 @@ def test_a_trial_that_hangs_is_given_up_and_told(
 ) -> None:
     study = make_study(overrides=["limits.trial_timeout=1"])
     with contextlib.closing(open_storage(study.url)) as storage:
-        stored = StoredStudy(storage, study.name, maximize=True)
+        stored = StoredStudy(storage, study.name, study.config.objective)
         stored.agree(study.config.model_dump(), {})
         stored.next_trial()
     monkeypatch.setattr(supervisor, "GRACE", 0.0)

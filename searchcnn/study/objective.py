@@ -1,10 +1,54 @@
-"""Whether more or less of a metric is better."""
+"""The objective of a study: the metric that is optimised, and whether more or less of it is better."""
 
 import re
-from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
+
+
+class _Number(Protocol):
+    def __neg__(self: "Number") -> "Number": ...
+
+
+Number = TypeVar("Number", bound=_Number)
+"""A number, or a column of numbers in a database."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is optimised; here alone it is decided which of two values is better.
+
+    Attributes:
+        metric: Name of the metric in a training's logs.
+        direction: Whether more or less of it is better.
+    """
+
+    metric: str
+    direction: Direction
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """The direction as callbacks of Keras have it."""
+        return "max" if self.direction == "maximize" else "min"
+
+    def value(self, logs: Mapping[str, float]) -> float | None:
+        """Returns the metric's value; None where it was not measured."""
+        return logs.get(self.metric)
+
+    def merit(self, value: Number) -> Number:
+        """Returns a number that is the larger the better a value is; also of a column of values, as SQL.
+
+        >>> Objective("val_accuracy", "maximize").merit(0.9), Objective("val_loss", "minimize").merit(0.4)
+        (0.9, -0.4)
+        """
+        return value if self.direction == "maximize" else -value
+
+    def best(self, values: Iterable[float]) -> float:
+        """Returns the best of some values."""
+        return max(values, key=self.merit)
+
 
 LARGER_IS_BETTER = frozenset(
     {
@@ -83,14 +127,19 @@ SMALLER_IS_BETTER = frozenset(
 """Keras' losses, and its metrics of which less is better."""
 
 
-def direction_of(objective: str) -> Direction | None:
+def direction_of(metric: str) -> Direction | None:
     """Returns whether more or less of a metric is better; None for one that Keras does not have.
 
     >>> direction_of("val_AUC_1"), direction_of("val_mse"), direction_of("val_cost")
     ('maximize', 'minimize', None)
     """
-    name = re.sub(r"_\d+$", "", objective.removeprefix("val_"))  # Keras numbers a second metric of the same name
+    name = re.sub(r"_\d+$", "", metric.removeprefix("val_"))  # Keras numbers a second metric of the same name
     return DIRECTIONS.get(_plain(name))
+
+
+def guessed_direction(metric: str) -> Direction:
+    """Returns the direction of any metric, by its name, as the first version guessed it; its studies are still read."""
+    return "minimize" if any(word in metric for word in ("loss", "error", "entropy")) else "maximize"
 
 
 def _plain(name: str) -> str:
