@@ -25,7 +25,7 @@ from searchcnn.search import (
 )
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
-from searchcnn.study.rules import BUILDERS_COUNT, RULES, VIEWS_ARE_KEPT
+from searchcnn.study.rules import RULES, Rules
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
 from searchcnn.training.checkpoint import Checkpoints
@@ -63,14 +63,14 @@ class Trainer:
         dataset: Dataset,
         spaces: Mapping[str, Any],
         checkpoints: Checkpoints | None = None,
-        rules: int = RULES,
+        rules: Rules = RULES,
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.spaces = spaces
         self._checkpoints = checkpoints
-        self._builders_count = rules >= BUILDERS_COUNT
-        self._is_live = rules < VIEWS_ARE_KEPT
+        self._builders_count = rules.builders_count
+        self._is_live = not rules.views_are_kept
         self._noted: set[str] = set()
         data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
         self._features = FeatureCache(data, config.limits.feature_cache)
