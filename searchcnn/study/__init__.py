@@ -11,6 +11,7 @@ from searchcnn.study.config import (
     seconds,
 )
 from searchcnn.study.file import configure, load, read_table, validate
+from searchcnn.study.recipe import Recipe
 from searchcnn.study.values import Range
 from searchcnn.study.workspace import Workspace, valid_name
 
@@ -20,6 +21,7 @@ __all__ = [
     "DataConfig",
     "LimitsConfig",
     "Range",
+    "Recipe",
     "SearchConfig",
     "StudyConfig",
     "TrainingConfig",

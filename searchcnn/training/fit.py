@@ -19,11 +19,11 @@ import numpy.typing as npt
 from searchcnn.data import Split
 from searchcnn.errors import PluginError
 from searchcnn.spaces import AUXILIARY_WEIGHT, Phase, SearchSpace
+from searchcnn.study import Recipe
 from searchcnn.training.labels import label_form
 from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays, make_batches
-from searchcnn.training.recipe import Recipe
 
 VALIDATION_BATCH = 512
 """Images per validation step: no gradients are kept, so it can be larger than a training batch."""

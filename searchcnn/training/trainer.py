@@ -5,7 +5,7 @@ import functools
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -24,7 +24,7 @@ from searchcnn.search import (
     check_limits,
 )
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
-from searchcnn.study import StudyConfig
+from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.rules import RULES, Rules
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
@@ -34,7 +34,7 @@ from searchcnn.training.features import FeatureCache, Images, divide
 from searchcnn.training.fit import ask, balanced, fit_phase, has_own_fit, initialize, objective_of, phases
 from searchcnn.training.network import adopt_policy, build, classifier, is_compiled, without_heads
 from searchcnn.training.normalization import Normalization
-from searchcnn.training.recipe import Recipe, sample_recipe
+from searchcnn.training.recipe import sample_recipe
 from searchcnn.training.solver import last_layer, solve
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
@@ -127,7 +127,7 @@ class Trainer:
         if "solved" in trial.facts and reporter.epochs > 1:
             trial.note(tuned=True)
         trial.describe(stopped=reporter.ending or "finished")
-        return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", asdict(recipe))
+        return Evaluation(trial.best, self.finished(model, recipe), reporter.ending == "timeout", recipe.to_dict())
 
     def sample(self, hp: Any) -> tuple[str, Any, Any, Recipe]:
         """Builds the network and the recipe that ``hp`` stands for, and asks for all that training will ask for.
@@ -261,7 +261,7 @@ class Trainer:
         is no such part, or its features cannot be kept, it is the whole network.
         """
         whole = model, recipe, self.dataset.train, self.dataset.validation
-        is_changing = bool(recipe.augmentation) and (self._is_live or bool(recipe.mixup))
+        is_changing = bool(recipe.augmentation) and (self._is_live or recipe.augmentation.blends)
         parts = divide(model) if recipe.compiles and not has_own_fit(space) and not is_changing else None
         if parts is None:
             return whole

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, Split, Views
 from searchcnn.results import save_model
@@ -21,7 +22,6 @@ from searchcnn.search import InterruptedTrialError, Trial
 from searchcnn.spaces import SearchSpace
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import RULES, Rules
-from searchcnn.training.augmentation import Augmentation
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.pipeline import make_arrays
 
