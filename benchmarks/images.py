@@ -22,10 +22,10 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
 import keras
 import tensorflow as tf
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.data import Dataset
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
-from searchcnn.training.augmentation import Augmentation
 from searchcnn.training.pipeline import make_batches
 
 BATCH = 64

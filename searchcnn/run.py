@@ -18,7 +18,7 @@ from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, TrainingConfig, Workspace
-from searchcnn.study.rules import RULES, difference
+from searchcnn.study.rules import Rules
 from searchcnn.weights import watching
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
             checkpoints.drop(stored.finished())
             models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
 
-        if earlier := difference(rules):
-            listener.noted(earlier)
+        if rules.remark:
+            listener.noted(rules.remark)
         if stored.is_new:
             listener.phase("dry run: one batch of each search space, saved and loaded again")
             begin(stored, trainer, spaces, models, listener)
@@ -125,7 +125,7 @@ def _download(listener: Listener) -> Callable[[str, int, int | None], None]:
 
 def agree(
     stored: StoredStudy, config: StudyConfig, same: Mapping[str, str], recent: Mapping[str, str], accept: bool
-) -> int:
+) -> Rules:
     """Checks that a study is the one that was begun.
 
     Args:
@@ -136,13 +136,13 @@ def agree(
         accept: Take a change as the user's will.
 
     Returns:
-        The version of the rules that it was begun with; see `searchcnn.study.rules`.
+        The rules that it was begun with.
 
     Raises:
         StudyChangedError: If it is another one.
     """
-    rules = stored.rules(RULES)
-    kept = {"rules": str(rules)} if rules > 1 else {}  # the first version kept none
+    rules = stored.rules
+    kept = {"rules": str(rules.version)} if rules.version > 1 else {}  # the first version kept none
     stored.agree(config.model_dump(), {**same, **kept}, accept, recent)
     return rules
 

@@ -24,6 +24,7 @@ from searchcnn.store.storage import Storage, add
 from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
 from searchcnn.store.takeover import Takeover
 from searchcnn.study import Objective
+from searchcnn.study.rules import RULES, Rules
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -130,13 +131,14 @@ class StoredStudy:
         new.version = searchcnn.__version__
         self.storage.keep_study(new)
 
-    def rules(self, latest: int) -> int:
-        """Returns the version of the rules that the study was begun with; the latest for one that is new."""
+    @property
+    def rules(self) -> Rules:
+        """The rules that the study was begun with; the latest for one that is new."""
         with Session(self.storage.engine) as session:
             row = session.get(StudyRow, self.study_id)
         if row is None or self.is_new:
-            return latest
-        return min(latest, int(row.identity.get("rules", 1)))
+            return RULES
+        return Rules(min(RULES.version, int(row.identity.get("rules", 1))))
 
     @property
     def _has_results(self) -> bool:

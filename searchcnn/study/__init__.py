@@ -12,6 +12,7 @@ from searchcnn.study.config import (
 )
 from searchcnn.study.file import configure, load, read_table, validate
 from searchcnn.study.objective import Objective
+from searchcnn.study.recipe import Recipe
 from searchcnn.study.values import Range
 from searchcnn.study.workspace import Workspace, valid_name
 
@@ -22,6 +23,7 @@ __all__ = [
     "LimitsConfig",
     "Objective",
     "Range",
+    "Recipe",
     "SearchConfig",
     "StudyConfig",
     "TrainingConfig",

@@ -5,12 +5,22 @@ Each field's description is also the text of the configuration reference in the 
 
 import re
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from searchcnn.study.objective import Direction, Objective, direction_of, guessed_direction
-from searchcnn.study.values import Flag, Integer, Normalization, Number, Optimizer, Range, Schedule, bounds
+from searchcnn.study.recipe import SETTINGS
+from searchcnn.study.values import check, searched
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 1e10
@@ -112,13 +122,13 @@ class DataConfig(Section):
         default="auto", description="1: grey; 3: colours. auto: grey if all images are."
     )
     max_unreadable: float = Field(
-        default=0.05, ge=0, le=1, description="Largest part of the image files that may be unreadable and left out."
+        default=0.05, ge=0, le=1, description="Largest fraction of the image files that may be unreadable and left out."
     )
     in_memory: float = Field(
         default=0.25,
         ge=0,
         le=1,
-        description="Part of the machine's memory up to which a worker holds the images; larger sets are read from "
+        description="Fraction of the machine's memory up to which a worker holds the images; larger sets are read from "
         "disk batch by batch.",
     )
 
@@ -271,107 +281,40 @@ class LimitsConfig(Section):
     )
 
 
-class TrainingConfig(Section):
-    """`[training]`: the recipe; most settings are a value (fixed), a list (a choice) or `{min, max, step, log}`."""
+class _Plain(Section):
+    """The part of `[training]` that is not searched."""
 
-    epochs: int = Field(default=10, ge=1, description="Most passes over the training images.")
+    epochs: int = Field(default=10, ge=1, description="Maximum number of passes over the training images.")
     patience: int = Field(
         default=3, ge=1, description="Early stopping: epochs without a better objective; the best weights are restored."
     )
-    batch_size: Integer = Field(default=64, description="Images per step.")
-    optimizer: Optimizer = Field(
-        default="adam", description="adam, adamw, sgd, rmsprop, nadam, lion, adagrad or adamax."
-    )
-    learning_rate: Number = Field(default=0.001, description="Learning rate; the peak where a schedule changes it.")
-    momentum: Number = Field(default=0.9, description="Momentum of `sgd` (Nesterov's) and `rmsprop`.")
-    schedule: Schedule = Field(
-        default="constant",
-        description="constant; cosine (to zero over `epochs`); one_cycle (warm-up for 30 %, then cosine); "
-        "step (a tenth after half and again after three quarters of `epochs`); plateau (half after each two epochs "
-        "without a better objective).",
-    )
-    weight_decay: Number = Field(default=0.0, description="Decoupled weight decay of the optimizer.")
-    l1: Number = Field(default=0.0, description="L1 penalty on convolution and dense kernels.")
-    l2: Number = Field(default=0.0, description="L2 penalty on convolution and dense kernels.")
-    label_smoothing: Number = Field(default=0.0, description="Part of each label spread over the other classes.")
-    flip: Flag = Field(
-        default=False,
-        description="Mirror half of the training images, left to right, in each epoch; not for digits or text.",
-    )
-    shift: Number = Field(
-        default=0.0,
-        description="Shift training images at random along each axis, at most by this part of its side; the edge is "
-        "repeated.",
-    )
-    rotation: Number = Field(
-        default=0.0,
-        description="Rotate training images at random, either way, at most by this angle in degrees.",
-    )
-    zoom: Number = Field(
-        default=0.0,
-        description="Enlarge or shrink training images at random, at most by this part of their size.",
-    )
-    contrast: Number = Field(
-        default=0.0,
-        description="Change the contrast of training images at random, at most by this part: how far pixels are from "
-        "their channel's mean.",
-    )
-    cutout: Number = Field(
-        default=0.0,
-        description="Hide a square of each training image, anywhere in it: its side, as a part of the image's. It is "
-        "filled with the image's mean (DeVries & Taylor 2017).",
-    )
-    mixup: Number = Field(
-        default=0.0,
-        description="Blend training images and their labels in pairs: alpha of the Beta distribution of their shares, "
-        "often 0.2 (Zhang et al. 2018). 0: do not.",
-    )
-    normalization: Normalization = Field(
-        default="scale",
-        description="What is done to pixels before the network, as part of the saved model: `none` (they stay 0..255), "
-        "`scale` (to 0..1), `standardize` (then to mean 0 and variance 1 in each channel), `zca` (then whitened, so "
-        "that neighbouring pixels are uncorrelated). Computed from training images.",
-    )
+
+
+# What may be searched is declared in `searchcnn.study.recipe.Recipe`.
+_FIELDS: dict[str, Any] = {
+    name: (searched(setting.type), Field(default=setting.default, description=setting.description))
+    for name, setting in SETTINGS.items()
+}
+
+
+class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # type: ignore[misc]
+    """`[training]`: the recipe; most settings are a value (fixed), a list (a choice) or `{min, max, step, log}`."""
+
     detect_scaling: bool = Field(
         default=True,
         description="A network that scales pixels itself, as by a `Rescaling` layer or `preprocess_input`, gets those "
         "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` holds for all.",
     )
-    class_weights: Flag = Field(
-        default=False,
-        description="Weigh training images so that each class counts the same in the loss, however few images it has.",
-    )
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, setting: str) -> Any:
+            """Returns a setting that may be searched."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
-        for name, low, limit, high in (
-            ("batch_size", 1, "below", float("inf")),
-            ("learning_rate", 0, "below", float("inf")),
-            ("momentum", 0, "below", 1),
-            ("weight_decay", 0, "below", float("inf")),
-            ("l1", 0, "below", float("inf")),
-            ("l2", 0, "below", float("inf")),
-            ("label_smoothing", 0, "below", 1),
-            ("shift", 0, "below", 1),
-            ("rotation", 0, "at most", 180),
-            ("zoom", 0, "below", 1),
-            ("contrast", 0, "at most", 1),
-            ("cutout", 0, "below", 1),
-            ("mixup", 0, "below", float("inf")),
-        ):
-            smallest, largest = bounds(getattr(self, name))
-            is_too_large = largest >= high if limit == "below" else largest > high
-            if smallest < low or is_too_large:
-                limits = f"at least {low}" + (f" and {limit} {high}" if high < float("inf") else "")
-                given = smallest if smallest == largest else f"{smallest}..{largest}"
-                raise ValueError(f"{name} must be {limits}, not {given}")
-        size = self.batch_size
-        if isinstance(size, Range) and any(number % 1 for number in (size.min, size.max, size.step or 1)):
-            raise ValueError(
-                f"batch_size must be whole numbers, not {size.min:g}..{size.max:g}, step {size.step or 1:g}"
-            )
-        if bounds(self.learning_rate)[0] <= 0:
-            raise ValueError("learning_rate must be above 0")
+    def _within_bounds(self) -> Self:
+        for name, setting in SETTINGS.items():
+            check(name, setting, getattr(self, name))
         return self
 
 

@@ -1,34 +1,59 @@
-"""Versions of what a study does by itself: it goes on with those that it was begun with."""
+"""What a study does by itself, beside its settings: it goes on with the rules that it was begun with."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-BUILDERS_COUNT: Final = 2
-"""From here on what a builder brings along counts: its scaling of pixels, its dtype policy, the batch size of its own
-``fit``, and Keras' batch normalisation where epochs are short."""
-VIEWS_ARE_KEPT: Final = 3
-"""From here on images that are changed at random before a frozen part of a network are seen in a few views, whose
-features are computed once."""
-RULES: Final = 3
-"""What a new study does."""
-LACKING: Final[Mapping[int, str]] = {
-    BUILDERS_COUNT: "a network that scales pixels itself still gets 0..1",
-    VIEWS_ARE_KEPT: "images are changed anew in each epoch before a frozen part, too",
-}
-"""What is still so in a study that was begun before a version."""
 
+@dataclass(frozen=True)
+class Rules:
+    """The rules of a study.
 
-def difference(rules: int) -> str:
-    """Returns in words what a study does by earlier rules; nothing if they are the latest.
-
-    >>> difference(RULES)
-    ''
-
-    Args:
-        rules: The version that it was begun with.
+    Attributes:
+        version: Their number; it is kept with the study.
     """
-    lacking = "; ".join(text for version, text in LACKING.items() if rules < version)
-    return lacking and (
-        f"this study goes on as an earlier version began it: {lacking}; begin a new study with --name for what has "
-        "changed"
-    )
+
+    version: int
+
+    @property
+    def builders_count(self) -> bool:
+        """Whether what a builder brings along counts.
+
+        That is its scaling of pixels, its dtype policy, the batch size of its own ``fit``, and Keras' batch
+        normalisation where epochs are short.
+        """
+        return self.version >= 2
+
+    @property
+    def views_are_kept(self) -> bool:
+        """Whether images that are changed at random before a frozen part of a network are seen in a few views only.
+
+        The features of those are computed once.
+        """
+        return self.version >= 3
+
+    @property
+    def lacking(self) -> str:
+        """What a study with these rules does not do as a new one would, in words; empty if there is nothing.
+
+        >>> Rules(2).lacking
+        'images are changed anew in each epoch before a frozen part, too'
+        >>> RULES.lacking
+        ''
+        """
+        lacking = {
+            "a network that scales pixels itself still gets 0..1": not self.builders_count,
+            "images are changed anew in each epoch before a frozen part, too": not self.views_are_kept,
+        }
+        return "; ".join(text for text, is_lacking in lacking.items() if is_lacking)
+
+    @property
+    def remark(self) -> str:
+        """One line for the user about what is `lacking`; empty if there is nothing."""
+        return self.lacking and (
+            f"this study goes on as an earlier version began it: {self.lacking}; begin a new study with --name for "
+            "what has changed"
+        )
+
+
+RULES: Final = Rules(3)
+"""Those of a new study."""

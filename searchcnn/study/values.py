@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from searchcnn.settings import Setting
+
 BRANCHES = frozenset({"fixed", "choice", "range"})
 """Names of the three forms; they appear in the location of a validation error."""
 
@@ -47,33 +49,30 @@ OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "
 ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
 NormalizationName: TypeAlias = Literal["none", "scale", "standardize", "zca"]
 
-Number: TypeAlias = Annotated[
-    Annotated[float, Tag("fixed")]
-    | Annotated[Range, Tag("range")]
-    | Annotated[list[float], Field(min_length=1), Tag("choice")],
-    Discriminator(_form),
-]
-Integer: TypeAlias = Annotated[
-    Annotated[int, Tag("fixed")]
-    | Annotated[Range, Tag("range")]
-    | Annotated[list[int], Field(min_length=1), Tag("choice")],
-    Discriminator(_form),
-]
-Flag: TypeAlias = Annotated[
-    Annotated[bool, Tag("fixed")] | Annotated[list[bool], Field(min_length=1), Tag("choice")], Discriminator(_form)
-]
-Optimizer: TypeAlias = Annotated[
-    Annotated[OptimizerName, Tag("fixed")] | Annotated[list[OptimizerName], Field(min_length=1), Tag("choice")],
-    Discriminator(_form),
-]
-Schedule: TypeAlias = Annotated[
-    Annotated[ScheduleName, Tag("fixed")] | Annotated[list[ScheduleName], Field(min_length=1), Tag("choice")],
-    Discriminator(_form),
-]
-Normalization: TypeAlias = Annotated[
-    Annotated[NormalizationName, Tag("fixed")] | Annotated[list[NormalizationName], Field(min_length=1), Tag("choice")],
-    Discriminator(_form),
-]
+
+def searched(kind: Any) -> Any:
+    """Returns the type of a setting that is fixed or searched, given the type of its values; numbers have ranges."""
+    fixed: Any = Annotated[kind, Tag("fixed")]
+    choice: Any = Annotated[list[kind], Field(min_length=1), Tag("choice")]
+    forms = fixed | Annotated[Range, Tag("range")] | choice if kind in (int, float) else fixed | choice
+    return Annotated[forms, Discriminator(_form)]
+
+
+def check(name: str, setting: Setting, value: Any) -> None:
+    """Checks the bounds of a number, fixed or searched.
+
+    Raises:
+        ValueError: If it can be beyond them, or a fraction where there are whole numbers only.
+    """
+    if not setting.is_number:
+        return
+    smallest, largest = bounds(value)
+    if not (setting.allows(smallest) and setting.allows(largest)):
+        given = smallest if smallest == largest else f"{smallest}..{largest}"
+        raise ValueError(f"{name} must be {setting.bounds}, not {given}")
+    is_range = setting.type is int and isinstance(value, Range)
+    if is_range and any(number % 1 for number in (value.min, value.max, value.step or 1)):
+        raise ValueError(f"{name} must be whole numbers, not {value.min:g}..{value.max:g}, step {value.step or 1:g}")
 
 
 def bounds(value: float | Range | list[float] | list[int]) -> tuple[float, float]:

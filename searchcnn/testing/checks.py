@@ -128,7 +128,7 @@ def check_training(subject: Subject) -> str:
     split = _images(subject)
     hp = GivenPoint()
     model = subject.build(hp)
-    recipe = Recipe(1, 1, BATCH) if is_compiled(model) else Recipe(1, 1, BATCH, "adam", 1e-3)
+    recipe = Recipe(1, 1, BATCH) if is_compiled(model) else Recipe(1, 1, BATCH, optimizer="adam", learning_rate=1e-3)
     still: set[str] = set()
     candidate = Candidate(subject.space, hp, model, recipe)
     stretch = Stretch(split, split, 0, [BatchStatistics()], normalization=_normalization(model))

@@ -1,10 +1,10 @@
 """Builds and trains networks with Keras."""
 
+from searchcnn.study import Recipe
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.dry_run import check_stability, run_dry
 from searchcnn.training.network import classifier
 from searchcnn.training.points import find_known_points
-from searchcnn.training.recipe import Recipe
 from searchcnn.training.trainer import Trainer
 
 __all__ = ["Checkpoints", "Recipe", "Trainer", "check_stability", "classifier", "find_known_points", "run_dry"]

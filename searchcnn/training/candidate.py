@@ -7,9 +7,9 @@ from typing import Any, Self
 from searchcnn.errors import PluginError
 from searchcnn.search import Cost
 from searchcnn.spaces.space import Phase, SearchSpace
+from searchcnn.study import Recipe
 from searchcnn.training.cost import measure_cost
 from searchcnn.training.network import without_heads
-from searchcnn.training.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,17 +10,18 @@ import keras
 import numpy as np
 
 from searchcnn import modules
+from searchcnn.augmentation import Augmentation
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
-from searchcnn.study import StudyConfig
+from searchcnn.study import Recipe, StudyConfig
+from searchcnn.study.recipe import CHANGES, SETTINGS
 from searchcnn.study.values import bounds
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase, read_score, takes_arrays
 from searchcnn.training.labels import label_form
 from searchcnn.training.network import sums_to_one
-from searchcnn.training.recipe import CHANGES, Recipe
 from searchcnn.training.solver import MEASURED, last_layer
 from searchcnn.training.trainer import Trainer, forget, kept_settings
 
@@ -115,17 +116,20 @@ def check_stability(trainer: Trainer, name: str) -> None:
 
 def _check_augmentation(config: StudyConfig, candidate: Candidate) -> None:
     training, name = config.training, candidate.space.name
-    given = [f"training.{key}" for key in (*CHANGES, "class_weights") if getattr(training, key) not in (0.0, False)]
+    images = (*CHANGES, "class_weights")
+    given = [f"training.{key}" for key in images if getattr(training, key) != SETTINGS[key].before]
     if given and takes_arrays(candidate.space):
         raise StudyFileError(
             f"{' and '.join(given)} cannot reach search space '{name}', whose own fit() takes all images at once; "
             "leave that out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
         )
     is_sparse = not candidate.recipe.compiles and not all(label_form(candidate.model).one_hot)
-    if bounds(training.mixup)[1] > 0 and is_sparse:
+    largest: dict[str, Any] = {key: bounds(getattr(training, key))[1] for key in CHANGES}
+    blending = [key for key in CHANGES if Augmentation(**{key: largest[key]}).blends]
+    if blending and is_sparse:
         raise StudyFileError(
-            f"training.mixup blends labels, but search space '{name}' compiles its network with a sparse loss; "
-            "compile it with categorical_crossentropy, or leave mixup out"
+            f"training.{blending[0]} blends labels, but search space '{name}' compiles its network with a sparse loss; "
+            f"compile it with categorical_crossentropy, or leave {blending[0]} out"
         )
 
 

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.data import Split, Views
 from searchcnn.files import cache_folder
 from searchcnn.graph import calls, functional, leaves, narrow_points
-from searchcnn.training.augmentation import Augmentation
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays
 

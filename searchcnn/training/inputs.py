@@ -8,13 +8,12 @@ import keras
 import numpy as np
 
 from searchcnn.data import Dataset, Fold, Split, make_folds
-from searchcnn.study import StudyConfig
+from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.values import NormalizationName
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.features import FeatureCache, Images, divide
 from searchcnn.training.fit import weigh_classes
 from searchcnn.training.normalization import Normalization
-from searchcnn.training.recipe import Recipe
 from searchcnn.training.solver import Solution, last_layer, solve
 
 Check = Callable[[float], None]
@@ -60,7 +59,7 @@ class Inputs:
         """
         whole = candidate, self.dataset.train, self.dataset.validation
         recipe = candidate.recipe
-        is_changing = bool(recipe.augmentation) and (self._changes_live or bool(recipe.mixup))
+        is_changing = bool(recipe.augmentation) and (self._changes_live or recipe.augmentation.blends)
         is_divisible = recipe.compiles and not candidate.space.has_own_fit and not is_changing
         parts = divide(candidate.model) if is_divisible else None
         if parts is None:

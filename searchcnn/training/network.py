@@ -10,9 +10,9 @@ import numpy as np
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.graph import as_array, has_output_mapping, is_stock, named_outputs, without_augmentation
 from searchcnn.spaces.space import SearchSpace
+from searchcnn.study import Recipe
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.optimizers import make_optimizer
-from searchcnn.training.recipe import Recipe
 
 TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
 """Largest difference of a sum of probabilities from 1; that of numbers of 16 bits, which have some 3 digits."""
@@ -68,7 +68,7 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
         if len(weight.shape) > 1 and (recipe.l1 or recipe.l2):
             weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
     loss = keras.losses.SparseCategoricalCrossentropy()
-    if recipe.label_smoothing or recipe.mixup:
+    if recipe.label_smoothing or recipe.augmentation.blends:
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
     first, *heads = named_outputs(model)
     model.compile(

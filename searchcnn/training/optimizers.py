@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from searchcnn.training.recipe import Recipe
+from searchcnn.study import Recipe
 
 WARM_UP = 0.3
 """Part of the steps in which `one_cycle` rises to its peak (arXiv:1708.07120, as set in fast.ai's `fit_one_cycle`)."""

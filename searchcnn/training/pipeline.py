@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.augmentation import Augmentation, Drawn, apply, mix
 from searchcnn.backend import start_keras
 from searchcnn.data.dataset import Split, Views
-from searchcnn.training.augmentation import Augmentation, Drawn, apply, mix
 from searchcnn.training.label_form import NUMBERS, LabelForm
 from searchcnn.training.normalization import SCALE, Normalization
 
@@ -56,7 +56,7 @@ def make_batches(
     start_keras()
     import keras
 
-    if augmentation.mixup and not all(labels.one_hot):
+    if augmentation.blends and not all(labels.one_hot):
         raise ValueError("mixup blends labels: they must be one-hot")
     passes = Passes(split, batch_size, seed, augmentation, first)
     form = Form(labels, normalization.function(), class_weights)
@@ -107,7 +107,7 @@ class Form:
         Args:
             images: Pixels, uint8 of shape (batch, height, width, channels); or features.
             labels: Shape (batch,).
-            drawn: How the images are changed; see `searchcnn.training.augmentation.Augmentation.draw`.
+            drawn: How the images are changed; see `searchcnn.augmentation.Augmentation.draw`.
         """
         import keras
 

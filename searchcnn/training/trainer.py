@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -16,7 +16,7 @@ from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperP
 from searchcnn.spaces.joint import JointSpace
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import StudyConfig
-from searchcnn.study.rules import BUILDERS_COUNT, RULES, VIEWS_ARE_KEPT
+from searchcnn.study.rules import RULES, Rules
 from searchcnn.tensorflow_private import read_gradients
 from searchcnn.training.callbacks import Reporter, lagging
 from searchcnn.training.candidate import Candidate, ask_for_training
@@ -67,13 +67,13 @@ class Trainer:
         dataset: Dataset,
         spaces: Mapping[str, SearchSpace],
         checkpoints: Checkpoints | None = None,
-        rules: int = RULES,
+        rules: Rules = RULES,
     ) -> None:
         self.config = config
         self.space = JointSpace(spaces)
-        self.inputs = Inputs(config, dataset, changes_live=rules < VIEWS_ARE_KEPT)
+        self.inputs = Inputs(config, dataset, changes_live=not rules.views_are_kept)
         self._checkpoints = checkpoints
-        self.builders_count = rules >= BUILDERS_COUNT
+        self.builders_count = rules.builders_count
         self._noted: set[str] = set()
 
     def __call__(self, trial: Trial) -> Evaluation:
@@ -143,7 +143,7 @@ class Trainer:
             trial.note(tuned=True)
         trial.describe(stopped=reporter.ending or "finished")
         is_cut = reporter.ending == "timeout"
-        return Evaluation(trial.best, self.make_classifier(candidate), is_cut, asdict(candidate.recipe))
+        return Evaluation(trial.best, self.make_classifier(candidate), is_cut, candidate.recipe.to_dict())
 
     def sample(self, hp: Any) -> Candidate:
         """Builds the network and the recipe that ``hp`` stands for, and asks for all that training will ask for.

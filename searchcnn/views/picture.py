@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
 from searchcnn.data.dataset import Dataset
 from searchcnn.data.inspection import is_mirrorable
-from searchcnn.training.augmentation import Augmentation
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo

@@ -2,11 +2,14 @@
 
 import pytest
 
-from searchcnn.study.rules import RULES, difference
+from searchcnn.study.rules import RULES, Rules
 
 
-@pytest.mark.parametrize(("rules", "pixels", "views"), [(1, True, True), (2, False, True), (RULES, False, False)])
-def test_says_what_an_older_study_lacks(rules: int, pixels: bool, views: bool) -> None:
-    text = difference(rules)
+@pytest.mark.parametrize(
+    ("rules", "pixels", "views"), [(Rules(1), True, True), (Rules(2), False, True), (RULES, False, False)]
+)
+def test_says_what_an_older_study_lacks(rules: Rules, pixels: bool, views: bool) -> None:
+    text = rules.remark
     assert ("still gets 0..1" in text, "anew in each epoch" in text) == (pixels, views)
-    assert bool(text) is (rules < RULES)
+    assert (rules.builders_count, rules.views_are_kept) == (not pixels, not views)
+    assert bool(text) is bool(rules.lacking) is (rules != RULES)

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset, Split, Views
 from searchcnn.results import save_model
 from searchcnn.search import InterruptedTrialError, Trial
 from searchcnn.spaces import SearchSpace
 from searchcnn.study import StudyConfig
-from searchcnn.study.rules import RULES, VIEWS_ARE_KEPT
-from searchcnn.training.augmentation import Augmentation
+from searchcnn.study.rules import RULES, Rules
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.pipeline import make_arrays
 
@@ -698,7 +698,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(
-    config: StudyConfig, data: Dataset, begin: Begin, space: Any = None, rules: int = RULES, **arguments: Any
+    config: StudyConfig, data: Dataset, begin: Begin, space: Any = None, rules: Rules = RULES, **arguments: Any
 ) -> tuple[Any, Any]:
     """Returns the evaluation of a trial and its learning curve."""
     space = space or Transfer()
@@ -805,11 +805,9 @@ def test_images_that_are_changed_at_random_are_seen_in_views(
     assert len(curve) == 4
 
 
-@pytest.mark.parametrize(
-    ("training", "rules"), [({"shift": 0.1}, VIEWS_ARE_KEPT - 1), ({"shift": 0.1, "mixup": 0.2}, RULES)]
-)
+@pytest.mark.parametrize(("training", "rules"), [({"shift": 0.1}, Rules(2)), ({"shift": 0.1, "mixup": 0.2}, RULES)])
 def test_images_change_in_each_epoch_where_they_are_blended_or_an_earlier_version_has_begun(
-    study_config: Config, begin: Begin, few: Dataset, kept: Path, training: dict[str, float], rules: int
+    study_config: Config, begin: Begin, few: Dataset, kept: Path, training: dict[str, float], rules: Rules
 ) -> None:
     how = {"epochs": 4, **training}
     _, curve = train(study_config(training=how), few, begin, rules=rules)

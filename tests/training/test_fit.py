@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError
@@ -593,7 +594,7 @@ def fitted(config: StudyConfig, data: Dataset, space: Any, **recipe: Any) -> tup
     for layer in model.layers:
         if getattr(layer, "units", 0) == 10:
             layer.bias.assign(np.linspace(0, 2, 10))  # the last classes, of which there are more, are expected
-    how = Recipe(1, 1, len(data.train), "sgd", 1e-30, **recipe)
+    how = Recipe(1, 1, len(data.train), optimizer="sgd", learning_rate=1e-30, **recipe)
     history = fit_phase(replace(candidate, recipe=how), Stretch(data.train, data.validation, 0))
     return model, {key: values[-1] for key, values in history.history.items()}
 
@@ -617,8 +618,8 @@ def test_class_weights_change_the_loss_of_training_only(study_config: Config, fe
 
 
 def test_validation_images_are_neither_weighted_nor_changed(study_config: Config, few: Dataset) -> None:
-    changes = {"flip": True, "shift": 0.3, "rotation": 90.0, "contrast": 0.5, "cutout": 0.5, "mixup": 0.5}
-    model, metrics = fitted(study_config(), few, Plain(), class_weights=True, **changes)
+    changes = Augmentation(flip=True, shift=0.3, rotation=90.0, contrast=0.5, cutout=0.5, mixup=0.5)
+    model, metrics = fitted(study_config(), few, Plain(), class_weights=True, augmentation=changes)
     outputs = model.predict(make_arrays(few.validation)[0], verbose=0)
     assert metrics["val_loss"] == pytest.approx(losses(outputs, few.validation.labels).mean(), rel=1e-4)
     outputs = model.predict(make_arrays(few.train)[0], verbose=0)

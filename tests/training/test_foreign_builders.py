@@ -14,6 +14,7 @@ from searchcnn.errors import StudyFileError
 from searchcnn.search import Evaluation, Listener, Trial
 from searchcnn.spaces import load_space
 from searchcnn.study import StudyConfig, Workspace
+from searchcnn.study.rules import Rules
 
 start_keras()
 
@@ -98,7 +99,9 @@ def test_a_network_that_scales_as_one_of_its_hyperparameters(
 
 
 @pytest.mark.parametrize(
-    ("training", "options"), [({"detect_scaling": False}, {}), ({}, {"rules": 1})], ids=["not wanted", "older study"]
+    ("training", "options"),
+    [({"detect_scaling": False}, {}), ({}, {"rules": Rules(1)})],
+    ids=["not wanted", "older study"],
 )
 def test_scaling_is_not_looked_for(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, training: Any, options: Any
@@ -257,12 +260,12 @@ def normalised(**options: Any) -> Callable[[Any], Any]:
 def test_batch_normalisation_keeps_up_with_short_epochs(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
-    def train(rules: int = 2, **options: Any) -> tuple[float, list[str]]:
+    def train(version: int = 2, **options: Any) -> tuple[float, list[str]]:
         config, notes = study_config(training={"epochs": 2}), Notes()
-        trainer = Trainer(config, few, {"net": make_space(normalised(**options))}, rules=rules)
+        trainer = Trainer(config, few, {"net": make_space(normalised(**options))}, rules=Rules(version))
         return trainer(begin(config, listener=notes)).value, notes.heard
 
-    (stock, heard), (before, _), (slow, told) = train(), train(rules=1), train(momentum=0.999)
+    (stock, heard), (before, _), (slow, told) = train(), train(version=1), train(momentum=0.999)
     assert stock > 0.85
     assert heard == []
     assert slow < before < stock - 0.1

@@ -16,6 +16,7 @@ start_keras()
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
+from searchcnn.augmentation import Augmentation  # noqa: E402
 from searchcnn.training import Recipe, classifier  # noqa: E402
 from searchcnn.training.labels import label_form  # noqa: E402
 from searchcnn.training.network import build, compile_model, is_compiled  # noqa: E402
@@ -193,7 +194,7 @@ def test_label_smoothing() -> None:
 
 def test_blended_labels_need_the_categorical_loss() -> None:
     model = net()
-    compile_model(model, recipe(mixup=0.2), 1)
+    compile_model(model, recipe(augmentation=Augmentation(mixup=0.2)), 1)
     assert label_form(model).one_hot == (True,)
     images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
     blended = 0.3 * labels + 0.7 * labels[::-1]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.data import Split
-from searchcnn.training.augmentation import Augmentation
 from searchcnn.training.label_form import NUMBERS, LabelForm
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import (

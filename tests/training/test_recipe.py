@@ -1,20 +1,19 @@
 """Which settings of a recipe are asked for, and what they are by default."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
-from searchcnn.study import StudyConfig
-from searchcnn.training.augmentation import Augmentation
+from searchcnn.study import Recipe, StudyConfig
 
 start_keras()
 
 import keras_tuner  # noqa: E402
 
-from searchcnn.training.recipe import Recipe, sample_recipe  # noqa: E402
+from searchcnn.training.recipe import sample_recipe  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 
@@ -51,17 +50,17 @@ def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
         "class_weights": True,
     }
     recipe, asked = ask(study_config(training=training))
-    assert asdict(recipe) == {**training, "pixels": None}
+    assert recipe.to_dict() == {**training, "pixels": None}
     assert asked == {}
     assert recipe.augmentation == Augmentation(True, 0.125, 15.0, 0.1, 0.2, 0.25, 0.4)
 
 
 def test_a_list_of_both_flags_is_a_boolean(study_config: Config) -> None:
     recipe, asked = ask(study_config(training={"flip": [True, False], "l2": [1.0, 0.0]}))
-    assert recipe.flip is True
+    assert recipe.augmentation.flip is True
     assert (type(asked["flip"]).__name__, type(asked["l2"]).__name__) == ("Boolean", "Choice")
     recipe, asked = ask(study_config(training={"flip": [True]}))
-    assert (recipe.flip, asked) == (True, {})
+    assert (recipe.augmentation.flip, asked) == (True, {})
 
 
 def test_a_list_is_a_choice_and_its_first_entry_the_default(study_config: Config) -> None:
@@ -134,7 +133,11 @@ def test_only_the_batch_size_of_a_compiled_model_is_ours(study_config: Config) -
 def test_a_space_that_preprocesses_is_not_asked_for_normalization(study_config: Config) -> None:
     config = study_config(training={"normalization": ["zca", "standardize"], "rotation": {"min": 0.0, "max": 30.0}})
     recipe, asked = ask(config)
-    assert (recipe.normalization, recipe.rotation, list(asked)) == ("zca", 15.0, ["rotation", "normalization"])
+    assert (recipe.normalization, recipe.augmentation.rotation, list(asked)) == (
+        "zca",
+        15.0,
+        ["rotation", "normalization"],
+    )
     hp = keras_tuner.HyperParameters()
     assert sample_recipe(hp, config.training, compiled=False, pixels="0..1").normalization == "scale"
     assert [item.name for item in hp.space] == ["training/rotation"]
@@ -143,4 +146,27 @@ def test_a_space_that_preprocesses_is_not_asked_for_normalization(study_config: 
 def test_images_are_augmented_for_a_compiled_model_too(study_config: Config) -> None:
     training = {"zoom": 0.1, "class_weights": True, "normalization": "zca", "l2": 0.1}
     recipe, _ = ask(study_config(training=training), compiled=True)
-    assert recipe == Recipe(1, 9, 32, zoom=0.1, class_weights=True, normalization="zca")
+    assert recipe == Recipe(1, 9, 32, augmentation=Augmentation(zoom=0.1), class_weights=True, normalization="zca")
+
+
+def test_settings_are_asked_for_in_an_order_that_never_changes(study_config: Config) -> None:
+    """Samplers draw in this order: another one would be another search from the same seed."""
+    numbers = ("learning_rate", "momentum", "l2", "shift", "mixup", "label_smoothing")
+    training = {name: {"min": 0.1, "max": 0.2} for name in numbers} | {
+        "optimizer": ["sgd", "adam"],
+        "schedule": ["cosine", "step"],
+        "batch_size": [16, 32],
+        "flip": [True, False],
+        "normalization": ["zca", "scale"],
+        "class_weights": [True, False],
+    }
+    images = ["batch_size", "flip", "shift", "mixup", "normalization", "class_weights"]
+    optimizer = ["optimizer", "momentum", "learning_rate", "schedule", "l2", "label_smoothing"]
+    assert list(ask(study_config(training=training))[1]) == [*images, *optimizer]
+
+
+def test_a_recipe_is_a_flat_table_for_model_cards() -> None:
+    recipe = Recipe(1, 2, 3, optimizer="sgd", augmentation=Augmentation(flip=True, mixup=0.1))
+    assert "augmentation" not in recipe.to_dict()
+    assert (recipe.to_dict()["flip"], recipe.to_dict()["mixup"]) == (True, 0.1)
+    assert Recipe.from_dict(recipe.to_dict()) == recipe

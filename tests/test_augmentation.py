@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchcnn.augmentation import Augmentation, _transforms, apply, mix
 from searchcnn.backend import start_keras
-from searchcnn.training.augmentation import Augmentation, _transforms, apply, mix
 
 start_keras()
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from searchcnn.settings import Setting
 
 Drawn: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """Random numbers of a batch by what they are for; each array begins with the axis of the images."""
@@ -18,28 +20,79 @@ class Augmentation:
     All random numbers are drawn in NumPy. What moves whole pixels is done there, too; all else by Keras, where its
     backend computes: see `apply` and `mix`.
 
-    Attributes:
-        flip: Whether half of the images are mirrored, left to right.
-        shift: Largest shift along each axis, as a part of its side.
-        rotation: Largest angle of a rotation about the centre, either way, in degrees.
-        zoom: Largest relative change of size about the centre, below 1.
-        contrast: Largest relative change of the distance from each channel's mean, 0..1.
-        cutout: Side of one hidden square, as a part of the image's shorter side. Its centre lies anywhere in the image,
-            and it is filled with the image's mean (DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552).
-        mixup: Parameter alpha of the distribution Beta(alpha, alpha) of an image's share in its blend with another of
-            its batch (Zhang et al. 2018, https://arxiv.org/abs/1710.09412); 0: images are not blended.
+    Cutout is that of https://arxiv.org/abs/1708.04552, mixup that of https://arxiv.org/abs/1710.09412.
+
+    A further change is one more field, and what `move`, `draw`, `apply` and `blends` make of it.
     """
 
-    flip: bool = False
-    shift: float = 0.0
-    rotation: float = 0.0
-    zoom: float = 0.0
-    contrast: float = 0.0
-    cutout: float = 0.0
-    mixup: float = 0.0
+    flip: Annotated[
+        bool,
+        Setting("Mirror half of the training images, left to right, in each epoch; not for digits or text."),
+    ] = False
+    shift: Annotated[
+        float,
+        Setting(
+            "Shift training images at random along each axis, at most by this fraction of its side; the edge is "
+            "repeated.",
+            at_least=0,
+            below=1,
+        ),
+    ] = 0.0
+    rotation: Annotated[
+        float,
+        Setting(
+            "Rotate training images at random, either way, at most by this angle in degrees.",
+            at_least=0,
+            at_most=180,
+            since="0.1.0",
+        ),
+    ] = 0.0
+    zoom: Annotated[
+        float,
+        Setting(
+            "Enlarge or shrink training images at random, at most by this fraction of their size.",
+            at_least=0,
+            below=1,
+            since="0.1.0",
+        ),
+    ] = 0.0
+    contrast: Annotated[
+        float,
+        Setting(
+            "Change the contrast of training images at random, at most by this fraction: how far pixels are from their "
+            "channel's mean.",
+            at_least=0,
+            at_most=1,
+            since="0.1.0",
+        ),
+    ] = 0.0
+    cutout: Annotated[
+        float,
+        Setting(
+            "Hide a square of each training image, anywhere in it: its side, as a fraction of the image's shorter one. "
+            "It is filled with the image's mean (DeVries & Taylor 2017).",
+            at_least=0,
+            below=1,
+            since="0.1.0",
+        ),
+    ] = 0.0
+    mixup: Annotated[
+        float,
+        Setting(
+            "Blend training images and their labels in pairs: alpha of the Beta distribution of their shares, often "
+            "0.2 (Zhang et al. 2018). 0: do not.",
+            at_least=0,
+            since="0.1.0",
+        ),
+    ] = 0.0
 
     def __bool__(self) -> bool:
         return self != Augmentation()
+
+    @property
+    def blends(self) -> bool:
+        """Whether images are blended with others, and their labels with them."""
+        return bool(self.mixup)
 
     def changed(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Returns changed images as a training sees them, to look at.

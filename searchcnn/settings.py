@@ -1,0 +1,80 @@
+"""What is known of a setting of the training, said once, where a dataclass declares it."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, get_type_hints
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that a study file fixes or searches; it stands in the annotation of a field.
+
+        rotation: Annotated[float, Setting("Rotate images ...", at_least=0, at_most=180, since="0.2.0")] = 0.0
+
+    The field's own default is what holds where nobody asks for the setting: in a network that has no use for it, and in
+    a study that was begun before the setting was added.
+
+    Attributes:
+        description: For the reference of the study file.
+        default: What holds in a new study whose file does not say it; the field's own default, if it is None.
+        concerns: What has to be so that it matters: "images" always does; "batches" where a network is trained in
+            batches, and not by a solver; "optimizer" where the builder has not compiled the network itself.
+        optimizers: Those that have it; all, if it is empty.
+        at_least: Smallest number.
+        above: A number that it has to be above.
+        at_most: Largest number.
+        below: A number that it has to be below.
+        since: The version that has added it; empty for those of the beginning, which every study has kept.
+        type: What it may be in a study file; the field's own type, if it is None.
+        before: The field's own default; `settings_of` fills it in.
+    """
+
+    description: str
+    default: Any = None
+    concerns: Literal["images", "batches", "optimizer"] = "batches"
+    optimizers: Sequence[str] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    since: str = ""
+    type: Any = None
+    before: Any = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number, which has bounds and ranges."""
+        return self.type in (int, float)
+
+    @property
+    def bounds(self) -> str:
+        """Its bounds in words, as in "at least 0 and below 1"."""
+        words = ("at least", self.at_least), ("above", self.above), ("at most", self.at_most), ("below", self.below)
+        return " and ".join(f"{text} {number}" for text, number in words if number is not None)
+
+    def allows(self, number: float) -> bool:
+        """Whether a number is within the bounds."""
+        return (
+            (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
+
+
+def settings_of(owner: type) -> dict[str, Setting]:
+    """Returns the settings that a dataclass declares, by name, with those of a dataclass that it holds."""
+    assert is_dataclass(owner)
+    hints = get_type_hints(owner, include_extras=True)
+    found: dict[str, Setting] = {}
+    for field in fields(owner):
+        hint = hints[field.name]
+        if isinstance(hint, type) and is_dataclass(hint):
+            found |= settings_of(hint)
+        for setting in getattr(hint, "__metadata__", ()):
+            if isinstance(setting, Setting):
+                before = None if field.default is MISSING else field.default
+                default = before if setting.default is None else setting.default
+                kind = setting.type or hint.__origin__
+                found[field.name] = replace(setting, default=default, type=kind, before=before)
+    return found
