@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from searchcnn.backend import start_keras
+from searchcnn.backend import keep_settings, start_keras
 from searchcnn.data import Dataset, Report, warned_of_flip
 from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
@@ -279,12 +279,11 @@ def check_stability(trainer: "Trainer", name: str) -> None:
     import keras
 
     from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
-    from searchcnn.training.trainer import kept_settings
 
     values = {"space": name} if len(trainer.spaces) > 1 else {}
     builds = [CheckedHyperParameters(values) for _ in range(2)]
     for hp in builds:
-        with kept_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+        with keep_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
             trainer.sample(hp)
     try:
         check_ranges(*builds)

@@ -15,14 +15,14 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *("errors", "files", "text", "modules", "keras_private", "tensorflow_private", "backend", "server", "_bundled"),
-    *("graph", "pixels", "saved", "blocks"),
+    *("errors", "lazy", "files", "text", "modules", "keras_private", "tensorflow_private", "backend", "server"),
+    *("_bundled", "graph", "pixels", "saved", "blocks"),
     *("weights", "backbones", "study", "data", "sources", "spaces", "store", "search", "training", "results", "run"),
     *("proposal", "workers", "testing", "views", "cli", "__main__"),
 )
 SINGLE = (
-    *("errors", "files", "text", "modules", "keras_private", "tensorflow_private", "backend", "server", "graph"),
-    *("pixels", "saved", "blocks", "backbones", "run", "__main__"),
+    *("errors", "lazy", "files", "text", "modules", "keras_private", "tensorflow_private", "backend", "server"),
+    *("graph", "pixels", "saved", "blocks", "backbones", "run", "__main__"),
 )
 
 

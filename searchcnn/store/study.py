@@ -24,8 +24,6 @@ from searchcnn.store.storage import Storage, add
 from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
 from searchcnn.store.takeover import Takeover
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 @dataclass(frozen=True)
 class Epoch:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from searchcnn import modules
+from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters
@@ -19,7 +20,7 @@ from searchcnn.training.labels import label_form
 from searchcnn.training.network import is_compiled, sums_to_one
 from searchcnn.training.recipe import CHANGES, Recipe
 from searchcnn.training.solver import MEASURED, last_layer
-from searchcnn.training.trainer import Trainer, forget, kept_settings
+from searchcnn.training.trainer import Trainer
 
 BATCH = 8
 """Images that a network is tried out with; of each class, where a search space trains by itself."""
@@ -35,9 +36,9 @@ def dry_run(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
         StudyFileError: If the objective is not among the metrics.
         PluginError: If the search space cannot be built or trained.
     """
-    forget()
+    clear_keras()
     try:
-        with kept_settings():
+        with keep_settings():
             return _one_batch(trainer, name)
     except PluginError as error:
         prefix = f"search space '{name}': "

@@ -4,13 +4,14 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset, Fold, Split, make_folds
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.pixels import PixelRange, own_range
@@ -26,7 +27,6 @@ from searchcnn.search import (
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import BUILDERS_COUNT, RULES, VIEWS_ARE_KEPT
-from searchcnn.tensorflow_private import read_gradients
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter, lagging
 from searchcnn.training.checkpoint import Checkpoints
@@ -79,7 +79,7 @@ class Trainer:
 
     def __call__(self, trial: Trial) -> Evaluation:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
-        with kept_settings(), freed_graphs():
+        with keep_settings(), free_graphs():
             try:
                 return self._train(trial)
             except Exception as error:
@@ -94,7 +94,7 @@ class Trainer:
                 raise InfeasibleError("out of memory", str(error).splitlines()[0][:200]) from error
 
     def _train(self, trial: Trial, batch_part: float = 1.0) -> Evaluation:
-        forget()
+        clear_keras()
         keras.utils.set_random_seed(trial.seed)
         hp = TrialHyperParameters(trial)
         try:
@@ -180,7 +180,7 @@ class Trainer:
             name: The search space.
             values: Values by hyperparameter; what they do not name has its default.
         """
-        with kept_settings():
+        with keep_settings():
             return self._point(name, values)
 
     def _point(self, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Cost, Recipe]:
@@ -337,55 +337,6 @@ class Trainer:
 def _pooled(train: Split, validation: Split) -> Split:
     images = np.concatenate([train.images[:], validation.images[:]])
     return Split(images, np.concatenate([train.labels, validation.labels]))
-
-
-def forget() -> None:
-    """Frees what earlier networks have left in the framework; settings of the user's stay."""
-    with kept_settings():
-        keras.utils.clear_session()  # collects garbage too
-    if keras.backend.backend() == "jax":
-        import jax
-
-        jax.clear_caches()  # it keeps what it has compiled: some 7 MB of each network, for ever
-
-
-@contextlib.contextmanager
-def kept_settings() -> Iterator[None]:
-    """Puts Keras' settings back that the body changes: those of one search space are not another's."""
-    config = keras.config
-    policy, is_flash = config.dtype_policy(), config.is_flash_attention_enabled()
-    is_filtering, is_interactive = config.is_traceback_filtering_enabled(), config.is_interactive_logging_enabled()
-    try:
-        yield
-    finally:
-        config.set_dtype_policy(policy)
-        if is_flash is not None:
-            (config.enable_flash_attention if is_flash else config.disable_flash_attention)()
-        (config.enable_traceback_filtering if is_filtering else config.disable_traceback_filtering)()
-        (config.enable_interactive_logging if is_interactive else config.disable_interactive_logging)()
-
-
-@contextlib.contextmanager
-def freed_graphs() -> Iterator[None]:
-    """Lets go of the graphs that TensorFlow makes in the body, which it would keep for ever.
-
-    Keras sums the gradients of several devices in a function with a gradient of its own, and TensorFlow keeps a table
-    of such gradients, with their graphs, that nothing is ever taken out of: some 3 MB with each trial.
-    """
-    table = _gradients()
-    before = set(table)
-    try:
-        yield
-    finally:
-        for name in table.keys() - before:
-            if name.startswith("CustomGradient-"):
-                del table[name]
-
-
-def _gradients() -> dict[str, Any]:
-    if keras.backend.backend() != "tensorflow":
-        return {}
-    return read_gradients()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
