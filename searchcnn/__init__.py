@@ -1,9 +1,9 @@
 """Finds a convolutional network for your images: plugin search spaces for Keras, driven by Optuna."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from searchcnn.errors import InfeasibleError, SearchcnnError
+from searchcnn.lazy import import_lazily
 
 if TYPE_CHECKING:
     from searchcnn.proposal.creation import new_study
@@ -29,7 +29,7 @@ __all__ = [
     "optimize",
 ]
 
-_HOMES = {
+HOMES = {
     "Listener": "searchcnn.search",
     "Phase": "searchcnn.spaces",
     "SearchSpace": "searchcnn.spaces",
@@ -39,10 +39,6 @@ _HOMES = {
     "new_study": "searchcnn.proposal.creation",
     "optimize": "searchcnn.workers",
 }
-"""Where public names live; they are imported when they are asked for, because some of them import Keras."""
+"""Where public names live that are imported when they are asked for: some of these modules import Keras."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__ = import_lazily(globals(), HOMES)

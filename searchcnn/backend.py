@@ -1,7 +1,8 @@
-"""Starts Keras: late, once and without noise.
+"""Starts Keras late, cleans up after it, and holds what is set for a whole process.
 
 Importing Keras with TensorFlow takes seconds, so nothing imports it at module level that `searchcnn --help` or
-`searchcnn status` needs.
+`searchcnn status` needs. In somebody's notebook searchcnn is a guest and sets nothing; the command line and the worker
+call `own_process` first.
 """
 
 import contextlib
@@ -16,6 +17,36 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from searchcnn.tensorflow_private import read_gradients
+
+NOISY = ("absl", "optuna", "tensorflow")
+"""Libraries that log what is not meant for users of searchcnn."""
+
+_is_own = False
+"""Whether this process is searchcnn's own."""
+
+
+def own_process() -> None:
+    """Makes this process searchcnn's own: libraries do not log, Keras starts in silence, and is no garbage to collect.
+
+    It is for the ``main`` function of a command or of a worker, before Keras starts. It imports nothing.
+    """
+    global _is_own
+    _is_own = True
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    for library in NOISY:
+        silence(library)
+
+
+def silence(library: str) -> None:
+    """Lets a library that was imported log errors only, in a process of searchcnn's own.
+
+    Optuna sets its level when it is imported, so that it has to be silenced afterwards.
+    """
+    if _is_own and library in sys.modules:
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def keras_home() -> Path:
@@ -41,21 +72,20 @@ def find_gpus() -> Sequence[str]:
 
 
 def start_keras() -> None:
-    """Imports Keras and Keras Tuner without their start-up messages.
+    """Imports Keras and Keras Tuner; in a process of searchcnn's own, without their start-up messages.
 
     Later ``import keras`` statements are then silent too. When an import fails, what it printed is shown.
     """
     if "keras" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    with quiet_stderr(), warnings.catch_warnings():
+    with quiet_stderr() if _is_own else contextlib.nullcontext(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("keras")
         importlib.import_module("keras_tuner")
-    gc.freeze()  # a full collection, one before each trial, need not look at a million objects of the framework's own
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    if _is_own:
+        gc.freeze()  # a full collection, one before each trial, need not look at a million objects of the framework's
+        for library in NOISY:
+            silence(library)
 
 
 @contextlib.contextmanager
@@ -86,3 +116,51 @@ def quiet_stderr(show_failure: bool = True) -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
+
+
+def clear_keras() -> None:
+    """Frees what earlier networks have left in the framework; settings of the user's stay."""
+    import keras
+
+    with keep_settings():
+        keras.utils.clear_session()  # collects garbage too
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()  # it keeps what it has compiled: some 7 MB of each network, for ever
+
+
+@contextlib.contextmanager
+def keep_settings() -> Iterator[None]:
+    """Puts Keras' settings back that the body changes: those of one search space are not another's."""
+    from keras import config
+
+    policy, is_flash = config.dtype_policy(), config.is_flash_attention_enabled()
+    is_filtering, is_interactive = config.is_traceback_filtering_enabled(), config.is_interactive_logging_enabled()
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(policy)
+        if is_flash is not None:
+            (config.enable_flash_attention if is_flash else config.disable_flash_attention)()
+        (config.enable_traceback_filtering if is_filtering else config.disable_traceback_filtering)()
+        (config.enable_interactive_logging if is_interactive else config.disable_interactive_logging)()
+
+
+@contextlib.contextmanager
+def free_graphs() -> Iterator[None]:
+    """Lets go of the graphs that TensorFlow makes in the body, which it would keep for ever.
+
+    Keras sums the gradients of several devices in a function with a gradient of its own, and TensorFlow keeps a table
+    of such gradients, with their graphs, that nothing is ever taken out of: some 3 MB with each trial.
+    """
+    import keras
+
+    table = read_gradients() if keras.backend.backend() == "tensorflow" else {}
+    before = set(table)
+    try:
+        yield
+    finally:
+        for name in table.keys() - before:
+            if name.startswith("CustomGradient-"):
+                del table[name]

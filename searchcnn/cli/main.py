@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 import searchcnn
+from searchcnn.backend import own_process
 from searchcnn.errors import SearchcnnError, nearest
 from searchcnn.files import is_full, refusal
 
@@ -101,6 +102,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     Args:
         args: The arguments; those of the process by default.
     """
+    own_process()
     given = list(sys.argv[1:] if args is None else args)
     try:
         code = cli.main(args=given, prog_name="searchcnn", standalone_mode=False, obj=given)

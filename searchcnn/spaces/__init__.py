@@ -3,8 +3,9 @@
 Keras is imported when the contract (`SearchSpace`, `Phase`) is asked for or a plugin is loaded, not before.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from searchcnn.lazy import import_lazily
 from searchcnn.spaces.discovery import discover, find
 from searchcnn.spaces.loading import LoadedSpace, load, load_space, load_spaces
 from searchcnn.spaces.plugin import Plugin
@@ -25,13 +26,7 @@ __all__ = [
     "load_spaces",
 ]
 
+HOMES = dict.fromkeys(("AUXILIARY_WEIGHT", "Phase", "SearchSpace"), "searchcnn.spaces.space")
+"""Where public names live that are imported when they are asked for: this module imports Keras."""
 
-def __getattr__(name: str) -> Any:
-    if name not in ("AUXILIARY_WEIGHT", "Phase", "SearchSpace"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from searchcnn.backend import start_keras
-
-    start_keras()
-    from searchcnn.spaces import space
-
-    return getattr(space, name)
+__getattr__, __dir__ = import_lazily(globals(), HOMES)

@@ -3,9 +3,9 @@
 Optuna is imported when `StoredStudy` or `open_storage` is asked for, not before: `searchcnn status` needs neither.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from searchcnn.lazy import import_lazily
 from searchcnn.store.database import parse_url, sqlite_file
 from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_begun, read_summary
 
@@ -36,20 +36,16 @@ __all__ = [
 ]
 
 HOMES = {
-    "DATABASE_ERRORS": "failures",
-    "DEADLY": "takeover",
-    "Epoch": "study",
-    "LeaseLostError": "leases",
-    "NoTrialLeftError": "leases",
-    "StoredStudy": "study",
-    "Takeover": "takeover",
-    "explaining": "failures",
-    "open_storage": "opening",
+    "DATABASE_ERRORS": "searchcnn.store.failures",
+    "DEADLY": "searchcnn.store.takeover",
+    "Epoch": "searchcnn.store.study",
+    "LeaseLostError": "searchcnn.store.leases",
+    "NoTrialLeftError": "searchcnn.store.leases",
+    "StoredStudy": "searchcnn.store.study",
+    "Takeover": "searchcnn.store.takeover",
+    "explaining": "searchcnn.store.failures",
+    "open_storage": "searchcnn.store.opening",
 }
-"""The modules of what is imported only when it is asked for."""
+"""Where public names live that are imported when they are asked for: these modules import Optuna."""
 
-
-def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        return getattr(importlib.import_module(f"searchcnn.store.{HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = import_lazily(globals(), HOMES)

@@ -11,7 +11,11 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy.orm import Session
 
+from searchcnn.backend import silence
+
 __all__ = ["Cache", "HookedStorage", "JSONSerializable", "models", "study_id", "trial_id"]
+
+silence("optuna")
 
 
 class HookedStorage(RDBStorage):

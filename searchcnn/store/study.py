@@ -26,8 +26,6 @@ from searchcnn.store.takeover import Takeover
 from searchcnn.study import Objective
 from searchcnn.study.rules import RULES, Rules
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 @dataclass(frozen=True)
 class Epoch:

@@ -3,7 +3,9 @@
 `SearchSpaceTests` needs pytest; nothing else here does.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from searchcnn.lazy import import_lazily
 
 if TYPE_CHECKING:
     from searchcnn.testing.checks import CHECKS
@@ -13,21 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS", "Result", "SearchSpaceTests", "check_space"]
 
-_HOMES = {
-    "CHECKS": "checks",
-    "Result": "result",
-    "SearchSpaceTests": "space_tests",
-    "check_space": "conformance",
+HOMES = {
+    "CHECKS": "searchcnn.testing.checks",
+    "Result": "searchcnn.testing.result",
+    "SearchSpaceTests": "searchcnn.testing.space_tests",
+    "check_space": "searchcnn.testing.conformance",
 }
-"""Where public names live; they are imported when they are asked for, because some of them import Keras or pytest."""
+"""Where public names live that are imported when they are asked for: some of these modules import Keras or pytest."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    from searchcnn.backend import start_keras
-
-    start_keras()
-    return getattr(importlib.import_module(f"searchcnn.testing.{_HOMES[name]}"), name)
+__getattr__, __dir__ = import_lazily(globals(), HOMES)

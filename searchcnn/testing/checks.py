@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from searchcnn.backend import clear_keras
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, nearest
 from searchcnn.graph import as_array
@@ -34,7 +35,6 @@ from searchcnn.training.fit import Stretch, fit_phase
 from searchcnn.training.network import is_compiled, sums_to_one, without_heads
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.recipe import NORMALIZATIONS
-from searchcnn.training.trainer import forget
 
 ODD_SIZE = (37, 29)
 """Height and width in pixels, which no pooling divides evenly."""
@@ -408,7 +408,7 @@ def _check_between(subject: Subject) -> None:
         raise CheckSkippedError("networks are not stable; mend that first") from None
     before = subject.point(first.values)
     subject.point(other.values)
-    forget()
+    clear_keras()
     _check_same(before, subject.point(first.values), "builds with the same values, with another one between them,")
 
 

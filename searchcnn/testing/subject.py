@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.spaces import LoadedSpace, SearchSpace, load_space
 from searchcnn.spaces.loading import blamed
@@ -19,7 +20,6 @@ from searchcnn.testing.signature import describe_network
 from searchcnn.testing.surroundings import watched
 from searchcnn.training.cost import measure_cost
 from searchcnn.training.network import adopt_policy, build, without_heads
-from searchcnn.training.trainer import forget, kept_settings
 
 Image = tuple[int, int, int]
 """Shape of an image: (height, width, channels) in pixels."""
@@ -103,7 +103,7 @@ class Subject:
         """Builds a network with weights; changes to the state of the process are noted and undone."""
         self._tidy()
         space = space or self.space
-        with kept_settings():
+        with keep_settings():
             adopt_policy(space)
             with watched(self._note):
                 return build(space, hp, space.input_shape, self.classes)
@@ -199,7 +199,7 @@ class Subject:
     def _tidy(self) -> None:
         self._built += 1
         if self._built % BETWEEN == 0:
-            forget()
+            clear_keras()
 
 
 def loaded(space: Any, workspace: Workspace, folders: Sequence[Path] = ()) -> LoadedSpace:

@@ -11,6 +11,7 @@ import numpy as np
 
 from searchcnn import modules
 from searchcnn.augmentation import Augmentation
+from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
@@ -23,7 +24,7 @@ from searchcnn.training.fit import Stretch, fit_phase, read_score, takes_arrays
 from searchcnn.training.labels import label_form
 from searchcnn.training.network import sums_to_one
 from searchcnn.training.solver import MEASURED, last_layer
-from searchcnn.training.trainer import Trainer, forget, kept_settings
+from searchcnn.training.trainer import Trainer
 
 BATCH = 8
 """Images that a network is tried out with; of each class, where a search space trains by itself."""
@@ -39,9 +40,9 @@ def run_dry(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
         StudyFileError: If the objective is not among the metrics.
         PluginError: If the search space cannot be built or trained.
     """
-    forget()
+    clear_keras()
     try:
-        with kept_settings():
+        with keep_settings():
             return _run_one_batch(trainer, name)
     except PluginError as error:
         prefix = f"search space '{name}': "
@@ -106,7 +107,7 @@ def check_stability(trainer: Trainer, name: str) -> None:
     values = trainer.space.members[name].name_values({})
     builds = [CheckedHyperParameters(values) for _ in range(2)]
     for hp in builds:
-        with kept_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+        with keep_settings(), contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
             trainer.sample(hp)
     try:
         check_ranges(*builds)

@@ -1,13 +1,13 @@
 """Trains the trials of a study: the evaluator that is given to the search."""
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
 
+from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.pixels import PixelRange, own_range
@@ -17,7 +17,6 @@ from searchcnn.spaces.joint import JointSpace
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import RULES, Rules
-from searchcnn.tensorflow_private import read_gradients
 from searchcnn.training.callbacks import Reporter, lagging
 from searchcnn.training.candidate import Candidate, ask_for_training
 from searchcnn.training.checkpoint import Checkpoints
@@ -78,7 +77,7 @@ class Trainer:
 
     def __call__(self, trial: Trial) -> Evaluation:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
-        with kept_settings(), freed_graphs():
+        with keep_settings(), free_graphs():
             try:
                 return self._evaluate(trial)
             except Exception as error:
@@ -94,7 +93,7 @@ class Trainer:
 
     def _evaluate(self, trial: Trial, batch_fraction: float = 1.0) -> Evaluation:
         """Trains a trial from its first sampled value to its last epoch."""
-        forget()
+        clear_keras()
         keras.utils.set_random_seed(trial.seed)
         candidate = self._sample(trial, batch_fraction)
         check_limits(candidate.cost, self.config.limits)
@@ -187,7 +186,7 @@ class Trainer:
             PluginError: If there is no such point.
         """
         named = self.space.members[name].name_values(values)
-        with kept_settings():
+        with keep_settings():
             candidate = self.sample(CheckedHyperParameters(named))
             active = candidate.hp.active
             if unknown := [key for key in named if key not in active]:
@@ -207,55 +206,6 @@ class Trainer:
         reason = lagging(candidate.model, steps)
         reason = reason or "it knows its training images by heart; augmentation or dropout may help"
         trial.say(f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}")
-
-
-def forget() -> None:
-    """Frees what earlier networks have left in the framework; settings of the user's stay."""
-    with kept_settings():
-        keras.utils.clear_session()  # collects garbage too
-    if keras.backend.backend() == "jax":
-        import jax
-
-        jax.clear_caches()  # it keeps what it has compiled: some 7 MB of each network, for ever
-
-
-@contextlib.contextmanager
-def kept_settings() -> Iterator[None]:
-    """Puts Keras' settings back that the body changes: those of one search space are not another's."""
-    config = keras.config
-    policy, is_flash = config.dtype_policy(), config.is_flash_attention_enabled()
-    is_filtering, is_interactive = config.is_traceback_filtering_enabled(), config.is_interactive_logging_enabled()
-    try:
-        yield
-    finally:
-        config.set_dtype_policy(policy)
-        if is_flash is not None:
-            (config.enable_flash_attention if is_flash else config.disable_flash_attention)()
-        (config.enable_traceback_filtering if is_filtering else config.disable_traceback_filtering)()
-        (config.enable_interactive_logging if is_interactive else config.disable_interactive_logging)()
-
-
-@contextlib.contextmanager
-def freed_graphs() -> Iterator[None]:
-    """Lets go of the graphs that TensorFlow makes in the body, which it would keep for ever.
-
-    Keras sums the gradients of several devices in a function with a gradient of its own, and TensorFlow keeps a table
-    of such gradients, with their graphs, that nothing is ever taken out of: some 3 MB with each trial.
-    """
-    table = _gradients()
-    before = set(table)
-    try:
-        yield
-    finally:
-        for name in table.keys() - before:
-            if name.startswith("CustomGradient-"):
-                del table[name]
-
-
-def _gradients() -> dict[str, Any]:
-    if keras.backend.backend() != "tensorflow":
-        return {}
-    return read_gradients()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

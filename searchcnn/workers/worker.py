@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import psutil
 
+from searchcnn.backend import own_process
 from searchcnn.errors import SearchcnnError
 from searchcnn.run import Study, optimize
 from searchcnn.search import Outcome, TrialProgress
@@ -57,6 +58,7 @@ class Recycler(Sender):
 
 def main() -> None:
     """Works on the study until nothing is left to do, or it is told to stop."""
+    own_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which tells its workers
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)

@@ -26,6 +26,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from searchcnn.results import export, models  # noqa: E402
+from searchcnn.study import Workspace  # noqa: E402
 from tests.cli.command import call  # noqa: E402
 
 QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
@@ -92,6 +93,12 @@ def test_ctrl_c_stops_in_good_order(interrupted: Interrupted) -> None:
     assert "Go on with:  searchcnn optimize --study digits --trials 3" in interrupted.out
     (running,) = [trial for trial in interrupted.trials if trial["state"] == "RUNNING"]
     assert running["number"] == 0
+
+
+def test_a_worker_writes_nothing_of_optunas_log(interrupted: Interrupted) -> None:
+    log = Workspace(interrupted.folder).log("digits").read_text(encoding="utf-8")
+    assert "study created" not in log
+    assert "[I 20" not in log
 
 
 def test_the_same_command_goes_on_and_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> None:

@@ -93,9 +93,11 @@ def test_every_transaction_takes_the_lock_when_it_begins(url: URL) -> None:
 WORKER = """
 import sys
 from optuna.trial import TrialState
+from searchcnn.backend import own_process
 from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import Objective
 
+own_process()
 study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", Objective("val_accuracy", "maximize"))
 print("ready", flush=True)
 sys.stdin.readline()

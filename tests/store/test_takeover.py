@@ -25,10 +25,12 @@ pytestmark = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=T
 ENGINE = """
 import sys, time
 from optuna.distributions import FloatDistribution
+from searchcnn.backend import own_process
 from searchcnn.search import Budget, Evaluation, Search, make_pruner, make_sampler
 from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url
 from searchcnn.study import ComponentConfig, Objective
 
+own_process()
 sampler = make_sampler(ComponentConfig(name="TPESampler"), 3)
 pruner = make_pruner(ComponentConfig(name="SuccessiveHalvingPruner"), 4)
 study = StoredStudy(open_storage(parse_url(sys.argv[1])), "x", Objective("val_accuracy", "maximize"), sampler, pruner)

@@ -345,7 +345,7 @@ def test_training_leaves_nothing_of_the_network_before(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten: list[bool] = []
-    monkeypatch.setattr(trainer_module, "forget", lambda: forgotten.append(True))
+    monkeypatch.setattr(trainer_module, "clear_keras", lambda: forgotten.append(True))
     config = study_config()
     with pytest.raises(PluginError):
         Trainer(config, few, {"net": make_space(lambda hp: None)})(begin(config))
