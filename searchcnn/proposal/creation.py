@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from searchcnn.data import Report
+from searchcnn.data import Inspection
 from searchcnn.data.dataset import Arrays
 from searchcnn.data.decoding import Watch
 from searchcnn.errors import DataError, StudyChangedError, StudyFileError, UsageError
 from searchcnn.files import replacing, writing
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
-from searchcnn.proposal.study_file import TIMEOUT, propose
+from searchcnn.proposal.study_file import TIMEOUT, write_study_file
 from searchcnn.run import Study
 from searchcnn.sources import load_dataset, objects
 from searchcnn.store import parse_url, read_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
 from searchcnn.study.config import seconds
 
-Tell = Callable[[Report], None]
-LEAST: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
+Tell = Callable[[Inspection], None]
+MINIMAL: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
 """The least that a study says, in the place of what is proposed."""
 
 
@@ -61,12 +61,12 @@ def new_study(
     """
     place = workspace or Workspace(Path.cwd())
     is_path = isinstance(data, str | os.PathLike)
-    images = os.fspath(data) if is_path else str(_keep(data, place.images(valid_name(name))))
-    _, config = images_study(place, images, name=name, extra=settings, storage=storage, weights=weights)
+    images = os.fspath(data) if is_path else str(_save(data, place.images(valid_name(name))))
+    _, config = configure_images(place, images, name=name, extra=settings, storage=storage, weights=weights)
     return Study(name, config, place, storage, plugins)
 
 
-def images_study(
+def configure_images(
     place: Workspace,
     images: str,
     *,
@@ -103,8 +103,8 @@ def images_study(
         SearchcnnError: If the images cannot be used, a key or value is not valid, or the name is that of a study file
             for other images.
     """
-    kept = valid_name(images_name(images) if name is None else name)
-    file = _file_for(place, kept, images)
+    kept = valid_name(name_study(images) if name is None else name)
+    file = _find_file(place, kept, images)
     if weights is not None and (file or study):
         raise UsageError(
             f"--weights {weights}: {study or file} says what is searched; set the options backbones or weights of "
@@ -114,35 +114,35 @@ def images_study(
         _, other = place.find(study)
         if file is None or not file.samefile(other):
             if file is not None and file.stem == kept:
-                raise _taken(file, kept, f"holds other settings than {study}")
-            return kept, configure(_with_images(other, images), str(other), overrides, extra)
+                raise _explain_conflict(file, kept, f"holds other settings than {study}")
+            return kept, configure(_replace_images(other, images), str(other), overrides, extra)
     if file is not None:
         say(f"{kept}: as {file} says")
         return kept, load(file, overrides, extra)
     if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
         _check_weights(begun.config, weights, kept)
         say(f"{kept}: goes on as it was begun; only the budget may change")
-        return kept, _as_begun(begun.config, images, overrides, extra)
-    return kept, _proposed(kept, images, overrides, extra, watch, tell, say, weights)
+        return kept, _configure_begun(begun.config, images, overrides, extra)
+    return kept, _configure_proposed(kept, images, overrides, extra, watch, tell, say, weights)
 
 
-def images_name(images: str) -> str:
+def name_study(images: str) -> str:
     """Returns the name of the study of images: that of their folder, file or function, as a study may be named.
 
-    >>> images_name("data/My pets.tar.gz"), images_name("package.module:load_pets")
+    >>> name_study("data/My pets.tar.gz"), name_study("package.module:load_pets")
     ('My-pets', 'load_pets')
     """
     place = images if objects.is_factory(images) else str(Path(images).expanduser().resolve())
     return re.sub(r"[^A-Za-z0-9_-]+", "-", DataConfig(path=place).title).strip("-_") or "images"
 
 
-def _with_images(file: Path, images: str) -> dict[str, Any]:
+def _replace_images(file: Path, images: str) -> dict[str, Any]:
     """Returns what a study file says, with other images and without what it says of its own."""
     table = {key: value for key, value in read_table(file).items() if key not in ("description", "published")}
     return {**table, "data": {"path": images}}
 
 
-def _as_begun(
+def _configure_begun(
     begun: StudyConfig, images: str, overrides: Sequence[str], extra: Mapping[str, Any] | None
 ) -> StudyConfig:
     """Returns what a study was begun with, with what is given now; where the images lie may have changed."""
@@ -180,10 +180,10 @@ class Proposal(NamedTuple):
     start: Start
 
 
-def proposal(
+def propose(
     name: str,
     images: str,
-    report: Report,
+    report: Inspection,
     timeout: str | float | None = None,
     weights: str | None = None,
     spaces: Sequence[str] = (),
@@ -206,10 +206,10 @@ def proposal(
     except ValueError as error:
         raise UsageError(f"--timeout: {error}") from None
     start = choose_start(report, time, find_weights(time, weights), spaces)
-    return Proposal(propose(name, images, report, start, str(timeout or TIMEOUT)), start)
+    return Proposal(write_study_file(name, images, report, start, str(timeout or TIMEOUT)), start)
 
 
-def _proposed(
+def _configure_proposed(
     name: str,
     images: str,
     overrides: Sequence[str],
@@ -219,28 +219,28 @@ def _proposed(
     say: Callable[[str], None],
     weights: str | None,
 ) -> StudyConfig:
-    wanted = configure({**LEAST, "data": {"path": images}}, images, overrides, extra)
-    report = load_dataset(wanted.data, wanted.seed, watch, tell).report
-    spaces = () if wanted.spaces == LEAST["spaces"] else wanted.spaces
-    proposed = proposal(name, images, report, wanted.budget.timeout, weights, spaces)
+    wanted = configure({**MINIMAL, "data": {"path": images}}, images, overrides, extra)
+    report = load_dataset(wanted.data, wanted.seed, watch, tell).inspection
+    spaces = () if wanted.spaces == MINIMAL["spaces"] else wanted.spaces
+    proposed = propose(name, images, report, wanted.budget.timeout, weights, spaces)
     say(f"{wanted.data.title}: {proposed.start.reason}")
     return configure(tomllib.loads(proposed.text), images, overrides, extra)
 
 
-def _file_for(place: Workspace, name: str, images: str) -> Path | None:
+def _find_file(place: Workspace, name: str, images: str) -> Path | None:
     """Returns the study file of that name, or else that of the images' name if it is for them.
 
     Raises:
         StudyFileError: If the study file of that name is for other images.
     """
-    for stem in (name, images_name(images)):
+    for stem in (name, name_study(images)):
         file = place.studies / f"{stem}.toml"
         if file.exists():
             data = load(file).data
             if data.path is not None and _is_same(data.path, images):
                 return file
             if stem == name:
-                raise _taken(file, name, f"is for other images, {data.path or data.name}")
+                raise _explain_conflict(file, name, f"is for other images, {data.path or data.name}")
     return None
 
 
@@ -248,11 +248,11 @@ def _is_same(one: str, other: str) -> bool:
     return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
-def _taken(file: Path, name: str, why: str) -> StudyFileError:
+def _explain_conflict(file: Path, name: str, why: str) -> StudyFileError:
     return StudyFileError(f"{file} {why}; keep this search under another name: --name {name}-2")
 
 
-def _keep(data: Any, file: Path) -> Path:
+def _save(data: Any, file: Path) -> Path:
     """Writes images and labels to a file, if they are not there already; returns its path, short where that will do.
 
     Raises:
@@ -261,7 +261,7 @@ def _keep(data: Any, file: Path) -> Path:
         StoreError: If it cannot be written.
     """
     try:
-        arrays = _named(objects.from_object(data))
+        arrays = _name_arrays(objects.from_object(data))
     except ValueError as error:
         raise DataError(f"data: {error}") from error
     if not file.exists():
@@ -272,7 +272,7 @@ def _keep(data: Any, file: Path) -> Path:
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
-def _named(arrays: Arrays) -> dict[str, Any]:
+def _name_arrays(arrays: Arrays) -> dict[str, Any]:
     pairs = ((part, split.images, split.labels) for part, split in arrays.parts.items())
     named = {key: value for part, x, y in pairs for key, value in ((f"x_{part}", x), (f"y_{part}", y))}
     return named if arrays.class_names is None else {**named, "class_names": np.array(arrays.class_names)}

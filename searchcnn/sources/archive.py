@@ -13,18 +13,18 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from searchcnn.data.decoding import LARGEST_IMAGE, ImageFile, Watch
+from searchcnn.data.decoding import MAX_IMAGE_BYTES, ImageFile, Watch
 from searchcnn.errors import DataError
 from searchcnn.sources.layout import Layout, arrange, is_image
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.reading import FIX, explain_errors
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 MIB, GIB = 2**20, 2**30
-LARGEST = 64 * GIB
+MAX_BYTES = 64 * GIB
 """Bytes of image files in one archive, at most."""
-MOST_RATIO = 200
+MAX_RATIO = 200
 """What holds more than this many times its own bytes is a decompression bomb; photos shrink by a few percent."""
-SMALL = GIB
+HARMLESS_BYTES = GIB
 """Bytes that an archive may hold whatever their ratio."""
 UNPACKED = "archive.bin"
 
@@ -47,7 +47,7 @@ class _Member(NamedTuple):
 
 def holds(path: Path) -> bool:
     """Whether a file is an archive, by its name."""
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+    return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile], Layout]:
@@ -67,8 +67,8 @@ def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile]
     layout = arrange(str(path), [*places, *others], folders)
     source = unpacked if unpacked.exists() else path
     files = [
-        ImageFile(place.path, place.part, place.class_name, partial(_slice, source, *places[place.path]))
-        for place in layout.places
+        ImageFile(place.path, place.part, place.class_name, partial(_read_slice, source, *places[place.path]))
+        for place in layout.images
     ]
     return files, layout
 
@@ -82,8 +82,8 @@ def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int
     others: list[str] = []
     folders: list[str] = []
     whole = path.stat().st_size
-    with reading(path, "an archive of images in folders", MEND), path.open("rb") as raw:
-        for member in _safe_members(path, raw):
+    with explain_errors(path, "an archive of images in folders", FIX), path.open("rb") as raw:
+        for member in _check_members(path, raw):
             if member.size < 0:
                 folders.append(member.name)
             elif not is_image(member.name):
@@ -96,10 +96,10 @@ def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int
     return places, others, folders
 
 
-def _safe_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
+def _check_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
     """Yields what is in an archive that is neither a trap nor too large."""
     total = 0
-    for member in _zip_members(raw) if path.suffix.lower() == ".zip" else _tar_members(raw):
+    for member in _list_zip(raw) if path.suffix.lower() == ".zip" else _list_tar(raw):
         _check_name(path, member.name)
         if is_image(member.name):
             total += max(0, member.size)
@@ -107,7 +107,7 @@ def _safe_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
         yield member
 
 
-def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:
+def _list_zip(raw: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(raw) as archive:
         for member in archive.infolist():
             if stat.S_ISLNK(member.external_attr >> 16):
@@ -116,7 +116,7 @@ def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:
             yield _Member(member.filename.rstrip("/"), size, partial(archive.open, member))
 
 
-def _tar_members(raw: IO[bytes]) -> Iterator[_Member]:
+def _list_tar(raw: IO[bytes]) -> Iterator[_Member]:
     with tarfile.open(fileobj=raw) as archive:
         is_plain = archive.fileobj is raw
         for member in archive:
@@ -134,16 +134,16 @@ def _check_name(path: Path, name: str) -> None:
 
 
 def _check_size(path: Path, member: _Member, total: int) -> None:
-    if member.size > LARGEST_IMAGE:
+    if member.size > MAX_IMAGE_BYTES:
         raise DataError(
             f"{path}: {member.name} has {member.size / MIB:,.0f} MiB, expected images of at most "
-            f"{LARGEST_IMAGE // MIB} MiB; is it one?"
+            f"{MAX_IMAGE_BYTES // MIB} MiB; is it one?"
         )
-    if total > LARGEST:
-        raise DataError(f"{path}: holds more than {LARGEST // GIB} GiB of image files; unpack it into a folder")
-    if total > max(SMALL, MOST_RATIO * path.stat().st_size):
+    if total > MAX_BYTES:
+        raise DataError(f"{path}: holds more than {MAX_BYTES // GIB} GiB of image files; unpack it into a folder")
+    if total > max(HARMLESS_BYTES, MAX_RATIO * path.stat().st_size):
         raise DataError(
-            f"{path}: holds more than {MOST_RATIO} times its own size, a decompression bomb; do not trust this archive"
+            f"{path}: holds more than {MAX_RATIO} times its own size, a decompression bomb; do not trust this archive"
         )
 
 
@@ -160,12 +160,12 @@ def _append(member: _Member, target: Path) -> int:
     return place
 
 
-def tidy(folder: Path) -> None:
+def delete_unpacked(folder: Path) -> None:
     """Deletes the bytes of compressed images, once they are decoded."""
     (folder / UNPACKED).unlink(missing_ok=True)
 
 
-def _slice(path: Path, offset: int, size: int) -> bytes:
+def _read_slice(path: Path, offset: int, size: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(size)

@@ -59,5 +59,5 @@ BUILTIN = {
 }
 """The built-in datasets by name."""
 
-NAMES = tuple(BUILTIN)
+BUILTIN_NAMES = tuple(BUILTIN)
 """Names of the built-in datasets."""

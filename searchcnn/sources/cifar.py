@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from searchcnn.data.dataset import Arrays, Split
-from searchcnn.sources.reading import checked_split, reading
+from searchcnn.sources.reading import explain_errors, make_split
 
 
 @dataclass(frozen=True)
-class Layout:
+class CifarFiles:
     """How one of the two datasets is laid out.
 
     Attributes:
@@ -35,15 +35,15 @@ class Layout:
     meta: str | None = None
 
 
-LAYOUTS = {
-    "cifar10": Layout(
+CIFAR_FILES = {
+    "cifar10": CifarFiles(
         folders=("cifar-10-batches-py-target/cifar-10-batches-py", "cifar-10-batches-py"),
         archives=("cifar-10-batches-py.tar.gz", "cifar-10-python.tar.gz"),
         train=tuple(f"data_batch_{number}" for number in range(1, 6)),
         test="test_batch",
         labels=b"labels",
     ),
-    "cifar100": Layout(
+    "cifar100": CifarFiles(
         folders=("cifar-100-python-target/cifar-100-python", "cifar-100-python"),
         archives=("cifar-100-python.tar.gz",),
         train=("train",),
@@ -53,7 +53,7 @@ LAYOUTS = {
     ),
 }
 
-ARCHIVES = frozenset(archive for layout in LAYOUTS.values() for archive in layout.archives)
+ARCHIVES = frozenset(archive for layout in CIFAR_FILES.values() for archive in layout.archives)
 """Names of the archives as they were published."""
 
 _ALLOWED = frozenset(
@@ -79,7 +79,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 def find(folder: Path, name: str) -> Path | None:
     """Returns the folder of batches, or the archive, of a dataset, or None."""
-    if (layout := LAYOUTS.get(name)) is None:
+    if (layout := CIFAR_FILES.get(name)) is None:
         return None
     unpacked = (folder / below for below in layout.folders)
     complete = (path for path in unpacked if all((path / file).is_file() for file in (*layout.train, layout.test)))
@@ -93,63 +93,63 @@ def read(path: Path, name: str) -> Arrays:
     Raises:
         DataError: If a file is damaged, or holds anything but arrays and labels.
     """
-    layout = LAYOUTS[name]
-    files = _from_folder(path, layout) if path.is_dir() else _from_archive(path, layout)
+    layout = CIFAR_FILES[name]
+    files = _read_folder(path, layout) if path.is_dir() else _read_archive(path, layout)
     parts = {
-        "train": _split(path, files, layout.train, layout.labels),
-        "test": _split(path, files, [layout.test], layout.labels),
+        "train": _read_split(path, files, layout.train, layout.labels),
+        "test": _read_split(path, files, [layout.test], layout.labels),
     }
     meta = layout.meta if layout.meta in files else None
-    return Arrays(parts, _class_names(path / meta, files[meta]) if meta else None)
+    return Arrays(parts, _read_class_names(path / meta, files[meta]) if meta else None)
 
 
-def _from_folder(folder: Path, layout: Layout) -> dict[str, bytes]:
+def _read_folder(folder: Path, layout: CifarFiles) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for file in _wanted(layout):
-        with reading(folder / file, "a batch of CIFAR images"):
+    for file in _list_names(layout):
+        with explain_errors(folder / file, "a batch of CIFAR images"):
             if (folder / file).is_file():
                 files[file] = (folder / file).read_bytes()
     return files
 
 
-def _from_archive(path: Path, layout: Layout) -> dict[str, bytes]:
+def _read_archive(path: Path, layout: CifarFiles) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    with reading(path, f"a tar archive of {', '.join(_wanted(layout))}"), tarfile.open(path) as archive:
+    with explain_errors(path, f"a tar archive of {', '.join(_list_names(layout))}"), tarfile.open(path) as archive:
         for member in archive:
             content = archive.extractfile(member)
-            if content is not None and Path(member.name).name in _wanted(layout):
+            if content is not None and Path(member.name).name in _list_names(layout):
                 files[Path(member.name).name] = content.read()
         if missing := [file for file in (*layout.train, layout.test) if file not in files]:
             raise ValueError(f"without {', '.join(missing)}")
     return files
 
 
-def _wanted(layout: Layout) -> tuple[str, ...]:
+def _list_names(layout: CifarFiles) -> tuple[str, ...]:
     return (*layout.train, layout.test, *([layout.meta] if layout.meta else []))
 
 
-def _split(path: Path, files: Mapping[str, bytes], names: Sequence[str], labels: bytes) -> Split:
-    batches = [_batch(path / name, files[name], labels) for name in names]
+def _read_split(path: Path, files: Mapping[str, bytes], names: Sequence[str], labels: bytes) -> Split:
+    batches = [_read_batch(path / name, files[name], labels) for name in names]
     return Split(
         np.concatenate([batch.images for batch in batches]), np.concatenate([batch.labels for batch in batches])
     )
 
 
-def _batch(path: Path, content: bytes, labels: bytes) -> Split:
+def _read_batch(path: Path, content: bytes, labels: bytes) -> Split:
     """Reads rows of 3072 bytes, ordered (channel, height, width)."""
-    with reading(path, f"a pickled batch of CIFAR images with the keys data and {labels.decode()}"):
-        batch = _unpickled(content, (b"data", labels))
+    with explain_errors(path, f"a pickled batch of CIFAR images with the keys data and {labels.decode()}"):
+        batch = _unpickle(content, (b"data", labels))
         rows = np.asarray(batch[b"data"])
-        return checked_split(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.asarray(batch[labels]))
+        return make_split(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.asarray(batch[labels]))
 
 
-def _class_names(path: Path, content: bytes) -> tuple[str, ...]:
-    with reading(path, "pickled class names of CIFAR-100"):
-        meta = _unpickled(content, (b"fine_label_names",))
+def _read_class_names(path: Path, content: bytes) -> tuple[str, ...]:
+    with explain_errors(path, "pickled class names of CIFAR-100"):
+        meta = _unpickle(content, (b"fine_label_names",))
         return tuple(name.decode() for name in meta[b"fine_label_names"])
 
 
-def _unpickled(content: bytes, keys: Sequence[bytes]) -> Mapping[bytes, Any]:
+def _unpickle(content: bytes, keys: Sequence[bytes]) -> Mapping[bytes, Any]:
     loaded = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
     if not isinstance(loaded, dict) or any(key not in loaded for key in keys):
         raise ValueError(f"without {b', '.join(keys).decode()}")

@@ -33,7 +33,7 @@ def fetch() -> Path:
         cache_folder("datasets").mkdir(parents=True, exist_ok=True)
         return _fetch_into(cache_folder("datasets") / _FOLDER)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConnectionError(f"Debian's {PACKAGE} ({_reason(error)})") from error
+        raise ConnectionError(f"Debian's {PACKAGE} ({_explain(error)})") from error
 
 
 def _fetch_into(folder: Path) -> Path:
@@ -83,7 +83,7 @@ def _move(unpacked: Path, folder: Path) -> None:
             raise
 
 
-def _reason(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         said = error.stderr.strip().splitlines()
         return said[-1] if said else f"{error.cmd[0]} left with exit code {error.returncode}"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from searchcnn.data.dataset import Arrays, Split
-from searchcnn.data.division import stratified
+from searchcnn.data.division import stratify
 from searchcnn.sources.builtin import BUILTIN
 
 SOURCE = "scikit-learn"
@@ -18,5 +18,5 @@ def read() -> Arrays:
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / _LARGEST)).astype(np.uint8)
     everything = Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
-    train, test = stratified(everything, BUILTIN["digits"].test, _TEST_SEED)
+    train, test = stratify(everything, BUILTIN["digits"].test, _TEST_SEED)
     return Arrays({"train": train, "test": test})

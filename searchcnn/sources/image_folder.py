@@ -8,7 +8,7 @@ from pathlib import Path
 from searchcnn.data.decoding import ImageFile, Watch, read_file
 from searchcnn.files import stamp
 from searchcnn.sources.layout import Layout, arrange
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.reading import FIX, explain_errors
 
 
 def holds(path: Path) -> bool:
@@ -25,12 +25,12 @@ def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile]
     entries = list_entries(folder)
     files = [entry.path for entry in entries if not _is_folder(entry)]
     folders = [entry.path for entry in entries if _is_folder(entry)]
-    layout = arrange(str(folder), *([_below(folder, path) for path in paths] for paths in (files, folders)))
-    found = [ImageFile(*place, partial(read_file, folder / place.path)) for place in layout.places]
+    layout = arrange(str(folder), *([_make_relative(folder, path) for path in paths] for paths in (files, folders)))
+    found = [ImageFile(*place, partial(read_file, folder / place.path)) for place in layout.images]
     return found, layout
 
 
-def signature(folder: Path) -> str:
+def compute_signature(folder: Path) -> str:
     """Returns a text that changes when a file or folder below a folder is added, removed or written."""
     return "\n".join(sorted(stamp(Path(entry.path)) for entry in list_entries(folder)))
 
@@ -41,7 +41,7 @@ def list_entries(folder: Path) -> list["os.DirEntry[str]"]:
     Raises:
         DataError: If one of the folders may not be read.
     """
-    with reading(folder, "a folder of images", MEND):
+    with explain_errors(folder, "a folder of images", FIX):
         return list(_walk(folder))
 
 
@@ -65,5 +65,5 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _below(folder: Path, path: str) -> str:
+def _make_relative(folder: Path, path: str) -> str:
     return os.path.relpath(path, folder).replace(os.sep, "/")

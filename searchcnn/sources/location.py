@@ -8,7 +8,7 @@ from pathlib import Path
 from searchcnn.data.dataset import Arrays
 from searchcnn.sources import archive, cifar, idx, table
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.folders import folders, own_folder
+from searchcnn.sources.folders import find_own_folder, list_folders
 
 
 @dataclass(frozen=True)
@@ -28,25 +28,25 @@ def locate(name: str) -> Location | None:
     """Finds a dataset; one that is not built in can only lie in ``SEARCHCNN_DATA``."""
     if Path(name).name != name:  # a path would leave the folders
         return None
-    places = folders().values() if name in BUILTIN else filter(None, [own_folder()])
-    return next((location for folder in places if (location := _in(folder, name)) is not None), None)
+    places = list_folders().values() if name in BUILTIN else filter(None, [find_own_folder()])
+    return next((location for folder in places if (location := _search(folder, name)) is not None), None)
 
 
-def own_names() -> list[str]:
+def list_own_names() -> list[str]:
     """Returns the names of the datasets in ``SEARCHCNN_DATA`` that are not built in."""
-    own = own_folder()
-    names = {_name(path.name) for path in own.iterdir() if path.name not in cifar.ARCHIVES} if own else set()
+    own = find_own_folder()
+    names = {_strip_suffix(path.name) for path in own.iterdir() if path.name not in cifar.ARCHIVES} if own else set()
     return sorted(name for name in names if name not in BUILTIN and locate(name))
 
 
-def _in(folder: Path, name: str) -> Location | None:
+def _search(folder: Path, name: str) -> Location | None:
     try:
         for published in (idx, cifar):
             if path := published.find(folder, name):
                 return Location(path, partial(published.read, path, name))
         if _is_sorted(folder / name):
             return Location(folder / name)
-        files = (folder / f"{name}{suffix}" for suffix in (".npz", *archive.SUFFIXES, *table.SUFFIXES))
+        files = (folder / f"{name}{suffix}" for suffix in (".npz", *archive.ARCHIVE_SUFFIXES, *table.TABLE_SUFFIXES))
         return next((Location(file) for file in files if file.is_file()), None)
     except PermissionError:  # another user's folder holds nothing for us
         return None
@@ -57,7 +57,7 @@ def _is_sorted(folder: Path) -> bool:
     return folder.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
 
 
-def _name(file: str) -> str:
+def _strip_suffix(file: str) -> str:
     """Returns the name of the dataset that a file or folder of that name could hold."""
-    suffixes = (".npz", *archive.SUFFIXES, *table.SUFFIXES)
+    suffixes = (".npz", *archive.ARCHIVE_SUFFIXES, *table.TABLE_SUFFIXES)
     return file.removesuffix(next((suffix for suffix in suffixes if file.endswith(suffix)), ""))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from searchcnn.data.findings import Finding
 
-DOUBTFUL = frozenset({"nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat"})
+DOUBTFUL_LABELS = frozenset({"nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat"})
 """Words that may be the name of a class, bread's say, or mean that there is no label; in lower case."""
 
 
@@ -46,7 +46,7 @@ def as_labels(labels: Any) -> npt.NDArray[Any]:
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
-def are_there(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def are_present(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Tells of each label whether it is not missing, bool of shape (labels,)."""
     if labels.dtype.kind in "fc":
         is_empty: npt.NDArray[np.bool_] = np.isnan(labels.reshape(len(labels), -1)).all(axis=1)
@@ -57,15 +57,15 @@ def are_there(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.ones(len(labels), np.bool_)
 
 
-def left_out(part: str, labels: npt.NDArray[Any], there: npt.NDArray[np.bool_]) -> Finding:
+def describe_missing(part: str, labels: npt.NDArray[Any], there: npt.NDArray[np.bool_]) -> Finding:
     """Says which images have no label."""
     first, count = int(there.argmin()), int((~there).sum())
     what = f"{count:,} of {len(there):,} images of {part} {'has' if count == 1 else 'have'} no label"
     return Finding("warning", what, f"image {first:,}: {labels[first]!s}".rstrip(": "), "left out")
 
 
-def doubted(labels: Iterable[str]) -> Iterator[Finding]:
+def find_doubtful_labels(labels: Iterable[str]) -> Iterator[Finding]:
     """Finds labels that are the name of a class or mean that there is none, which nobody but the user can tell."""
-    for word, count in Counter(label for label in labels if label.lower() in DOUBTFUL).items():
+    for word, count in Counter(label for label in labels if label.lower() in DOUBTFUL_LABELS).items():
         what = f"{count:,} label{' is' if count == 1 else 's are'} the word '{word}'"
         yield Finding("warning", what, "", "taken for a class; if it means that there is none, leave the label empty")

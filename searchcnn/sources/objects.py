@@ -13,16 +13,18 @@ from searchcnn.data.dataset import PARTS, Arrays, Split
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import as_bytes
 from searchcnn.errors import DataError, first_line
-from searchcnn.sources.missing import are_there, as_labels, doubted, left_out
-from searchcnn.sources.parts import part_of
+from searchcnn.sources.missing import are_present, as_labels, describe_missing, find_doubtful_labels
+from searchcnn.sources.parts import parse_part
 
-NAMES = "x_train, y_train, x_test and y_test, or x and y"
-FORMS = f"(x, y); ((x_train, y_train), (x_test, y_test)); a dict of {NAMES}; or a tf.data.Dataset of (image, label)"
+ARRAY_NAMES = "x_train, y_train, x_test and y_test, or x and y"
+OBJECT_FORMS = (
+    f"(x, y); ((x_train, y_train), (x_test, y_test)); a dict of {ARRAY_NAMES}; or a tf.data.Dataset of (image, label)"
+)
 IMAGES, LABELS = ("x", "images", "image", "data"), ("y", "labels", "label", "targets")
 """Names of arrays as people write them, in lower case, alone or beside the name of a part."""
 FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w.]*|[^:]+\.py):(?P<name>[A-Za-z_]\w*)")
 
-Labelled = tuple[Any, Any]
+Pair = tuple[Any, Any]
 
 
 def from_object(data: Any) -> Arrays:
@@ -38,18 +40,18 @@ def from_object(data: Any) -> Arrays:
     """
     if hasattr(data, "element_spec"):
         names = getattr(data, "class_names", None)  # of `keras.utils.image_dataset_from_directory`
-        return labelled({"train": _from_tensorflow(data)}, tuple(names) if names else None)
+        return from_pairs({"train": _from_tensorflow(data)}, tuple(names) if names else None)
     if isinstance(data, Mapping):
         return _from_mapping(data)
     if isinstance(data, tuple | list) and 2 <= len(data) <= 3 and all(_is_pair(part) for part in data):
         parts = ("train", "test") if len(data) == 2 else PARTS
-        return labelled(dict(zip(parts, data, strict=True)))
+        return from_pairs(dict(zip(parts, data, strict=True)))
     if _is_pair(data):
-        return labelled({"train": tuple(data)})
-    raise ValueError(f"{type(data).__name__}, expected {FORMS}")
+        return from_pairs({"train": tuple(data)})
+    raise ValueError(f"{type(data).__name__}, expected {OBJECT_FORMS}")
 
 
-def named_parts(arrays: Mapping[str, Any]) -> Arrays:
+def from_named_arrays(arrays: Mapping[str, Any]) -> Arrays:
     """Makes a dataset of arrays by name, such as ``x_train`` or ``test_labels``.
 
     Raises:
@@ -60,39 +62,39 @@ def named_parts(arrays: Mapping[str, Any]) -> Arrays:
     for name, array in arrays.items():
         if name.lower() in ("class_names", "classes"):
             class_names = tuple(str(one) for one in np.asarray(array).ravel())
-        elif meant := _meant(name):
+        elif meant := _parse_name(name):
             part, kind = meant
             found.setdefault(part, {})[kind] = array
     if missing := next((part for part in ("train", *found) if len(found.get(part, {})) < 2), None):
         raise ValueError(
-            f"holds {', '.join(arrays) or 'nothing'}: no images and labels for {missing}; expected {NAMES}"
+            f"holds {', '.join(arrays) or 'nothing'}: no images and labels for {missing}; expected {ARRAY_NAMES}"
         )
-    return labelled({part: (pair["images"], pair["labels"]) for part, pair in found.items()}, class_names)
+    return from_pairs({part: (pair["images"], pair["labels"]) for part, pair in found.items()}, class_names)
 
 
-def labelled(parts: Mapping[str, Labelled], class_names: tuple[str, ...] | None = None) -> Arrays:
+def from_pairs(parts: Mapping[str, Pair], class_names: tuple[str, ...] | None = None) -> Arrays:
     """Makes a dataset of images and labels by part.
 
     Raises:
         ValueError: If they are none.
     """
-    pixels = as_bytes(*(_pixels(part, pair[0]) for part, pair in parts.items()))
+    pixels = as_bytes(*(_check_images(part, pair[0]) for part, pair in parts.items()))
     findings: list[Finding] = []
     given = {}
     for (part, pair), images in zip(parts.items(), pixels, strict=True):
         labels = as_labels(pair[1])
-        there = are_there(labels) if labels.shape[:1] == images.shape[:1] else np.ones(1, np.bool_)
+        there = are_present(labels) if labels.shape[:1] == images.shape[:1] else np.ones(1, np.bool_)
         if not there.all():
-            findings.append(left_out(part, labels, there))
+            findings.append(describe_missing(part, labels, there))
             images, labels = images[there], np.array(labels[there].tolist())
         if len(images):
-            given[part] = images, _labels(part, len(images), labels)
+            given[part] = images, _check_labels(part, len(images), labels)
     if "train" not in given:
         raise ValueError("no image to train on has a label")
-    return _named(given, class_names, findings)
+    return _number_labels(given, class_names, findings)
 
 
-def _named(
+def _number_labels(
     parts: Mapping[str, tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]],
     names: tuple[str, ...] | None,
     findings: Sequence[Finding],
@@ -106,22 +108,22 @@ def _named(
     if strange := next((text for part in texts.values() for text in part if text not in places), None):
         raise ValueError(f"holds the label '{strange}', expected one of the class names {', '.join(names)}")
     numbers = {part: np.array([places[text] for text in texts[part]], np.int64) for part in texts}
-    doubts = doubted(text for part in texts.values() for text in part)
+    doubts = find_doubtful_labels(text for part in texts.values() for text in part)
     splits = {part: Split(images, numbers[part]) for part, (images, _) in parts.items()}
     return Arrays(splits, names, (*findings, *doubts))
 
 
-def call(factory: str) -> Any:
+def call_factory(factory: str) -> Any:
     """Calls a function of the user's, ``package.module:name`` or ``path/to/file.py:name``, and returns its result.
 
     Raises:
         DataError: If it is not there, or fails.
     """
-    function = _function(factory)
+    function = _find_function(factory)
     try:
         return function()
     except (Exception, SystemExit) as error:
-        raise DataError(f"{factory}: failed: {_said(error)}") from error
+        raise DataError(f"{factory}: failed: {_describe_error(error)}") from error
 
 
 def is_factory(text: str) -> bool:
@@ -129,31 +131,31 @@ def is_factory(text: str) -> bool:
     return FACTORY.fullmatch(text) is not None and not Path(text).exists()
 
 
-def _function(factory: str) -> Callable[[], Any]:
+def _find_function(factory: str) -> Callable[[], Any]:
     match = FACTORY.fullmatch(factory)
     assert match, "see is_factory"
     try:
-        module = _module(match["module"])
+        module = _import_module(match["module"])
     except (Exception, SystemExit) as error:  # whatever the user's module does
-        raise DataError(f"{factory}: {match['module']} cannot be imported: {_said(error)}") from error
+        raise DataError(f"{factory}: {match['module']} cannot be imported: {_describe_error(error)}") from error
     function: Callable[[], Any] = getattr(module, match["name"], None)  # type: ignore[assignment]
     if not callable(function):
         raise DataError(f"{factory}: {match['module']} has no function '{match['name']}'")
     return function
 
 
-def _module(name: str) -> Any:
+def _import_module(name: str) -> Any:
     return modules.execute(Path(name).expanduser()) if name.endswith(".py") else modules.import_module(name)
 
 
-def _said(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     """Returns what a user's code has raised in one line, with the place in it."""
     line = modules.line_of(error)
     return modules.plain(first_line(error)) + (f" ({line})" if line else "")
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Arrays:
-    pairs = {part_of(str(name)): pair for name, pair in data.items()}
+    pairs = {parse_part(str(name)): pair for name, pair in data.items()}
     if None not in pairs and all(_is_pair(pair) or hasattr(pair, "element_spec") for pair in pairs.values()):
         taken = {
             part: _from_tensorflow(pair) if hasattr(pair, "element_spec") else tuple(pair)
@@ -162,11 +164,11 @@ def _from_mapping(data: Mapping[str, Any]) -> Arrays:
         }
         if "train" not in taken:
             raise ValueError(f"holds {', '.join(data)} and nothing to train on; expected train")
-        return labelled(taken)
-    return named_parts({str(name): array for name, array in data.items()})
+        return from_pairs(taken)
+    return from_named_arrays({str(name): array for name, array in data.items()})
 
 
-def _from_tensorflow(data: Any) -> Labelled:
+def _from_tensorflow(data: Any) -> Pair:
     """Reads a `tf.data.Dataset` of images and labels, in batches or one by one."""
     spec = data.element_spec
     if int(data.cardinality()) == -1:
@@ -184,13 +186,13 @@ def _from_tensorflow(data: Any) -> Labelled:
     return np.stack(images) if pairs else np.empty((0, 0, 0)), np.stack(labels) if pairs else np.empty(0)
 
 
-def _meant(name: str) -> tuple[str, str] | None:
+def _parse_name(name: str) -> tuple[str, str] | None:
     """Returns the part and the kind, images or labels, of an array by its name; None if it is neither."""
     words = name.lower().split("_")
     for kind, names in (("images", IMAGES), ("labels", LABELS)):
         for word in words:
             others = "_".join(other for other in words if other != word)
-            part = part_of(others) if others else "train"
+            part = parse_part(others) if others else "train"
             if word in names and part:
                 return part, kind
     return None
@@ -205,7 +207,7 @@ def _is_pair(data: Any) -> bool:
     )
 
 
-def _pixels(part: str, images: Any) -> npt.NDArray[Any]:
+def _check_images(part: str, images: Any) -> npt.NDArray[Any]:
     """Returns images of shape (images, height, width, channels), of any type."""
     array = np.asarray(images)
     if array.ndim not in (3, 4) or 0 in array.shape:
@@ -219,7 +221,7 @@ def _pixels(part: str, images: Any) -> npt.NDArray[Any]:
     return array
 
 
-def _labels(part: str, count: int, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _check_labels(part: str, count: int, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Returns one label for each image, int64 or text of shape (images,)."""
     if array.ndim == 2 and len(array) == count and array.dtype.kind in "iufb" and np.all(array.sum(axis=1) == 1):
         array = array.argmax(axis=1)

@@ -28,7 +28,7 @@ SUSPECT = re.compile(
 """A word in the name of a column that may tell parts, such as ``istest`` or ``traintest``."""
 
 
-def part_of(word: str) -> str | None:
+def parse_part(word: str) -> str | None:
     """Returns the part that a word means, or None.
 
     >>> part_of("Training Set"), part_of("daisy")
@@ -37,7 +37,7 @@ def part_of(word: str) -> str | None:
     return PART_NAMES.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
 
 
-def hinted_part(name: str) -> str | None:
+def guess_part(name: str) -> str | None:
     """Returns the part that a word in a name hints at, or None.
 
     >>> hinted_part("PublicTest_2"), hinted_part("contest")
@@ -47,7 +47,7 @@ def hinted_part(name: str) -> str | None:
     return "train" if "train" in hints else next(iter(hints), None)
 
 
-def look_alikes(names: Iterable[str]) -> list[str]:
+def find_look_alikes(names: Iterable[str]) -> list[str]:
     """Returns those of some names, of folders side by side, say, that look like parts though they mean none.
 
     These are names at training and at another part that are made of a hint and the same rest.
@@ -57,13 +57,13 @@ def look_alikes(names: Iterable[str]) -> list[str]:
     >>> look_alikes(["train station", "test tube"]), look_alikes(["train", "test"])
     ([], [])
     """
-    hints = _hints(names)
-    told = {(part, _rest(name)) for name, part in hints.items()}
+    hints = _guess_parts(names)
+    told = {(part, _strip_hints(name)) for name, part in hints.items()}
     others = {rest for part, rest in told if part != "train" and ("train", rest) in told}
-    return [name for name in hints if _rest(name) in others and not part_of(name)]
+    return [name for name in hints if _strip_hints(name) in others and not parse_part(name)]
 
 
-def doubtful(names: Iterable[str]) -> list[str]:
+def find_doubtful(names: Iterable[str]) -> list[str]:
     """Returns those of some names that may look like parts and may as well not.
 
     These are names of a hint and nothing else, and all with hints where these are at several parts.
@@ -73,12 +73,12 @@ def doubtful(names: Iterable[str]) -> list[str]:
     >>> doubtful(["airport", "train station"]), doubtful(["train", "test"])
     ([], [])
     """
-    hints = _hints(names)
+    hints = _guess_parts(names)
     is_divided = len({*hints.values()}) > 1
-    return [name for name in hints if not part_of(name) and (is_divided or not _rest(name))]
+    return [name for name in hints if not parse_part(name) and (is_divided or not _strip_hints(name))]
 
 
-def speaks_of_parts(column: str) -> bool:
+def mentions_parts(column: str) -> bool:
     """Whether the name of a column holds a word that parts are told by.
 
     >>> speaks_of_parts("ISTEST"), speaks_of_parts("used_for_training"), speaks_of_parts("latest price")
@@ -97,10 +97,10 @@ def split_words(name: str) -> Sequence[str]:
     return re.sub(r"\b(hold|held) out\b", r"\1out", words).split()
 
 
-def _hints(names: Iterable[str]) -> Mapping[str, str]:
-    return {name: part for name in sorted(set(names)) if (part := hinted_part(name))}
+def _guess_parts(names: Iterable[str]) -> Mapping[str, str]:
+    return {name: part for name in sorted(set(names)) if (part := guess_part(name))}
 
 
-def _rest(name: str) -> Sequence[str]:
+def _strip_hints(name: str) -> Sequence[str]:
     """Returns the words of a name that neither hint at a part nor say nothing beside that."""
     return tuple(word for word in split_words(name) if word not in HINTS and word not in PLAIN)

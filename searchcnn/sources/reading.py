@@ -11,14 +11,14 @@ from searchcnn.data.dataset import Split
 from searchcnn.errors import DataError
 from searchcnn.files import is_full
 
-REMEDY = "replace it, or delete it if it was downloaded"
+REPLACE = "replace it, or delete it if it was downloaded"
 """What to do about a damaged file of a published dataset."""
-MEND = "mend or replace it"
+FIX = "mend or replace it"
 """What to do about a file of the user's own."""
 
 
 @contextlib.contextmanager
-def reading(path: Path | str, expected: str, remedy: str = REMEDY) -> Iterator[None]:
+def explain_errors(path: Path | str, expected: str, remedy: str = REPLACE) -> Iterator[None]:
     """Names the file when the body cannot read it.
 
     Args:
@@ -42,7 +42,7 @@ def reading(path: Path | str, expected: str, remedy: str = REMEDY) -> Iterator[N
         raise DataError(f"{path}: expected {expected} ({reason}); {remedy}") from error
 
 
-def checked_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:
+def make_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:
     """Makes a split of arrays from a file.
 
     Args:
@@ -59,10 +59,10 @@ def checked_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generi
     if labels.dtype.kind not in "iu" or int(labels.min()) < 0:
         raise ValueError(f"labels are {labels.dtype}, from {labels.min()}, not integers from 0")
     pixels = images if images.ndim == 4 else images[..., np.newaxis]
-    return Split(_as_bytes(pixels), labels.reshape(-1).astype(np.int64))
+    return Split(_check_pixels(pixels), labels.reshape(-1).astype(np.int64))
 
 
-def _as_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def _check_pixels(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if pixels.dtype.kind not in "iu" or int(pixels.min()) < 0 or int(pixels.max()) > 255:
         raise ValueError(f"pixels are {pixels.dtype}, {pixels.min()}..{pixels.max()}, not integers 0..255")
     return pixels.astype(np.uint8, copy=False)

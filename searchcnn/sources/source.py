@@ -8,26 +8,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from searchcnn.data.cache import cached
+from searchcnn.data.cache import load_or_make
 from searchcnn.data.collection import Collection, from_arrays
 from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.decoding import ImageFile, Watch, decode_files
-from searchcnn.data.metadata import quiet
+from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import DataError, nearest
 from searchcnn.files import stamp
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
-from searchcnn.sources.builtin import BUILTIN, NAMES
+from searchcnn.sources.builtin import BUILTIN, BUILTIN_NAMES
 from searchcnn.sources.downloads import download
 from searchcnn.sources.folders import VARIABLE
 from searchcnn.sources.layout import Layout
-from searchcnn.sources.location import locate, own_names
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.location import list_own_names, locate
+from searchcnn.sources.reading import FIX, explain_errors
 from searchcnn.study import DataConfig
 
 EXPECTED = "a folder, an archive (.zip, .tar, .tar.gz, .tar.xz), a table (.csv, .parquet) or a NumPy archive (.npz)"
 
 
-class Format(NamedTuple):
+class Container(NamedTuple):
     """A way in which image files are kept.
 
     Attributes:
@@ -38,13 +38,13 @@ class Format(NamedTuple):
 
     holds: Callable[[Path], bool]
     list_images: Callable[[Path, Path, Watch], tuple[list[ImageFile], Layout]]
-    signature: Callable[[Path], str]
+    compute_signature: Callable[[Path], str]
 
 
-FORMATS = (
-    Format(archive.holds, archive.list_images, stamp),
-    Format(table.holds, table.list_images, table.signature),
-    Format(image_folder.holds, image_folder.list_images, image_folder.signature),
+CONTAINERS = (
+    Container(archive.holds, archive.list_images, stamp),
+    Container(table.holds, table.list_images, table.compute_signature),
+    Container(image_folder.holds, image_folder.list_images, image_folder.compute_signature),
 )
 
 
@@ -62,70 +62,78 @@ def collect(config: DataConfig, watch: Watch) -> tuple[Collection, str]:
         DataError: If the dataset cannot be found or read.
         StoreError: If the images cannot be kept in the cache.
     """
-    return _named(config.name, config, watch) if config.name is not None else _of_path(str(config.path), config, watch)
+    return (
+        _read_named(config.name, config, watch)
+        if config.name is not None
+        else _read_path(str(config.path), config, watch)
+    )
 
 
-def _named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _read_named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
     if name == "digits":
-        return _of_arrays(digits.read(), digits.SOURCE, config), digits.SOURCE
+        return _make_collection(digits.read(), digits.SOURCE, config), digits.SOURCE
     location = locate(name)
     if location is None and name not in BUILTIN:
-        raise _unknown(name)
+        raise _explain_unknown(name)
     if location is None or location.read is not None:
         arrays, source = (location.read(), str(location.path)) if location and location.read else download(name)
-        return _of_arrays(arrays, source, config), source
-    return _of_place(location.path, config, watch), str(location.path)
+        return _make_collection(arrays, source, config), source
+    return _read_file(location.path, config, watch), str(location.path)
 
 
-def _of_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _read_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
     if objects.is_factory(path):
-        made = objects.call(path)
+        made = objects.call_factory(path)
         is_path = isinstance(made, str | os.PathLike)
-        return _of_path(os.fspath(made), config, watch) if is_path else (_of_object(made, path, config), path)
+        return _read_path(os.fspath(made), config, watch) if is_path else (_read_object(made, path, config), path)
     place = Path(path).expanduser()
     if not place.exists():
         hint = nearest(place.name, [near.name for near in place.parent.iterdir()]) if place.parent.is_dir() else ""
         raise DataError(f"{path}: no such file or folder{hint}")
-    return _of_place(place, config, watch), path
+    return _read_file(place, config, watch), path
 
 
-def _of_place(place: Path, config: DataConfig, watch: Watch) -> Collection:
+def _read_file(place: Path, config: DataConfig, watch: Watch) -> Collection:
     """Reads what lies in a folder or file, or takes it from the cache."""
     if npz.holds(place):
-        return _kept(place, stamp(place), config, lambda to: _of_arrays(npz.read(place), str(place), config).save(to))
-    if (format := next((format for format in FORMATS if format.holds(place)), None)) is None:
+        return _load_or_make(
+            place, stamp(place), config, lambda to: _make_collection(npz.read(place), str(place), config).save(to)
+        )
+    if (format := next((format for format in CONTAINERS if format.holds(place)), None)) is None:
         raise DataError(f"{place}: cannot be read; expected {EXPECTED}")
-    return _kept(place, format.signature(place), config, lambda to: _decode(format, place, config, to, watch))
+    return _load_or_make(
+        place, format.compute_signature(place), config, lambda to: _decode(format, place, config, to, watch)
+    )
 
 
-def _decode(format: Format, place: Path, config: DataConfig, to: Path, watch: Watch) -> None:
+def _decode(format: Container, place: Path, config: DataConfig, to: Path, watch: Watch) -> None:
     files, layout = format.list_images(place, to, watch)
-    with quiet():  # what cannot be read is listed
+    with silence_pillow():  # what cannot be read is listed
         decode_files(str(place), files, layout.findings, config, to, watch)
-    archive.tidy(to)
+    archive.delete_unpacked(to)
 
 
-def _kept(place: Path, signature: str, config: DataConfig, make: Callable[[Path], None]) -> Collection:
+def _load_or_make(place: Path, signature: str, config: DataConfig, make: Callable[[Path], None]) -> Collection:
     how = f"{config.image_size} {config.resize} {config.channels}"
-    return cached(config.title, f"{place.resolve()}\n{how}\n{signature}", make)
+    return load_or_make(config.title, f"{place.resolve()}\n{how}\n{signature}", make)
 
 
-def _of_object(made: Any, source: str, config: DataConfig) -> Collection:
-    with reading(source, objects.FORMS, "change what it returns"):
-        return _of_arrays(objects.from_object(made), source, config)
+def _read_object(made: Any, source: str, config: DataConfig) -> Collection:
+    with explain_errors(source, objects.OBJECT_FORMS, "change what it returns"):
+        return _make_collection(objects.from_object(made), source, config)
 
 
-def _of_arrays(arrays: Arrays, source: str, config: DataConfig) -> Collection:
-    arrays, names = _named_classes(arrays, config.name, source)
-    with reading(source, "images of one size", MEND):
+def _make_collection(arrays: Arrays, source: str, config: DataConfig) -> Collection:
+    arrays, names = _name_classes(arrays, config.name, source)
+    with explain_errors(source, "images of one size", FIX):
         return from_arrays(arrays, names, config)
 
 
-def _named_classes(arrays: Arrays, name: str | None, source: str) -> tuple[Arrays, tuple[str, ...]]:
+def _name_classes(arrays: Arrays, name: str | None, source: str) -> tuple[Arrays, tuple[str, ...]]:
     """Returns the arrays and the class names, once they agree with each other and with what is known of the dataset."""
     known = BUILTIN.get(name or "")
     if arrays.class_names is None and known is None:
-        return _numbered(arrays)
+        return _number_classes(arrays)
     largest = max(int(split.labels.max()) for split in arrays.parts.values())
     names = arrays.class_names or (known.class_names if known else ())
     wanted = len(known.class_names) if known else len(names)
@@ -137,7 +145,7 @@ def _named_classes(arrays: Arrays, name: str | None, source: str) -> tuple[Array
     return arrays, names
 
 
-def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
+def _number_classes(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
     """Names classes by their numbers, which may have gaps, and labels images with the places of these names."""
     numbers = np.unique(np.concatenate([split.labels for split in arrays.parts.values()]))
     parts = {
@@ -147,8 +155,8 @@ def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
     return replace(arrays, parts=parts), tuple(map(str, numbers.tolist()))
 
 
-def _unknown(name: str) -> DataError:
-    known = [*NAMES, *own_names()]
+def _explain_unknown(name: str) -> DataError:
+    known = [*BUILTIN_NAMES, *list_own_names()]
     hint = nearest(name, known) or f"; known: {', '.join(known)}"
     return DataError(
         f"no dataset named '{name}'{hint}; for your own images, give their folder or file with --data, or set "

@@ -12,13 +12,13 @@ from searchcnn.data.decoding import ImageFile, Watch, read_file
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
 from searchcnn.files import stamp
-from searchcnn.sources.layout import Layout, Place
-from searchcnn.sources.missing import doubted, is_missing
-from searchcnn.sources.parts import part_of
-from searchcnn.sources.reading import MEND, reading
-from searchcnn.sources.rows import Division, divide_rows
+from searchcnn.sources.layout import LabelledPath, Layout
+from searchcnn.sources.missing import find_doubtful_labels, is_missing
+from searchcnn.sources.parts import parse_part
+from searchcnn.sources.reading import FIX, explain_errors
+from searchcnn.sources.rows import Assignment, assign_parts
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "id"),
     "label": ("label", "class", "class_name", "target", "category", "y"),
@@ -28,7 +28,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 def holds(path: Path) -> bool:
     """Whether a file is a table, by its name."""
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+    return path.is_file() and path.name.lower().endswith(TABLE_SUFFIXES)
 
 
 def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = None) -> tuple[list[ImageFile], Layout]:
@@ -37,11 +37,11 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
     Raises:
         DataError: If it is damaged, or lacks a column or rows.
     """
-    with reading(path, "a table in UTF-8 with the columns path, label and, if there are parts, split", MEND):
-        header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    with explain_errors(path, "a table in UTF-8 with the columns path, label and, if there are parts, split", FIX):
+        header, rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     _check_unique(path, [name.strip() for name in header])
-    path_at, label_at = (_column(path, header, kind) for kind in COLUMNS)
-    cells = [[_cell(row, column) for column in range(len(header))] for row in rows]
+    path_at, label_at = (_find_column(path, header, kind) for kind in COLUMNS)
+    cells = [[_read_cell(row, column) for column in range(len(header))] for row in rows]
     names, labels = ([row[column] for row in cells] for column in (path_at, label_at))
     _check_labels(path, header[label_at], labels)
     others = {
@@ -49,8 +49,8 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
         for at in range(len(header))
         if at not in (path_at, label_at)
     }
-    division = divide_rows(path, names, others)
-    places, incomplete = _places(names, labels, division)
+    division = assign_parts(path, names, others)
+    places, incomplete = _label_paths(names, labels, division)
     if not places:
         raise DataError(f"{path}: names no images; expected rows of path, label and, if there are parts, split")
     if "train" not in {place.part for place in places}:
@@ -60,16 +60,18 @@ def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = 
         ImageFile(place.path, place.part, place.class_name, partial(read_file, path.parent / place.path))
         for place in places
     ]
-    doubts = doubted(place.class_name for place in places)
-    return found, Layout(places, [*_findings(incomplete), *division.findings, *doubts])
+    doubts = find_doubtful_labels(place.class_name for place in places)
+    return found, Layout(places, [*_describe_incomplete(incomplete), *division.findings, *doubts])
 
 
-def _places(names: Sequence[str], labels: Sequence[str], division: Division) -> tuple[list[Place], list[str]]:
+def _label_paths(
+    names: Sequence[str], labels: Sequence[str], division: Assignment
+) -> tuple[list[LabelledPath], list[str]]:
     """Returns the images that rows name, and what the other rows lack."""
     places, incomplete = [], []
     for number, (name, label, part, why) in enumerate(zip(names, labels, *division[:2], strict=True), 2):
         if name and label and part:
-            places.append(Place(name, part, label))
+            places.append(LabelledPath(name, part, label))
         else:
             incomplete.append(f"row {number}: {'no path' if not name else 'no label' if not label else why}")
     return places, incomplete
@@ -84,19 +86,19 @@ def _check_unique(path: Path, names: Sequence[str]) -> None:
 
 def _check_labels(path: Path, name: str, labels: Sequence[str]) -> None:
     """Raises an error where the column of labels holds parts: a network would learn to tell them apart."""
-    parts = {part_of(label) for label in labels if label}
+    parts = {parse_part(label) for label in labels if label}
     if len(parts) > 1 and None not in parts:
         raise DataError(f"{path}: column '{name}' holds parts, not classes; name the columns label and split")
 
 
-def _findings(incomplete: Sequence[str]) -> list[Finding]:
+def _describe_incomplete(incomplete: Sequence[str]) -> list[Finding]:
     if not incomplete:
         return []
     what = f"{len(incomplete):,} row{'' if len(incomplete) == 1 else 's'} of the table cannot be used"
     return [Finding("warning", what, "; ".join(incomplete[:3]), "left out")]
 
 
-def _column(path: Path, header: Sequence[str], kind: str) -> int:
+def _find_column(path: Path, header: Sequence[str], kind: str) -> int:
     given = [name.strip().lower() for name in header]
     found = next((given.index(name) for name in COLUMNS[kind] if name in given), None)
     if found is None:
@@ -105,13 +107,13 @@ def _column(path: Path, header: Sequence[str], kind: str) -> int:
     return found
 
 
-def _cell(row: Sequence[Any], column: int) -> str:
+def _read_cell(row: Sequence[Any], column: int) -> str:
     value = row[column] if column < len(row) else None
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
     return "" if is_missing(text) else str(text).strip()
 
 
-def _csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:
+def _read_csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:
     text = path.read_text(encoding="utf-8-sig")
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
@@ -119,7 +121,7 @@ def _csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:
     return (rows[0], (row for row in rows[1:] if row)) if rows else ([], iter(()))
 
 
-def _parquet(path: Path) -> tuple[list[str], Iterator[Sequence[Any]]]:
+def _read_parquet(path: Path) -> tuple[list[str], Iterator[Sequence[Any]]]:
     try:
         from pyarrow import parquet
     except ImportError:
@@ -131,7 +133,7 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[Sequence[Any]]]:
     return table.column_names, zip(*columns, strict=True)
 
 
-def signature(path: Path) -> str:
+def compute_signature(path: Path) -> str:
     """Returns a text that changes when the table, or a file that it names, is written."""
     files, _ = list_images(path)
-    return "\n".join([stamp(path), *(stamp(path.parent / file.place) for file in files)])
+    return "\n".join([stamp(path), *(stamp(path.parent / file.name) for file in files)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import searchcnn.weights
-from searchcnn.data import Report
+from searchcnn.data import Inspection
 from searchcnn.errors import PluginError, UsageError
 from searchcnn.proposal import start
 from searchcnn.proposal.start import (
@@ -35,20 +35,20 @@ def report(
     channels: int = 3,
     validation: int = 0,
     classes: int = 4,
-) -> Report:
+) -> Inspection:
     """Returns what is found in images: by default in a thousand photos of four classes."""
     counts = {
         "train": {f"class{number}": train // classes for number in range(classes)},
         "validation": {f"class{number}": (validation or train // 4) // classes for number in range(classes)},
     }
     sizes = [(side, side)] * 3
-    return Report("pets", (min(side, 160), min(side, 160), channels), "crop", sizes, counts, [], [], colours)
+    return Inspection("pets", (min(side, 160), min(side, 160), channels), "crop", sizes, counts, [], [], colours)
 
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts on one core, whatever the machine has."""
-    monkeypatch.setattr(start, "_speed", lambda: start.MACS_PER_SECOND)
+    monkeypatch.setattr(start, "_estimate_speed", lambda: start.MACS_PER_SECOND)
 
 
 class Machine:
@@ -165,7 +165,7 @@ class TestChooseStart:
             (report(side=28), MINUTES, SCRATCH),
         ],
     )
-    def test_by_the_images_and_the_time(self, found: Report, seconds: float, spaces: Sequence[str]) -> None:
+    def test_by_the_images_and_the_time(self, found: Inspection, seconds: float, spaces: Sequence[str]) -> None:
         begun = choose_start(found, seconds, LITE)
         assert tuple(begun.spaces) == spaces
         assert begun.is_mixed == (len(spaces) > 1 and PRETRAINED in spaces)
@@ -184,7 +184,7 @@ class TestChooseStart:
             (report(train=40), "few images, 12 of a class: EfficientNetLite0, trained on ImageNet, its features at "),
         ],
     )
-    def test_says_why_in_a_line(self, found: Report, words: str) -> None:
+    def test_says_why_in_a_line(self, found: Inspection, words: str) -> None:
         reason = choose_start(found, HOUR, LITE).reason
         assert reason.startswith(words)
         assert "\n" not in reason
@@ -209,7 +209,7 @@ class TestChooseStart:
             (report(train=40, colours=20), MINUTES, 0),
         ],
     )
-    def test_few_photos_are_divided_in_folds(self, found: Report, seconds: float, folds: int) -> None:
+    def test_few_photos_are_divided_in_folds(self, found: Inspection, seconds: float, folds: int) -> None:
         begun = choose_start(found, seconds, LITE)
         assert begun.folds == folds
         if folds:
@@ -260,15 +260,15 @@ class TestChooseStart:
 def test_a_gpu_is_counted_where_it_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path))
-    on_cpu = start._speed()
+    on_cpu = start._estimate_speed()
     assert on_cpu % start.MACS_PER_SECOND == 0
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 0\n")
     tool.chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert start._speed() == start.MACS_PER_SECOND_OF_GPU
+    assert start._estimate_speed() == start.GPU_MACS_PER_SECOND
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert start._speed() == on_cpu
+    assert start._estimate_speed() == on_cpu
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def load(path: Path | str, **settings: Any) -> Dataset:
 
 
 def warned(dataset: Dataset) -> list[str]:
-    return [str(finding) for finding in dataset.report.findings if finding.level == "warning"]
+    return [str(finding) for finding in dataset.inspection.findings if finding.level == "warning"]
 
 
 @pytest.mark.parametrize(("labels", "classes"), MISSING.values(), ids=MISSING)

@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from searchcnn.errors import DataError
-from searchcnn.sources.rows import Division, divide_rows
+from searchcnn.sources.rows import Assignment, assign_parts
 
 TABLE = Path("list.csv")
 
 
-def divided(paths: list[str] | None = None, **columns: list[str]) -> Division:
+def divided(paths: list[str] | None = None, **columns: list[str]) -> Assignment:
     count = len(next(iter(columns.values()), paths or []))
-    return divide_rows(TABLE, paths or [f"{number}.png" for number in range(count)], columns)
+    return assign_parts(TABLE, paths or [f"{number}.png" for number in range(count)], columns)
 
 
-def told(division: Division) -> list[str]:
+def told(division: Assignment) -> list[str]:
     """Returns the first letter of each part, or why there is none."""
     return [part[0] if part else why for part, why in zip(division.parts, division.reasons, strict=True)]
 
 
-def warned(division: Division) -> list[str]:
+def warned(division: Assignment) -> list[str]:
     return [str(finding) for finding in division.findings if finding.level == "warning"]
 
 
@@ -274,7 +274,7 @@ NAMES = st.sampled_from(["split", "set", "usage", "fold", "is_valid", "is_test",
 @given(st.dictionaries(NAMES, st.lists(WORDS, min_size=4, max_size=4), max_size=4))
 def test_whatever_columns_hold(columns: dict[str, list[str]]) -> None:
     try:
-        division = divide_rows(TABLE, ["1.png", "a/2.png", "b/3.png", ""], columns)
+        division = assign_parts(TABLE, ["1.png", "a/2.png", "b/3.png", ""], columns)
     except DataError as error:
         assert str(error).startswith("list.csv: ")
         return
