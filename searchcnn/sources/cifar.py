@@ -16,11 +16,11 @@ from searchcnn.sources.reading import explain_errors, make_split
 
 @dataclass(frozen=True)
 class CifarFiles:
-    """How one of the two datasets is laid out.
+    """The files of one of the two datasets.
 
     Attributes:
-        folders: Places of the unpacked folder, relative to a folder of datasets.
-        archives: Places of the archive.
+        folders: Possible paths of the unpacked folder, relative to a folder of datasets.
+        archives: Possible paths of the archive.
         train: Files of training images.
         test: File of test images.
         labels: Key of the labels in these files.
@@ -53,8 +53,8 @@ CIFAR_FILES = {
     ),
 }
 
-ARCHIVES = frozenset(archive for layout in CIFAR_FILES.values() for archive in layout.archives)
-"""Names of the archives as they were published."""
+ARCHIVES = frozenset(archive for dataset in CIFAR_FILES.values() for archive in dataset.archives)
+"""File names of the published archives."""
 
 _ALLOWED = frozenset(
     {
@@ -68,7 +68,7 @@ _ALLOWED = frozenset(
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Loads arrays and plain containers, and refuses everything else: the file may be anyone's."""
+    """Loads arrays and plain containers and refuses everything else, as the file may be from anyone."""
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy.core.", "numpy._core.")  # the files are older than NumPy 2
@@ -78,54 +78,54 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """Returns the folder of batches, or the archive, of a dataset, or None."""
-    if (layout := CIFAR_FILES.get(name)) is None:
+    """Returns the folder of batches or the archive of a dataset; None if there is neither."""
+    if (dataset := CIFAR_FILES.get(name)) is None:
         return None
-    unpacked = (folder / below for below in layout.folders)
-    complete = (path for path in unpacked if all((path / file).is_file() for file in (*layout.train, layout.test)))
-    archives = (path for path in (folder / file for file in layout.archives) if path.is_file())
+    unpacked = (folder / below for below in dataset.folders)
+    complete = (path for path in unpacked if all((path / file).is_file() for file in (*dataset.train, dataset.test)))
+    archives = (path for path in (folder / file for file in dataset.archives) if path.is_file())
     return next(complete, None) or next(archives, None)
 
 
 def read(path: Path, name: str) -> Arrays:
-    """Reads a folder of batches, or an archive of one.
+    """Reads a folder or an archive of batches.
 
     Raises:
         DataError: If a file is damaged, or holds anything but arrays and labels.
     """
-    layout = CIFAR_FILES[name]
-    files = _read_folder(path, layout) if path.is_dir() else _read_archive(path, layout)
+    dataset = CIFAR_FILES[name]
+    files = _read_folder(path, dataset) if path.is_dir() else _read_archive(path, dataset)
     parts = {
-        "train": _read_split(path, files, layout.train, layout.labels),
-        "test": _read_split(path, files, [layout.test], layout.labels),
+        "train": _read_split(path, files, dataset.train, dataset.labels),
+        "test": _read_split(path, files, [dataset.test], dataset.labels),
     }
-    meta = layout.meta if layout.meta in files else None
+    meta = dataset.meta if dataset.meta in files else None
     return Arrays(parts, _read_class_names(path / meta, files[meta]) if meta else None)
 
 
-def _read_folder(folder: Path, layout: CifarFiles) -> dict[str, bytes]:
+def _read_folder(folder: Path, dataset: CifarFiles) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for file in _list_names(layout):
+    for file in _list_names(dataset):
         with explain_errors(folder / file, "a batch of CIFAR images"):
             if (folder / file).is_file():
                 files[file] = (folder / file).read_bytes()
     return files
 
 
-def _read_archive(path: Path, layout: CifarFiles) -> dict[str, bytes]:
+def _read_archive(path: Path, dataset: CifarFiles) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    with explain_errors(path, f"a tar archive of {', '.join(_list_names(layout))}"), tarfile.open(path) as archive:
+    with explain_errors(path, f"a tar archive of {', '.join(_list_names(dataset))}"), tarfile.open(path) as archive:
         for member in archive:
             content = archive.extractfile(member)
-            if content is not None and Path(member.name).name in _list_names(layout):
+            if content is not None and Path(member.name).name in _list_names(dataset):
                 files[Path(member.name).name] = content.read()
-        if missing := [file for file in (*layout.train, layout.test) if file not in files]:
+        if missing := [file for file in (*dataset.train, dataset.test) if file not in files]:
             raise ValueError(f"without {', '.join(missing)}")
     return files
 
 
-def _list_names(layout: CifarFiles) -> tuple[str, ...]:
-    return (*layout.train, layout.test, *([layout.meta] if layout.meta else []))
+def _list_names(dataset: CifarFiles) -> tuple[str, ...]:
+    return (*dataset.train, dataset.test, *([dataset.meta] if dataset.meta else []))
 
 
 def _read_split(path: Path, files: Mapping[str, bytes], names: Sequence[str], labels: bytes) -> Split:

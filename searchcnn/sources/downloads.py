@@ -18,7 +18,7 @@ from searchcnn.sources.folders import VARIABLE, find_keras_cache, list_folders
 from searchcnn.sources.reading import make_split
 
 ANSWER_SECONDS = 15.0
-"""A server that has not answered after this time is taken as out of reach."""
+"""A server that has not answered after this time counts as unreachable."""
 
 
 def download(name: str) -> tuple[Arrays, str]:
@@ -28,7 +28,7 @@ def download(name: str) -> tuple[Arrays, str]:
         The dataset, and where it comes from.
 
     Raises:
-        DataError: If no way to it works; the message names them all.
+        DataError: If no way works; the message names all of them.
     """
     ways = [_download_with_keras, _download_from_debian] if name == "fashion_mnist" else [_download_with_keras]
     failures = []
@@ -91,9 +91,9 @@ def _limit_stalls() -> Iterator[None]:
 
 
 def _explain_failures(name: str, failures: list[str]) -> str:
-    tried = [f"{what} ({path})" for what, path in list_folders().items()] + failures
+    sources = [f"{what} ({path})" for what, path in list_folders().items()] + failures
     debian_way = f", `apt-get install {debian.PACKAGE}`" if name == "fashion_mnist" else ""
     return (
-        f"{name}: not found in {', '.join(tried)}; ways out: set {VARIABLE} to a folder that holds it{debian_way}, "
-        "or take `--study digits`, which needs no download"
+        f"{name}: not found in {', '.join(sources)}; set {VARIABLE} to a folder that holds it{debian_way}, "
+        "or use `--study digits`, which needs no download"
     )

@@ -13,10 +13,10 @@ SYSTEM_FOLDER = Path("/usr/share/datasets")
 
 
 def list_folders() -> dict[str, Path]:
-    """Returns the folders in the order they are searched, by what they are.
+    """Returns the folders by their description, in the order in which they are searched.
 
     Raises:
-        DataError: If ``SEARCHCNN_DATA`` names no folder.
+        DataError: If ``SEARCHCNN_DATA`` is not a folder.
     """
     own = find_own_folder()
     return {
@@ -28,7 +28,7 @@ def list_folders() -> dict[str, Path]:
 
 
 def find_own_folder() -> Path | None:
-    """Returns the user's folder of datasets, ``SEARCHCNN_DATA``, or None when it is not set.
+    """Returns the user's folder of datasets, ``SEARCHCNN_DATA``, or None if it is not set.
 
     Raises:
         DataError: If it is set to anything but a folder.

@@ -16,15 +16,15 @@ FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-"""Images and labels to train on, images and labels to test with."""
+"""Images and labels to train on, then images and labels to test on."""
 
-# Both datasets use the same file names, so files that lie outside a folder of their own are taken for Fashion-MNIST.
+# Both datasets use the same file names, so files that are not in a folder of their own are taken for Fashion-MNIST.
 _FOLDERS = {"fashion_mnist": ("fashion-mnist", "fashion_mnist", "."), "mnist": ("mnist",)}
 _UNSIGNED_BYTE = 8
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """Returns the folder that holds all four files of a dataset, or None."""
+    """Returns the folder that holds all four files of a dataset, or None if there is none."""
     for below in _FOLDERS.get(name, ()):
         if is_complete(folder / below):
             return folder / below
@@ -32,7 +32,7 @@ def find(folder: Path, name: str) -> Path | None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Tells whether a folder holds all four files."""
+    """Whether a folder holds all four files."""
     return all((folder / file).is_file() for file in FILES)
 
 
@@ -40,7 +40,7 @@ def read(folder: Path, name: str) -> Arrays:
     """Reads the four files in a folder.
 
     Raises:
-        DataError: If a file is damaged or is no IDX file.
+        DataError: If a file is damaged or not an IDX file.
     """
     train_images, train_labels, test_images, test_labels = (folder / file for file in FILES)
     return Arrays({"train": _read_split(train_images, train_labels), "test": _read_split(test_images, test_labels)})

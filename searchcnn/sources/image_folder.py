@@ -1,4 +1,4 @@
-"""Lists the image files in a folder that are sorted into folders by class, and by part if there are parts."""
+"""Lists the image files in a folder, sorted into folders by class, and by part if there are parts."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def holds(path: Path) -> bool:
     return path.is_dir()
 
 
-def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile], Layout]:
+def list_images(folder: Path, _target: Path, _watch: Watch) -> tuple[list[ImageFile], Layout]:
     """Lists the images below a folder.
 
     Raises:
@@ -26,8 +26,7 @@ def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile]
     files = [entry.path for entry in entries if not _is_folder(entry)]
     folders = [entry.path for entry in entries if _is_folder(entry)]
     layout = arrange(str(folder), *([_make_relative(folder, path) for path in paths] for paths in (files, folders)))
-    found = [ImageFile(*place, partial(read_file, folder / place.path)) for place in layout.images]
-    return found, layout
+    return [ImageFile(*image, partial(read_file, folder / image.path)) for image in layout.images], layout
 
 
 def compute_signature(folder: Path) -> str:
@@ -36,18 +35,18 @@ def compute_signature(folder: Path) -> str:
 
 
 def list_entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """Lists all files and folders below a folder, except hidden ones; links are followed, but not round in circles.
+    """Lists all files and folders below a folder, except hidden ones; links are followed, but not in circles.
 
     Raises:
-        DataError: If one of the folders may not be read.
+        DataError: If one of the folders cannot be read.
     """
     with explain_errors(folder, "a folder of images", FIX):
         return list(_walk(folder))
 
 
 def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[str]"]:
-    place = os.path.realpath(folder)
-    if place in above:
+    real_path = os.path.realpath(folder)
+    if real_path in above:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -55,13 +54,13 @@ def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[st
                 continue
             yield entry
             if _is_folder(entry):
-                yield from _walk(Path(entry.path), (*above, place))
+                yield from _walk(Path(entry.path), (*above, real_path))
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, say: it is named as an unreadable file
+    except OSError:  # such as a link to itself: it is listed as an unreadable file
         return False
 
 

@@ -11,14 +11,14 @@ from searchcnn.sources.location import list_own_names, locate
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One dataset, and where it is now.
+    """What is known about a dataset that has not been read.
 
     Attributes:
         name: Its name.
-        source: Where it is, for people; None when it is not on this machine.
-        tried: The places it was looked for in.
-        shape: Shape of one image: (height, width, channels). This and the numbers below are None for a dataset of the
-            user's own, of which nothing is known before it is read.
+        source: Where it is, for people; None if it is not on this machine.
+        searched: The folders in which it was looked for.
+        shape: Shape of one image: (height, width, channels). This and the numbers below are None for the user's own
+            datasets, about which nothing is known before they are read.
         train: Number of training images, those for validation included.
         test: Number of test images.
         classes: Number of classes.
@@ -37,7 +37,7 @@ def find_datasets() -> list[DatasetInfo]:
     """Returns every built-in dataset, then those in ``SEARCHCNN_DATA``.
 
     Raises:
-        DataError: If ``SEARCHCNN_DATA`` names no folder.
+        DataError: If ``SEARCHCNN_DATA`` is not a folder.
     """
     return [_describe_builtin(name) for name in BUILTIN] + [
         DatasetInfo(name, _find_source(name)) for name in list_own_names()
@@ -45,10 +45,10 @@ def find_datasets() -> list[DatasetInfo]:
 
 
 def _describe_builtin(name: str) -> DatasetInfo:
-    known = BUILTIN[name]
-    tried = () if known.origin is None else tuple(f"{what} ({path})" for what, path in list_folders().items())
-    source = digits.SOURCE if known.origin is None else _find_source(name)
-    return DatasetInfo(name, source, tried, known.shape, known.train, known.test, len(known.class_names))
+    builtin = BUILTIN[name]
+    searched = () if builtin.origin is None else tuple(f"{what} ({path})" for what, path in list_folders().items())
+    source = digits.SOURCE if builtin.origin is None else _find_source(name)
+    return DatasetInfo(name, source, searched, builtin.shape, builtin.train, builtin.test, len(builtin.class_names))
 
 
 def _find_source(name: str) -> str | None:

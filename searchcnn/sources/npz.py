@@ -12,7 +12,7 @@ from searchcnn.sources.reading import FIX, explain_errors
 
 
 def holds(path: Path) -> bool:
-    """Whether a file is a NumPy archive, by its name."""
+    """Whether a file is a NumPy archive, judging by its name."""
     return path.is_file() and path.suffix.lower() == ".npz"
 
 
@@ -27,7 +27,7 @@ def read(path: Path) -> Arrays:
 
 
 def _load_arrays(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as file:  # NumPy leaves a file open that it cannot read
+    with path.open("rb") as file:  # NumPy does not close a file that it cannot read
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("a single array")

@@ -1,4 +1,4 @@
-"""Turns whatever goes wrong in a foreign file into one line, and checks what was read."""
+"""Turns whatever goes wrong with a user's file into one line, and checks what was read."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from searchcnn.files import is_full
 
 REPLACE = "replace it, or delete it if it was downloaded"
 """What to do about a damaged file of a published dataset."""
-FIX = "mend or replace it"
-"""What to do about a file of the user's own."""
+FIX = "fix or replace it"
+"""What to do about a user's own file."""
 
 
 @contextlib.contextmanager
 def explain_errors(path: Path | str, expected: str, remedy: str = REPLACE) -> Iterator[None]:
-    """Names the file when the body cannot read it.
+    """Raises a `DataError` that names the file if the body cannot read it.
 
     Args:
         path: The file that is read.
@@ -34,16 +34,16 @@ def explain_errors(path: Path | str, expected: str, remedy: str = REPLACE) -> It
     except DataError:
         raise
     except PermissionError as error:
-        raise DataError(f"{error.filename or path}: may not be read; change who may read it") from error
+        raise DataError(f"{error.filename or path}: permission denied; make it readable") from error
     except Exception as error:  # decoders raise almost anything on a damaged file
-        if is_full(error):  # of the disk that is written to
+        if is_full(error):  # it is not the file's fault
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: expected {expected} ({reason}); {remedy}") from error
 
 
 def make_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:
-    """Makes a split of arrays from a file.
+    """Makes a split from the arrays in a file.
 
     Args:
         images: Integers 0..255 of shape (samples, height, width) or (samples, height, width, channels).

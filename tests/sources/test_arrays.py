@@ -60,8 +60,11 @@ def test_x_and_y_are_divided(tmp_path: Path) -> None:
         (lambda a: a.pop("y_test"), "no images and labels for test; expected x_train, y_train"),
         (lambda a: a.update(x_train=a["x_train"].astype(int) * 300), "0..76500, expected 0..255, 0..65535 or floats"),
         (lambda a: a.update(x_train=a["x_train"][:, 0, 0]), r"images of train have shape \(40, 3\)"),
-        (lambda a: a.update(x_train=np.moveaxis(a["x_train"], -1, 1)), "with the channels first, give np.moveaxis"),
-        (lambda a: a.update(x_train=np.concatenate([a["x_train"]] * 2, -1)[..., :4]), "4 channels; leave the last one"),
+        (lambda a: a.update(x_train=np.moveaxis(a["x_train"], -1, 1)), "if the channels come first, pass np.moveaxis"),
+        (
+            lambda a: a.update(x_train=np.concatenate([a["x_train"]] * 2, -1)[..., :4]),
+            "4 channels; remove the last",
+        ),
         (lambda a: a.update(y_train=a["y_train"][1:]), r"labels of train have shape \(39,\), expected one for each of"),
         (lambda a: a.update(y_train=a["y_train"] - 0.5), "labels of train are float64, from -0.5"),
         (lambda a: a.update(y_train=a["y_train"] - 1), "from -1, expected integers from 0 or names"),
@@ -120,7 +123,7 @@ def test_tensorflow_datasets() -> None:
         assert np.array_equal(read.parts["train"].labels, TRAIN[1])
     with pytest.raises(ValueError, match="without an end"):
         from_object(data.repeat())
-    with pytest.raises(ValueError, match="other elements than"):
+    with pytest.raises(ValueError, match="elements that are not"):
         from_object(tensorflow.data.Dataset.range(3))
 
 

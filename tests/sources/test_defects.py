@@ -140,7 +140,8 @@ SURVIVED: list[tuple[Callable[[Path], None], str, str, tuple[int, int, int]]] = 
     (
         other_test_classes,
         "warning",
-        "class 'Dog' has no images to train on (6 others); left out; name classes alike in all parts; is it 'dog'?",
+        "class 'Dog' has no images to train on (6 others); left out; a class must have the same name in all "
+        "parts; is it 'dog'?",
         (60, 18, 12),
     ),
     (no_test_images, "warning", "class 'cow' without test images; not measured there; add images", (60, 18, 12)),

@@ -263,7 +263,7 @@ def test_incomplete_cache_is_fetched_again(machine: Path, debian_machine: Path) 
             'echo "W: first" >&2; echo "E: Unable to locate package" >&2; exit 100',
             "E: Unable to locate package",
         ),
-        ("apt-get", "exit 1", "apt-get left with exit code 1"),
+        ("apt-get", "exit 1", "apt-get exited with code 1"),
         ("apt-get", "exit 0", "apt-get download left no package"),
         ("dpkg-deb", "echo 'not a Debian format archive' >&2; exit 2", "not a Debian format archive"),
         ("dpkg-deb", "exit 0", "the package lacks train-images"),

@@ -107,7 +107,7 @@ def test_parts_in_a_column_of_any_name(images: Path, write: Callable[..., Path])
     dataset = load(write(images, ("path", "label", "data set"), rows(split=True)))
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
     notes = [str(finding) for finding in dataset.inspection.findings if finding.level == "note"]
-    assert "parts are those of column 'data set'" in notes
+    assert "parts are taken from column 'data set'" in notes
 
 
 def test_a_column_of_true_and_false(images: Path) -> None:
@@ -138,7 +138,7 @@ def test_parts_as_labels(images: Path) -> None:
 def test_only_images_to_validate(images: Path) -> None:
     lines: list[tuple[str, ...]] = [(*row, "True") for row in rows(split=False)]
     with pytest.raises(
-        DataError, match=r"no images to train on \(parts are those of column 'is_valid'\); expected rows"
+        DataError, match=r"no images to train on \(parts are taken from column 'is_valid'\); expected rows"
     ):
         load(write_csv(images / "list.csv", ("path", "label", "is_valid"), lines))
 
@@ -166,8 +166,8 @@ def test_columns_without_a_name_and_of_almost_one_name(images: Path) -> None:
         (b"path,label,split,split \na.png,x,test,train\n", "has 2 columns 'split', expected one; rename or delete the"),
         (b"path,label,label\na.png,x,y\n", "has 2 columns 'label', expected one"),
         (b"path,Label,label\na.png,x,y\n", "has 2 columns 'label', expected one"),
-        (b"", "has no column 'path', only none; name one so"),
-        (b"path,quality\na.png,3\n", "has no column 'label', only path, quality; name one so"),
+        (b"", "has no column 'path', it is empty; add a header and rows"),
+        (b"path,quality\na.png,3\n", "has no column 'label', only path, quality; rename one of them"),
         (b"path,label\n", "names no images; expected rows of path, label"),
         (b"path,label,split\na.png,x,test\n", "names no images to train on; expected rows whose split is train"),
         (b'path,label\n"a.png,x\n', "expected a table in UTF-8 with the columns path, label"),
