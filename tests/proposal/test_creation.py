@@ -25,7 +25,7 @@ from searchcnn.sources import load_dataset
 from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import Range, StudyConfig, validate
 
-FROM_NOTHING = Start(SCRATCH, "networks are trained from nothing")
+FROM_NOTHING = Start(SCRATCH, "networks are trained from scratch")
 LITE = Weights(("EfficientNetLite0",))
 TUNED = Start(("transfer",), "photos", LITE, [160, 224], epochs=8)
 MIXED = Start(("transfer", *SCRATCH), "photos", LITE, [160, 224], epochs=8)
@@ -72,7 +72,7 @@ class TestPropose:
             "#   sizes     60x60 to 500x400 pixels (height x width), median 96x128; networks get 96x128x3",
             "#   parts     1,900 train, 100 test (taken from train)",
             "#   warning   1 image is twice (a.png = b.png); delete one",
-            "#   begins    networks are trained from nothing",
+            "#   begins    networks are trained from scratch",
             "# Search it:  searchcnn optimize --study pets",
         ):
             assert f"{line}\n" in text
@@ -257,7 +257,7 @@ class TestBegun:
         fresh = configure_images(place, path, name="fresh", extra={"budget.timeout": "4h"}, say=told.append)[1]
         assert fresh.spaces != config.spaces
         assert [line.split(":")[0] for line in told] == ["photos", name, "photos"]
-        assert told[1].endswith("goes on as it was begun; only the budget may change")
+        assert told[1].endswith("continues as it was begun; only the budget may change")
 
     def test_goes_on_without_the_weights(self, place: Workspace, weights: list[str]) -> None:
         path = photos(place.root)

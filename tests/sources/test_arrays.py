@@ -63,7 +63,7 @@ def test_x_and_y_are_divided(tmp_path: Path) -> None:
         (lambda a: a.update(x_train=np.moveaxis(a["x_train"], -1, 1)), "if the channels come first, pass np.moveaxis"),
         (
             lambda a: a.update(x_train=np.concatenate([a["x_train"]] * 2, -1)[..., :4]),
-            "4 channels; remove the last",
+            "4 channels; remove the last one",
         ),
         (lambda a: a.update(y_train=a["y_train"][1:]), r"labels of train have shape \(39,\), expected one for each of"),
         (lambda a: a.update(y_train=a["y_train"] - 0.5), "labels of train are float64, from -0.5"),
