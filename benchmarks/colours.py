@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from searchcnn.data.formats import PILLOW_FORMATS
 from searchcnn.data.photos import count_colours
-from searchcnn.data.preparation import FORMATS, Preparation, decode
+from searchcnn.data.preparation import Preparation, decode
 
 IMAGES = 200
 SIDE, SIDES = 128, (32, 64, 224)
@@ -30,11 +31,11 @@ def compressed(quality: int | None, image: Image.Image) -> Image.Image:
         return image
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
-    return Image.open(file, formats=FORMATS)
+    return Image.open(file, formats=PILLOW_FORMATS)
 
 
 def colours(of: list[Image.Image], side: int) -> list[float]:
-    pixels = map(Preparation(side, side, 3).pixels, of)
+    pixels = map(Preparation(side, side, 3).apply, of)
     return [count_colours(one[None]) for one in pixels]
 
 

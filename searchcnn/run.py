@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Report, warned_of_flip
+from searchcnn.data import Dataset, Inspection, warn_of_flip
 from searchcnn.errors import PluginError, nearest
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
@@ -147,11 +147,11 @@ def agree(
     return rules
 
 
-def tell(report: Report, config: StudyConfig, listener: Listener) -> None:
+def tell(report: Inspection, config: StudyConfig, listener: Listener) -> None:
     """Tells what was found in the images, and in what the study does to them."""
     flip = config.training.flip
     mirrors = any(flip) if isinstance(flip, list) else flip
-    listener.dataset_read(warned_of_flip(report) if mirrors else report)
+    listener.dataset_read(warn_of_flip(report) if mirrors else report)
 
 
 def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, "SearchSpace"]:
@@ -176,7 +176,7 @@ def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace
         "data": f"{config.data.name or 'images'} {dataset.fingerprint[:12]}",
         "data.validation": str(config.data.validation),
         **({"data.folds": str(config.data.folds)} if config.data.folds else {}),
-        **({"data.test": str(config.data.test)} if "test" in dataset.report.made else {}),
+        **({"data.test": str(config.data.test)} if "test" in dataset.inspection.new_parts else {}),
         "seed": str(config.seed),
         "search.objective": config.objective.metric,
         "search.direction": config.objective.direction,

@@ -26,13 +26,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(folders, "SYSTEM", tmp_path / "system")
+    monkeypatch.setattr(folders, "SYSTEM_FOLDER", tmp_path / "system")
     monkeypatch.setattr(debian, "LISTS", tmp_path / "lists")
 
     def offline(url: str) -> None:
         raise ConnectionError("Keras' download (offline)")
 
-    monkeypatch.setattr(downloads, "_check_answer", offline)
+    monkeypatch.setattr(downloads, "_check_server", offline)
     return tmp_path
 
 

@@ -33,7 +33,7 @@ def command(data: str, picture: Path | None) -> None:
     _check_target(file, config)
     with Reading(least="note") as images:
         dataset = load_dataset(config, 0, images.watch, images.tell)
-    show([class_table(dataset.report)])
+    show([class_table(dataset.inspection)])
     with writing(file), replacing(file) as new:
         draw(dataset).save(new, format="PNG", optimize=True, pnginfo=signed())
     click.echo(f"Picture: {file}")
@@ -41,11 +41,11 @@ def command(data: str, picture: Path | None) -> None:
 
 def _config(data: str) -> DataConfig:
     """Returns what is to be read: a dataset by its name, or else images by their path."""
-    from searchcnn.sources import NAMES
-    from searchcnn.sources.location import own_names
+    from searchcnn.sources import BUILTIN_NAMES
+    from searchcnn.sources.location import list_own_names
     from searchcnn.study import DataConfig
 
-    is_name = data in (*NAMES, *own_names()) or not (Path(data).exists() or set(data) & set("/.:"))
+    is_name = data in (*BUILTIN_NAMES, *list_own_names()) or not (Path(data).exists() or set(data) & set("/.:"))
     return DataConfig(name=data) if is_name else DataConfig(path=data, max_unreadable=1.0)
 
 

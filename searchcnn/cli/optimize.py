@@ -93,9 +93,9 @@ def _chosen(
     """Returns the name and the configuration of what is to be searched."""
     place = workspace()
     if data is not None:
-        from searchcnn.proposal.creation import images_study
+        from searchcnn.proposal.creation import configure_images
 
-        return images_study(
+        return configure_images(
             place,
             data,
             name=name,

@@ -34,14 +34,14 @@ def command(name: str, data: str | None, weights: str | None, timeout: str | Non
 
 
 def _proposed(name: str, data: str, weights: str | None, timeout: str | None) -> str:
-    from searchcnn.proposal.creation import proposal
+    from searchcnn.proposal.creation import propose
     from searchcnn.sources import load_dataset
     from searchcnn.study import DataConfig
     from searchcnn.views.dataset import Reading
 
     with Reading(least="note") as images:
         dataset = load_dataset(DataConfig(path=data, max_unreadable=1.0), 0, images.watch, images.tell)
-    return proposal(name, data, dataset.report, timeout=timeout, weights=weights).text
+    return propose(name, data, dataset.inspection, timeout=timeout, weights=weights).text
 
 
 def _check_free(file: Path) -> None:

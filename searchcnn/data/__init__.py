@@ -1,9 +1,9 @@
-"""The dataset: labelled images, decoded, brought to one size, examined and divided. Knows neither Keras nor sources."""
+"""The dataset: labelled images, decoded, brought to one size, inspected and divided. Knows no Keras and no sources."""
 
 from searchcnn.data.dataset import Dataset, Mapped, Split, Views
-from searchcnn.data.findings import Finding, Report
+from searchcnn.data.findings import Finding, Inspection
 from searchcnn.data.folds import Fold, make_folds
-from searchcnn.data.inspection import warned_of_flip
+from searchcnn.data.inspection import warn_of_flip
 from searchcnn.data.photos import why_not_photos
 from searchcnn.data.preparation import Preparation
 
@@ -11,12 +11,12 @@ __all__ = [
     "Dataset",
     "Finding",
     "Fold",
+    "Inspection",
     "Mapped",
     "Preparation",
-    "Report",
     "Split",
     "Views",
     "make_folds",
-    "warned_of_flip",
+    "warn_of_flip",
     "why_not_photos",
 ]

@@ -1,4 +1,4 @@
-"""Keeps decoded images on disk: they are decoded once, and mapped by all processes and studies after that."""
+"""Keeps decoded images on disk: they are decoded once; after that, all processes and studies map them."""
 
 import hashlib
 import os
@@ -13,24 +13,24 @@ import psutil
 from searchcnn.data.collection import FACTS, Collection
 from searchcnn.files import cache_folder, writing
 
-LAYOUT = 2
-"""Number of the form in which images are kept, and of the rules that sort them; another one is another key."""
-LIMIT = 50 * 2**30
-"""Bytes of all collections; those that were not used for longest go first."""
+VERSION = 2
+"""Number of the format in which images are kept, and of the rules that sort them; it is part of each key."""
+MAX_BYTES = 50 * 2**30
+"""Maximum number of bytes of all collections; the least recently used are deleted first."""
 
 
-def cached(name: str, key: str, make: Callable[[Path], None]) -> Collection:
+def load_or_make(name: str, key: str, make: Callable[[Path], None]) -> Collection:
     """Returns a collection from the cache.
 
     Args:
         name: The dataset's name, for people who look into the cache.
         key: Changes whenever the collection would.
-        make: Called with an empty folder to save the collection into, if it is not there.
+        make: Saves the collection into an empty folder, if it is not in the cache.
 
     Raises:
         StoreError: If the disk is full or the cache cannot be written.
     """
-    digest = hashlib.blake2b(f"{LAYOUT} {key}".encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(f"{VERSION} {key}".encode(errors="surrogateescape"), digest_size=6).hexdigest()
     folder = cache_folder("images") / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:40]}-{digest}"
     with writing(folder):
         if (collection := _load(folder)) is None:
@@ -54,10 +54,10 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
     new.mkdir(parents=True)
     try:
         make(new)
-        _make_room(folder.parent, _size(new))
+        _make_room(folder.parent, _measure(new))
         try:
             new.rename(folder)
-        except OSError:  # another process was quicker, or what is there is damaged
+        except OSError:  # another process was faster, or what is there is damaged
             if _load(folder) is None:
                 shutil.rmtree(folder)
                 new.rename(folder)
@@ -66,18 +66,18 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    for left in folder.glob(".*.*"):
-        process = left.name.split(".")[1]
-        if process.isdigit() and not psutil.pid_exists(int(process)):  # a killed process has left it half made
-            shutil.rmtree(left, ignore_errors=True)
-    kept = sorted(folder.glob(f"[!.]*/{FACTS}"), key=lambda facts: facts.stat().st_mtime)
-    taken = sum(_size(facts.parent) for facts in kept)
-    for facts in kept:
-        if taken + size <= LIMIT:
+    for unfinished in folder.glob(".*.*"):
+        process = unfinished.name.split(".")[1]
+        if process.isdigit() and not psutil.pid_exists(int(process)):  # it was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
+    files = sorted(folder.glob(f"[!.]*/{FACTS}"), key=lambda file: file.stat().st_mtime)
+    total = sum(_measure(file.parent) for file in files)
+    for file in files:
+        if total + size <= MAX_BYTES:
             return
-        taken -= _size(facts.parent)
-        shutil.rmtree(facts.parent, ignore_errors=True)
+        total -= _measure(file.parent)
+        shutil.rmtree(file.parent, ignore_errors=True)
 
 
-def _size(folder: Path) -> int:
+def _measure(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())

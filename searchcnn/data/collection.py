@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from searchcnn.study import DataConfig
 PIXELS, ROWS, FACTS = "pixels.bin", "rows.npz", "facts.json"
 """Files of a collection: uint8 of shape (images, height, width, channels); labels and more by image; the rest."""
 UNREADABLE = "unreadable.csv"
-"""File of what was left out, and why."""
+"""File that lists what was left out, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +30,13 @@ class Collection:
         images: Pixels 0..255, uint8 of shape (images, height, width, channels), in memory, mapped or `Mapped`.
         labels: Index of each image's class, int64 of shape (images,).
         parts: Index of each image's part in `PARTS`, int8 of shape (images,).
-        hashes: Of each image's pixels, uint64 of shape (images,).
-        sizes: Height and width of each image as it came, int32 of shape (images, 2).
-        places: Name of each image for people; empty where they have none.
+        hashes: Hash of each image's pixels, uint64 of shape (images,).
+        sizes: Original height and width of each image, int32 of shape (images, 2).
+        names: Name of each image for people; empty where they have none.
         class_names: Name of each class by label.
         preparation: How other images become such pixels.
         findings: What was odd in the source.
-        unreadable: Number of files that are no images, or damaged, and were left out.
+        unreadable: Number of files that were left out because they are damaged or not images.
         folder: Where it is kept on disk, if it is.
     """
 
@@ -45,7 +45,7 @@ class Collection:
     parts: npt.NDArray[np.int8]
     hashes: npt.NDArray[np.uint64]
     sizes: npt.NDArray[np.int32]
-    places: Sequence[str]
+    names: Sequence[str]
     class_names: tuple[str, ...]
     preparation: Preparation
     findings: tuple[Finding, ...] = ()
@@ -55,25 +55,25 @@ class Collection:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def indices(self, part: str) -> npt.NDArray[np.int64]:
-        """Returns the places of the images of a part, int64 of shape (images,)."""
+    def find_part(self, part: str) -> npt.NDArray[np.int64]:
+        """Returns the indices of the images of a part, int64 of shape (images,)."""
         return np.flatnonzero(self.parts == PARTS.index(part))
 
-    def split(self, indices: npt.NDArray[np.int64], in_memory: bool) -> Split:
-        """Returns some of the images, read into memory or when they are asked for."""
+    def take(self, indices: npt.NDArray[np.int64], in_memory: bool) -> Split:
+        """Returns the images at the indices, read into memory now or from disk when they are needed."""
         mapped = Mapped(self.images, indices)
         return Split(mapped[:] if in_memory else mapped, self.labels[indices])
 
-    def name(self, index: int) -> str:
-        """Returns how an image is called."""
-        return self.places[index] if self.places else f"image {index:,}"
+    def name_image(self, index: int) -> str:
+        """Returns what people call an image."""
+        return self.names[index] if self.names else f"image {index:,}"
 
-    def of_classes(self, kept: tuple[str, ...]) -> "Collection":
-        """Returns the images of some classes; their labels are the places in ``kept``."""
-        if kept == self.class_names:
+    def select_classes(self, class_names: tuple[str, ...]) -> "Collection":
+        """Returns the images of some classes; their labels are the indices of ``class_names``."""
+        if class_names == self.class_names:
             return self
-        new = {name: label for label, name in enumerate(kept)}
-        labels = np.array([new.get(name, -1) for name in self.class_names], np.int64)[self.labels]
+        new_labels = {name: label for label, name in enumerate(class_names)}
+        labels = np.array([new_labels.get(name, -1) for name in self.class_names], np.int64)[self.labels]
         rows = np.flatnonzero(labels >= 0)
         return replace(
             self,
@@ -82,11 +82,11 @@ class Collection:
             parts=self.parts[rows],
             hashes=self.hashes[rows],
             sizes=self.sizes[rows],
-            places=[self.places[int(row)] for row in rows] if self.places else (),
-            class_names=kept,
+            names=[self.names[int(row)] for row in rows] if self.names else (),
+            class_names=class_names,
         )
 
-    def fingerprint(self) -> str:
+    def compute_fingerprint(self) -> str:
         """Returns 32 hexadecimal digits that change with any pixel, label, part, class name, shape or order."""
         digest = hashlib.blake2b(repr((self.class_names, self.images.shape[1:])).encode(), digest_size=16)
         for array in (self.hashes, self.labels, self.parts):
@@ -94,20 +94,19 @@ class Collection:
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Writes it into a folder; where the pixels are there already, only the rest."""
-        if not (folder / PIXELS).exists():
-            with (folder / PIXELS).open("wb") as file:  # not mapped: a full disk would kill the process
-                for start in range(0, len(self), 1024):
-                    file.write(np.ascontiguousarray(self.images[start : start + 1024]).data)
-        np.savez(folder / ROWS, labels=self.labels, parts=self.parts, hashes=self.hashes, sizes=self.sizes)
-        facts = {
-            "places": list(self.places),
-            "class_names": self.class_names,
-            "preparation": asdict(self.preparation),
-            "findings": [asdict(finding) for finding in self.findings],
-            "unreadable": self.unreadable,
+        """Writes it into a folder."""
+        with (folder / PIXELS).open("wb") as file:  # not mapped: a full disk would kill the process
+            for start in range(0, len(self), 1024):
+                file.write(np.ascontiguousarray(self.images[start : start + 1024]).data)
+        columns: Mapping[str, Any] = {
+            "labels": self.labels,
+            "parts": self.parts,
+            "hashes": self.hashes,
+            "sizes": self.sizes,
         }
-        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        write_rows(
+            folder, columns, self.names, self.class_names, self.preparation, self.findings, unreadable=self.unreadable
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Collection":
@@ -124,7 +123,7 @@ class Collection:
         return cls(
             np.memmap(folder / PIXELS, np.uint8, "r", shape=shape),
             **columns,
-            places=facts["places"],
+            names=facts["places"],
             class_names=tuple(facts["class_names"]),
             preparation=preparation,
             findings=tuple(Finding(**finding) for finding in facts["findings"]),
@@ -133,35 +132,66 @@ class Collection:
         )
 
 
-def content_hash(pixels: npt.NDArray[np.uint8]) -> int:
-    """Returns 64 bits that identify an image's pixels, of its SHA-256, which processors compute fastest."""
+def write_rows(
+    folder: Path,
+    columns: Mapping[str, Any],
+    names: Sequence[str],
+    class_names: Sequence[str],
+    preparation: Preparation,
+    findings: Sequence[Finding],
+    unreadable: int,
+) -> None:
+    """Writes everything of a collection but its pixels; the values are the attributes of `Collection`.
+
+    Args:
+        folder: The folder, in which the pixels are.
+        columns: ``labels``, ``parts``, ``hashes`` and ``sizes``, a row for each image.
+        names: Name of each image.
+        class_names: Name of each class by label.
+        preparation: How other images become such pixels.
+        findings: What was odd in the source.
+        unreadable: Number of files that were left out.
+    """
+    np.savez(folder / ROWS, **columns)
+    facts = {
+        "places": list(names),
+        "class_names": class_names,
+        "preparation": asdict(preparation),
+        "findings": [asdict(finding) for finding in findings],
+        "unreadable": unreadable,
+    }
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def hash_pixels(pixels: npt.NDArray[np.uint8]) -> int:
+    """Returns the first 64 bits of the SHA-256 of an image's pixels: no other hash is computed as fast."""
     return int.from_bytes(hashlib.sha256(np.ascontiguousarray(pixels).data).digest()[:8], "little")
 
 
-def hashes(images: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint64]:
-    """Returns the hash of each image, uint64 of shape (images,)."""
-    return np.fromiter((content_hash(image) for image in images), np.uint64)
+def hash_images(images: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint64]:
+    """Returns the hash of each image's pixels, uint64 of shape (images,)."""
+    return np.fromiter((hash_pixels(image) for image in images), np.uint64)
 
 
 def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig) -> Collection:
     """Returns images that are in memory, brought to another size or number of channels where the study says so.
 
     Raises:
-        ValueError: If those of the parts have several sizes.
+        ValueError: If not all of them have the same size.
     """
-    named = [(part, arrays.parts[part]) for part in PARTS if part in arrays.parts]
-    shapes = {split.images.shape[1:] for _, split in named}
+    splits = {part: arrays.parts[part] for part in PARTS if part in arrays.parts}
+    shapes = {split.images.shape[1:] for split in splits.values()}
     if len(shapes) > 1:
         raise ValueError(f"holds images of several sizes: {' and '.join(map(str, sorted(shapes)))}")
-    came = np.concatenate([split.images for _, split in named])
-    height, width, channels = came.shape[1:]
-    preparation = prepared(config, (height, width), channels)
-    images = came if came.shape[1:] == preparation.shape else _resized(came, preparation)
+    originals = np.concatenate([split.images for split in splits.values()])
+    height, width, channels = originals.shape[1:]
+    preparation = make_preparation(config, (height, width), channels)
+    images = originals if originals.shape[1:] == preparation.shape else _resize(originals, preparation)
     return Collection(
         images,
-        np.concatenate([split.labels for _, split in named]),
-        np.concatenate([np.full(len(split), PARTS.index(part), np.int8) for part, split in named]),
-        hashes(images),
+        np.concatenate([split.labels for split in splits.values()]),
+        np.concatenate([np.full(len(split), PARTS.index(part), np.int8) for part, split in splits.items()]),
+        hash_images(images),
         np.full((len(images), 2), (height, width), np.int32),
         (),
         class_names,
@@ -170,30 +200,30 @@ def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig
     )
 
 
-def prepared(config: DataConfig, size: tuple[int, int], channels: int) -> Preparation:
-    """Returns how images become pixels of one size: what the study says, or else of the given size and channels."""
-    wanted = config.image_size
-    height, width = size if wanted == "auto" else (wanted, wanted) if isinstance(wanted, int) else wanted
+def make_preparation(config: DataConfig, size: tuple[int, int], channels: int) -> Preparation:
+    """Returns how images become pixels of one size: what the study says, or else the given size and channels."""
+    setting = config.image_size
+    height, width = size if setting == "auto" else (setting, setting) if isinstance(setting, int) else setting
     return Preparation(height, width, channels if config.channels == "auto" else config.channels, config.resize)
 
 
-def _resized(images: npt.NDArray[np.uint8], preparation: Preparation) -> npt.NDArray[np.uint8]:
+def _resize(images: npt.NDArray[np.uint8], preparation: Preparation) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
     pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in images)
-    return np.stack([preparation.pixels(picture) for picture in pictures])
+    return np.stack([preparation.apply(picture) for picture in pictures])
 
 
-def select_classes(classes: int | Sequence[str] | None, class_names: tuple[str, ...], source: str) -> tuple[str, ...]:
-    """Returns the names of the classes that a study wants.
+def choose_classes(classes: int | Sequence[str] | None, class_names: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """Returns the names of the classes that a study uses.
 
     Args:
-        classes: The first so many, or their names; None for all.
+        classes: How many, taken from the first, or their names; None for all.
         class_names: Name of each class by label.
         source: Where the dataset is, for messages.
 
     Raises:
-        DataError: If there are not so many, or none of a name.
+        DataError: If there are fewer, or none of a name.
     """
     if classes is None:
         return class_names

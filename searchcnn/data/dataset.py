@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from searchcnn.data.findings import Finding, Report
+    from searchcnn.data.findings import Finding, Inspection
     from searchcnn.data.preparation import Preparation
 
 Shape = tuple[int, int, int]
@@ -18,11 +18,11 @@ PARTS = ("train", "validation", "test")
 
 
 class Mapped:
-    """Some rows of an array on disk, read when they are asked for.
+    """Some rows of an array on disk, read when they are needed.
 
     Args:
         array: The array, mapped.
-        rows: Places of the rows in it, int64 of shape (rows,).
+        rows: Indices of the rows in it, int64 of shape (rows,).
     """
 
     def __init__(self, array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
@@ -37,7 +37,7 @@ class Mapped:
         return len(self._rows)
 
     def __getitem__(self, index: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Reads the rows of a slice or of an array of places."""
+        """Reads the rows of a slice or of an array of indices."""
         return np.asarray(self._array[self._rows[index]])
 
 
@@ -45,14 +45,14 @@ class Views:
     """Features of several views of each image: as it is, and changed at random once for all; a batch has one of them.
 
     Args:
-        features: Those of each view, all float16 or float32 of shape (samples, ...).
+        features: The features of each view, all float16 or float32 of shape (samples, ...).
     """
 
     def __init__(self, features: Sequence[npt.NDArray[Any]]) -> None:
         self._features = features
 
     def draw(self, indices: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[Any]:
-        """Returns the features of some view of each image.
+        """Returns the features of a random view of each image.
 
         Args:
             indices: The images, shape (batch,).
@@ -85,11 +85,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A dataset as arrays hold it.
+    """A dataset that is held in arrays.
 
     Attributes:
-        parts: Images and labels by part: those of `PARTS` that there are, ``train`` at least.
-        class_names: Name of each class by label; None when nobody tells.
+        parts: Images and labels of each of `PARTS` that the dataset has, ``train`` at least.
+        class_names: Name of each class by label; None if unknown.
         findings: What was left out or is odd.
     """
 
@@ -103,17 +103,17 @@ class Dataset:
     """A dataset ready for a study.
 
     Attributes:
-        name: The name it was asked for by.
-        source: Where it was found, for people.
+        name: What the study calls it.
+        source: Where it is, for people.
         class_names: Name of each class by label.
         train: Images to train on.
         validation: Images that select among networks.
         test: Images that are never used in a search.
-        fingerprint: Hash of all images, labels, class names and the parts that the data has; the same for every seed
-            and size of the parts that are made.
-        sizes: Height and width of each image as it came, of all parts, int32 of shape (images, 2).
+        fingerprint: Hash of all images, labels, class names and the parts that the data comes with; the same for every
+            seed and size of the parts that searchcnn takes from it.
+        sizes: Original height and width of each image of all parts, int32 of shape (images, 2).
         preparation: How an image of any size becomes pixels for a network.
-        report: What was found in it.
+        inspection: What was found in its images.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Dataset:
     fingerprint: str
     sizes: npt.NDArray[np.int32]
     preparation: "Preparation"
-    report: "Report"
+    inspection: "Inspection"
 
     @property
     def input_shape(self) -> Shape:

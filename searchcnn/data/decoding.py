@@ -4,48 +4,48 @@ import csv
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data.collection import PIXELS, UNREADABLE, Collection, content_hash, prepared
+from searchcnn.data.collection import PIXELS, UNREADABLE, hash_pixels, make_preparation, write_rows
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
-from searchcnn.data.preparation import Picture, Preparation, choose_size, decode, look
+from searchcnn.data.preparation import DecodedImage, Preparation, choose_size, decode, probe
 from searchcnn.errors import DataError, printable
 from searchcnn.study import DataConfig
 
-SAMPLE = 1_000
-"""Images, evenly taken from all, whose sizes decide on that of a network's images."""
+SAMPLED_SIZES = 1_000
+"""Number of images, evenly spaced, whose sizes determine the size of a network's images."""
 CHUNK = 64
-"""Images that a thread decodes before it asks for more."""
-LARGEST_IMAGE = 512 * 2**20
-"""Bytes of one image file, at most."""
-AHEAD = 4
-"""Chunks for each thread that may wait to be written."""
+"""Number of images that a thread decodes before it asks for more."""
+MAX_IMAGE_BYTES = 512 * 2**20
+"""Maximum number of bytes of an image file."""
+CHUNKS_AHEAD = 4
+"""Maximum number of chunks per thread that wait to be written."""
 
 Read = TypeVar("Read")
 Watch = Callable[[str, float], None]
-"""Is told what is going on, and which part of it is done, 0..1; it may raise to stop."""
+"""Is told what is going on and what fraction of it is done, 0..1; it may raise an exception to stop."""
 
 
 class ImageFile(NamedTuple):
     """An image file with a label.
 
     Attributes:
-        place: Its name, for people.
+        name: What people call it.
         part: ``train``, ``validation`` or ``test``.
         class_name: Its class.
         read: Returns its content.
     """
 
-    place: str
+    name: str
     part: str
     class_name: str
     read: Callable[[], bytes]
@@ -55,18 +55,18 @@ def read_file(path: Path) -> bytes:
     """Returns the content of an image file.
 
     Raises:
-        ValueError: If it is no ordinary file, or larger than any image.
+        ValueError: If it is not an ordinary file, or larger than any image.
         OSError: If it cannot be read.
     """
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):
-        raise ValueError("is no ordinary file")
-    if facts.st_size > LARGEST_IMAGE:
+        raise ValueError("is not an ordinary file")
+    if facts.st_size > MAX_IMAGE_BYTES:
         raise ValueError(f"has {facts.st_size / 2**20:,.0f} MiB, more than any image")
     return path.read_bytes()
 
 
-def or_why(read: Callable[[], Read]) -> Read | str:
+def try_reading(read: Callable[[], Read]) -> Read | str:
     """Returns what is read from an image file, or why it cannot be read."""
     try:
         return read()
@@ -74,8 +74,8 @@ def or_why(read: Callable[[], Read]) -> Read | str:
         return str(getattr(error, "strerror", None) or error)
 
 
-class _Decoded(NamedTuple):
-    """Images of a chunk: what there is of each file, or why there is nothing."""
+class _Chunk(NamedTuple):
+    """The decoded images of a chunk of files; of every file, why it cannot be read, or an empty text."""
 
     pixels: list[npt.NDArray[np.uint8]]
     hashes: list[int]
@@ -87,7 +87,7 @@ class _Decoded(NamedTuple):
 def decode_files(
     root: str, files: Sequence[ImageFile], findings: Sequence[Finding], config: DataConfig, folder: Path, watch: Watch
 ) -> None:
-    """Decodes image files into a folder, as a `Collection`; those that cannot be read are left out and listed.
+    """Decodes image files into a folder, as a `Collection`; files that cannot be read are left out and listed.
 
     Args:
         root: Where the files are, for messages.
@@ -101,75 +101,74 @@ def decode_files(
         DataError: If none of them is an image.
         OSError: If the folder cannot be written.
     """
-    preparation = _choose(root, files, config)
-    chunks = _decode(files, preparation, folder, watch)
+    preparation = _choose_preparation(root, files, config)
+    chunks = _write_pixels(files, preparation, folder, watch)
     if config.channels == "auto" and preparation.channels == 1 and any("RGB" in chunk.modes for chunk in chunks):
         preparation = replace(preparation, channels=3)
-        chunks = _decode(files, preparation, folder, watch)
+        chunks = _write_pixels(files, preparation, folder, watch)
     problems = [problem for chunk in chunks for problem in chunk.problems]
-    good = [number for number, problem in enumerate(problems) if not problem]
-    if not good:
-        raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {problems[0]}")
+    images = [file for file, problem in zip(files, problems, strict=True) if not problem]
+    if not images:
+        raise _explain_unreadable(root, files, problems[0])
     class_names = tuple(sorted({file.class_name for file in files}))
     labels = {name: label for label, name in enumerate(class_names)}
-    Collection(
-        np.memmap(folder / PIXELS, np.uint8, "r", shape=(len(good), *preparation.shape)),
-        np.array([labels[files[number].class_name] for number in good], np.int64),
-        np.array([PARTS.index(files[number].part) for number in good], np.int8),
-        np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
-        np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
-        [printable(files[number].place) for number in good],
-        class_names,
-        preparation,
-        tuple(findings),
-        len(files) - len(good),
-    ).save(folder)
+    columns: Mapping[str, Any] = {
+        "labels": np.array([labels[file.class_name] for file in images], np.int64),
+        "parts": np.array([PARTS.index(file.part) for file in images], np.int8),
+        "hashes": np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
+        "sizes": np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
+    }
+    names = [printable(file.name) for file in images]
+    write_rows(folder, columns, names, class_names, preparation, findings, unreadable=len(files) - len(images))
     with (folder / UNREADABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows((one.place, why) for one, why in zip(files, problems, strict=True) if why)
+        csv.writer(file).writerows((file.name, why) for file, why in zip(files, problems, strict=True) if why)
 
 
-def _choose(root: str, files: Sequence[ImageFile], config: DataConfig) -> Preparation:
-    """Returns how images become pixels of one size: what the study says, and what the images say where it does not.
+def _explain_unreadable(root: str, files: Sequence[ImageFile], problem: str) -> DataError:
+    return DataError(f"{root}: none of {len(files):,} files can be read, for example {files[0].name}: {problem}")
+
+
+def _choose_preparation(root: str, files: Sequence[ImageFile], config: DataConfig) -> Preparation:
+    """Returns how images become pixels of one size: as the study says, or else as suits the images.
 
     Raises:
-        DataError: If none of a sample of them is an image.
+        DataError: If none of them is an image.
     """
-    step = max(1, len(files) // SAMPLE)
-    looks = [found for file in files[::step] if (found := _look(file))]
-    if not looks and len(files) > step:
-        looks = [found for file in files if (found := _look(file))]
-    if not looks:
-        why = or_why(partial(_picture, files[0]))
-        raise DataError(f"{root}: none of {len(files):,} files can be read, as {files[0].place}: {why}")
-    channels = 3 if any(is_coloured for _, is_coloured in looks) else 1
-    return prepared(config, choose_size([size for size, _ in looks]), channels)
+    step = max(1, len(files) // SAMPLED_SIZES)
+    headers = [header for file in files[::step] if (header := _probe_file(file))]
+    if not headers and len(files) > step:
+        headers = [header for file in files if (header := _probe_file(file))]
+    if not headers:
+        raise _explain_unreadable(root, files, str(try_reading(partial(_decode_file, files[0]))))
+    channels = 3 if any(is_coloured for _, is_coloured in headers) else 1
+    return make_preparation(config, choose_size([size for size, _ in headers]), channels)
 
 
-def _look(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
-    """Returns the height and width of an image and whether it has colours; None if it is none."""
+def _probe_file(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
+    """Returns the height and width of an image and whether it has colours; None if it is not an image."""
     try:
-        return look(file.read())
+        return probe(file.read())
     except Exception:  # decoders raise almost anything on a damaged file
         return None
 
 
-def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Decoded]:
-    """Writes the pixels of all images one after the other, and returns the rest."""
+def _write_pixels(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Chunk]:
+    """Writes the pixels of all images one after the other; returns everything else."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-    found = []
-    with ThreadPoolExecutor(threads) as pool, (folder / PIXELS).open("wb") as written:
+    results = []
+    with ThreadPoolExecutor(threads) as pool, (folder / PIXELS).open("wb") as output:
         jobs = (pool.submit(_decode_chunk, chunk, preparation) for chunk in chunks)
-        for done, chunk in enumerate(_results(jobs, AHEAD * threads), 1):
-            written.writelines(pixels.data for pixels in chunk.pixels)
-            found.append(chunk._replace(pixels=[]))
-            watch("decoding images", min(1.0, done * CHUNK / len(files)))
-    return found
+        for number, result in enumerate(_await_in_order(jobs, CHUNKS_AHEAD * threads), 1):
+            output.writelines(pixels.data for pixels in result.pixels)
+            results.append(result._replace(pixels=[]))
+            watch("decoding images", min(1.0, number * CHUNK / len(files)))
+    return results
 
 
-def _results(jobs: Iterable["Future[_Decoded]"], ahead: int) -> Iterator[_Decoded]:
-    """Yields the results of jobs in their order; only so many are begun ahead."""
-    waiting: deque[Future[_Decoded]] = deque()
+def _await_in_order(jobs: Iterable["Future[_Chunk]"], ahead: int) -> Iterator[_Chunk]:
+    """Yields the results of jobs in their order; at most ``ahead`` of them are started early."""
+    waiting: deque[Future[_Chunk]] = deque()
     for job in jobs:
         waiting.append(job)
         if len(waiting) > ahead:
@@ -178,20 +177,21 @@ def _results(jobs: Iterable["Future[_Decoded]"], ahead: int) -> Iterator[_Decode
         yield waiting.popleft().result()
 
 
-def _decode_chunk(files: Sequence[ImageFile], preparation: Preparation) -> _Decoded:
-    decoded = _Decoded([], [], [], set(), [])
+def _decode_chunk(files: Sequence[ImageFile], preparation: Preparation) -> _Chunk:
+    chunk = _Chunk([], [], [], set(), [])
     for file in files:
-        found = or_why(partial(_picture, file, (preparation.height, preparation.width)))
-        decoded.problems.append(found if isinstance(found, str) else "")
-        if isinstance(found, str):
+        result = try_reading(partial(_decode_file, file, (preparation.height, preparation.width)))
+        if isinstance(result, str):
+            chunk.problems.append(result)
             continue
-        pixels = np.ascontiguousarray(preparation.pixels(found.image))
-        decoded.pixels.append(pixels)
-        decoded.hashes.append(content_hash(pixels))
-        decoded.sizes.append(found.size)
-        decoded.modes.add(found.image.mode)
-    return decoded
+        pixels = np.ascontiguousarray(preparation.apply(result.image))
+        chunk.problems.append("")
+        chunk.pixels.append(pixels)
+        chunk.hashes.append(hash_pixels(pixels))
+        chunk.sizes.append(result.size)
+        chunk.modes.add(result.image.mode)
+    return chunk
 
 
-def _picture(file: ImageFile, least: tuple[int, int] | None = None) -> Picture:
-    return decode(file.read(), least)
+def _decode_file(file: ImageFile, target: tuple[int, int] | None = None) -> DecodedImage:
+    return decode(file.read(), target)

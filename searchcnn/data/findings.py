@@ -1,4 +1,4 @@
-"""What was found in a dataset: its size, and what is wrong with it."""
+"""What an inspection of a dataset's images found: their sizes and numbers, and what is wrong with them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ Level = Literal["note", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a user should know of a dataset.
+    """Something that a user should know about a dataset.
 
     Attributes:
-        level: A note changes nothing, a warning may change what a score means, an error stops the search.
+        level: A note changes nothing; a warning may change what a score means; an error stops the search.
         what: What was found, with numbers.
         example: Where, or an example.
         remedy: What was done about it, or what can be.
@@ -26,23 +26,23 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        found = f"{self.what} ({self.example})" if self.example else self.what
-        return f"{found}; {self.remedy}" if self.remedy else found
+        text = f"{self.what} ({self.example})" if self.example else self.what
+        return f"{text}; {self.remedy}" if self.remedy else text
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a dataset holds.
+class Inspection:
+    """What was found when a dataset's images were inspected.
 
     Attributes:
-        source: Where it is, for people.
-        shape: Of an image that a network gets: (height, width, channels).
-        resize: How images of another size are brought to it.
+        source: Where the dataset is, for people.
+        shape: Shape of the images that a network gets: (height, width, channels).
+        resize: How images of another size are brought to this one.
         sizes: Height and width of the smallest, median and largest image, by area.
         counts: Number of images of each class by part.
-        made: Parts that searchcnn took from the training images.
+        new_parts: Parts that searchcnn took from the training images.
         findings: What a user should know, the worst first.
-        colours: How many the median training image has, as `count_colours` counts; 0 in reports of earlier versions.
+        colours: Number of colours of the median training image, as `count_colours` counts them; 0 if unknown.
     """
 
     source: str
@@ -50,27 +50,27 @@ class Report:
     resize: str
     sizes: Sequence[Sequence[int]]
     counts: Mapping[str, Mapping[str, int]]
-    made: Sequence[str]
+    new_parts: Sequence[str]
     findings: Sequence[Finding]
     colours: float = 0.0
 
-    def parts(self) -> str:
-        """Returns the number of images of each part, and which were made: ``48 train, 6 test (taken from train)``."""
+    def describe_parts(self) -> str:
+        """Returns the number of images of each part, and which are new: ``9 train, 2 test (taken from train)``."""
         return ", ".join(
-            f"{sum(counts.values()):,} {part}{' (taken from train)' if part in self.made else ''}"
+            f"{sum(counts.values()):,} {part}{' (taken from train)' if part in self.new_parts else ''}"
             for part, counts in self.counts.items()
         )
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Self:
-        """Returns a report from what `dataclasses.asdict` has made of it."""
+        """Returns an inspection from what `dataclasses.asdict` made of it."""
         return cls(**{**facts, "findings": [Finding(**finding) for finding in facts["findings"]]})
 
     def check(self) -> None:
-        """Stops where the images cannot be searched.
+        """Raises an error if these images cannot be searched.
 
         Raises:
-            DataError: With the first error.
+            DataError: The first error that was found.
         """
         for finding in self.findings:
             if finding.level == "error":

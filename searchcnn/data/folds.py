@@ -1,4 +1,4 @@
-"""Divides few images several ways, so that each of them is measured on once."""
+"""Divides a small set of images in several ways, so that each image is measured on once."""
 
 import warnings
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.dataset import Split
-from searchcnn.data.division import random_state
+from searchcnn.data.division import make_random_state
 
 Indices = npt.NDArray[np.int64]
 
@@ -25,25 +25,25 @@ class Fold(NamedTuple):
 
 
 def make_folds(split: Split, count: int, seed: int) -> list[Fold]:
-    """Divides images so that each is measured on once; each class has the same share in all parts.
+    """Divides images so that each is measured on once; each class has the same share in every fold.
 
     Copies of an image stay together.
 
     Args:
         split: The images.
-        count: Number of folds; fewer where no class has so many images.
+        count: Number of folds; fewer if no class has that many images.
         seed: Chooses the images; the same seed chooses the same ones.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    most = int(np.bincount(split.labels).max())
-    divide = StratifiedGroupKFold(max(2, min(count, most)), shuffle=True, random_state=random_state(seed)).split
+    count = max(2, min(count, int(np.bincount(split.labels).max())))
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=make_random_state(seed))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a class with fewer images than folds
-        return [Fold(*parts) for parts in divide(split.labels, split.labels, _copies(split))]
+        warnings.simplefilter("ignore")  # about a class with fewer images than folds
+        return [Fold(*indices) for indices in splitter.split(split.labels, split.labels, _group_copies(split))]
 
 
-def _copies(split: Split) -> list[int]:
-    """Returns for each image the place of the first one that has the same pixels."""
+def _group_copies(split: Split) -> list[int]:
+    """Returns for each image the index of the first one that has the same pixels."""
     firsts: dict[bytes, int] = {}
-    return [firsts.setdefault(split.images[[place]].tobytes(), place) for place in range(len(split))]
+    return [firsts.setdefault(split.images[[index]].tobytes(), index) for index in range(len(split))]

@@ -10,19 +10,19 @@ import numpy.typing as npt
 
 from searchcnn.data.collection import UNREADABLE, Collection
 from searchcnn.data.dataset import PARTS, Mapped
-from searchcnn.data.findings import Finding, Level, Report
+from searchcnn.data.findings import Finding, Inspection, Level
 from searchcnn.data.photos import count_colours
 from searchcnn.study import DataConfig
 
 IMBALANCE = 5.0
-"""A class with so many times the images of another is worth a word."""
+"""A class that has this many times the images of another is worth mentioning."""
 DARK = 32
-"""Images without a pixel as bright as this are worth a word."""
-SAMPLE = 500
-"""Images, evenly taken from all, that are looked at for that."""
+"""Images without a pixel as bright as this are worth mentioning."""
+SAMPLED_FOR_DARKNESS = 500
+"""Number of images, evenly spaced, whose brightness is measured."""
 ENLARGED = 2.0
-"""Images that are enlarged by more than this factor are worth a word."""
-MIRRORED = "mirrored, some images would be of another class"
+"""Images that are enlarged by more than this factor are worth mentioning."""
+MIRRORED = "mirrored, some images would belong to another class"
 LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.IGNORECASE)
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
 
@@ -31,61 +31,61 @@ PLURAL = {"is": "are", "has": "have"}
 Indices = npt.NDArray[np.int64]
 
 
-def examine(
+def inspect_images(
     source: str,
     collection: Collection,
     parts: Mapping[str, Indices],
     config: DataConfig,
     left_out: Sequence[Finding] = (),
     failure: str = "",
-) -> Report:
-    """Reports on a collection.
+) -> Inspection:
+    """Inspects the images of a collection.
 
     Args:
         source: Where it is, for people.
         collection: The images.
-        parts: The places of each part's images, as far as they could be divided.
-        config: What the study says of its data.
-        left_out: What was left out before.
-        failure: Why they could not be divided, if they could not.
+        parts: The indices of each part's images, as far as they could be divided.
+        config: What the study says about its data.
+        left_out: What has been left out already.
+        failure: Why they could not be divided; empty if they could.
     """
     findings = [
-        *_unreadable(collection, config),
-        *_classes(collection, parts),
+        *_find_unreadable(collection, config),
+        *_find_missing_classes(collection, parts),
         *([Finding("error", failure)] if failure else []),
         *collection.findings,
         *left_out,
-        *_copies(collection, parts),
-        *_balance(collection),
-        *_sizes(collection),
-        *_darkness(collection),
-        *_mirrored(collection.class_names),
+        *_find_copies(collection, parts),
+        *_find_imbalance(collection),
+        *_find_enlarged(collection),
+        *_find_darkness(collection),
+        *_find_unmirrorable(collection.class_names),
     ]
     areas = collection.sizes.prod(axis=1).argsort()
-    made = [part for part in PARTS[1:] if part in parts and not len(collection.indices(part))]
+    new_parts = [part for part in PARTS[1:] if part in parts and not len(collection.find_part(part))]
     names = collection.class_names
     counts = {part: np.bincount(collection.labels[rows], minlength=len(names)) for part, rows in parts.items()}
-    return Report(
+    return Inspection(
         source,
         collection.preparation.shape,
         collection.preparation.resize,
-        [collection.sizes[areas[place]].tolist() for place in (0, len(areas) // 2, -1)] if len(areas) else [],
+        [collection.sizes[areas[rank]].tolist() for rank in (0, len(areas) // 2, -1)] if len(areas) else [],
         {part: dict(zip(names, counts[part].tolist(), strict=True)) for part in PARTS if part in counts},
-        made,
+        new_parts,
         sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.level)),
         count_colours(Mapped(collection.images, parts["train"])) if "train" in parts else 0.0,
     )
 
 
 def is_mirrorable(class_names: Sequence[str]) -> bool:
-    """Whether mirrored images keep their classes, as far as the names tell: those of digits, letters and sides do not.
+    """Whether mirrored images keep their classes, judging by the names: digits, letters and sides do not.
 
     >>> is_mirrorable(["cat", "dog"]), is_mirrorable(["0", "1", "2"]), is_mirrorable(["turn left", "turn right"])
     (True, False, False)
     """
     words = [name.strip().lower() for name in class_names]
-    sided = sum(bool(NUMBERS & set(re.split(r"[^a-z]+", word))) for word in words)
-    return sided < 2 and not all(LETTERS.fullmatch(word) for word in words)
+    count = sum(bool(NUMBERS & set(re.split(r"[^a-z]+", word))) for word in words)
+    return count < 2 and not all(LETTERS.fullmatch(word) for word in words)
 
 
 def is_imbalanced(counts: Sequence[int]) -> bool:
@@ -97,85 +97,88 @@ def is_imbalanced(counts: Sequence[int]) -> bool:
     return max(counts) >= IMBALANCE * max(1, min(counts))
 
 
-def warned_of_flip(report: Report) -> Report:
-    """Returns the report for a study that mirrors images: it warns where that changes classes."""
-    return replace(report, findings=[_warned(finding) for finding in report.findings])
+def warn_of_flip(inspection: Inspection) -> Inspection:
+    """Returns the inspection for a study that mirrors images: it warns where that changes classes."""
+    return replace(inspection, findings=[_warn(finding) for finding in inspection.findings])
 
 
-def _warned(finding: Finding) -> Finding:
+def _warn(finding: Finding) -> Finding:
     if finding.what != MIRRORED:
         return finding
-    return replace(finding, level="warning", remedy="training.flip mirrors them: set it to false")
+    return replace(finding, level="warning", remedy="training.flip mirrors them; set it to false")
 
 
-def _unreadable(collection: Collection, config: DataConfig) -> Iterator[Finding]:
+def _find_unreadable(collection: Collection, config: DataConfig) -> Iterator[Finding]:
     count, files = collection.unreadable, len(collection) + collection.unreadable
     if not count or collection.folder is None:
         return
     path = collection.folder / UNREADABLE
     rows = csv.reader(path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
-    place, why = next(rows, ("?", "the list is gone"))
+    name, problem = next(rows, ("?", "the list is gone"))
     too_many = count > config.max_unreadable * files
     remedy = f"listed in {path}"
     yield Finding(
         "error" if too_many else "warning",
         f"{count:,} of {files:,} files cannot be read"
         + (f", more than {config.max_unreadable:.0%}" if too_many else ""),
-        f"{place}: {why}",
-        f"{remedy}; mend or delete them, or allow more with data.max_unreadable" if too_many else f"left out, {remedy}",
+        f"{name}: {problem}",
+        f"{remedy}; fix or delete them, or allow more with data.max_unreadable" if too_many else f"left out, {remedy}",
     )
 
 
-def _classes(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Finding]:
-    names, train = collection.class_names, np.unique(collection.labels[collection.indices("train")])
+def _find_missing_classes(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Finding]:
+    names, train = collection.class_names, np.unique(collection.labels[collection.find_part("train")])
     if len(train) < 2:
         only = f"one class, '{names[train[0]]}'" if len(train) else "no class"
-        yield Finding("error", f"holds {only}", remedy="expected at least two: a folder for each")
+        yield Finding("error", f"holds {only}", remedy="expected at least two, with a folder for each")
         return
     for part, rows in parts.items():
         missing = sorted(set(train.tolist()) - set(collection.labels[rows].tolist()))
         if part != "train" and missing:
-            what = listed([names[label] for label in missing])
-            yield Finding("warning", f"{what} without {part} images", remedy="not measured there: add images")
+            what = _list_classes([names[label] for label in missing])
+            yield Finding("warning", f"{what} without {part} images", remedy="not measured there; add images")
 
 
-def _copies(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Finding]:
+def _find_copies(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Finding]:
     """Finds images with the same pixels: in two parts, with two labels, or just twice."""
     order = np.argsort(collection.hashes, kind="stable")
     starts = np.flatnonzero(np.diff(collection.hashes[order], prepend=~collection.hashes[order[:1]]))
     groups = [group for group in np.split(order, starts[1:]) if len(group) > 1]
     if not groups:
         return
-    of = np.full(len(collection), -1)
+    numbers = np.full(len(collection), -1)  # of the part that each image is in
     for number, part in enumerate(PARTS):
         if part in parts:
-            of[parts[part]] = number
-    twice = [group for group in groups if len(set(collection.labels[group].tolist())) > 1]
-    yield from _found(collection, twice, "has two labels", "a network cannot learn both: correct or delete them")
+            numbers[parts[part]] = number
+    ambiguous = [group for group in groups if len(set(collection.labels[group].tolist())) > 1]
+    remedy = "a network cannot learn both; correct or delete them"
+    yield from _describe_copies(collection, ambiguous, "has two labels", remedy)
     for first, second in ((0, 2), (1, 2), (0, 1)):
-        both = [group for group in groups if {first, second} <= set(of[group].tolist())]
+        shared = [group for group in groups if {first, second} <= set(numbers[group].tolist())]
         where = f"is in both {PARTS[first]} and {PARTS[second]}"
-        yield from _found(collection, both, where, f"the {PARTS[second]} score is too good by them: delete one of each")
-    shared = {
-        group[0] for group in groups if len(set(of[group].tolist())) > 1 or len(set(collection.labels[group])) > 1
-    }
-    same = [group for group in groups if group[0] not in shared]
-    yield from _found(collection, same, "is there more than once", "kept, together in one part", "note")
+        remedy = f"this inflates the {PARTS[second]} score; delete one of each"
+        yield from _describe_copies(collection, shared, where, remedy)
+    harmless = [
+        group
+        for group in groups
+        if len(set(numbers[group].tolist())) == 1 and len(set(collection.labels[group].tolist())) == 1
+    ]
+    yield from _describe_copies(collection, harmless, "is there more than once", "kept together in one part", "note")
 
 
-def _found(
+def _describe_copies(
     collection: Collection, groups: Sequence[Indices], where: str, remedy: str, level: Level = "warning"
 ) -> Iterator[Finding]:
     if not groups:
         return
     verb, rest = where.split(" ", 1)
     what = f"1 image {where}" if len(groups) == 1 else f"{len(groups):,} images {PLURAL[verb]} {rest}"
-    example = " = ".join(collection.name(index) for index in groups[0][:2])
+    example = " = ".join(collection.name_image(index) for index in groups[0][:2])
     yield Finding(level, what, example, remedy)
 
 
-def _balance(collection: Collection) -> Iterator[Finding]:
-    counts = np.bincount(collection.labels[collection.indices("train")], minlength=len(collection.class_names))
+def _find_imbalance(collection: Collection) -> Iterator[Finding]:
+    counts = np.bincount(collection.labels[collection.find_part("train")], minlength=len(collection.class_names))
     least, most = int(counts.argmin()), int(counts.argmax())
     if is_imbalanced(counts.tolist()):
         names = collection.class_names
@@ -187,7 +190,7 @@ def _balance(collection: Collection) -> Iterator[Finding]:
         )
 
 
-def _sizes(collection: Collection) -> Iterator[Finding]:
+def _find_enlarged(collection: Collection) -> Iterator[Finding]:
     preparation = collection.preparation
     small = (collection.sizes * ENLARGED < (preparation.height, preparation.width)).any(axis=1)
     if small.any():
@@ -196,29 +199,28 @@ def _sizes(collection: Collection) -> Iterator[Finding]:
             "warning",
             f"{count:,} image{' is' if count == 1 else 's are'} less than half as large as {preparation.height}x"
             f"{preparation.width}",
-            f"{collection.name(first)}: {'x'.join(map(str, collection.sizes[first]))}",
-            "enlarged; a smaller data.image_size may do as well",
+            f"{collection.name_image(first)}: {'x'.join(map(str, collection.sizes[first]))}",
+            "enlarged; a smaller data.image_size may work as well",
         )
 
 
-def _darkness(collection: Collection) -> Iterator[Finding]:
-    """Finds pixels that use only a small part of 0..255, such as those of 12 bits in files of 16, or of masks."""
-    step = max(1, len(collection) // SAMPLE)
+def _find_darkness(collection: Collection) -> Iterator[Finding]:
+    """Finds pixels that use only a small part of 0..255, such as masks, or 12 bits in files of 16 bits."""
+    step = max(1, len(collection) // SAMPLED_FOR_DARKNESS)
     brightest = int(collection.images[::step].max(initial=0))
     if brightest < DARK:
         what = f"the brightest pixel is {brightest} of 255"
-        yield Finding(
-            "warning", what, "", "networks see almost nothing: scale pixels to 0..255, or 16 bits to 0..65535"
-        )
+        remedy = "networks see almost nothing; scale pixels to 0..255, or 16 bits to 0..65535"
+        yield Finding("warning", what, "", remedy)
 
 
-def _mirrored(class_names: Sequence[str]) -> Iterator[Finding]:
+def _find_unmirrorable(class_names: Sequence[str]) -> Iterator[Finding]:
     if not is_mirrorable(class_names):
         shown = ", ".join(class_names[:3])
         yield Finding("note", MIRRORED, shown, "leave training.flip off")
 
 
-def listed(names: Sequence[str]) -> str:
+def _list_classes(names: Sequence[str]) -> str:
     """Returns the names of classes, the first three of many: ``class 'cat'``, ``classes 'cat', 'dog'``."""
     shown = ", ".join(f"'{name}'" for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""

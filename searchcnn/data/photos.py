@@ -8,37 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data.findings import Report
+from searchcnn.data.findings import Inspection
 
-LEAST_SIDE = 64
-"""Pixels of the longer side of the median image, as it came, from which it may be a photo."""
-LEAST_COLOURS = 90.0
-"""Colours of the median image from which it may be a photo: in the middle between the sets of drawings and of photos
+MIN_PHOTO_SIDE = 64
+"""Pixels of the longer side of the original median image from which it may be a photo."""
+MIN_PHOTO_COLOURS = 90.0
+"""Colours of the median image from which it may be a photo: halfway between the sets of drawings and of photos
 that docs/how-to/use-your-own-images.md lists."""
 
-SAMPLE = 250
-"""Images, evenly taken from all, that are looked at."""
-GRID = 32
-"""Rows and columns of pixels, evenly taken from an image, that are looked at; so its size hardly matters."""
+SAMPLED_IMAGES = 250
+"""Number of images, evenly spaced, whose colours are counted."""
+SAMPLED_LINES = 32
+"""Number of rows and of columns of pixels, evenly spaced, that are used, so that an image's size hardly matters."""
 BITS = 5
-"""Of a channel's eight, those that tell colours apart: most of what a JPEG changes is in the others."""
+"""Of a channel's eight bits, how many tell colours apart: most of what a JPEG changes is in the others."""
 ENDS = (1, 99)
-"""Percentiles of an image's pixels that become black and white, so that dark photos have the colours of others."""
-FAINT = 64
-"""Images whose pixels have a smaller range than this are stretched as if they had it: they may be little but noise."""
+"""Percentiles of an image's pixels that become black and white, so that dark photos have as many colours as others."""
+MIN_RANGE = 64
+"""Images whose pixels have a smaller range are stretched as if they had this one: they may be little but noise."""
 
 
-def why_not_photos(report: Report) -> str:
-    """Returns in words why the images of a dataset are not taken for photos, by colours and sizes; nothing if they are.
+def why_not_photos(inspection: Inspection) -> str:
+    """Returns why the images of a dataset are not taken for photos, by their colours and sizes; "" if they are.
 
-    The words are ``grey``, ``small (28 pixels)`` or ``few colours (14), as in drawings``.
+    The reason is ``grey``, ``small (28 pixels)`` or ``few colours (14), as in drawings``.
     """
-    side = max(report.sizes[1]) if report.sizes else 0
-    if report.shape[-1] == 1:
+    side = max(inspection.sizes[1]) if inspection.sizes else 0
+    if inspection.shape[-1] == 1:
         return "grey"
-    if side < LEAST_SIDE:
+    if side < MIN_PHOTO_SIDE:
         return f"small ({side} pixels)"
-    return "" if report.colours >= LEAST_COLOURS else f"few colours ({report.colours:.0f}), as in drawings"
+    return "" if inspection.colours >= MIN_PHOTO_COLOURS else f"few colours ({inspection.colours:.0f}), as in drawings"
 
 
 def count_colours(images: Any) -> float:
@@ -52,26 +52,27 @@ def count_colours(images: Any) -> float:
     """
     if not len(images):
         return 0.0
-    rows = np.linspace(0, len(images) - 1, min(len(images), SAMPLE)).astype(np.int64)
-    return float(np.median([_count(images[row : row + 1][0]) for row in rows]))  # one at a time: large ones fit, too
+    rows = np.linspace(0, len(images) - 1, min(len(images), SAMPLED_IMAGES)).astype(np.int64)
+    counts = [_count_colours(images[row : row + 1][0]) for row in rows]  # one by one: large images fit, too
+    return float(np.median(counts))
 
 
-def _count(image: npt.NDArray[np.uint8]) -> float:
-    step = max(1, min(image.shape[:2]) // GRID)
-    rows, columns = _spread(image[:, ::step].max(axis=(1, 2))), _spread(image[::step].max(axis=(0, 2)))
-    levels = _stretched(image[rows][:, columns]) >> (8 - BITS)
+def _count_colours(image: npt.NDArray[np.uint8]) -> float:
+    step = max(1, min(image.shape[:2]) // SAMPLED_LINES)
+    rows, columns = _choose_lines(image[:, ::step].max(axis=(1, 2))), _choose_lines(image[::step].max(axis=(0, 2)))
+    levels = _stretch(image[rows][:, columns]) >> (8 - BITS)
     colours = levels.reshape(len(rows) * len(columns), -1) @ (1 << BITS * np.arange(image.shape[2]))
     shares = np.unique(colours, return_counts=True)[1] / len(colours)
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _spread(brightest: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Returns rows or columns, evenly taken from those that are not all black, as the bars of padded images are."""
-    places = np.flatnonzero(brightest) if brightest.any() else np.arange(len(brightest))
-    return places.take((np.arange(GRID) * len(places) + len(places) // 2) // GRID)
+def _choose_lines(brightest: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Returns indices of rows or columns, evenly spaced, without those that are all black, as in padded images."""
+    lines = np.flatnonzero(brightest) if brightest.any() else np.arange(len(brightest))
+    return lines.take((np.arange(SAMPLED_LINES) * len(lines) + len(lines) // 2) // SAMPLED_LINES)
 
 
-def _stretched(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def _stretch(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     darkest, brightest = np.percentile(pixels, ENDS)
-    stretched = (pixels - darkest) * 255 / max(float(brightest - darkest), FAINT)
-    return np.asarray(stretched.clip(0, 255), np.int64)
+    levels = (pixels - darkest) * 255 / max(float(brightest - darkest), MIN_RANGE)
+    return np.asarray(levels.clip(0, 255), np.int64)

@@ -1,4 +1,4 @@
-"""From an image file of any kind and size to the pixels that a network gets: before training, and when it is used."""
+"""Turns an image file of any format and size into the pixels that a network gets, in training and in use."""
 
 import functools
 import io
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data.metadata import orientation, read_tolerantly
+from searchcnn.data.formats import PILLOW_FORMATS
+from searchcnn.data.metadata import read_orientation, read_tolerantly
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,29 +18,27 @@ if TYPE_CHECKING:
 
 Resize = Literal["crop", "pad", "stretch"]
 
-LARGEST_SIDE = 224
-"""Pixels of the longest side of images whose size is chosen from the data: ImageNet's usual size."""
-ROUND = 8
+MAX_SIDE = 224
+"""Maximum side in pixels of images whose size is chosen from the data: ImageNet's usual size."""
+SIDE_STEP = 8
 """A chosen side is a multiple of this, so that it can be halved three times."""
 ALMOST_SQUARE = 1.25
-"""Median images whose sides differ by less than this factor become squares."""
-MOST_PIXELS = 100_000_000
-"""An image file of more pixels is not decoded; Pillow warns of a decompression bomb at 89 millions."""
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow's names of the formats that are read, whatever a file is called; some others can run programs."""
+"""A median image whose sides differ by less than this factor becomes a square."""
+MAX_PIXELS = 100_000_000
+"""An image file with more pixels is not decoded; Pillow warns of a decompression bomb at 89 million."""
 WHITE = 255
 SIDEWAYS = (5, 6, 7, 8)
-"""Ways to hold a camera, as EXIF counts them, that exchange height and width."""
-WIDTH, HEIGHT = 0x0100, 0x0101
-"""Keys of a TIFF's directory."""
+"""EXIF's numbers of the orientations that swap height and width."""
+TIFF_WIDTH, TIFF_HEIGHT = 0x0100, 0x0101
+"""Keys in a TIFF's directory."""
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """A decoded image file.
 
     Attributes:
-        image: Upright, grey or RGB, eight bits a channel.
-        size: Height and width in the file, upright; the image may have been decoded at a part of it.
+        image: The image, upright, grey or RGB, with eight bits a channel.
+        size: Height and width in the file, upright; the image may have been decoded at a fraction of it.
     """
 
     image: "Image"
@@ -54,8 +53,8 @@ class Preparation:
         height: Pixels.
         width: Pixels.
         channels: 1 (grey) or 3 (red, green, blue).
-        resize: How an image of another size is brought to this one: ``crop`` fills it and cuts off what sticks out,
-            evenly on both sides; ``pad`` fits the whole image in, with black bars; ``stretch`` changes its shape.
+        resize: How an image of another size is brought to this one: ``crop`` fills it and cuts off the rest evenly on
+            both sides; ``pad`` fits the whole image in, with black bars; ``stretch`` changes its shape.
     """
 
     height: int
@@ -65,7 +64,7 @@ class Preparation:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the pixels: (height, width, channels)."""
+        """Shape of the pixels: (height, width, channels)."""
         return self.height, self.width, self.channels
 
     def read(self, content: bytes) -> npt.NDArray[np.uint8]:
@@ -75,103 +74,103 @@ class Preparation:
             Pixels 0..255, of shape (height, width, channels).
 
         Raises:
-            ValueError: If it is no image or damaged.
+            ValueError: If it is damaged or not an image.
         """
-        return self.pixels(decode(content, (self.height, self.width)).image)
+        return self.apply(decode(content, (self.height, self.width)).image)
 
-    def pixels(self, image: "Image") -> npt.NDArray[np.uint8]:
-        """Returns the pixels of an upright grey or RGB image, of shape (height, width, channels)."""
-        fitted = _converted(self._fitted(image), "L" if self.channels == 1 else "RGB")
-        return np.asarray(fitted, np.uint8).reshape(self.height, self.width, self.channels)
+    def apply(self, image: "Image") -> npt.NDArray[np.uint8]:
+        """Returns the pixels of an upright grey or RGB image, uint8 of shape (height, width, channels)."""
+        result = _convert(self._fit(image), "L" if self.channels == 1 else "RGB")
+        return np.asarray(result, np.uint8).reshape(self.height, self.width, self.channels)
 
-    def _fitted(self, image: "Image") -> "Image":
+    def _fit(self, image: "Image") -> "Image":
         from PIL import Image, ImageOps
 
-        size, way = (self.width, self.height), Image.Resampling.BILINEAR
+        size, method = (self.width, self.height), Image.Resampling.BILINEAR
         if image.size == size:
             return image
         if self.resize == "stretch":
-            return image.resize(size, way)
-        fitted: Image.Image = (ImageOps.fit if self.resize == "crop" else ImageOps.pad)(image, size, way)
-        return fitted
+            return image.resize(size, method)
+        result: Image.Image = (ImageOps.fit if self.resize == "crop" else ImageOps.pad)(image, size, method)
+        return result
 
 
-def decode(content: bytes, least: tuple[int, int] | None = None) -> Picture:
-    """Decodes an image file; of an animation, the first picture.
+def decode(content: bytes, target: tuple[int, int] | None = None) -> DecodedImage:
+    """Decodes an image file; of an animation, the first image.
 
-    What is transparent becomes white, and sixteen bits become eight.
+    Transparent pixels become white, and sixteen bits become eight.
 
     Args:
-        content: Of a file of one of `FORMATS`.
-        least: Height and width that the image is going to be reduced to; a JPEG may then be decoded at a half, quarter
-            or eighth of its size, as long as it stays twice as large as that.
+        content: Content of a file in one of `IMAGE_FORMATS`.
+        target: Height and width that the image is going to be reduced to; a JPEG may then be decoded at a half, a
+            quarter or an eighth of its size, as long as it stays at least twice as large.
 
     Raises:
-        ValueError: If it is no image or damaged.
+        ValueError: If it is damaged or not an image.
     """
     try:
-        return read_tolerantly(functools.partial(_decode, least=least), content)
+        return read_tolerantly(functools.partial(_decode, target=target), content)
     except Exception as error:  # decoders raise almost anything on a damaged file
         reason = str(error).split(" <_io")[0].removesuffix(" file") or type(error).__name__
         raise ValueError(" ".join(reason.split())) from error
 
 
-def _decode(content: bytes, least: tuple[int, int] | None) -> Picture:
-    with _opened(content) as opened:
-        if opened.width * opened.height > MOST_PIXELS:
-            raise ValueError(f"{opened.width}x{opened.height} pixels; the largest that are read have {MOST_PIXELS:,}")
-        size = _upright_size(opened)
-        if least is not None:
-            side = 2 * max(least)
-            opened.draft(None, (side, side))
-        return Picture(_eight_bits(_upright(opened)), size)
+def _decode(content: bytes, target: tuple[int, int] | None) -> DecodedImage:
+    with _open(content) as file:
+        if file.width * file.height > MAX_PIXELS:
+            raise ValueError(f"has {file.width}x{file.height} pixels, more than the maximum of {MAX_PIXELS:,}")
+        size = _read_size(file)
+        if target is not None:
+            side = 2 * max(target)
+            file.draft(None, (side, side))
+        return DecodedImage(_reduce_to_eight_bits(_turn_upright(file)), size)
 
 
-def look(content: bytes) -> tuple[tuple[int, int], bool]:
-    """Returns the height and width of an image file, upright, and whether it has colours; most are not decoded.
+def probe(content: bytes) -> tuple[tuple[int, int], bool]:
+    """Returns the height and width of an image file, upright, and whether it has colours; most are not decoded for it.
 
     Raises:
-        Exception: Almost any, of a file that is none.
+        Exception: Almost any, if it is not an image.
     """
-    return read_tolerantly(_look, content)
+    return read_tolerantly(_probe, content)
 
 
-def _look(content: bytes) -> tuple[tuple[int, int], bool]:
-    with _opened(content) as image:
-        return _upright_size(image), not image.mode.startswith(("1", "L", "I", "F")) or image.mode == "LAB"
+def _probe(content: bytes) -> tuple[tuple[int, int], bool]:
+    with _open(content) as file:
+        return _read_size(file), not file.mode.startswith(("1", "L", "I", "F")) or file.mode == "LAB"
 
 
-def _opened(content: bytes) -> "ImageFile":
-    """Opens an image file of one of `FORMATS`; it is not decoded yet.
+def _open(content: bytes) -> "ImageFile":
+    """Opens an image file in one of `IMAGE_FORMATS` without decoding it.
 
     Raises:
-        Exception: Almost any, of a file that is none.
+        Exception: Almost any, if it is not an image.
     """
     from PIL import Image
 
-    return Image.open(io.BytesIO(content), formats=_formats())
+    return Image.open(io.BytesIO(content), formats=_find_formats())
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
-    """Returns those of `FORMATS` that this Pillow reads."""
+def _find_formats() -> tuple[str, ...]:
+    """Returns those of `PILLOW_FORMATS` that this Pillow reads."""
     from PIL import Image
 
     Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+    return tuple(name for name in PILLOW_FORMATS if name in Image.OPEN)
 
 
-def _upright_size(image: "ImageFile") -> tuple[int, int]:
+def _read_size(image: "ImageFile") -> tuple[int, int]:
     """Returns the height and width of an image file that has been opened."""
     if image.format == "PNG":
-        image.load()  # its metadata may come behind its pixels
-    tags = getattr(image, "tag_v2", None)  # Pillow exchanges a TIFF's sides as it opens it
-    width, height = (tags[WIDTH], tags[HEIGHT]) if tags else image.size
-    return (width, height) if orientation(image) in SIDEWAYS else (height, width)
+        image.load()  # its metadata may come after its pixels
+    tags = getattr(image, "tag_v2", None)  # Pillow swaps the sides of a TIFF when it opens it
+    width, height = (tags[TIFF_WIDTH], tags[TIFF_HEIGHT]) if tags else image.size
+    return (width, height) if read_orientation(image) in SIDEWAYS else (height, width)
 
 
-def _upright(image: "ImageFile") -> "Image":
-    """Returns an image file as the camera saw it."""
+def _turn_upright(image: "ImageFile") -> "Image":
+    """Returns an image file as the camera saw the scene."""
     from PIL.Image import Transpose
 
     turns = {
@@ -184,32 +183,32 @@ def _upright(image: "ImageFile") -> "Image":
         8: Transpose.ROTATE_90,
     }
     image.load()
-    turn = turns.get(orientation(image))
+    turn = turns.get(read_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bits(image: "Image") -> "Image":
+def _reduce_to_eight_bits(image: "Image") -> "Image":
     from PIL import Image
 
     if image.mode.startswith("I;16"):
         return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError("has 32 bits a channel, and nothing says which number is white; save it with 8 or 16 bits")
+        raise ValueError("has 32 bits a channel, and nothing says which value is white; save it with 8 or 16 bits")
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, (WHITE,) * 4)
+        background = Image.new("RGBA", image.size, (WHITE,) * 4)
         is_grey = image.mode in ("LA", "La", "L", "1")
-        return Image.alpha_composite(ground, image.convert("RGBA")).convert("L" if is_grey else "RGB")
-    return _converted(image, "L" if image.mode in ("1", "L") else "RGB")
+        return Image.alpha_composite(background, image.convert("RGBA")).convert("L" if is_grey else "RGB")
+    return _convert(image, "L" if image.mode in ("1", "L") else "RGB")
 
 
-def _converted(image: "Image", mode: str) -> "Image":
-    """Returns an image in a mode, without copying one that is loaded and has it."""
+def _convert(image: "Image", mode: str) -> "Image":
+    """Returns an image in a mode; an image that has it already is not copied."""
     image.load()
     return image if image.mode == mode else image.convert(mode)
 
 
 def as_bytes(*arrays: npt.NDArray[np.generic]) -> list[npt.NDArray[np.uint8]]:
-    """Brings pixels to 0..255, all arrays in the same way.
+    """Scales pixels to 0..255, all arrays in the same way.
 
     Args:
         arrays: Integers 0..255 or 0..65535, or floats 0..1 or 0..255, of any shape.
@@ -222,7 +221,7 @@ def as_bytes(*arrays: npt.NDArray[np.generic]) -> list[npt.NDArray[np.uint8]]:
     types = " and ".join(sorted({str(array.dtype) for array in arrays}))
     kinds = {array.dtype.kind.replace("u", "i") for array in arrays}
     if kinds not in ({"b"}, {"i"}, {"f"}) or any(array.size == 0 for array in arrays):
-        raise ValueError(f"pixels are {types}, expected numbers of one kind")
+        raise ValueError(f"pixels are {types}, expected numbers of the same kind")
     low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
     if not 0 <= low <= high <= (255 if kinds == {"f"} else 65_535):
         raise ValueError(f"pixels are {types}, {low:g}..{high:g}, expected 0..255, 0..65535 or floats 0..1")
@@ -233,21 +232,21 @@ def as_bytes(*arrays: npt.NDArray[np.generic]) -> list[npt.NDArray[np.uint8]]:
 def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Chooses the height and width of a network's images from those of the files.
 
-    Images that are all of one size keep it. Otherwise it is the median, rounded to multiples of 8, a square if it is
-    almost one. The longest side is 224 at most.
+    Images that all have the same size keep it. Otherwise it is the median, rounded to multiples of 8, or a square if
+    it almost is one. The longest side is 224 at most.
 
     Args:
         sizes: Heights and widths, in pixels.
     """
     height, width = (float(side) for side in np.median(np.asarray(sizes), axis=0))
     longest = max(height, width)
-    if len(set(sizes)) == 1 and longest <= LARGEST_SIDE:
+    if len(set(sizes)) == 1 and longest <= MAX_SIDE:
         return int(height), int(width)
     if longest < ALMOST_SQUARE * min(height, width):
         height = width = (height * width) ** 0.5
-    shrink = min(1.0, LARGEST_SIDE / max(height, width))
-    return _rounded(shrink * height), _rounded(shrink * width)
+    scale = min(1.0, MAX_SIDE / max(height, width))
+    return _round_side(scale * height), _round_side(scale * width)
 
 
-def _rounded(side: float) -> int:
-    return max(ROUND, ROUND * round(side / ROUND))
+def _round_side(side: float) -> int:
+    return max(SIDE_STEP, SIDE_STEP * round(side / SIDE_STEP))

@@ -1,1 +1,1 @@
-"""From somebody's images to the study that searches them: what they are, what to begin with, a study file's text."""
+"""From a user's images to the study that searches a network for them: what they are, and what to begin with."""

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Preparation
-from searchcnn.data.decoding import or_why, read_file
-from searchcnn.data.metadata import quiet
+from searchcnn.data.decoding import read_file, try_reading
+from searchcnn.data.formats import FORMAT_NAMES
+from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.card import card_path, read_card
 from searchcnn.results.export import load_model, predict
@@ -72,7 +73,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = sorted(Path(entry.path) for entry in list_entries(path) if is_image(entry.name))
     if not found:
-        raise UsageError(f"{path}: holds no images; expected JPEG, PNG, GIF, BMP, WebP, TIFF or PNM files")
+        raise UsageError(f"{path}: holds no images; expected {FORMAT_NAMES} files")
     return found
 
 
@@ -90,8 +91,8 @@ def _classified(
 ) -> Iterator[Prediction]:
     rest = iter(files)
     while batch := list(itertools.islice(rest, BATCH)):
-        with quiet():
-            read = [or_why(partial(_read, file, preparation)) for file in batch]
+        with silence_pillow():
+            read = [try_reading(partial(_read, file, preparation)) for file in batch]
         pixels = [one for one in read if not isinstance(one, str)]
         rows = iter(predict(model, np.stack(pixels)) if pixels else ())
         for file, one in zip(batch, read, strict=True):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from searchcnn.data import Report
+    from searchcnn.data import Inspection
     from searchcnn.store import Epoch
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -72,7 +72,7 @@ class Listener:
     def phase(self, text: str, done: float | None = None) -> None:
         """Something that takes a while begins, or goes on: loading, a dry run, saving; ``done`` is the part, 0..1."""
 
-    def dataset_read(self, report: Report) -> None:
+    def dataset_read(self, report: Inspection) -> None:
         """The images are read and divided; or why they cannot be is among what was found."""
 
     def begun(self) -> None:

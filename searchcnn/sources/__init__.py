@@ -1,7 +1,7 @@
 """Where images come from: a name, a path or an object becomes a dataset."""
 
-from searchcnn.sources.builtin import NAMES
-from searchcnn.sources.listing import Found, find_datasets
+from searchcnn.sources.builtin import BUILTIN_NAMES
+from searchcnn.sources.listing import DatasetInfo, find_datasets
 from searchcnn.sources.load import load_dataset
 
-__all__ = ["NAMES", "Found", "find_datasets", "load_dataset"]
+__all__ = ["BUILTIN_NAMES", "DatasetInfo", "find_datasets", "load_dataset"]

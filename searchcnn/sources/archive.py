@@ -1,7 +1,7 @@
 """Lists the image files in a tar or zip archive.
 
-Nothing is unpacked under its own name: what lies in an archive can be written nowhere. The images of a compressed one
-are written one after the other into a single file of ours, from which they are decoded in parallel.
+Nothing is unpacked under its own name, so an archive cannot write to any place it chooses. The images of a compressed
+archive are written one after the other into a single file of ours, from which they are decoded in parallel.
 """
 
 import stat
@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from searchcnn.data.decoding import LARGEST_IMAGE, ImageFile, Watch
+from searchcnn.data.decoding import MAX_IMAGE_BYTES, ImageFile, Watch
 from searchcnn.errors import DataError
 from searchcnn.sources.layout import Layout, arrange, is_image
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.reading import FIX, explain_errors
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 MIB, GIB = 2**20, 2**30
-LARGEST = 64 * GIB
-"""Bytes of image files in one archive, at most."""
-MOST_RATIO = 200
-"""What holds more than this many times its own bytes is a decompression bomb; photos shrink by a few percent."""
-SMALL = GIB
-"""Bytes that an archive may hold whatever their ratio."""
+MAX_BYTES = 64 * GIB
+"""Maximum number of bytes of the image files in an archive."""
+MAX_RATIO = 200
+"""An archive that holds more than this many times its own bytes is a decompression bomb; photos hardly shrink."""
+HARMLESS_BYTES = GIB
+"""Bytes that an archive may hold whatever the ratio."""
 UNPACKED = "archive.bin"
 
 
@@ -34,9 +34,9 @@ class _Member(NamedTuple):
 
     Attributes:
         name: Its path, with ``/``.
-        size: Bytes, as the archive says; -1 for a folder.
+        size: Number of bytes, as the archive says; -1 for a folder.
         open: Opens it.
-        offset: Where its bytes lie in the archive, if they lie there as they are.
+        offset: Where its bytes start in the archive, if they are not compressed.
     """
 
     name: str
@@ -46,8 +46,8 @@ class _Member(NamedTuple):
 
 
 def holds(path: Path) -> bool:
-    """Whether a file is an archive, by its name."""
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+    """Whether a file is an archive, judging by its name."""
+    return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile], Layout]:
@@ -55,7 +55,7 @@ def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile]
 
     Args:
         path: The archive.
-        folder: Where the bytes of compressed images are written, into one file.
+        folder: Folder for the bytes of compressed images, which are written into one file.
         watch: Is told how far it is.
 
     Raises:
@@ -63,43 +63,40 @@ def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile]
         OSError: If the folder cannot be written.
     """
     unpacked = folder / UNPACKED
-    places, others, folders = _unpack(path, unpacked, watch)
-    layout = arrange(str(path), [*places, *others], folders)
+    slices, others, folders = _unpack(path, unpacked, watch)
+    layout = arrange(str(path), [*slices, *others], folders)
     source = unpacked if unpacked.exists() else path
-    files = [
-        ImageFile(place.path, place.part, place.class_name, partial(_slice, source, *places[place.path]))
-        for place in layout.places
-    ]
+    files = [ImageFile(*image, partial(_read_slice, source, *slices[image.path])) for image in layout.images]
     return files, layout
 
 
 def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
-    """Returns where the bytes of each image lie, offset and size, in the target or, if there is none, in the archive.
+    """Returns offset and size of each image, in the target or, if there is none, in the archive.
 
-    The names of other files and of the folders come beside.
+    Also returns the names of other files and of folders.
     """
-    places: dict[str, tuple[int, int]] = {}
+    slices: dict[str, tuple[int, int]] = {}
     others: list[str] = []
     folders: list[str] = []
-    whole = path.stat().st_size
-    with reading(path, "an archive of images in folders", MEND), path.open("rb") as raw:
-        for member in _safe_members(path, raw):
+    total = path.stat().st_size
+    with explain_errors(path, "an archive of images in folders", FIX), path.open("rb") as raw:
+        for member in _check_members(path, raw):
             if member.size < 0:
                 folders.append(member.name)
             elif not is_image(member.name):
                 others.append(member.name)
             elif member.offset is not None:
-                places[member.name] = member.offset, member.size
+                slices[member.name] = member.offset, member.size
             else:
-                places[member.name] = _append(member, target), member.size
-                watch(f"unpacking {path.name}", raw.tell() / whole)
-    return places, others, folders
+                slices[member.name] = _append(member, target), member.size
+                watch(f"unpacking {path.name}", raw.tell() / total)
+    return slices, others, folders
 
 
-def _safe_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
-    """Yields what is in an archive that is neither a trap nor too large."""
+def _check_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
+    """Yields the members of an archive; raises an error if one is unsafe or they are too large."""
     total = 0
-    for member in _zip_members(raw) if path.suffix.lower() == ".zip" else _tar_members(raw):
+    for member in _list_zip(raw) if path.suffix.lower() == ".zip" else _list_tar(raw):
         _check_name(path, member.name)
         if is_image(member.name):
             total += max(0, member.size)
@@ -107,7 +104,7 @@ def _safe_members(path: Path, raw: IO[bytes]) -> Iterator[_Member]:
         yield member
 
 
-def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:
+def _list_zip(raw: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(raw) as archive:
         for member in archive.infolist():
             if stat.S_ISLNK(member.external_attr >> 16):
@@ -116,7 +113,7 @@ def _zip_members(raw: IO[bytes]) -> Iterator[_Member]:
             yield _Member(member.filename.rstrip("/"), size, partial(archive.open, member))
 
 
-def _tar_members(raw: IO[bytes]) -> Iterator[_Member]:
+def _list_tar(raw: IO[bytes]) -> Iterator[_Member]:
     with tarfile.open(fileobj=raw) as archive:
         is_plain = archive.fileobj is raw
         for member in archive:
@@ -134,45 +131,45 @@ def _check_name(path: Path, name: str) -> None:
 
 
 def _check_size(path: Path, member: _Member, total: int) -> None:
-    if member.size > LARGEST_IMAGE:
+    if member.size > MAX_IMAGE_BYTES:
         raise DataError(
             f"{path}: {member.name} has {member.size / MIB:,.0f} MiB, expected images of at most "
-            f"{LARGEST_IMAGE // MIB} MiB; is it one?"
+            f"{MAX_IMAGE_BYTES // MIB} MiB; check that it is an image"
         )
-    if total > LARGEST:
-        raise DataError(f"{path}: holds more than {LARGEST // GIB} GiB of image files; unpack it into a folder")
-    if total > max(SMALL, MOST_RATIO * path.stat().st_size):
+    if total > MAX_BYTES:
+        raise DataError(f"{path}: holds more than {MAX_BYTES // GIB} GiB of image files; unpack it into a folder")
+    if total > max(HARMLESS_BYTES, MAX_RATIO * path.stat().st_size):
         raise DataError(
-            f"{path}: holds more than {MOST_RATIO} times its own size, a decompression bomb; do not trust this archive"
+            f"{path}: holds more than {MAX_RATIO} times its own size, a decompression bomb; do not trust this archive"
         )
 
 
 def _append(member: _Member, target: Path) -> int:
-    """Writes the bytes of a member, and not one more than it says it has, to the end of a file; returns the place."""
+    """Appends the bytes of a member to a file, at most as many as it declares; returns their offset."""
     content = member.open()
     assert content is not None, "only a link or a folder has no content"
     with closing(content), target.open("ab") as file:
-        place, left = file.tell(), member.size
-        while left and (block := content.read(min(left, MIB))):
-            left -= file.write(block)
-    if left:
+        offset, remaining = file.tell(), member.size
+        while remaining and (block := content.read(min(remaining, MIB))):
+            remaining -= file.write(block)
+    if remaining:
         raise ValueError(f"{member.name} is cut off")
-    return place
+    return offset
 
 
-def tidy(folder: Path) -> None:
-    """Deletes the bytes of compressed images, once they are decoded."""
+def delete_unpacked(folder: Path) -> None:
+    """Deletes the unpacked bytes of compressed images, once they are decoded."""
     (folder / UNPACKED).unlink(missing_ok=True)
 
 
-def _slice(path: Path, offset: int, size: int) -> bytes:
+def _read_slice(path: Path, offset: int, size: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(size)
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """Finds an archive that is cut off or damaged between two members: to `tarfile`, that is an ordinary end."""
+    """Raises an error if an archive is cut off or damaged between two members: `tarfile` takes that for its end."""
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

@@ -1,4 +1,4 @@
-"""The datasets that have a name of their own."""
+"""The built-in datasets."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from searchcnn.data.dataset import Shape
 
 @dataclass(frozen=True)
 class Builtin:
-    """What is known of a dataset before it is read.
+    """What is known about a dataset before it is read.
 
     Attributes:
         shape: Shape of one image: (height, width, channels).
@@ -59,5 +59,5 @@ BUILTIN = {
 }
 """The built-in datasets by name."""
 
-NAMES = tuple(BUILTIN)
+BUILTIN_NAMES = tuple(BUILTIN)
 """Names of the built-in datasets."""

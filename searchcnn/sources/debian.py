@@ -33,11 +33,11 @@ def fetch() -> Path:
         cache_folder("datasets").mkdir(parents=True, exist_ok=True)
         return _fetch_into(cache_folder("datasets") / _FOLDER)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConnectionError(f"Debian's {PACKAGE} ({_reason(error)})") from error
+        raise ConnectionError(f"Debian's {PACKAGE} ({_explain(error)})") from error
 
 
 def _fetch_into(folder: Path) -> Path:
-    """Unpacks beside the folder and moves all files in one step: a cache is complete or absent."""
+    """Unpacks next to the folder and moves all files in one step: the cache is either complete or absent."""
     with tempfile.TemporaryDirectory(prefix=f".{_FOLDER}-", dir=folder.parent) as temporary:
         _refresh_lists()
         _run(["apt-get", *_OFFLINE_FAST, "download", PACKAGE], Path(temporary))
@@ -53,7 +53,7 @@ def _fetch_into(folder: Path) -> Path:
 
 
 def _refresh_lists() -> None:
-    """Lets apt learn what there is, when it knows nothing; where that is not allowed, the download tells."""
+    """Updates apt's lists if they are empty; if that is not allowed, the download fails with the reason."""
     if not any(LISTS.glob("*_Packages*")):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             _run(["apt-get", *_OFFLINE_FAST, "update"], Path("/"))
@@ -79,12 +79,12 @@ def _move(unpacked: Path, folder: Path) -> None:
     try:
         unpacked.rename(folder)
     except OSError:
-        if not idx.is_complete(folder):  # else another process has been faster
+        if not idx.is_complete(folder):  # else another process was faster
             raise
 
 
-def _reason(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
-        said = error.stderr.strip().splitlines()
-        return said[-1] if said else f"{error.cmd[0]} left with exit code {error.returncode}"
+        lines = error.stderr.strip().splitlines()
+        return lines[-1] if lines else f"{error.cmd[0]} exited with code {error.returncode}"
     return " ".join(str(error).split())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from searchcnn.data.dataset import Arrays, Split
-from searchcnn.data.division import stratified
+from searchcnn.data.division import stratify
 from searchcnn.sources.builtin import BUILTIN
 
 SOURCE = "scikit-learn"
@@ -12,11 +12,11 @@ _TEST_SEED = 0
 
 
 def read() -> Arrays:
-    """Returns 1,797 images of 8 x 8 pixels; the same fifth of them is the test part in every study."""
+    """Returns 1,797 images of 8 x 8 pixels; the same fifth of them is the test part of every study."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / _LARGEST)).astype(np.uint8)
-    everything = Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
-    train, test = stratified(everything, BUILTIN["digits"].test, _TEST_SEED)
+    split = Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
+    train, test = stratify(split, BUILTIN["digits"].test, _TEST_SEED)
     return Arrays({"train": train, "test": test})

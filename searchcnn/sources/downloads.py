@@ -14,11 +14,11 @@ from searchcnn.errors import DataError
 from searchcnn.server import STALL_SECONDS, ServerError, check_answer
 from searchcnn.sources import debian, idx
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.folders import VARIABLE, folders, keras_cache
-from searchcnn.sources.reading import checked_split
+from searchcnn.sources.folders import VARIABLE, find_keras_cache, list_folders
+from searchcnn.sources.reading import make_split
 
 ANSWER_SECONDS = 15.0
-"""A server that has not answered after this time is taken as out of reach."""
+"""A server that has not answered after this time counts as unreachable."""
 
 
 def download(name: str) -> tuple[Arrays, str]:
@@ -28,42 +28,42 @@ def download(name: str) -> tuple[Arrays, str]:
         The dataset, and where it comes from.
 
     Raises:
-        DataError: If no way to it works; the message names them all.
+        DataError: If no way works; the message names all of them.
     """
-    ways = [_from_keras, _from_debian] if name == "fashion_mnist" else [_from_keras]
+    ways = [_download_with_keras, _download_from_debian] if name == "fashion_mnist" else [_download_with_keras]
     failures = []
     for way in ways:
         try:
             return way(name)
         except ConnectionError as error:
             failures.append(str(error))
-    raise DataError(_nowhere(name, failures))
+    raise DataError(_explain_failures(name, failures))
 
 
-def _from_keras(name: str) -> tuple[Arrays, str]:
-    _check_answer(str(BUILTIN[name].origin))
+def _download_with_keras(name: str) -> tuple[Arrays, str]:
+    _check_server(str(BUILTIN[name].origin))
     try:
-        with _quiet(), _stall_limit():
-            train, test = _keras_arrays(name)
-        arrays = Arrays({"train": checked_split(*train), "test": checked_split(*test)})
-        return arrays, f"Keras' download, now in {keras_cache()}"
+        with _silence(), _limit_stalls():
+            train, test = _load_with_keras(name)
+        arrays = Arrays({"train": make_split(*train), "test": make_split(*test)})
+        return arrays, f"Keras' download, now in {find_keras_cache()}"
     except Exception as error:  # Keras raises a plain Exception when a download fails
         raise ConnectionError(f"Keras' download ({error})") from error
 
 
-def _from_debian(name: str) -> tuple[Arrays, str]:
+def _download_from_debian(name: str) -> tuple[Arrays, str]:
     folder = debian.fetch()
     return idx.read(folder, name), f"Debian's {debian.PACKAGE}, now in {folder}"
 
 
-def _check_answer(url: str) -> None:
+def _check_server(url: str) -> None:
     try:
         check_answer(url, ANSWER_SECONDS)
     except ServerError as error:
         raise ConnectionError(f"Keras' download ({error})") from error
 
 
-def _keras_arrays(name: str) -> Any:
+def _load_with_keras(name: str) -> Any:
     """Returns Keras' ``(images, labels), (images, labels)``, with the axes (samples, height, width[, channels])."""
     start_keras()
     import keras
@@ -75,13 +75,13 @@ def _keras_arrays(name: str) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
 @contextlib.contextmanager
-def _stall_limit() -> Iterator[None]:
+def _limit_stalls() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL_SECONDS)
     try:
@@ -90,10 +90,10 @@ def _stall_limit() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _nowhere(name: str, failures: list[str]) -> str:
-    tried = [f"{what} ({path})" for what, path in folders().items()] + failures
+def _explain_failures(name: str, failures: list[str]) -> str:
+    sources = [f"{what} ({path})" for what, path in list_folders().items()] + failures
     debian_way = f", `apt-get install {debian.PACKAGE}`" if name == "fashion_mnist" else ""
     return (
-        f"{name}: not found in {', '.join(tried)}; ways out: set {VARIABLE} to a folder that holds it{debian_way}, "
-        "or take `--study digits`, which needs no download"
+        f"{name}: not found in {', '.join(sources)}; set {VARIABLE} to a folder that holds it{debian_way}, "
+        "or use `--study digits`, which needs no download"
     )

@@ -8,27 +8,27 @@ from searchcnn.errors import DataError
 from searchcnn.files import cache_folder
 
 VARIABLE = "SEARCHCNN_DATA"
-SYSTEM = Path("/usr/share/datasets")
+SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian's packages put datasets."""
 
 
-def folders() -> dict[str, Path]:
-    """Returns the folders in the order they are searched, by what they are.
+def list_folders() -> dict[str, Path]:
+    """Returns the folders by their description, in the order in which they are searched.
 
     Raises:
-        DataError: If ``SEARCHCNN_DATA`` names no folder.
+        DataError: If ``SEARCHCNN_DATA`` is not a folder.
     """
-    own = own_folder()
+    own = find_own_folder()
     return {
         **({f"${VARIABLE}": own} if own else {}),
-        "Keras' cache": keras_cache(),
-        "the system's datasets": SYSTEM,
+        "Keras' cache": find_keras_cache(),
+        "the system's datasets": SYSTEM_FOLDER,
         "searchcnn's cache": cache_folder("datasets"),
     }
 
 
-def own_folder() -> Path | None:
-    """Returns the user's folder of datasets, ``SEARCHCNN_DATA``, or None when it is not set.
+def find_own_folder() -> Path | None:
+    """Returns the user's folder of datasets, ``SEARCHCNN_DATA``, or None if it is not set.
 
     Raises:
         DataError: If it is set to anything but a folder.
@@ -43,6 +43,6 @@ def own_folder() -> Path | None:
     return folder
 
 
-def keras_cache() -> Path:
+def find_keras_cache() -> Path:
     """Returns the folder that Keras downloads datasets into."""
     return keras_home() / "datasets"

@@ -1,4 +1,4 @@
-"""Lists the image files in a folder that are sorted into folders by class, and by part if there are parts."""
+"""Lists the image files in a folder, sorted into folders by class, and by part if there are parts."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from searchcnn.data.decoding import ImageFile, Watch, read_file
 from searchcnn.files import stamp
 from searchcnn.sources.layout import Layout, arrange
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.reading import FIX, explain_errors
 
 
 def holds(path: Path) -> bool:
@@ -16,7 +16,7 @@ def holds(path: Path) -> bool:
     return path.is_dir()
 
 
-def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile], Layout]:
+def list_images(folder: Path, _target: Path, _watch: Watch) -> tuple[list[ImageFile], Layout]:
     """Lists the images below a folder.
 
     Raises:
@@ -25,29 +25,28 @@ def list_images(folder: Path, _to: Path, _watch: Watch) -> tuple[list[ImageFile]
     entries = list_entries(folder)
     files = [entry.path for entry in entries if not _is_folder(entry)]
     folders = [entry.path for entry in entries if _is_folder(entry)]
-    layout = arrange(str(folder), *([_below(folder, path) for path in paths] for paths in (files, folders)))
-    found = [ImageFile(*place, partial(read_file, folder / place.path)) for place in layout.places]
-    return found, layout
+    layout = arrange(str(folder), *([_make_relative(folder, path) for path in paths] for paths in (files, folders)))
+    return [ImageFile(*image, partial(read_file, folder / image.path)) for image in layout.images], layout
 
 
-def signature(folder: Path) -> str:
+def compute_signature(folder: Path) -> str:
     """Returns a text that changes when a file or folder below a folder is added, removed or written."""
     return "\n".join(sorted(stamp(Path(entry.path)) for entry in list_entries(folder)))
 
 
 def list_entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """Lists all files and folders below a folder, except hidden ones; links are followed, but not round in circles.
+    """Lists all files and folders below a folder, except hidden ones; links are followed, but not in circles.
 
     Raises:
-        DataError: If one of the folders may not be read.
+        DataError: If one of the folders cannot be read.
     """
-    with reading(folder, "a folder of images", MEND):
+    with explain_errors(folder, "a folder of images", FIX):
         return list(_walk(folder))
 
 
 def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[str]"]:
-    place = os.path.realpath(folder)
-    if place in above:
+    real_path = os.path.realpath(folder)
+    if real_path in above:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -55,15 +54,15 @@ def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator["os.DirEntry[st
                 continue
             yield entry
             if _is_folder(entry):
-                yield from _walk(Path(entry.path), (*above, place))
+                yield from _walk(Path(entry.path), (*above, real_path))
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, say: it is named as an unreadable file
+    except OSError:  # such as a link to itself: it is listed as an unreadable file
         return False
 
 
-def _below(folder: Path, path: str) -> str:
+def _make_relative(folder: Path, path: str) -> str:
     return os.path.relpath(path, folder).replace(os.sep, "/")

@@ -1,4 +1,4 @@
-"""Tells parts and classes from the names of folders, as people write them."""
+"""Tells parts and classes by the names of folders, as people write them."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -8,32 +8,30 @@ from typing import NamedTuple
 
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
+from searchcnn.data.formats import FORMAT_NAMES, IMAGE_SUFFIXES
 from searchcnn.errors import DataError, printable
-from searchcnn.sources.parts import doubtful, look_alikes, part_of
+from searchcnn.sources.parts import find_doubtful, find_look_alikes, parse_part
 
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
-IGNORED = frozenset(
+IGNORED_SUFFIXES = frozenset(
     {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".mat", ".npy", ".py", ".toml", ".tsv", ".txt"}
     | {".url", ".xml", ".yaml", ".yml"}
 )
-"""Suffixes of files that nobody takes for images."""
-CLASSES = frozenset({"train", "training", "valid", "dev"})
-"""Words for parts that are as well those for classes: a vehicle, what is not invalid, what is not in production."""
-Names = tuple[str, ...]
-"""Of a path: folders, and the file at the end."""
-Named = dict[str, Names]
-"""Names by path; the first may be left out, or be a part instead."""
-Arranged = tuple[Named, Sequence[Names], Sequence[Finding]]
-"""Names that begin with a part and a class, those of all folders, and what is odd."""
+"""Suffixes of files that nobody mistakes for images."""
+AMBIGUOUS = frozenset({"train", "training", "valid", "dev"})
+"""Words for parts that may also name classes: a vehicle, the opposite of invalid, the opposite of production."""
+PathNames = tuple[str, ...]
+"""The names in a path: its folders, and the file at the end."""
+NamesByPath = dict[str, PathNames]
+"""Names by path; the first may be left out or replaced by a part."""
+Arrangement = tuple[NamesByPath, Sequence[PathNames], Sequence[Finding]]
+"""Names of images that begin with a part and a class, names of all folders, and what is odd."""
 
 
-class Place(NamedTuple):
-    """Where an image lies.
+class LabelledPath(NamedTuple):
+    """The path of an image, and what it says.
 
     Attributes:
-        path: Below the folder or in the archive, with ``/``.
+        path: Path in the folder or archive, with ``/``.
         part: ``train``, ``validation`` or ``test``.
         class_name: Its class.
     """
@@ -48,239 +46,238 @@ class Layout:
     """The images of a folder or archive, sorted.
 
     Attributes:
-        places: The images, in a fixed order.
+        images: The images, in a fixed order.
         findings: What was left out or is odd.
     """
 
-    places: Sequence[Place]
+    images: Sequence[LabelledPath]
     findings: Sequence[Finding]
 
 
 def is_image(path: str) -> bool:
-    """Whether a file of that path is taken for an image; hidden files and what macOS puts into archives are not."""
+    """Whether a file with this path is taken for an image; hidden files and what macOS adds to archives are not."""
     pure = PurePosixPath(path)
-    hidden = any(name.startswith(".") or name == "__MACOSX" for name in pure.parts)
-    return pure.suffix.lower() in SUFFIXES and not hidden
+    is_hidden = any(name.startswith(".") or name == "__MACOSX" for name in pure.parts)
+    return pure.suffix.lower() in IMAGE_SUFFIXES and not is_hidden
 
 
 def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Layout:
-    """Sorts images by part and class, also below folders that hold nothing else.
+    """Sorts images by part and class, even below folders that hold nothing else.
 
-    They lie in ``CLASS/...``, or, where they are divided, in ``PART/CLASS/...`` or ``CLASS/PART/...``.
+    They lie in ``CLASS/...`` or, if they are divided, in ``PART/CLASS/...`` or ``CLASS/PART/...``.
 
     Args:
         root: Where they are, for messages.
         files: Paths of all files, with ``/``.
-        folders: Paths of all folders; those of classes without images are named.
+        folders: Paths of all folders; empty ones are found.
 
     Raises:
-        DataError: If they are not sorted so.
+        DataError: If they are not sorted like that.
     """
     files = list(files)
-    split = {path: PurePosixPath(path).parts for path in sorted(files) if is_image(path)}
-    if not split:
-        raise DataError(f"{root}: holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, of {_formats()}")
-    depth = _depth(list(split.values()))
-    inner = {path: names[depth:] for path, names in split.items()}
-    below = [names for folder in folders if (names := PurePosixPath(folder).parts[depth:])]
-    parts = {names[0]: part for names in inner.values() if len(names) > 1 and (part := part_of(names[0]))}
-    arranged = _by_class if not parts or _is_class(parts, inner) else _by_part
-    named, known, findings = arranged(root, inner, below)
-    return _layout(root, named, known, [*_other_files(files), *findings])
+    images = {path: PurePosixPath(path).parts for path in sorted(files) if is_image(path)}
+    if not images:
+        raise DataError(f"{root}: holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, in {FORMAT_NAMES} files")
+    depth = _find_depth(list(images.values()))
+    images = {path: names[depth:] for path, names in images.items()}
+    folder_names: Sequence[PathNames] = [names for folder in folders if (names := PurePosixPath(folder).parts[depth:])]
+    parts = {names[0]: part for names in images.values() if len(names) > 1 and (part := parse_part(names[0]))}
+    arrange_images = _arrange_by_class if not parts or _is_class(parts, images) else _arrange_by_part
+    images, folder_names, findings = arrange_images(root, images, folder_names)
+    return _make_layout(root, images, folder_names, [*_find_other_files(files), *findings])
 
 
-def _by_part(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
+def _arrange_by_part(root: str, images: NamesByPath, folders: Iterable[PathNames]) -> Arrangement:
     """Sorts images in ``PART/CLASS``."""
-    tops = sorted({names[0] for names in inner.values() if len(names) > 1})
-    parts = {top: part for top in tops if (part := part_of(top))}
+    tops = sorted({names[0] for names in images.values() if len(names) > 1})
+    parts = {top: part for top in tops if (part := parse_part(top))}
     others = [top for top in tops if top not in parts]
     if "train" not in parts.values():
-        within = f" with one folder for each class, such as {', '.join(others[:3])}" if others else ""
+        content = f" with one folder for each class, such as {', '.join(others[:3])}" if others else ""
         raise DataError(
-            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ beside it{within}; "
-            "if it is a class, rename it"
+            f"{root}: holds {' and '.join(parts)} and nothing to train on; expected a folder train/ next to it"
+            f"{content}; if it is a class, rename it"
         )
-    twice = {top for top in parts if all(_is_twice(names) for names in inner.values() if names[0] == top)}
-    named = {
-        path: (parts[names[0]], *names[1 + (names[0] in twice) :]) for path, names in inner.items() if names[0] in parts
+    nested = {top for top in parts if all(_is_nested(names) for names in images.values() if names[0] == top)}
+    arranged = {
+        path: (parts[names[0]], *names[1 + (names[0] in nested) :])
+        for path, names in images.items()
+        if names[0] in parts
     }
-    known = [(parts[names[0]], *names[1 + (names[0] in twice) :]) for names in folders if names[0] in parts]
-    return named, known, [*_look_alikes(root, named), *_beside(others), *_parts_below_train(named)]
+    folder_names = [(parts[names[0]], *names[1 + (names[0] in nested) :]) for names in folders if names[0] in parts]
+    findings = [
+        *_check_look_alikes(root, arranged),
+        *_find_folders_beside_parts(others),
+        *_find_parts_below_train(arranged),
+    ]
+    return arranged, folder_names, findings
 
 
-def _by_class(root: str, inner: Named, folders: Iterable[Names]) -> Arranged:
-    """Sorts images in ``CLASS``, or in ``CLASS/PART`` where some lie in folders to validate or test on."""
-    doubts = [*_look_alikes(root, inner), *_class_train(inner)]
-    parts = {path: next(filter(None, map(part_of, names[1:-1])), None) for path, names in inner.items()}
-    known = [("train", *names) for names in folders]
+def _arrange_by_class(root: str, images: NamesByPath, folders: Iterable[PathNames]) -> Arrangement:
+    """Sorts images in ``CLASS``, or in ``CLASS/PART`` if some are in folders to validate or test on."""
+    findings = [*_check_look_alikes(root, images), *_find_class_named_like_part(images)]
+    parts = {path: next(filter(None, map(parse_part, names[1:-1])), None) for path, names in images.items()}
+    folder_names = [("train", *names) for names in folders]
     if {*parts.values()} <= {None, "train"}:
-        named = {path: ("train", *names) for path, names in inner.items()}
-        odd = [*_beside_train(inner), *_same_below(inner), *_parts_below_class(named)]
-        return named, known, [*doubts, *odd]
-    rest = [path for path, part in parts.items() if part is None and len(inner[path]) > 1]
+        arranged = {path: ("train", *names) for path, names in images.items()}
+        findings += [*_find_folders_beside_train(images), *_find_repeated_folders(images)]
+        return arranged, folder_names, [*findings, *_find_parts_below_class(arranged)]
+    rest = [path for path, part in parts.items() if part is None and len(images[path]) > 1]
     left_out = set(rest if "train" in parts.values() else ())
     if not rest and "train" not in parts.values():
         example = next(path for path, part in parts.items() if part)
         raise DataError(
             f"{root}: holds nothing to train on, only {example} and the like; expected CLASS/train/IMAGE too"
         )
-    named = {path: (parts[path] or "train", *names) for path, names in inner.items() if path not in left_out}
-    odd = [*_in_no_part(rest, not left_out), *_folders_below(inner), *_parts_below_class(named)]
-    return named, known, [*doubts, *odd]
+    arranged = {path: (parts[path] or "train", *names) for path, names in images.items() if path not in left_out}
+    findings += [*_find_images_without_part(rest, not left_out), *_find_folders_below_parts(images)]
+    return arranged, folder_names, [*findings, *_find_parts_below_class(arranged)]
 
 
-def _is_class(parts: Iterable[str], inner: Named) -> bool:
-    """Whether the only folder named like a part may be a class, and is one: others are beside and none within."""
-    is_word = [top.strip().lower() in CLASSES for top in parts] == [True]
-    has_others = any(len(names) > 1 and names[0] not in parts for names in inner.values())
-    return is_word and has_others and all(len(names) == 2 for names in inner.values() if names[0] in parts)
+def _is_class(parts: Iterable[str], images: NamesByPath) -> bool:
+    """Whether the only folder named like a part is a class: it may be one, has others next to it and none in it."""
+    is_ambiguous = [top.strip().lower() in AMBIGUOUS for top in parts] == [True]
+    has_others = any(len(names) > 1 and names[0] not in parts for names in images.values())
+    return is_ambiguous and has_others and all(len(names) == 2 for names in images.values() if names[0] in parts)
 
 
-def _class_train(inner: Named) -> Iterator[Finding]:
-    classes = sorted({names[0] for names in inner.values() if len(names) > 1})
-    for name in filter(part_of, classes):
+def _find_class_named_like_part(images: NamesByPath) -> Iterator[Finding]:
+    classes = sorted({names[0] for names in images.values() if len(names) > 1})
+    for name in filter(parse_part, classes):
         others = ", ".join(other for other in classes[:4] if other != name)
-        remedy = f"if it is a part, sort its images into {name}/CLASS/IMAGE"
-        yield Finding(
-            "warning", f"folder {name}/ is taken for a class, as no folder is in it", f"beside {others}", remedy
-        )
+        what = f"folder {name}/ is taken for a class, as it holds no folders"
+        yield Finding("warning", what, f"next to {others}", f"if it is a part, sort its images into {name}/CLASS/IMAGE")
 
 
-def _beside(others: Sequence[str]) -> Iterator[Finding]:
-    if others:
-        remedy = "left out; do not name a class like a part, such as train"
-        yield Finding("warning", _count(others, "folder", "beside train/"), ", ".join(others[:3]), remedy)
+def _find_folders_beside_parts(folders: Sequence[str]) -> Iterator[Finding]:
+    if folders:
+        remedy = "left out; do not give a class the name of a part, such as train"
+        yield Finding("warning", _format_count(folders, "folder", "next to train/"), ", ".join(folders[:3]), remedy)
 
 
-def _is_twice(names: Names) -> bool:
-    """Whether a part is named twice, one in the other, as some archives unpack: ``train/train/CLASS``."""
-    return len(names) > 3 and part_of(names[1]) == part_of(names[0])
+def _is_nested(names: PathNames) -> bool:
+    """Whether a part is in itself, as some archives unpack: ``train/train/CLASS``."""
+    return len(names) > 3 and parse_part(names[1]) == parse_part(names[0])
 
 
-def _in_no_part(rest: Sequence[str], is_kept: bool) -> Iterator[Finding]:
-    if rest:
-        remedy = (
-            "trained on, as no folder is named train" if is_kept else "left out; move them to train/, val/ or test/"
-        )
-        yield Finding("warning", _count(rest, "image", "in no folder of a part"), ", ".join(rest[:3]), remedy)
+def _find_images_without_part(paths: Sequence[str], is_train: bool) -> Iterator[Finding]:
+    if paths:
+        remedy = "trained on, as no folder is named train" if is_train else "left out; move them to train, val or test"
+        what = _format_count(paths, "image", "outside the folders of parts")
+        yield Finding("warning", what, ", ".join(paths[:3]), remedy)
 
 
-def _folders_below(inner: Named) -> Iterator[Finding]:
-    """Finds folders in those of parts in those of classes: they may be the classes."""
-    below = [path for path, names in inner.items() if any(map(part_of, names[1:-2]))]
-    classes = sorted({names[0] for names in inner.values() if len(names) > 1})
-    if below:
-        what = f"folders within those of the parts are no classes; the classes are {', '.join(classes[:3])}"
-        yield Finding("warning", what, below[0], "expected CLASS/PART/IMAGE, or PART/CLASS/IMAGE")
+def _find_folders_below_parts(images: NamesByPath) -> Iterator[Finding]:
+    """Finds ``CLASS/PART/FOLDER/...``: these folders may be the classes."""
+    paths = [path for path, names in images.items() if any(map(parse_part, names[1:-2]))]
+    classes = sorted({names[0] for names in images.values() if len(names) > 1})
+    if paths:
+        what = f"folders inside those of parts are not taken for classes; the classes are {', '.join(classes[:3])}"
+        yield Finding("warning", what, paths[0], "expected CLASS/PART/IMAGE, or PART/CLASS/IMAGE")
 
 
-def _parts_below_train(named: Named) -> Iterator[Finding]:
-    """Finds images to train on that lie in a folder which is named as another part."""
-    odd = [
+def _find_parts_below_train(images: NamesByPath) -> Iterator[Finding]:
+    """Finds images to train on that are in a folder with the name of another part."""
+    paths = [
         path
-        for path, names in named.items()
-        if names[0] == "train" and any(part_of(name) in PARTS[1:] for name in names[1:-1])
+        for path, names in images.items()
+        if names[0] == "train" and any(parse_part(name) in PARTS[1:] for name in names[1:-1])
     ]
-    if odd:
-        what = _count(odd, "image", "to train on in a folder named as another part")
-        yield Finding("warning", what, ", ".join(odd[:3]), "trained on; move them, or give the folder another name")
+    if paths:
+        what = _format_count(paths, "image", "to train on in a folder with the name of another part")
+        yield Finding("warning", what, ", ".join(paths[:3]), "trained on; move them, or rename the folder")
 
 
-def _parts_below_class(named: Named) -> Iterator[Finding]:
-    return _parts_below_train({path: names for path, names in named.items() if not part_of(names[1])})
+def _find_parts_below_class(images: NamesByPath) -> Iterator[Finding]:
+    return _find_parts_below_train({path: names for path, names in images.items() if not parse_part(names[1])})
 
 
-def _beside_train(inner: Named) -> Iterator[Finding]:
-    """Finds folders beside one named ``train`` in that of a class: perhaps they should not be trained on."""
-    folders = {names[:depth] for names in inner.values() for depth in range(2, len(names))}
-    above = {folder[:-1] for folder in folders if part_of(folder[-1])}
-    if beside := sorted({folder[-1] for folder in folders if folder[:-1] in above and not part_of(folder[-1])}):
-        what = _count(beside, "folder", "beside train/ in those of classes")
+def _find_folders_beside_train(images: NamesByPath) -> Iterator[Finding]:
+    """Finds folders next to one named ``train`` in the folder of a class: perhaps they should not be trained on."""
+    folders = {names[:depth] for names in images.values() for depth in range(2, len(names))}
+    above = {folder[:-1] for folder in folders if parse_part(folder[-1])}
+    if others := sorted({folder[-1] for folder in folders if folder[:-1] in above and not parse_part(folder[-1])}):
+        what = _format_count(others, "folder", "next to train/ in the folders of classes")
         remedy = "trained on; if these are parts, name them val and test"
-        yield Finding("warning", what, ", ".join(beside[:3]), remedy)
+        yield Finding("warning", what, ", ".join(others[:3]), remedy)
 
 
-def _same_below(inner: Named) -> Iterator[Finding]:
-    """Finds a few folders that all hold folders of the same names: these are perhaps the classes."""
+def _find_repeated_folders(images: NamesByPath) -> Iterator[Finding]:
+    """Finds a few folders that all hold folders with the same names: perhaps those are the classes."""
     below: dict[str, set[str]] = {}
-    for names in inner.values():
+    for names in images.values():
         if len(names) > 1:
             below.setdefault(names[0], set()).add(names[1] if len(names) > 2 else "")
     first = next(iter(below.values()), set())
     is_same = all(folders == first for folders in below.values())
-    if 2 <= len(below) <= 4 and is_same and len(first) > 1 and not any(not name or part_of(name) for name in first):
-        what = f"folders {', '.join(sorted(below))} hold folders of the same names, and are taken for classes"
+    if 2 <= len(below) <= 4 and is_same and len(first) > 1 and not any(not name or parse_part(name) for name in first):
+        what = f"folders {', '.join(sorted(below))} hold folders with the same names and are taken for classes"
         remedy = "if they are parts, name them train, val and test"
         yield Finding("warning", what, ", ".join(sorted(first)[:3]), remedy)
 
 
-def _look_alikes(root: str, named: Named) -> Iterator[Finding]:
-    """Finds folders that are perhaps parts, and stops where that is likely: as classes they would be learned."""
-    for level in range(max(map(len, named.values()))):
-        folders = {names[level] for names in named.values() if len(names) > level + 1}
-        if odd := doubtful(folders):
-            what = _count(odd, "folder", "named almost like a part")
-            yield Finding("warning", what, ", ".join(odd[:4]), "taken for none; name parts train, val and test")
-        if alike := look_alikes(folders):
+def _check_look_alikes(root: str, images: NamesByPath) -> Iterator[Finding]:
+    """Finds folders that may be parts, and raises an error if that is likely: as classes they would be learned."""
+    for level in range(max(map(len, images.values()))):
+        folders = {names[level] for names in images.values() if len(names) > level + 1}
+        if doubtful := find_doubtful(folders):
+            what = _format_count(doubtful, "folder", "named almost like a part")
+            remedy = "not taken for parts; name parts train, val and test"
+            yield Finding("warning", what, ", ".join(doubtful[:4]), remedy)
+        if alike := find_look_alikes(folders):
             what = f"folders {', '.join(alike[:4])} are parts or classes"
             what = what if len(alike) > 1 else f"folder {alike[0]} is a part or a class"
-            remedy = "name parts train, val and test, and classes by other words"
+            remedy = "name parts train, val and test, and give classes other names"
             raise DataError(f"{root}: cannot tell whether {what}; {remedy}")
 
 
-def _layout(root: str, named: Named, folders: Iterable[Names], findings: list[Finding]) -> Layout:
-    """Makes places of paths that begin with their part."""
-    places = [Place(path, names[0], printable(names[1])) for path, names in named.items() if len(names) > 2]
-    if not any(place.part == "train" for place in places):
-        example = next(path for path, names in named.items() if len(names) <= 2)
-        raise DataError(
-            f"{root}: images lie in no folder of their class ({example}); expected CLASS/IMAGE, or "
-            "train/CLASS/IMAGE where a folder has the name of a part"
-        )
+def _make_layout(root: str, named: NamesByPath, folders: Iterable[PathNames], findings: list[Finding]) -> Layout:
+    """Makes a layout of images whose names begin with their part."""
+    images = [LabelledPath(path, names[0], printable(names[1])) for path, names in named.items() if len(names) > 2]
     loose = [path for path, names in named.items() if len(names) <= 2]
-    if loose:
-        findings.append(
-            Finding("warning", _count(loose, "image", "in no folder of a class"), ", ".join(loose[:3]), "left out")
+    if not any(image.part == "train" for image in images):
+        raise DataError(
+            f"{root}: images are not in folders of their classes ({loose[0]}); expected CLASS/IMAGE, or "
+            "train/CLASS/IMAGE if a folder has the name of a part"
         )
-    used = {place.class_name for place in places}
-    known = {printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
-    empty = sorted(known - used)
-    if empty:
-        findings.append(Finding("warning", _count(empty, "folder", "without images"), ", ".join(empty[:3]), "no class"))
-    order = {part: number for number, part in enumerate(PARTS)}
-    return Layout(sorted(places, key=lambda place: (order[place.part], place.class_name, place.path)), findings)
+    if loose:
+        what = _format_count(loose, "image", "outside the folders of classes")
+        findings.append(Finding("warning", what, ", ".join(loose[:3]), "left out"))
+    class_names = {image.class_name for image in images}
+    folder_names = {printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
+    if empty := sorted(folder_names - class_names):
+        what = _format_count(empty, "folder", "without images")
+        findings.append(Finding("warning", what, ", ".join(empty[:3]), "not a class"))
+    images.sort(key=lambda image: (PARTS.index(image.part), image.class_name, image.path))
+    return Layout(images, findings)
 
 
-def _other_files(files: Iterable[str]) -> Iterator[Finding]:
-    """Finds what may be an image of a kind that is not read; notes and lists are none."""
-    kinds = Counter(
+def _find_other_files(files: Iterable[str]) -> Iterator[Finding]:
+    """Finds files that may be images in other formats; notes and lists are not."""
+    suffixes = Counter(
         PurePosixPath(file).suffix.lower() or "no suffix"
         for file in files
         if not is_image(file) and not any(name.startswith((".", "__MACOSX")) for name in PurePosixPath(file).parts)
     )
-    odd = {kind: count for kind, count in kinds.most_common() if kind not in IGNORED}
-    if odd:
-        shown = ", ".join(f"{count:,} {kind}" for kind, count in list(odd.items())[:3])
-        what = _count(range(sum(odd.values())), "file", "of kinds that are not read")
-        yield Finding("warning", what, shown, f"left out; expected {_formats()}")
+    counts = {suffix: count for suffix, count in suffixes.most_common() if suffix not in IGNORED_SUFFIXES}
+    if counts:
+        examples = ", ".join(f"{count:,} {suffix}" for suffix, count in list(counts.items())[:3])
+        what = _format_count(range(sum(counts.values())), "file", "in formats that cannot be read")
+        yield Finding("warning", what, examples, f"left out; expected {FORMAT_NAMES}")
 
 
-def _depth(paths: Sequence[tuple[str, ...]]) -> int:
-    """Returns how many folders hold all images together, and are neither a part nor the only class."""
+def _find_depth(paths: Sequence[PathNames]) -> int:
+    """Returns how many folders hold all images together and are neither a part nor the only class."""
     depth = 0
     while True:
-        firsts = {names[depth] for names in paths if len(names) > depth + 1}
-        loose = any(len(names) == depth + 1 for names in paths)
-        deeper = all(len(names) > depth + 2 for names in paths)
-        if loose or len(firsts) != 1 or not deeper or part_of(next(iter(firsts))):
+        folders = {names[depth] for names in paths if len(names) > depth + 1}
+        has_loose = any(len(names) == depth + 1 for names in paths)
+        is_deeper = all(len(names) > depth + 2 for names in paths)
+        if has_loose or len(folders) != 1 or not is_deeper or parse_part(next(iter(folders))):
             return depth
         depth += 1
 
 
-def _count(found: Sized, noun: str, where: str) -> str:
+def _format_count(items: Sized, noun: str, where: str) -> str:
     """Returns ``3 folders without images``."""
-    return f"{len(found):,} {noun}{'' if len(found) == 1 else 's'} {where}"
-
-
-def _formats() -> str:
-    return "JPEG, PNG, GIF, BMP, WebP, AVIF, TIFF or PNM"
+    return f"{len(items):,} {noun}{'' if len(items) == 1 else 's'} {where}"

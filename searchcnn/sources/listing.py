@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from searchcnn.data.dataset import Shape
 from searchcnn.sources import digits
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.folders import folders
-from searchcnn.sources.location import locate, own_names
+from searchcnn.sources.folders import list_folders
+from searchcnn.sources.location import list_own_names, locate
 
 
 @dataclass(frozen=True)
-class Found:
-    """One dataset, and where it is now.
+class DatasetInfo:
+    """What is known about a dataset that has not been read.
 
     Attributes:
         name: Its name.
-        source: Where it is, for people; None when it is not on this machine.
-        tried: The places it was looked for in.
-        shape: Shape of one image: (height, width, channels). This and the numbers below are None for a dataset of the
-            user's own, of which nothing is known before it is read.
+        source: Where it is, for people; None if it is not on this machine.
+        searched: The folders in which it was looked for.
+        shape: Shape of one image: (height, width, channels). This and the numbers below are None for the user's own
+            datasets, about which nothing is known before they are read.
         train: Number of training images, those for validation included.
         test: Number of test images.
         classes: Number of classes.
@@ -26,29 +26,31 @@ class Found:
 
     name: str
     source: str | None
-    tried: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()
     shape: Shape | None = None
     train: int | None = None
     test: int | None = None
     classes: int | None = None
 
 
-def find_datasets() -> list[Found]:
+def find_datasets() -> list[DatasetInfo]:
     """Returns every built-in dataset, then those in ``SEARCHCNN_DATA``.
 
     Raises:
-        DataError: If ``SEARCHCNN_DATA`` names no folder.
+        DataError: If ``SEARCHCNN_DATA`` is not a folder.
     """
-    return [_builtin(name) for name in BUILTIN] + [Found(name, _source(name)) for name in own_names()]
+    return [_describe_builtin(name) for name in BUILTIN] + [
+        DatasetInfo(name, _find_source(name)) for name in list_own_names()
+    ]
 
 
-def _builtin(name: str) -> Found:
-    known = BUILTIN[name]
-    tried = () if known.origin is None else tuple(f"{what} ({path})" for what, path in folders().items())
-    source = digits.SOURCE if known.origin is None else _source(name)
-    return Found(name, source, tried, known.shape, known.train, known.test, len(known.class_names))
+def _describe_builtin(name: str) -> DatasetInfo:
+    builtin = BUILTIN[name]
+    searched = () if builtin.origin is None else tuple(f"{what} ({path})" for what, path in list_folders().items())
+    source = digits.SOURCE if builtin.origin is None else _find_source(name)
+    return DatasetInfo(name, source, searched, builtin.shape, builtin.train, builtin.test, len(builtin.class_names))
 
 
-def _source(name: str) -> str | None:
+def _find_source(name: str) -> str | None:
     location = locate(name)
     return str(location.path) if location else None

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from searchcnn.data.collection import Collection, select_classes
+from searchcnn.data.collection import Collection, choose_classes
 from searchcnn.data.dataset import PARTS, Dataset
 from searchcnn.data.decoding import Watch
 from searchcnn.data.division import divide
-from searchcnn.data.findings import Finding, Report
-from searchcnn.data.inspection import examine
+from searchcnn.data.findings import Finding, Inspection
+from searchcnn.data.inspection import inspect_images
 from searchcnn.errors import DataError
 from searchcnn.sources.builtin import BUILTIN
 from searchcnn.sources.source import collect
@@ -19,81 +19,84 @@ from searchcnn.study import DataConfig
 
 
 def load_dataset(
-    config: DataConfig, seed: int, watch: Watch | None = None, tell: Callable[[Report], None] | None = None
+    config: DataConfig, seed: int, watch: Watch | None = None, tell: Callable[[Inspection], None] | None = None
 ) -> Dataset:
-    """Finds or downloads a dataset, brings its images to one size, divides it, and looks for what is wrong with it.
+    """Finds or downloads a dataset, brings its images to one size, divides and inspects it.
 
     Args:
-        config: The dataset, its size, the parts that are made, and its classes.
-        seed: Chooses the images of the parts that are made, with the same share of each class.
+        config: Which dataset, the size of its images and of new parts, and its classes.
+        seed: Chooses the images of new parts, with the same share of each class.
         watch: Is told how far it is.
-        tell: Is told what was found, also where that is why the dataset cannot be used.
+        tell: Is told what was found, even if that is why the dataset cannot be used.
 
     Raises:
-        DataError: If the dataset cannot be found or read, or cannot be reduced or divided so.
+        DataError: If the dataset cannot be found or read, or cannot be reduced or divided like that.
         StoreError: If the images cannot be kept in the cache.
     """
     collection, source = collect(config, watch or (lambda text, done: None))
-    _check_known(collection, config, source)
-    names = select_classes(config.classes, collection.class_names, source)
-    kept, left_out = _known_classes(collection.of_classes(names))
-    parts, failure = _divided(kept, config, seed)
-    report = examine(source, kept, parts, config, left_out, failure)
+    _check_builtin(collection, config, source)
+    names = choose_classes(config.classes, collection.class_names, source)
+    collection, left_out = _drop_untrained_classes(collection.select_classes(names))
+    parts, failure = _try_dividing(collection, config, seed)
+    inspection = inspect_images(source, collection, parts, config, left_out, failure)
     if tell:
-        tell(report)
-    report.check()
-    in_memory = kept.images.nbytes <= config.in_memory * psutil.virtual_memory().total
-    train, validation, test = (kept.split(parts[part], in_memory) for part in PARTS)
+        tell(inspection)
+    inspection.check()
+    in_memory = collection.images.nbytes <= config.in_memory * psutil.virtual_memory().total
+    train, validation, test = (collection.take(parts[part], in_memory) for part in PARTS)
     return Dataset(
         config.title,
         source,
-        kept.class_names,
+        collection.class_names,
         train,
         validation,
         test,
-        kept.fingerprint(),
-        kept.sizes,
-        kept.preparation,
-        report,
+        collection.compute_fingerprint(),
+        collection.sizes,
+        collection.preparation,
+        inspection,
     )
 
 
-def _known_classes(collection: Collection) -> tuple[Collection, list[Finding]]:
-    """Leaves out the images of classes that no training image is of, and says so."""
-    known = set(collection.labels[collection.indices("train")].tolist())
+def _drop_untrained_classes(collection: Collection) -> tuple[Collection, list[Finding]]:
+    """Leaves out the classes without training images; returns the rest, and what was left out."""
+    trained = set(collection.labels[collection.find_part("train")].tolist())
     names = collection.class_names
-    unknown = [label for label in range(len(names)) if label not in known]
     counts = np.bincount(collection.labels, minlength=len(names)).tolist()
-    findings = [_unknown(names, label, counts[label]) for label in unknown]
-    return collection.of_classes(tuple(name for label, name in enumerate(names) if label in known)), findings
+    findings = [_describe_untrained(names, label, counts[label]) for label in range(len(names)) if label not in trained]
+    return collection.select_classes(tuple(name for label, name in enumerate(names) if label in trained)), findings
 
 
-def _unknown(names: tuple[str, ...], label: int, count: int) -> Finding:
+def _describe_untrained(names: tuple[str, ...], label: int, count: int) -> Finding:
     alike = [name for name in names if name != names[label] and name.lower() == names[label].lower()]
     hint = f"; is it '{alike[0]}'?" if alike else ""
     what = f"class '{names[label]}' has no images to train on"
-    return Finding("warning", what, f"{count:,} others", f"left out; name classes alike in all parts{hint}")
+    return Finding(
+        "warning", what, f"{count:,} others", f"left out; a class must have the same name in all parts{hint}"
+    )
 
 
-def _divided(collection: Collection, config: DataConfig, seed: int) -> tuple[Mapping[str, npt.NDArray[np.int64]], str]:
-    """Returns the images of each part, or those of the parts that there are and why they cannot be divided."""
+def _try_dividing(
+    collection: Collection, config: DataConfig, seed: int
+) -> tuple[Mapping[str, npt.NDArray[np.int64]], str]:
+    """Returns the images of each part, or of the existing parts and why they cannot be divided further."""
     try:
         return divide(collection, config, seed), ""
     except DataError as error:
-        there = {part: collection.indices(part) for part in PARTS}
-        return {part: indices for part, indices in there.items() if len(indices)}, str(error)
+        parts = {part: collection.find_part(part) for part in PARTS}
+        return {part: indices for part, indices in parts.items() if len(indices)}, str(error)
 
 
-def _check_known(collection: Collection, config: DataConfig, source: str) -> None:
-    known = BUILTIN.get(config.name or "")
-    if known is None:
+def _check_builtin(collection: Collection, config: DataConfig, source: str) -> None:
+    builtin = BUILTIN.get(config.name or "")
+    if builtin is None:
         return
     shape, classes = collection.preparation.shape, len(collection.class_names)
-    is_alike = classes == len(known.class_names) and (
-        shape == known.shape or config.image_size != "auto" or config.channels != "auto"
+    is_alike = classes == len(builtin.class_names) and (
+        shape == builtin.shape or config.image_size != "auto" or config.channels != "auto"
     )
     if not is_alike:
         raise DataError(
             f"{source}: holds images of {shape} (height, width, channels) and {classes} classes, expected "
-            f"{known.shape} and {len(known.class_names)} for {config.name}; replace it with the right files"
+            f"{builtin.shape} and {len(builtin.class_names)} for {config.name}; replace it with the right files"
         )

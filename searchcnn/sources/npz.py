@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from searchcnn.data.dataset import Arrays
-from searchcnn.sources.objects import NAMES, named_parts
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.objects import ARRAY_NAMES, from_named_arrays
+from searchcnn.sources.reading import FIX, explain_errors
 
 
 def holds(path: Path) -> bool:
-    """Whether a file is a NumPy archive, by its name."""
+    """Whether a file is a NumPy archive, judging by its name."""
     return path.is_file() and path.suffix.lower() == ".npz"
 
 
@@ -22,12 +22,12 @@ def read(path: Path) -> Arrays:
     Raises:
         DataError: If it is damaged or does not hold images and labels.
     """
-    with reading(path, f"a NumPy archive of images and labels, such as {NAMES}", MEND):
-        return named_parts(_arrays(path))
+    with explain_errors(path, f"a NumPy archive of images and labels, such as {ARRAY_NAMES}", FIX):
+        return from_named_arrays(_load_arrays(path))
 
 
-def _arrays(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as file:  # NumPy leaves a file open that it cannot read
+def _load_arrays(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:  # NumPy does not close a file that it cannot read
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("a single array")

@@ -8,17 +8,17 @@ PART_NAMES = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "val_set", "validation_set"), "validation"),
     **dict.fromkeys(("test", "testing", "tst", "testset", "test_set", "eval", "evaluation"), "test"),
 }
-"""The part that a folder, or a word in a table, means; in lower case, with ``_`` for ``-`` and spaces."""
+"""The parts that the names of folders or words in a table mean; in lower case, with ``_`` for ``-`` and spaces."""
 HINTS = {
     **{word: part for word, part in PART_NAMES.items() if word not in ("dev", "validate") and "_" not in word},
     **dict.fromkeys(("tests", "evaluate", "holdout", "heldout", "unseen", "query", "predict"), "test"),
 }
-"""Words that hint at a part where they stand among others."""
+"""Words that hint at a part if they stand among others."""
 PLAIN = frozenset(
     {"data", "dataset", "file", "files", "folder", "image", "images", "img", "imgs", "photo", "photos"}
     | {"part", "picture", "pictures", "private", "public", "sample", "samples", "set", "split", "subset"}
 )
-"""Words that say nothing beside such a hint."""
+"""Words that say nothing next to such a hint."""
 SUSPECT = re.compile(
     r"(is|in(?!valid)|has|not|for|used?|cross)*"
     r"(train(ed|ing)?|trn|val(id|idate|idation)?|tests?|testing|tst|eval(uate|uation)?|holdout|heldout|unseen|query"
@@ -28,7 +28,7 @@ SUSPECT = re.compile(
 """A word in the name of a column that may tell parts, such as ``istest`` or ``traintest``."""
 
 
-def part_of(word: str) -> str | None:
+def parse_part(word: str) -> str | None:
     """Returns the part that a word means, or None.
 
     >>> part_of("Training Set"), part_of("daisy")
@@ -37,7 +37,7 @@ def part_of(word: str) -> str | None:
     return PART_NAMES.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
 
 
-def hinted_part(name: str) -> str | None:
+def guess_part(name: str) -> str | None:
     """Returns the part that a word in a name hints at, or None.
 
     >>> hinted_part("PublicTest_2"), hinted_part("contest")
@@ -47,39 +47,39 @@ def hinted_part(name: str) -> str | None:
     return "train" if "train" in hints else next(iter(hints), None)
 
 
-def look_alikes(names: Iterable[str]) -> list[str]:
-    """Returns those of some names, of folders side by side, say, that look like parts though they mean none.
+def find_look_alikes(names: Iterable[str]) -> list[str]:
+    """Returns the names, such as those of folders in one folder, that look like parts though they do not mean any.
 
-    These are names at training and at another part that are made of a hint and the same rest.
+    These are names that hint at training and at another part, and are otherwise the same.
 
     >>> look_alikes(["train_images", "test_images"]), look_alikes(["seg_train", "seg_test", "cat"])
     (['test_images', 'train_images'], ['seg_test', 'seg_train'])
     >>> look_alikes(["train station", "test tube"]), look_alikes(["train", "test"])
     ([], [])
     """
-    hints = _hints(names)
-    told = {(part, _rest(name)) for name, part in hints.items()}
-    others = {rest for part, rest in told if part != "train" and ("train", rest) in told}
-    return [name for name in hints if _rest(name) in others and not part_of(name)]
+    hints = _guess_parts(names)
+    pairs = {(part, _strip_hints(name)) for name, part in hints.items()}
+    shared = {rest for part, rest in pairs if part != "train" and ("train", rest) in pairs}
+    return [name for name in hints if _strip_hints(name) in shared and not parse_part(name)]
 
 
-def doubtful(names: Iterable[str]) -> list[str]:
-    """Returns those of some names that may look like parts and may as well not.
+def find_doubtful(names: Iterable[str]) -> list[str]:
+    """Returns the names that may or may not mean parts.
 
-    These are names of a hint and nothing else, and all with hints where these are at several parts.
+    These are names that are nothing but a hint, and all names with hints if they hint at several parts.
 
     >>> doubtful(["cat", "Test Images"]), doubtful(["train station", "test tube"])
     (['Test Images'], ['test tube', 'train station'])
     >>> doubtful(["airport", "train station"]), doubtful(["train", "test"])
     ([], [])
     """
-    hints = _hints(names)
+    hints = _guess_parts(names)
     is_divided = len({*hints.values()}) > 1
-    return [name for name in hints if not part_of(name) and (is_divided or not _rest(name))]
+    return [name for name in hints if not parse_part(name) and (is_divided or not _strip_hints(name))]
 
 
-def speaks_of_parts(column: str) -> bool:
-    """Whether the name of a column holds a word that parts are told by.
+def mentions_parts(column: str) -> bool:
+    """Whether the name of a column holds a word that suggests parts.
 
     >>> speaks_of_parts("ISTEST"), speaks_of_parts("used_for_training"), speaks_of_parts("latest price")
     (True, True, False)
@@ -88,7 +88,7 @@ def speaks_of_parts(column: str) -> bool:
 
 
 def split_words(name: str) -> Sequence[str]:
-    """Returns the words of a name in lower case, without numbers; ``hold-out`` is one.
+    """Returns the words of a name in lower case, without numbers; ``hold-out`` is one word.
 
     >>> split_words("PublicTest_2"), split_words("held out")
     (['public', 'test'], ['heldout'])
@@ -97,10 +97,10 @@ def split_words(name: str) -> Sequence[str]:
     return re.sub(r"\b(hold|held) out\b", r"\1out", words).split()
 
 
-def _hints(names: Iterable[str]) -> Mapping[str, str]:
-    return {name: part for name in sorted(set(names)) if (part := hinted_part(name))}
+def _guess_parts(names: Iterable[str]) -> Mapping[str, str]:
+    return {name: part for name in sorted(set(names)) if (part := guess_part(name))}
 
 
-def _rest(name: str) -> Sequence[str]:
-    """Returns the words of a name that neither hint at a part nor say nothing beside that."""
+def _strip_hints(name: str) -> Sequence[str]:
+    """Returns the words of a name without those that hint at a part or say nothing."""
     return tuple(word for word in split_words(name) if word not in HINTS and word not in PLAIN)

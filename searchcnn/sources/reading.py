@@ -1,4 +1,4 @@
-"""Turns whatever goes wrong in a foreign file into one line, and checks what was read."""
+"""Turns whatever goes wrong with a user's file into one line, and checks what was read."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from searchcnn.data.dataset import Split
 from searchcnn.errors import DataError
 from searchcnn.files import is_full
 
-REMEDY = "replace it, or delete it if it was downloaded"
+REPLACE = "replace it, or delete it if it was downloaded"
 """What to do about a damaged file of a published dataset."""
-MEND = "mend or replace it"
-"""What to do about a file of the user's own."""
+FIX = "fix or replace it"
+"""What to do about a user's own file."""
 
 
 @contextlib.contextmanager
-def reading(path: Path | str, expected: str, remedy: str = REMEDY) -> Iterator[None]:
-    """Names the file when the body cannot read it.
+def explain_errors(path: Path | str, expected: str, remedy: str = REPLACE) -> Iterator[None]:
+    """Raises a `DataError` that names the file if the body cannot read it.
 
     Args:
         path: The file that is read.
@@ -34,16 +34,16 @@ def reading(path: Path | str, expected: str, remedy: str = REMEDY) -> Iterator[N
     except DataError:
         raise
     except PermissionError as error:
-        raise DataError(f"{error.filename or path}: may not be read; change who may read it") from error
+        raise DataError(f"{error.filename or path}: permission denied; make it readable") from error
     except Exception as error:  # decoders raise almost anything on a damaged file
-        if is_full(error):  # of the disk that is written to
+        if is_full(error):  # it is not the file's fault
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: expected {expected} ({reason}); {remedy}") from error
 
 
-def checked_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:
-    """Makes a split of arrays from a file.
+def make_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> Split:
+    """Makes a split from the arrays in a file.
 
     Args:
         images: Integers 0..255 of shape (samples, height, width) or (samples, height, width, channels).
@@ -59,10 +59,10 @@ def checked_split(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generi
     if labels.dtype.kind not in "iu" or int(labels.min()) < 0:
         raise ValueError(f"labels are {labels.dtype}, from {labels.min()}, not integers from 0")
     pixels = images if images.ndim == 4 else images[..., np.newaxis]
-    return Split(_as_bytes(pixels), labels.reshape(-1).astype(np.int64))
+    return Split(_check_pixels(pixels), labels.reshape(-1).astype(np.int64))
 
 
-def _as_bytes(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+def _check_pixels(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if pixels.dtype.kind not in "iu" or int(pixels.min()) < 0 or int(pixels.max()) > 255:
         raise ValueError(f"pixels are {pixels.dtype}, {pixels.min()}..{pixels.max()}, not integers 0..255")
     return pixels.astype(np.uint8, copy=False)

@@ -3,48 +3,49 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from searchcnn.data.cache import cached
+from searchcnn.data.cache import load_or_make
 from searchcnn.data.collection import Collection, from_arrays
 from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.decoding import ImageFile, Watch, decode_files
-from searchcnn.data.metadata import quiet
+from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import DataError, nearest
 from searchcnn.files import stamp
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
-from searchcnn.sources.builtin import BUILTIN, NAMES
+from searchcnn.sources.builtin import BUILTIN, BUILTIN_NAMES
 from searchcnn.sources.downloads import download
 from searchcnn.sources.folders import VARIABLE
 from searchcnn.sources.layout import Layout
-from searchcnn.sources.location import locate, own_names
-from searchcnn.sources.reading import MEND, reading
+from searchcnn.sources.location import list_own_names, locate
+from searchcnn.sources.reading import FIX, explain_errors
 from searchcnn.study import DataConfig
 
 EXPECTED = "a folder, an archive (.zip, .tar, .tar.gz, .tar.xz), a table (.csv, .parquet) or a NumPy archive (.npz)"
 
 
-class Format(NamedTuple):
-    """A way in which image files are kept.
+class Container(NamedTuple):
+    """A kind of file or folder that holds image files.
 
     Attributes:
         holds: Whether a path is of this kind.
-        list_images: Lists the image files; into the folder it may write what they are read from.
+        list_images: Lists the image files; it may write what they are read from into the folder.
         signature: Returns a text that changes when one of them does.
     """
 
     holds: Callable[[Path], bool]
     list_images: Callable[[Path, Path, Watch], tuple[list[ImageFile], Layout]]
-    signature: Callable[[Path], str]
+    compute_signature: Callable[[Path], str]
 
 
-FORMATS = (
-    Format(archive.holds, archive.list_images, stamp),
-    Format(table.holds, table.list_images, table.signature),
-    Format(image_folder.holds, image_folder.list_images, image_folder.signature),
+CONTAINERS = (
+    Container(archive.holds, archive.list_images, stamp),
+    Container(table.holds, table.list_images, table.compute_signature),
+    Container(image_folder.holds, image_folder.list_images, image_folder.compute_signature),
 )
 
 
@@ -62,83 +63,92 @@ def collect(config: DataConfig, watch: Watch) -> tuple[Collection, str]:
         DataError: If the dataset cannot be found or read.
         StoreError: If the images cannot be kept in the cache.
     """
-    return _named(config.name, config, watch) if config.name is not None else _of_path(str(config.path), config, watch)
+    if config.name is not None:
+        return _read_named(config.name, config, watch)
+    return _read_path(str(config.path), config, watch)
 
 
-def _named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _read_named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
     if name == "digits":
-        return _of_arrays(digits.read(), digits.SOURCE, config), digits.SOURCE
+        return _make_collection(digits.read(), digits.SOURCE, config), digits.SOURCE
     location = locate(name)
     if location is None and name not in BUILTIN:
-        raise _unknown(name)
+        raise _explain_unknown(name)
     if location is None or location.read is not None:
         arrays, source = (location.read(), str(location.path)) if location and location.read else download(name)
-        return _of_arrays(arrays, source, config), source
-    return _of_place(location.path, config, watch), str(location.path)
+        return _make_collection(arrays, source, config), source
+    return _read_file(location.path, config, watch), str(location.path)
 
 
-def _of_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _read_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
     if objects.is_factory(path):
-        made = objects.call(path)
-        is_path = isinstance(made, str | os.PathLike)
-        return _of_path(os.fspath(made), config, watch) if is_path else (_of_object(made, path, config), path)
-    place = Path(path).expanduser()
-    if not place.exists():
-        hint = nearest(place.name, [near.name for near in place.parent.iterdir()]) if place.parent.is_dir() else ""
+        result = objects.call_factory(path)
+        is_path = isinstance(result, str | os.PathLike)
+        return _read_path(os.fspath(result), config, watch) if is_path else (_read_object(result, path, config), path)
+    file = Path(path).expanduser()
+    if not file.exists():
+        hint = nearest(file.name, [other.name for other in file.parent.iterdir()]) if file.parent.is_dir() else ""
         raise DataError(f"{path}: no such file or folder{hint}")
-    return _of_place(place, config, watch), path
+    return _read_file(file, config, watch), path
 
 
-def _of_place(place: Path, config: DataConfig, watch: Watch) -> Collection:
-    """Reads what lies in a folder or file, or takes it from the cache."""
-    if npz.holds(place):
-        return _kept(place, stamp(place), config, lambda to: _of_arrays(npz.read(place), str(place), config).save(to))
-    if (format := next((format for format in FORMATS if format.holds(place)), None)) is None:
-        raise DataError(f"{place}: cannot be read; expected {EXPECTED}")
-    return _kept(place, format.signature(place), config, lambda to: _decode(format, place, config, to, watch))
+def _read_file(path: Path, config: DataConfig, watch: Watch) -> Collection:
+    """Reads a file or folder, or takes its images from the cache."""
+    if npz.holds(path):
+
+        def save(folder: Path) -> None:
+            _make_collection(npz.read(path), str(path), config).save(folder)
+
+        return _load_or_make(path, stamp(path), config, save)
+    container = next((container for container in CONTAINERS if container.holds(path)), None)
+    if container is None:
+        raise DataError(f"{path}: cannot be read; expected {EXPECTED}")
+    return _load_or_make(
+        path, container.compute_signature(path), config, partial(_decode, container, path, config, watch)
+    )
 
 
-def _decode(format: Format, place: Path, config: DataConfig, to: Path, watch: Watch) -> None:
-    files, layout = format.list_images(place, to, watch)
-    with quiet():  # what cannot be read is listed
-        decode_files(str(place), files, layout.findings, config, to, watch)
-    archive.tidy(to)
+def _decode(container: Container, path: Path, config: DataConfig, watch: Watch, folder: Path) -> None:
+    files, layout = container.list_images(path, folder, watch)
+    with silence_pillow():  # what cannot be read is listed
+        decode_files(str(path), files, layout.findings, config, folder, watch)
+    archive.delete_unpacked(folder)
 
 
-def _kept(place: Path, signature: str, config: DataConfig, make: Callable[[Path], None]) -> Collection:
-    how = f"{config.image_size} {config.resize} {config.channels}"
-    return cached(config.title, f"{place.resolve()}\n{how}\n{signature}", make)
+def _load_or_make(path: Path, signature: str, config: DataConfig, make: Callable[[Path], None]) -> Collection:
+    preparation = f"{config.image_size} {config.resize} {config.channels}"
+    return load_or_make(config.title, f"{path.resolve()}\n{preparation}\n{signature}", make)
 
 
-def _of_object(made: Any, source: str, config: DataConfig) -> Collection:
-    with reading(source, objects.FORMS, "change what it returns"):
-        return _of_arrays(objects.from_object(made), source, config)
+def _read_object(data: Any, source: str, config: DataConfig) -> Collection:
+    with explain_errors(source, objects.OBJECT_FORMS, "change what it returns"):
+        return _make_collection(objects.from_object(data), source, config)
 
 
-def _of_arrays(arrays: Arrays, source: str, config: DataConfig) -> Collection:
-    arrays, names = _named_classes(arrays, config.name, source)
-    with reading(source, "images of one size", MEND):
+def _make_collection(arrays: Arrays, source: str, config: DataConfig) -> Collection:
+    arrays, names = _name_classes(arrays, config.name, source)
+    with explain_errors(source, "images of one size", FIX):
         return from_arrays(arrays, names, config)
 
 
-def _named_classes(arrays: Arrays, name: str | None, source: str) -> tuple[Arrays, tuple[str, ...]]:
-    """Returns the arrays and the class names, once they agree with each other and with what is known of the dataset."""
-    known = BUILTIN.get(name or "")
-    if arrays.class_names is None and known is None:
-        return _numbered(arrays)
+def _name_classes(arrays: Arrays, name: str | None, source: str) -> tuple[Arrays, tuple[str, ...]]:
+    """Returns the arrays and the class names, once they agree with each other and with what is known."""
+    builtin = BUILTIN.get(name or "")
+    if arrays.class_names is None and builtin is None:
+        return _number_classes(arrays)
     largest = max(int(split.labels.max()) for split in arrays.parts.values())
-    names = arrays.class_names or (known.class_names if known else ())
-    wanted = len(known.class_names) if known else len(names)
-    if largest >= wanted or len(names) != wanted:
+    names = arrays.class_names or (builtin.class_names if builtin else ())
+    count = len(builtin.class_names) if builtin else len(names)
+    if largest >= count or len(names) != count:
         raise DataError(
-            f"{source}: holds labels up to {largest} and {len(names)} class names, expected {wanted} classes for "
+            f"{source}: holds labels up to {largest} and {len(names)} class names, expected {count} classes for "
             f"{name or 'it'}; replace it with the right files"
         )
     return arrays, names
 
 
-def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
-    """Names classes by their numbers, which may have gaps, and labels images with the places of these names."""
+def _number_classes(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
+    """Names classes by their numbers, which may have gaps, and labels images with the indices of these names."""
     numbers = np.unique(np.concatenate([split.labels for split in arrays.parts.values()]))
     parts = {
         part: Split(split.images, np.searchsorted(numbers, split.labels).astype(np.int64))
@@ -147,10 +157,10 @@ def _numbered(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
     return replace(arrays, parts=parts), tuple(map(str, numbers.tolist()))
 
 
-def _unknown(name: str) -> DataError:
-    known = [*NAMES, *own_names()]
-    hint = nearest(name, known) or f"; known: {', '.join(known)}"
+def _explain_unknown(name: str) -> DataError:
+    names = [*BUILTIN_NAMES, *list_own_names()]
+    hint = nearest(name, names) or f"; known: {', '.join(names)}"
     return DataError(
-        f"no dataset named '{name}'{hint}; for your own images, give their folder or file with --data, or set "
+        f"no dataset named '{name}'{hint}; for your own images, pass their folder or file with --data, or set "
         f"{VARIABLE} to the folder that holds it"
     )

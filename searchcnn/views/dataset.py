@@ -12,7 +12,7 @@ from rich.text import Text
 from searchcnn.views.tables import console, show, table
 
 if TYPE_CHECKING:
-    from searchcnn.data import Report
+    from searchcnn.data import Inspection
     from searchcnn.data.findings import Level
 
 STYLES = {"note": "dim", "warning": "yellow", "error": "red"}
@@ -61,7 +61,7 @@ class Reading:
             self._progress.add_task(text, total=1.0)
         self._progress.update(self._progress.task_ids[0], completed=done)
 
-    def tell(self, report: Report) -> None:
+    def tell(self, report: Inspection) -> None:
         """Shows what was found."""
         self._progress.stop()
         self.is_told = True
@@ -75,7 +75,7 @@ class Reading:
             show([text])
 
 
-def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]:
+def report_lines(report: Inspection, least: Level = "note") -> Iterator[str | Table]:
     """Yields a line on a dataset's size, and the table of what was found in it, if something was.
 
     Args:
@@ -93,17 +93,17 @@ def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]
         yield made
 
 
-def size_line(report: Report) -> str:
+def size_line(report: Inspection) -> str:
     """Returns how many classes and images of which size a dataset has, and in which parts."""
     height, width, channels = report.shape
     number = max((len(counts) for counts in report.counts.values()), default=0)
     classes = f"{number} class{'' if number == 1 else 'es'}"
     sizes = {tuple(size) for size in report.sizes}
     resized = f" ({report.resize})" if sizes - {(height, width)} else ""
-    return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {report.parts()}"
+    return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {report.describe_parts()}"
 
 
-def class_table(report: Report) -> Table:
+def class_table(report: Inspection) -> Table:
     """Returns the number of images of each class by part, and their sums."""
     parts = list(report.counts)
     made = table("class", *parts, right=parts)

@@ -25,7 +25,7 @@ from searchcnn.views.tables import trial_table
 from searchcnn.views.view import Remaining, View
 
 if TYPE_CHECKING:
-    from searchcnn.data import Report
+    from searchcnn.data import Inspection
     from searchcnn.run import Study
     from searchcnn.search import TrialProgress
     from searchcnn.store import Epoch
@@ -89,7 +89,7 @@ class LiveView(View):
         """Shows what is begun, and how far it is."""
         self._phase, self._done = text, done
 
-    def show_report(self, report: Report) -> None:
+    def show_report(self, report: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it; that stays on the screen."""
         for line in report_lines(report, "warning"):
             self._live.console.print(Text(line) if isinstance(line, str) else line)

@@ -107,8 +107,8 @@ def draw(dataset: Dataset) -> Image.Image:
 
 
 def _title(dataset: Dataset) -> Panel:
-    counts = {part: sum(classes.values()) for part, classes in dataset.report.counts.items()}
-    made = f" ({' and '.join(dataset.report.made)} taken from train)" if dataset.report.made else ""
+    counts = {part: sum(classes.values()) for part, classes in dataset.inspection.counts.items()}
+    made = f" ({' and '.join(dataset.inspection.new_parts)} taken from train)" if dataset.inspection.new_parts else ""
     parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     panel = Panel(INNER, 34, "")
     panel.write(0, 0, dataset.name, 40)
@@ -152,7 +152,7 @@ def _augmented(dataset: Dataset, label: int) -> Panel:
 
 def _bars(dataset: Dataset, width: int) -> Panel:
     """Draws the number of images of each class as bars, with names."""
-    names, counts = dataset.class_names, dataset.report.counts
+    names, counts = dataset.class_names, dataset.inspection.counts
     totals = [sum(classes.get(name, 0) for classes in counts.values()) for name in names]
     panel = Panel(width, len(names) * BAR + 40, "Images by class")
     left, length = min(LABELS, width // 3), width - min(LABELS, width // 3) - 70
@@ -172,7 +172,7 @@ def _bars(dataset: Dataset, width: int) -> Panel:
 
 def _columns(dataset: Dataset) -> Panel:
     """Draws the number of images of each of many classes as columns, the largest first."""
-    names, counts = dataset.class_names, dataset.report.counts
+    names, counts = dataset.class_names, dataset.inspection.counts
     order = sorted(names, key=lambda name: -sum(classes.get(name, 0) for classes in counts.values()))
     totals = [sum(classes.get(name, 0) for classes in counts.values()) for name in order]
     panel = Panel(INNER, PLOT // 2 + 70, "Images by class", f"{len(names)} classes, from the largest to the smallest")
@@ -198,7 +198,7 @@ def _columns(dataset: Dataset) -> Panel:
 def _sizes(dataset: Dataset, width: int) -> Panel:
     """Draws the sizes that the images came in; one size is said."""
     network = "x".join(map(str, dataset.input_shape[:2]))
-    smallest, _, largest = ("x".join(map(str, size)) for size in dataset.report.sizes)
+    smallest, _, largest = ("x".join(map(str, size)) for size in dataset.inspection.sizes)
     if smallest == largest:
         panel = Panel(width, 70, "Sizes")
         panel.write(0, panel.top, f"All images came in {smallest} pixels (height x width).")

@@ -14,7 +14,7 @@ from searchcnn.search.listener import Listener
 from searchcnn.text import amount, duration, format_score, gain
 
 if TYPE_CHECKING:
-    from searchcnn.data import Report
+    from searchcnn.data import Inspection
     from searchcnn.run import Study
     from searchcnn.search import Outcome, TrialProgress
     from searchcnn.store import Epoch
@@ -67,13 +67,13 @@ class View(Listener):
         """Shows why nobody works on a trial any more."""
         self.trouble(f"trial {number}: FAIL  {reason}: {detail}")
 
-    def dataset_read(self, report: Report) -> None:
+    def dataset_read(self, report: Inspection) -> None:
         """Shows a report, the first time."""
         if not self.is_told:
             self.is_told = True
             self.show_report(report)
 
-    def show_report(self, report: Report) -> None:
+    def show_report(self, report: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it."""
 
     def stopping(self) -> None:
@@ -106,7 +106,7 @@ class PlainView(View):
             self._phase = text
             self._say(text)
 
-    def show_report(self, report: Report) -> None:
+    def show_report(self, report: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it."""
         from searchcnn.views.dataset import report_lines
         from searchcnn.views.tables import show

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from searchcnn.data import Report
+from searchcnn.data import Inspection
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.store import Epoch
 
@@ -63,7 +63,7 @@ class Sender(Listener):
         """Tells it."""
         self._send("phase", text=text, done=done)
 
-    def dataset_read(self, report: Report) -> None:
+    def dataset_read(self, report: Inspection) -> None:
         """Tells it."""
         self._send("dataset_read", report=dataclasses.asdict(report))
 
@@ -108,7 +108,7 @@ def deliver(line: str, listener: Listener) -> dict[str, Any]:
     if isinstance(facts.get("epoch"), dict):
         facts["epoch"] = Epoch(**facts["epoch"])
     if "report" in facts:
-        facts["report"] = Report.of(facts["report"])
+        facts["report"] = Inspection.of(facts["report"])
     if "outcome" in facts:
         facts["outcome"] = Outcome(**facts["outcome"])
     getattr(listener, event["event"])(**facts)

@@ -21,8 +21,8 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from searchcnn.data import Preparation, Report  # noqa: E402
-from searchcnn.proposal.creation import images_study  # noqa: E402
+from searchcnn.data import Inspection, Preparation  # noqa: E402
+from searchcnn.proposal.creation import configure_images  # noqa: E402
 from searchcnn.results import export, models  # noqa: E402
 from searchcnn.run import Study  # noqa: E402
 from searchcnn.study import Workspace, load, validate  # noqa: E402
@@ -141,7 +141,7 @@ class TestOptimize:
 
 
 class TestReading:
-    REPORT = Report("pets", (8, 8, 3), "crop", [(8, 8)] * 3, {"train": {"a": 1, "b": 2}}, [], [])
+    REPORT = Inspection("pets", (8, 8, 3), "crop", [(8, 8)] * 3, {"train": {"a": 1, "b": 2}}, [], [])
 
     def test_is_shown_in_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         shown = Console(file=io.StringIO(), force_terminal=True, width=80)
@@ -263,7 +263,7 @@ class TestDatasetsShow:
 
     def test_takes_a_dataset_by_its_name(self, empty: Path) -> None:
         out, _ = call(empty, "datasets", "show", "digits", "--picture", "d.png")
-        assert "mirrored, some images would be of another class" in out
+        assert "mirrored, some images would belong to another class" in out
         assert (empty / "d.png").exists()
 
 
@@ -274,5 +274,5 @@ def test_a_study_file_for_the_same_images_is_taken(place: Path, tmp_path: Path) 
     file.write_text(file.read_text().replace("patience = 10", "patience = 7"))
     assert tomllib.loads(file.read_text())["training"]["patience"] == 7
     with contextlib.chdir(tmp_path):
-        name, config = images_study(Workspace(tmp_path), "./pets/")
+        name, config = configure_images(Workspace(tmp_path), "./pets/")
     assert (name, config.training.patience) == ("pets", 7)

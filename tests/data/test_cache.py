@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import Dataset, Mapped, decoding
+from searchcnn.data import Dataset, Mapped, cache, decoding
 from searchcnn.errors import StoreError
 from searchcnn.files import cache_folder
 from searchcnn.sources import load_dataset
@@ -42,13 +42,13 @@ def kept() -> list[Path]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Returns the numbers of files of all times that images were decoded."""
     counts: list[int] = []
-    real = decoding._decode
+    real = decoding._write_pixels
 
     def counted(files: Any, *others: Any) -> Any:
         counts.append(len(files))
         return real(files, *others)
 
-    monkeypatch.setattr(decoding, "_decode", counted)
+    monkeypatch.setattr(decoding, "_write_pixels", counted)
     return counts
 
 
@@ -68,7 +68,7 @@ def test_what_changes_them_decodes_them_again(pets: Path, decoded: list[int]) ->
     (pets / "cat" / "3.png").unlink()
     prints.append(load(pets).fingerprint)
     (pets / "cow").mkdir()
-    assert load(pets).report.findings
+    assert load(pets).inspection.findings
     assert decoded == [40, 40, 40, 40, 39, 39]
     assert prints[0] == prints[3]
     assert len(set(prints)) == 4
@@ -79,7 +79,7 @@ def test_one_colour_image_makes_all_of_them_coloured(pets: Path, decoded: list[i
     Image.new("RGB", (6, 6), (255, 0, 0)).save(pets / "dog" / "red.png")
     assert load(pets).input_shape == (6, 6, 3)
     assert decoded == [40, 41]
-    monkeypatch.setattr(decoding, "SAMPLE", 3)  # the sample does not see it
+    monkeypatch.setattr(decoding, "SAMPLED_SIZES", 3)  # the sample does not see it
     os.utime(pets)
     os.utime(pets / "dog")
     assert load(pets).input_shape == (6, 6, 3)
@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_nothing_behind(pets: Path, monkeypatch: pytest.Monke
     def full(*_: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(decoding, "_decode", full)
+    monkeypatch.setattr(decoding, "_write_pixels", full)
     with pytest.raises(StoreError, match=r"cannot be written: No space left on device; free some space"):
         load(pets)
     assert kept() == []
@@ -157,9 +157,7 @@ def test_the_least_used_go_when_there_are_too_many(pets: Path, monkeypatch: pyte
     load(pets)
     (first,) = kept()
     os.utime(first / "facts.json", (1, 1))
-    monkeypatch.setattr(
-        sys.modules["searchcnn.data.cache"], "LIMIT", 3 * sum(f.stat().st_size for f in first.iterdir()) // 2
-    )
+    monkeypatch.setattr(cache, "MAX_BYTES", 3 * sum(f.stat().st_size for f in first.iterdir()) // 2)
     load(pets, image_size=5)
     assert first not in kept()
     assert len(kept()) == 1

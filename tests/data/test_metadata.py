@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from searchcnn.data.metadata import quiet
-from searchcnn.data.preparation import decode, look
+from searchcnn.data.metadata import silence_pillow
+from searchcnn.data.preparation import decode, probe
 from searchcnn.sources.source import collect
 from searchcnn.study import DataConfig
 
@@ -80,8 +80,8 @@ def tiff(entries: Sequence[Entry]) -> bytes:
 
 def is_turned(content: bytes) -> bool:
     """Whether a file is shown turned by a quarter, rather than as its pixels are stored."""
-    with quiet():
-        found, seen = decode(content), look(content)
+    with silence_pillow():
+        found, seen = decode(content), probe(content)
     plain = Image.open(io.BytesIO(JPEG)) if content.startswith(JPEG[:2]) else Image.fromarray(STORED)
     turned = found.image.tobytes() == plain.transpose(Image.Transpose.ROTATE_270).tobytes()
     assert turned or found.image.tobytes() == plain.tobytes()

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from searchcnn.data import Preparation, Report, why_not_photos
+from searchcnn.data import Inspection, Preparation, why_not_photos
 from searchcnn.data.dataset import Mapped
-from searchcnn.data.photos import LEAST_COLOURS, LEAST_SIDE, SAMPLE, count_colours
+from searchcnn.data.photos import MIN_PHOTO_COLOURS, MIN_PHOTO_SIDE, SAMPLED_IMAGES, count_colours
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
@@ -88,7 +88,7 @@ def saved(image: Image.Image, quality: int | None) -> Image.Image:
 
 def prepared(paint: Paint, size: Size, side: int = 128, quality: int | None = None) -> npt.NDArray[np.uint8]:
     preparation = Preparation(side, side, 3)
-    return np.stack([preparation.pixels(saved(paint(seed, size), quality)) for seed in range(COUNT)])
+    return np.stack([preparation.apply(saved(paint(seed, size), quality)) for seed in range(COUNT)])
 
 
 def write(folder: Path, paint: Paint, size: Size, kind: str = "jpg") -> Path:
@@ -100,8 +100,8 @@ def write(folder: Path, paint: Paint, size: Size, kind: str = "jpg") -> Path:
     return folder
 
 
-def report_of(path: Path, **settings: Any) -> Report:
-    return load_dataset(DataConfig(path=str(path), **settings), 0).report
+def inspect(path: Path, **settings: Any) -> Inspection:
+    return load_dataset(DataConfig(path=str(path), **settings), 0).inspection
 
 
 class TestCount:
@@ -130,8 +130,8 @@ class TestCount:
 
     def test_a_sample_is_taken_evenly_from_all(self) -> None:
         rich = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)
-        few, rows = np.concatenate([np.zeros_like(rich), rich]), np.zeros(10 * SAMPLE, np.int64)
-        rows[-6 * SAMPLE :] = 1
+        few, rows = np.concatenate([np.zeros_like(rich), rich]), np.zeros(10 * SAMPLED_IMAGES, np.int64)
+        rows[-6 * SAMPLED_IMAGES :] = 1
         assert count_colours(Mapped(few, rows)) > 50
         assert count_colours(Mapped(few, rows[::-1].copy())) > 50
         assert count_colours(Mapped(few, 1 - rows)) == 1
@@ -147,36 +147,36 @@ class TestSizesAndFormats:
     @pytest.mark.parametrize("paint", [photo, dark])
     @pytest.mark.parametrize("size", [(64, 64), (160, 200), (64, 640)])
     def test_photos_have_many_colours(self, paint: Paint, size: Size, side: int, quality: int | None) -> None:
-        assert count_colours(prepared(paint, size, side, quality)) > 1.2 * LEAST_COLOURS
+        assert count_colours(prepared(paint, size, side, quality)) > 1.2 * MIN_PHOTO_COLOURS
 
     @pytest.mark.parametrize("paint", [drawing, scan, icon])
     @pytest.mark.parametrize("size", [(64, 64), (160, 200)])
     def test_drawings_and_scans_have_few(self, paint: Paint, size: Size, side: int, quality: int | None) -> None:
-        assert count_colours(prepared(paint, size, side, quality)) < LEAST_COLOURS / 1.2
+        assert count_colours(prepared(paint, size, side, quality)) < MIN_PHOTO_COLOURS / 1.2
 
     @pytest.mark.parametrize("size", [(64, 64), (160, 200)])
     def test_scanned_print_stays_below(self, size: Size, side: int, quality: int | None) -> None:
-        assert count_colours(prepared(page, size, side, quality)) < LEAST_COLOURS
+        assert count_colours(prepared(page, size, side, quality)) < MIN_PHOTO_COLOURS
 
 
 class TestReports:
     @pytest.mark.parametrize("size", [(160, 200), (64, 640), (640, 64), (40, 64)])
     @pytest.mark.parametrize("kind", ["jpg", "png"])
     def test_photos(self, tmp_path: Path, size: Size, kind: str) -> None:
-        report = report_of(write(tmp_path / "pets", photo, size, kind))
-        assert why_not_photos(report) == ""
+        inspection = inspect(write(tmp_path / "pets", photo, size, kind))
+        assert why_not_photos(inspection) == ""
 
     @pytest.mark.parametrize("side", [32, 64, 224])
     def test_the_size_of_the_study_does_not_matter(self, tmp_path: Path, side: int) -> None:
-        assert not why_not_photos(report_of(write(tmp_path / "photos", photo, (100, 90)), image_size=side))
-        assert why_not_photos(report_of(write(tmp_path / "drawings", drawing, (100, 90)), image_size=side))
+        assert not why_not_photos(inspect(write(tmp_path / "photos", photo, (100, 90)), image_size=side))
+        assert why_not_photos(inspect(write(tmp_path / "drawings", drawing, (100, 90)), image_size=side))
 
     @pytest.mark.parametrize(
         ("paint", "size", "settings", "why"),
         [
             (drawing, (160, 200), {}, "few colours ("),
             (scan, (160, 200), {}, "few colours ("),
-            (photo, (48, LEAST_SIDE - 1), {}, "small (63 pixels)"),
+            (photo, (48, MIN_PHOTO_SIDE - 1), {}, "small (63 pixels)"),
             (photo, (48, 48), {"image_size": 96}, "small (48 pixels)"),
             (drawing, (16, 16), {}, "small (16 pixels)"),
             (photo, (160, 200), {"channels": 1}, "grey"),
@@ -186,51 +186,53 @@ class TestReports:
     def test_why_others_are_none(
         self, tmp_path: Path, paint: Paint, size: Size, settings: dict[str, Any], why: str
     ) -> None:
-        report = report_of(write(tmp_path / "pets", paint, size), **settings)
-        assert why_not_photos(report).startswith(why)
-        assert why_not_photos(report)
+        inspection = inspect(write(tmp_path / "pets", paint, size), **settings)
+        assert why_not_photos(inspection).startswith(why)
+        assert why_not_photos(inspection)
 
     def test_the_training_images_count(self, tmp_path: Path) -> None:
         write(tmp_path / "pets" / "train", drawing, (64, 64))
         for part in ("val", "test"):
             write(tmp_path / "pets" / part, photo, (64, 64))
-        assert why_not_photos(report_of(tmp_path / "pets")).startswith("few colours")
+        assert why_not_photos(inspect(tmp_path / "pets")).startswith("few colours")
 
     @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
     def test_panoramas_however_they_are_resized(self, tmp_path: Path, resize: str) -> None:
         for paint, is_photo in ((photo, True), (drawing, False)):
-            report = report_of(write(tmp_path / paint.__name__, paint, (64, 640)), image_size=96, resize=resize)
-            assert bool(why_not_photos(report)) is not is_photo
+            inspection = inspect(write(tmp_path / paint.__name__, paint, (64, 640)), image_size=96, resize=resize)
+            assert bool(why_not_photos(inspection)) is not is_photo
 
     def test_the_bounds(self) -> None:
-        report = Report("pets", (64, 64, 3), "crop", [(9, 9), (30, LEAST_SIDE), (900, 900)], {}, [], [], LEAST_COLOURS)
-        assert not why_not_photos(report)
-        assert why_not_photos(replace(report, colours=14.2)) == "few colours (14), as in drawings"
-        assert why_not_photos(replace(report, sizes=[])) == "small (0 pixels)"
+        inspection = Inspection(
+            "pets", (64, 64, 3), "crop", [(9, 9), (30, MIN_PHOTO_SIDE), (900, 900)], {}, [], [], MIN_PHOTO_COLOURS
+        )
+        assert not why_not_photos(inspection)
+        assert why_not_photos(replace(inspection, colours=14.2)) == "few colours (14), as in drawings"
+        assert why_not_photos(replace(inspection, sizes=[])) == "small (0 pixels)"
 
     def test_reports_of_earlier_versions_are_read(self) -> None:
-        report = Report("pets", (64, 64, 3), "crop", [(64, 64)] * 3, {}, [], [], 123.0)
-        facts = asdict(report)
-        assert Report.of(facts) == report
+        inspection = Inspection("pets", (64, 64, 3), "crop", [(64, 64)] * 3, {}, [], [], 123.0)
+        facts = asdict(inspection)
+        assert Inspection.of(facts) == inspection
         del facts["colours"]
-        assert Report.of(facts) == replace(report, colours=0.0)
+        assert Inspection.of(facts) == replace(inspection, colours=0.0)
 
 
 @pytest.mark.parametrize("side", ["auto", 32, 224])
 def test_real_photos(side: Any) -> None:
-    report = report_of(real("objects.tar"), image_size=side)
-    assert report.colours > 1.2 * LEAST_COLOURS
-    assert not why_not_photos(report)
+    inspection = inspect(real("objects.tar"), image_size=side)
+    assert inspection.colours > 1.2 * MIN_PHOTO_COLOURS
+    assert not why_not_photos(inspection)
 
 
 def test_real_photos_of_flowers() -> None:
-    assert report_of(real("flowers.tar")).colours > 2 * LEAST_COLOURS
+    assert inspect(real("flowers.tar")).colours > 2 * MIN_PHOTO_COLOURS
 
 
 def test_real_digits() -> None:
-    report = report_of(real("mnist.npz"))
-    assert report.colours < LEAST_COLOURS / 5
-    assert why_not_photos(report) == "grey"
+    inspection = inspect(real("mnist.npz"))
+    assert inspection.colours < MIN_PHOTO_COLOURS / 5
+    assert why_not_photos(inspection) == "grey"
 
 
 def real(name: str) -> Path:

@@ -66,7 +66,7 @@ def test_sixteen_bits_become_eight() -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_pixels_of_32_bits_are_not_guessed(kind: Any) -> None:
-    with pytest.raises(ValueError, match="has 32 bits a channel, and nothing says which number is white"):
+    with pytest.raises(ValueError, match="has 32 bits a channel, and nothing says which value is white"):
         pixels(encoded(Image.fromarray(np.array([[0, 1, 200]], kind)), "TIFF"))
 
 
@@ -117,19 +117,19 @@ def test_a_photo_is_turned_as_the_camera_was_held(orientation: int) -> None:
 )
 def test_resizing(resize: Any, corners: tuple[Any, Any]) -> None:
     wide = halves(size=(80, 20))
-    found = Preparation(20, 20, 3, resize).pixels(wide)
+    found = Preparation(20, 20, 3, resize).apply(wide)
     assert found.shape == (20, 20, 3)
     assert (tuple(found[0, 0]), tuple(found[0, -1])) == corners
     assert (tuple(found[10, 0]), tuple(found[10, -1])) == (RED, BLUE)
-    whole = Preparation(20, 20, 3, "pad").pixels(wide)
+    whole = Preparation(20, 20, 3, "pad").apply(wide)
     assert (whole[:7].max(), whole[13:].max()) == (0, 0)  # black bars of 7.5 pixels above and below
 
 
 def test_crop_keeps_the_middle() -> None:
     image = Image.new("L", (30, 10), 0)
     image.paste(200, (10, 0, 20, 10))
-    assert Preparation(10, 10, 1, "crop").pixels(image).min() == 200
-    assert Preparation(10, 10, 1, "stretch").pixels(image).min() == 0
+    assert Preparation(10, 10, 1, "crop").apply(image).min() == 200
+    assert Preparation(10, 10, 1, "stretch").apply(image).min() == 0
 
 
 def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
@@ -148,8 +148,8 @@ def test_a_large_photo_is_decoded_at_a_part_of_its_size() -> None:
     few = decode(content, (100, 100))
     assert few.size == (1200, 1600)
     assert few.image.width < 1600
-    exact = Preparation(100, 100, 3).pixels(decode(content).image).astype(int)
-    assert np.abs(Preparation(100, 100, 3).pixels(few.image) - exact).mean() < 2
+    exact = Preparation(100, 100, 3).apply(decode(content).image).astype(int)
+    assert np.abs(Preparation(100, 100, 3).apply(few.image) - exact).mean() < 2
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_damaged_files(content: bytes, reason: str) -> None:
 
 
 def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "MOST_PIXELS", 1_000)
-    with pytest.raises(ValueError, match=r"200x200 pixels; the largest that are read have 1,000"):
+    monkeypatch.setattr(preparation, "MAX_PIXELS", 1_000)
+    with pytest.raises(ValueError, match=r"has 200x200 pixels, more than the maximum of 1,000"):
         decode(encoded(halves(size=(200, 200)), "PNG"))
 
 

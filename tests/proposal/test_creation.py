@@ -14,34 +14,34 @@ from optuna.trial import TrialState
 
 import searchcnn
 from searchcnn import Workspace, new_study
-from searchcnn.data import Finding, Report
+from searchcnn.data import Finding, Inspection
 from searchcnn.errors import DataError, StudyFileError, UsageError
 from searchcnn.proposal import creation, study_file
-from searchcnn.proposal.creation import images_name, images_study
+from searchcnn.proposal.creation import configure_images, name_study
 from searchcnn.proposal.start import SCRATCH, Start, Weights
-from searchcnn.proposal.study_file import propose
+from searchcnn.proposal.study_file import write_study_file
 from searchcnn.search import make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import Range, StudyConfig, validate
 
-FROM_NOTHING = Start(SCRATCH, "networks are trained from nothing")
+FROM_NOTHING = Start(SCRATCH, "networks are trained from scratch")
 LITE = Weights(("EfficientNetLite0",))
 TUNED = Start(("transfer",), "photos", LITE, [160, 224], epochs=8)
 MIXED = Start(("transfer", *SCRATCH), "photos", LITE, [160, 224], epochs=8)
 FEW = Start(("transfer",), "few photos", LITE, [224], folds=5)
 
 
-def report(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (96, 128, 3)) -> Report:
+def report(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (96, 128, 3)) -> Inspection:
     classes = counts or {"cat": 900, "dog": 1_000}
     parts = {"train": classes, "test": dict.fromkeys(classes, 50)}
     finding = Finding("warning", "1 image is\ntwice", "a.png = b.png", "delete one")
-    return Report("data/pets", shape, "crop", [(60, 60), (96, 128), (500, 400)], parts, ["test"], [finding])
+    return Inspection("data/pets", shape, "crop", [(60, 60), (96, 128), (500, 400)], parts, ["test"], [finding])
 
 
-def proposed(found: Report, start: Start = FROM_NOTHING) -> dict[str, Any]:
+def proposed(found: Inspection, start: Start = FROM_NOTHING) -> dict[str, Any]:
     """Returns a proposal as a table, once it is valid."""
-    table = tomllib.loads(propose("pets", "data/pets", found, start))
+    table = tomllib.loads(write_study_file("pets", "data/pets", found, start))
     validate(table, "pets.toml")
     return table
 
@@ -65,21 +65,21 @@ def test_examples_in_docstrings(module: Any) -> None:
 
 class TestPropose:
     def test_says_what_was_found(self) -> None:
-        text = propose("pets", "data/pets", report(), FROM_NOTHING)
+        text = write_study_file("pets", "data/pets", report(), FROM_NOTHING)
         for line in (
             "# pets: what was found in data/pets",
             "#   classes   2: cat, dog; 900 to 1,000 training images of each",
             "#   sizes     60x60 to 500x400 pixels (height x width), median 96x128; networks get 96x128x3",
             "#   parts     1,900 train, 100 test (taken from train)",
             "#   warning   1 image is twice (a.png = b.png); delete one",
-            "#   begins    networks are trained from nothing",
+            "#   begins    networks are trained from scratch",
             "# Search it:  searchcnn optimize --study pets",
         ):
             assert f"{line}\n" in text
         assert max(map(len, text.splitlines())) <= 120
 
     def test_every_key_is_explained(self) -> None:
-        lines = propose("pets", "data/pets", report(), FROM_NOTHING).splitlines()
+        lines = write_study_file("pets", "data/pets", report(), FROM_NOTHING).splitlines()
         settings = [line for line in lines if " = " in line and not line.startswith("#")]
         assert [line for line in settings if "    # " not in line] == [
             'description = "pets: 2 classes, 2,000 images of 96x128x3."'
@@ -109,11 +109,11 @@ class TestPropose:
 
     def test_odd_names_stay_valid(self) -> None:
         found = report({'qu"ote\n': 9, "tab\t\\": 9, "Katze äöü": 9})
-        table = tomllib.loads(propose("pets", 'a "b"\\c.zip', found, FROM_NOTHING))
+        table = tomllib.loads(write_study_file("pets", 'a "b"\\c.zip', found, FROM_NOTHING))
         assert table["data"]["path"] == 'a "b"\\c.zip'
 
     def test_many_classes_are_not_all_named(self) -> None:
-        text = propose("pets", "pets", report({f"class{number}": 9 for number in range(200)}), FROM_NOTHING)
+        text = write_study_file("pets", "pets", report({f"class{number}": 9 for number in range(200)}), FROM_NOTHING)
         assert "and 188 more" in text
 
     def test_pretrained_networks_alone_have_a_recipe_of_their_own(self) -> None:
@@ -161,14 +161,14 @@ class TestImagesStudy:
         ],
     )
     def test_is_named_after_the_images(self, path: str, name: str) -> None:
-        assert images_name(path) == name
+        assert name_study(path) == name
 
     def test_the_current_folder_has_a_name(self, place: Workspace) -> None:
-        assert images_name(".") == creation.images_name(str(place.root))
+        assert name_study(".") == creation.name_study(str(place.root))
 
     def test_is_proposed_and_may_be_overridden(self, place: Workspace) -> None:
-        told: list[Report] = []
-        name, config = images_study(
+        told: list[Inspection] = []
+        name, config = configure_images(
             place, "pets.npz", overrides=["training.epochs=3"], extra={"budget.trials": 2}, tell=told.append
         )
         assert (name, config.data.path, config.training.epochs, config.budget.trials) == ("pets", "pets.npz", 3, 2)
@@ -176,7 +176,7 @@ class TestImagesStudy:
         assert [one.source for one in told] == ["pets.npz"]
 
     def test_takes_the_settings_of_a_study_but_not_its_images(self, place: Workspace) -> None:
-        name, config = images_study(place, "pets.npz", study="cifar10")
+        name, config = configure_images(place, "pets.npz", study="cifar10")
         assert name == "pets"
         assert (config.training.batch_size, config.data.path, config.data.name) == (128, "pets.npz", None)
         assert config.data.validation == 0.1
@@ -184,28 +184,28 @@ class TestImagesStudy:
 
     def test_takes_the_study_file_for_the_same_images(self, place: Workspace) -> None:
         write(place, "pets", "pets.npz")
-        assert images_study(place, str(place.root / "pets.npz"))[1].seed == 77
-        name, config = images_study(place, "pets.npz", name="again")
+        assert configure_images(place, str(place.root / "pets.npz"))[1].seed == 77
+        name, config = configure_images(place, "pets.npz", name="again")
         assert (name, config.seed) == ("again", 77)
 
     def test_a_study_file_for_other_images_is_not_taken(self, place: Workspace) -> None:
         write(place, "pets", "others.npz")
         message = r"pets\.toml is for other images, others\.npz; keep this search under another name: --name pets-2"
         with pytest.raises(StudyFileError, match=message):
-            images_study(place, "pets.npz")
-        assert images_study(place, "pets.npz", name="pets-2")[1].seed == 0
+            configure_images(place, "pets.npz")
+        assert configure_images(place, "pets.npz", name="pets-2")[1].seed == 0
 
     def test_settings_of_a_study_are_not_kept_under_the_name_of_another(self, place: Workspace) -> None:
         write(place, "pets", "pets.npz")
         with pytest.raises(StudyFileError, match="holds other settings than digits; keep this search under another"):
-            images_study(place, "pets.npz", study="digits")
-        assert images_study(place, "pets.npz", study="digits", name="pets-2")[1].training.epochs == 15
+            configure_images(place, "pets.npz", study="digits")
+        assert configure_images(place, "pets.npz", study="digits", name="pets-2")[1].training.epochs == 15
 
     def test_a_study_and_its_own_images_are_just_that_study(self, place: Workspace) -> None:
         write(place, "pets", "pets.npz")
         file = place.studies / "pets.toml"
         file.write_text(file.read_text().replace("[data]", "[data]\nimage_size = 9"))
-        assert images_study(place, "pets.npz", study="pets")[1].data.image_size == 9
+        assert configure_images(place, "pets.npz", study="pets")[1].data.image_size == 9
 
 
 def photos(folder: Path, count: int = 240) -> str:
@@ -248,41 +248,41 @@ class TestBegun:
     def test_goes_on_with_another_budget(self, place: Workspace, state: TrialState) -> None:
         path = photos(place.root)
         told: list[str] = []
-        name, config = images_study(place, path, extra={"budget.timeout": "10m"}, say=told.append)
+        name, config = configure_images(place, path, extra={"budget.timeout": "10m"}, say=told.append)
         assert config.spaces == ["transfer"]
         begin(place, name, config, state)
-        again = images_study(place, path, extra={"budget.timeout": "4h"}, say=told.append)[1]
+        again = configure_images(place, path, extra={"budget.timeout": "4h"}, say=told.append)[1]
         assert again.budget.timeout == 4 * 3600
         assert again.model_copy(update={"budget": config.budget}) == settled(config)
-        fresh = images_study(place, path, name="fresh", extra={"budget.timeout": "4h"}, say=told.append)[1]
+        fresh = configure_images(place, path, name="fresh", extra={"budget.timeout": "4h"}, say=told.append)[1]
         assert fresh.spaces != config.spaces
         assert [line.split(":")[0] for line in told] == ["photos", name, "photos"]
-        assert told[1].endswith("goes on as it was begun; only the budget may change")
+        assert told[1].endswith("continues as it was begun; only the budget may change")
 
     def test_goes_on_without_the_weights(self, place: Workspace, weights: list[str]) -> None:
         path = photos(place.root)
-        name, config = images_study(place, path)
+        name, config = configure_images(place, path)
         begin(place, name, config)
         weights.clear()
-        assert images_study(place, path) == (name, settled(config))
-        assert "transfer" not in images_study(place, path, name="fresh")[1].spaces
+        assert configure_images(place, path) == (name, settled(config))
+        assert "transfer" not in configure_images(place, path, name="fresh")[1].spaces
 
     def test_goes_on_where_the_same_images_lie_elsewhere(self, place: Workspace) -> None:
-        name, config = images_study(place, photos(place.root))
+        name, config = configure_images(place, photos(place.root))
         begin(place, name, config)
         there = place.root / "there"
         there.mkdir()
         moved = str((place.root / "photos.npz").rename(there / "photos.npz"))
-        again = images_study(place, moved)[1]
+        again = configure_images(place, moved)[1]
         assert again.data.path == moved
         assert again.model_copy(update={"data": config.data}) == settled(config)
 
     def test_goes_on_with_what_is_given_now(self, place: Workspace) -> None:
         """The search refuses a change of what was searched; that of the budget is taken."""
         path = photos(place.root)
-        name, config = images_study(place, path)
+        name, config = configure_images(place, path)
         begin(place, name, config)
-        again = images_study(place, path, overrides=["training.epochs=3"], extra={"budget.trials": 7})[1]
+        again = configure_images(place, path, overrides=["training.epochs=3"], extra={"budget.trials": 7})[1]
         assert (again.training.epochs, again.budget.trials) == (3, 7)
         assert again.options == config.options
 
@@ -291,40 +291,40 @@ class TestBegun:
         self, place: Workspace, weights: list[str], state: TrialState | None, is_begun: bool
     ) -> None:
         path = photos(place.root)
-        name, config = images_study(place, path)
+        name, config = configure_images(place, path)
         assert "transfer" in config.spaces
         begin(place, name, config, state)
         weights.clear()
-        assert ("transfer" in images_study(place, path)[1].spaces) == is_begun
+        assert ("transfer" in configure_images(place, path)[1].spaces) == is_begun
 
     def test_other_spaces_are_a_change_of_spaces_and_not_of_options(self, place: Workspace) -> None:
         path = photos(place.root)
-        name, config = images_study(place, path)
+        name, config = configure_images(place, path)
         begin(place, name, config)
-        again = images_study(place, path, overrides=['spaces=["residual"]'])[1]
+        again = configure_images(place, path, overrides=['spaces=["residual"]'])[1]
         assert (again.spaces, again.options) == (["residual"], {})
 
     def test_weights_go_with_a_proposal_only(self, place: Workspace) -> None:
         write(place, "pets", "pets.npz")
         with pytest.raises(UsageError, match=r"^--weights none: .*pets\.toml says what is searched; set the options"):
-            images_study(place, "pets.npz", weights="none")
+            configure_images(place, "pets.npz", weights="none")
         with pytest.raises(UsageError, match="digits says what is searched"):
-            images_study(place, "pets.npz", study="digits", weights="none")
+            configure_images(place, "pets.npz", study="digits", weights="none")
 
     def test_another_name_is_another_study(self, place: Workspace) -> None:
         path = photos(place.root)
-        name, config = images_study(place, path, extra={"budget.timeout": "10m"})
+        name, config = configure_images(place, path, extra={"budget.timeout": "10m"})
         begin(place, name, config)
-        assert images_study(place, path, name="two")[1].spaces != config.spaces
+        assert configure_images(place, path, name="two")[1].spaces != config.spaces
 
     def test_search_spaces_that_are_given_have_the_recipe_for_them(self, place: Workspace) -> None:
         path = photos(place.root)
-        _, config = images_study(place, path, overrides=['spaces=["residual"]'])
+        _, config = configure_images(place, path, overrides=['spaces=["residual"]'])
         assert config.spaces == ["residual"]
         assert config.options == {}
         assert isinstance(config.training.learning_rate, Range)
         assert config.limits.max_params is not None
-        _, tuned = images_study(place, path, overrides=['spaces=["transfer"]'])
+        _, tuned = configure_images(place, path, overrides=['spaces=["transfer"]'])
         assert tuned.training.learning_rate == 0.002
         assert tuned.limits.max_params is None
 

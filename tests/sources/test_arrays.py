@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from searchcnn.errors import DataError
 from searchcnn.sources import load_dataset, npz
-from searchcnn.sources.objects import from_object, named_parts
+from searchcnn.sources.objects import from_named_arrays, from_object
 from searchcnn.study import DataConfig
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -60,8 +60,11 @@ def test_x_and_y_are_divided(tmp_path: Path) -> None:
         (lambda a: a.pop("y_test"), "no images and labels for test; expected x_train, y_train"),
         (lambda a: a.update(x_train=a["x_train"].astype(int) * 300), "0..76500, expected 0..255, 0..65535 or floats"),
         (lambda a: a.update(x_train=a["x_train"][:, 0, 0]), r"images of train have shape \(40, 3\)"),
-        (lambda a: a.update(x_train=np.moveaxis(a["x_train"], -1, 1)), "with the channels first, give np.moveaxis"),
-        (lambda a: a.update(x_train=np.concatenate([a["x_train"]] * 2, -1)[..., :4]), "4 channels; leave the last one"),
+        (lambda a: a.update(x_train=np.moveaxis(a["x_train"], -1, 1)), "if the channels come first, pass np.moveaxis"),
+        (
+            lambda a: a.update(x_train=np.concatenate([a["x_train"]] * 2, -1)[..., :4]),
+            "4 channels; remove the last one",
+        ),
         (lambda a: a.update(y_train=a["y_train"][1:]), r"labels of train have shape \(39,\), expected one for each of"),
         (lambda a: a.update(y_train=a["y_train"] - 0.5), "labels of train are float64, from -0.5"),
         (lambda a: a.update(y_train=a["y_train"] - 1), "from -1, expected integers from 0 or names"),
@@ -120,7 +123,7 @@ def test_tensorflow_datasets() -> None:
         assert np.array_equal(read.parts["train"].labels, TRAIN[1])
     with pytest.raises(ValueError, match="without an end"):
         from_object(data.repeat())
-    with pytest.raises(ValueError, match="other elements than"):
+    with pytest.raises(ValueError, match="elements that are not"):
         from_object(tensorflow.data.Dataset.range(3))
 
 
@@ -216,7 +219,7 @@ def test_another_size_of_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "birds.npz", x=TRAIN[0], y=TRAIN[1])
     dataset = load_dataset(DataConfig(path=str(tmp_path / "birds.npz"), image_size=[4, 12], channels=1), 0)
     assert dataset.input_shape == (4, 12, 1)
-    assert dataset.report.sizes[0] == [8, 6]
+    assert dataset.inspection.sizes[0] == [8, 6]
 
 
 ARRAYS = st.builds(
@@ -230,7 +233,7 @@ ARRAYS = st.builds(
 @given(st.dictionaries(st.sampled_from([*KEYS, "x", "y", "train_images", "class_names", "z", ""]), ARRAYS, max_size=5))
 def test_whatever_is_in_an_archive(arrays: dict[str, Any]) -> None:
     try:
-        read = named_parts(arrays)
+        read = from_named_arrays(arrays)
     except ValueError as error:
         assert str(error)
     else:
@@ -244,18 +247,18 @@ def test_labels_that_do_not_begin_at_0(tmp_path: Path) -> None:
     assert set(dataset.train.labels) == {0, 1, 2, 3}
     np.savez(tmp_path / "birds.npz", x=TRAIN[0], y=TRAIN[1] * 10**12)
     assert load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).class_names[1] == "1000000000000"
-    assert not [finding for finding in dataset.report.findings if finding.level == "warning"]
+    assert not [finding for finding in dataset.inspection.findings if finding.level == "warning"]
 
 
 def test_all_parts_are_scaled_alike() -> None:
     images = TRAIN[0] / 255
     read = from_object({"x_train": images, "y_train": TRAIN[1], "x_test": images * 1.01, "y_test": TRAIN[1]})
     assert read.parts["train"].images.max() == read.parts["test"].images.max() == 1  # 0..255, as the test part says
-    with pytest.raises(ValueError, match="pixels are float64 and uint8, expected numbers of one kind"):
+    with pytest.raises(ValueError, match="pixels are float64 and uint8, expected numbers of the same kind"):
         from_object({"x_train": images, "y_train": TRAIN[1], "x_test": TRAIN[0], "y_test": TRAIN[1]})
 
 
 def test_almost_black_images_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "birds.npz", x=TRAIN[0].astype(np.uint16) * 16, y=TRAIN[1])  # 12 bits in 16
-    (one,) = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).report.findings[:1]
-    assert str(one).startswith("the brightest pixel is 16 of 255; networks see almost nothing: scale pixels to 0..255")
+    (one,) = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).inspection.findings[:1]
+    assert str(one).startswith("the brightest pixel is 16 of 255; networks see almost nothing; scale pixels to 0..255")

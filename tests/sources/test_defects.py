@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import Dataset, Finding, Report, warned_of_flip
-from searchcnn.data.decoding import LARGEST_IMAGE
+from searchcnn.data import Dataset, Finding, Inspection, warn_of_flip
+from searchcnn.data.decoding import MAX_IMAGE_BYTES
 from searchcnn.data.inspection import is_mirrorable
 from searchcnn.errors import DataError
 from searchcnn.sources import load_dataset
@@ -40,13 +40,13 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def load(path: Path, **settings: Any) -> tuple[Dataset, Report]:
+def load(path: Path, **settings: Any) -> tuple[Dataset, Inspection]:
     dataset = load_dataset(DataConfig(path=str(path), **settings), 0)
-    return dataset, dataset.report
+    return dataset, dataset.inspection
 
 
-def found(report: Report, level: str = "warning") -> list[str]:
-    return [str(finding) for finding in report.findings if finding.level == level]
+def found(inspection: Inspection, level: str = "warning") -> list[str]:
+    return [str(finding) for finding in inspection.findings if finding.level == level]
 
 
 def sizes(dataset: Dataset) -> tuple[int, int, int]:
@@ -136,20 +136,21 @@ SURVIVED: list[tuple[Callable[[Path], None], str, str, tuple[int, int, int]]] = 
         "1 of 97 files cannot be read (train/cat/bomb.png: Image size (400000000 pixels) exceeds",
         (60, 18, 18),
     ),
-    (empty_class, "warning", "1 folder without images (horse); no class", (60, 18, 18)),
+    (empty_class, "warning", "1 folder without images (horse); not a class", (60, 18, 18)),
     (
         other_test_classes,
         "warning",
-        "class 'Dog' has no images to train on (6 others); left out; name classes alike in all parts; is it 'dog'?",
+        "class 'Dog' has no images to train on (6 others); left out; a class must have the same name in all "
+        "parts; is it 'dog'?",
         (60, 18, 12),
     ),
-    (no_test_images, "warning", "class 'cow' without test images; not measured there: add images", (60, 18, 12)),
-    (loose_images, "warning", "1 image in no folder of a class (train/loose.png); left out", (60, 18, 18)),
-    (other_folder, "warning", "1 folder beside train/ (thumbnails); left out; do not name a class", (60, 18, 18)),
+    (no_test_images, "warning", "class 'cow' without test images; not measured there; add images", (60, 18, 12)),
+    (loose_images, "warning", "1 image outside the folders of classes (train/loose.png); left out", (60, 18, 18)),
+    (other_folder, "warning", "1 folder next to train/ (thumbnails); left out; do not give a class", (60, 18, 18)),
     (
         leak,
         "warning",
-        "1 image is in both train and test (train/cat/0.png = test/cat/copy.png); the test",
+        "1 image is in both train and test (train/cat/0.png = test/cat/copy.png); this inflates the test score",
         (60, 18, 19),
     ),
     (
@@ -184,20 +185,20 @@ def test_it_is_named_and_survived(
     pets: Path, spoil: Callable[[Path], None], level: str, message: str, counts: tuple[int, int, int]
 ) -> None:
     spoil(pets)
-    dataset, report = load(pets)
+    dataset, inspection = load(pets)
     assert sizes(dataset) == counts
     assert dataset.class_names == CLASSES
     if level == "none":
-        assert not report.findings
+        assert not inspection.findings
     else:
-        assert any(one.startswith(message) for one in found(report, level))
-        assert len(report.findings) == 1 + (spoil is other_test_classes)
+        assert any(text.startswith(message) for text in found(inspection, level))
+        assert len(inspection.findings) == 1 + (spoil is other_test_classes)
 
 
 def test_a_good_folder_has_no_findings(pets: Path) -> None:
-    dataset, report = load(pets)
-    assert (sizes(dataset), report.findings, report.made) == ((60, 18, 18), [], [])
-    assert report.counts["test"] == {"cat": 6, "cow": 6, "dog": 6}
+    dataset, inspection = load(pets)
+    assert (sizes(dataset), inspection.findings, inspection.new_parts) == ((60, 18, 18), [], [])
+    assert inspection.counts["test"] == {"cat": 6, "cow": 6, "dog": 6}
 
 
 def many_unreadable(pets: Path) -> None:
@@ -235,11 +236,11 @@ def no_images(pets: Path) -> None:
     ("spoil", "message"),
     [
         (many_unreadable, "6 of 96 files cannot be read, more than 5% (train/cat/0.png: cannot identify image"),
-        (nothing_readable, "none of 96 files can be read, as train/cat/0.png: cannot identify image"),
-        (one_class, "holds one class, 'cat'; expected at least two: a folder for each"),
-        (no_classes, "images lie in no folder of their class (test/cat-0.png); expected CLASS/IMAGE"),
-        (nothing_to_train_on, "holds test and val and nothing to train on; expected a folder train/ beside"),
-        (no_images, "holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, of JPEG, PNG"),
+        (nothing_readable, "none of 96 files can be read, for example train/cat/0.png: cannot identify image"),
+        (one_class, "holds one class, 'cat'; expected at least two, with a folder for each"),
+        (no_classes, "images are not in folders of their classes (test/cat-0.png); expected CLASS/IMAGE"),
+        (nothing_to_train_on, "holds test and val and nothing to train on; expected a folder train/ next to it"),
+        (no_images, "holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, in JPEG, PNG"),
     ],
 )
 def test_it_stops_the_search(pets: Path, spoil: Callable[[Path], None], message: str) -> None:
@@ -252,13 +253,13 @@ def test_it_stops_the_search(pets: Path, spoil: Callable[[Path], None], message:
 
 def test_more_unreadable_files_can_be_allowed_and_are_listed(pets: Path) -> None:
     many_unreadable(pets)
-    reports: list[Report] = []
+    inspections: list[Inspection] = []
     with pytest.raises(DataError):
-        load_dataset(DataConfig(path=str(pets)), 0, tell=reports.append)
-    assert [finding.level for finding in reports[0].findings] == ["error"]  # the table is shown all the same
-    dataset, report = load(pets, max_unreadable=0.1)
+        load_dataset(DataConfig(path=str(pets)), 0, tell=inspections.append)
+    assert [finding.level for finding in inspections[0].findings] == ["error"]  # the table is shown all the same
+    dataset, inspection = load(pets, max_unreadable=0.1)
     assert len(dataset.train) == 54
-    listed = Path(report.findings[0].remedy.removeprefix("left out, listed in "))
+    listed = Path(inspection.findings[0].remedy.removeprefix("left out, listed in "))
     rows = listed.read_text().splitlines()
     assert (len(rows), rows[0].split(",")[0]) == (6, "train/cat/0.png")
 
@@ -268,11 +269,11 @@ def test_classes_with_too_few_images_to_be_divided(pets: Path) -> None:
         shutil.rmtree(pets / part)
     for number in range(2, COUNT):
         (pets / "train" / "cow" / f"{number}.png").unlink()
-    dataset, report = load(pets)
-    assert report.made == ["validation", "test"]
+    dataset, inspection = load(pets)
+    assert inspection.new_parts == ["validation", "test"]
     assert dataset.class_names == CLASSES
-    assert report.counts["train"]["cow"] == 2
-    assert {text.partition(";")[0] for text in found(report)[:2]} == {
+    assert inspection.counts["train"]["cow"] == 2
+    assert {text.partition(";")[0] for text in found(inspection)[:2]} == {
         "class 'cow' without validation images",
         "class 'cow' without test images",
     }
@@ -303,13 +304,16 @@ def test_several_defects_are_told_at_once_the_worst_first(pets: Path) -> None:
     spoils = [spoil for spoil, level, _, _ in SURVIVED if level != "none"]
     for spoil in random.Random(0).sample(spoils, len(spoils)):
         spoil(pets)
-    dataset, report = load(pets, max_unreadable=0.1)
+    dataset, inspection = load(pets, max_unreadable=0.1)
     assert dataset.num_classes == 3
-    assert len(report.findings) == 11
-    levels = [finding.level for finding in report.findings]
+    assert len(inspection.findings) == 11
+    levels = [finding.level for finding in inspection.findings]
     assert levels == sorted(levels, key=["error", "warning", "note"].index)
-    assert all("\n" not in str(finding) for finding in report.findings)
-    assert Report.of({**vars(report), "findings": [vars(finding) for finding in report.findings]}) == report
+    assert all("\n" not in str(finding) for finding in inspection.findings)
+    assert (
+        Inspection.of({**vars(inspection), "findings": [vars(finding) for finding in inspection.findings]})
+        == inspection
+    )
 
 
 def test_odd_names_and_places(pets: Path) -> None:
@@ -320,13 +324,13 @@ def test_odd_names_and_places(pets: Path) -> None:
     (pets / "train" / "dog" / "self.jpg").symlink_to("self.jpg")
     os.mkfifo(pets / "train" / "dog" / "pipe.png")
     with (pets / "train" / "dog" / "video.jpg").open("wb") as file:
-        file.truncate(LARGEST_IMAGE + 1)
-    dataset, report = load(pets)
+        file.truncate(MAX_IMAGE_BYTES + 1)
+    dataset, inspection = load(pets)
     assert dataset.class_names == ("cat", "dog", "gr?n ?[31m")
     assert len(dataset.train) == 59
-    (one,) = found(report)
+    (one,) = found(inspection)
     assert one.startswith(
-        "4 of 99 files cannot be read (train/dog/pipe.png: is no ordinary file); left out, listed in "
+        "4 of 99 files cannot be read (train/dog/pipe.png: is not an ordinary file); left out, listed in "
     )
     listed = Path(one.rpartition("listed in ")[2]).read_text().splitlines()
     assert 'train/dog/video.jpg,"has 512 MiB, more than any image"' in listed
@@ -362,10 +366,9 @@ def test_digits_and_letters_must_not_be_mirrored() -> None:
     assert is_mirrorable(["cat", "dog", "b"])
     for names in (["0", "1"], ["a", "b"], ["digit 1", "digit_2"], ["Left arrow", "Right arrow"], ["one", "two", "x"]):
         assert not is_mirrorable(names)
-    report = load_dataset(DataConfig(name="digits"), 0).report
-    assert Finding("note", "mirrored, some images would be of another class", "0, 1, 2", "leave training.flip off") in (
-        report.findings
-    )
+    inspection = load_dataset(DataConfig(name="digits"), 0).inspection
+    what = "mirrored, some images would belong to another class"
+    assert Finding("note", what, "0, 1, 2", "leave training.flip off") in inspection.findings
 
 
 def test_images_that_are_almost_all_copies(pets: Path) -> None:
@@ -385,7 +388,7 @@ def test_images_that_are_almost_all_copies(pets: Path) -> None:
 
 
 def test_a_study_that_mirrors_digits_is_warned() -> None:
-    report = warned_of_flip(load_dataset(DataConfig(name="digits"), 0).report)
-    assert found(report) == [
-        "mirrored, some images would be of another class (0, 1, 2); training.flip mirrors them: set it to false"
+    inspection = warn_of_flip(load_dataset(DataConfig(name="digits"), 0).inspection)
+    assert found(inspection) == [
+        "mirrored, some images would belong to another class (0, 1, 2); training.flip mirrors them; set it to false"
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from searchcnn.data.dataset import Arrays
 from searchcnn.errors import DataError
-from searchcnn.sources import NAMES, cifar, idx
+from searchcnn.sources import BUILTIN_NAMES, cifar, idx
 from searchcnn.sources.builtin import BUILTIN
 
 Make = Callable[..., Any]
@@ -138,7 +138,7 @@ def test_damaged_cifar_archive(tmp_path: Path) -> None:
 
 
 def test_builtin_class_names() -> None:
-    assert {name: len(set(BUILTIN[name].class_names)) for name in NAMES} == {
+    assert {name: len(set(BUILTIN[name].class_names)) for name in BUILTIN_NAMES} == {
         "fashion_mnist": 10,
         "mnist": 10,
         "cifar10": 10,

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from searchcnn.errors import DataError
 from searchcnn.sources.layout import Layout, arrange
-from searchcnn.sources.parts import part_of
+from searchcnn.sources.parts import parse_part
 
 Sorted = set[tuple[str, str, str]]
 
 
 def found(layout: Layout) -> Sorted:
-    return {(place.path.rpartition("/")[2], place.part, place.class_name) for place in layout.places}
+    return {(place.path.rpartition("/")[2], place.part, place.class_name) for place in layout.images}
 
 
 CATS_AND_DOGS = {("1.jpg", "train", "cat"), ("2.jpg", "train", "dog")}
@@ -77,67 +77,67 @@ def test_parts_in_either_order(files: list[str]) -> None:
 
 def test_the_order_does_not_depend_on_the_disk() -> None:
     files = [f"{part}/{name}/{number}.png" for part in ("test", "train") for name in "ba" for number in "21"]
-    assert arrange("x", files).places == arrange("x", reversed(files)).places
-    assert [place.path for place in arrange("x", files).places][:2] == ["train/a/1.png", "train/a/2.png"]
+    assert arrange("x", files).images == arrange("x", reversed(files)).images
+    assert [place.path for place in arrange("x", files).images][:2] == ["train/a/1.png", "train/a/2.png"]
 
 
 @pytest.mark.parametrize(
     ("files", "folders", "message"),
     [
-        (["train/cat/1.jpg", "train/3.jpg"], [], "1 image in no folder of a class (train/3.jpg); left out"),
-        (["cat/1.jpg", "3.jpg"], [], "1 image in no folder of a class (3.jpg); left out"),
+        (["train/cat/1.jpg", "train/3.jpg"], [], "1 image outside the folders of classes (train/3.jpg); left out"),
+        (["cat/1.jpg", "3.jpg"], [], "1 image outside the folders of classes (3.jpg); left out"),
         (
             ["train/a/1.jpg", "more/a/2.jpg"],
             [],
-            "1 folder beside train/ (more); left out; do not name a class like a part, such as train",
+            "1 folder next to train/ (more); left out; do not give a class the name of a part, such as train",
         ),
-        (["cat/1.jpg", "dog/2.jpg"], ["cat", "dog", "cow", ".git"], "1 folder without images (cow); no class"),
+        (["cat/1.jpg", "dog/2.jpg"], ["cat", "dog", "cow", ".git"], "1 folder without images (cow); not a class"),
         (
             ["cat/1.jpg", "dog/2.jpg", "cat/3.HEIC", "cat/4.heic", "dog/5", "notes.txt"],
             [],
-            "3 files of kinds that are not read (2 .heic, 1 no suffix); left out; expected JPEG, PNG, GIF, BMP, WebP, "
-            "AVIF, TIFF or PNM",
+            "3 files in formats that cannot be read (2 .heic, 1 no suffix); left out; expected JPEG, PNG, GIF, BMP, "
+            "WebP, AVIF, TIFF or PNM",
         ),
-        (["p/train/cat/1.jpg"], ["p/train/cow", "p/train/cat", "p"], "1 folder without images (cow); no class"),
+        (["p/train/cat/1.jpg"], ["p/train/cow", "p/train/cat", "p"], "1 folder without images (cow); not a class"),
         (
             ["cat/1.jpg", "dog/2.jpg", "dog/old/3.jpg", "dog/test/4.jpg"],
             [],
-            "3 images in no folder of a part (cat/1.jpg, dog/2.jpg, dog/old/3.jpg); trained on, as no folder is named "
-            "train",
+            "3 images outside the folders of parts (cat/1.jpg, dog/2.jpg, dog/old/3.jpg); trained on, as no folder is "
+            "named train",
         ),
         (
             ["cat/train/1.jpg", "dog/train/2.jpg", "dog/test/3.jpg", "dog/4.jpg"],
             [],
-            "1 image in no folder of a part (dog/4.jpg); left out; move them to train/, val/ or test/",
+            "1 image outside the folders of parts (dog/4.jpg); left out; move them to train, val or test",
         ),
         (
             ["web/train/cat/1.jpg", "web/test/cat/2.jpg", "own/train/cat/3.jpg"],
             [],
-            "folders within those of the parts are no classes; the classes are own, web (own/train/cat/3.jpg); "
+            "folders inside those of parts are not taken for classes; the classes are own, web (own/train/cat/3.jpg); "
             "expected CLASS/PART/IMAGE, or PART/CLASS/IMAGE",
         ),
         (
             ["train/cat/1.jpg", "train/dog/2.jpg", "train/test/3.jpg", "train/dog/val/4.jpg"],
             [],
-            "2 images to train on in a folder named as another part (train/dog/val/4.jpg, train/test/3.jpg); trained "
-            "on; move them, or give the folder another name",
+            "2 images to train on in a folder with the name of another part (train/dog/val/4.jpg, train/test/3.jpg); "
+            "trained on; move them, or rename the folder",
         ),
         (
             ["cat/train/1.jpg", "cat/Prueba/2.jpg", "dog/train/3.jpg"],
             [],
-            "1 folder beside train/ in those of classes (Prueba); trained on; if these are parts, name them val and "
-            "test",
+            "1 folder next to train/ in the folders of classes (Prueba); trained on; if these are parts, name them val "
+            "and test",
         ),
         (
             ["tr/cat/1.jpg", "tr/dog/2.jpg", "te/cat/3.jpg", "te/dog/4.jpg"],
             [],
-            "folders te, tr hold folders of the same names, and are taken for classes (cat, dog); if they are parts, "
+            "folders te, tr hold folders with the same names and are taken for classes (cat, dog); if they are parts, "
             "name them train, val and test",
         ),
         (
             ["bus/1.jpg", "car/2.jpg", "train/3.jpg"],
             [],
-            "folder train/ is taken for a class, as no folder is in it (beside bus, car); if it is a part, sort its "
+            "folder train/ is taken for a class, as it holds no folders (next to bus, car); if it is a part, sort its "
             "images into train/CLASS/IMAGE",
         ),
     ],
@@ -151,8 +151,8 @@ def test_what_is_odd_is_named(files: list[str], folders: list[str], message: str
     [
         ([], "x: holds no images; expected CLASS/IMAGE"),
         (["a/notes.txt"], "x: holds no images"),
-        (["1.jpg", "2.jpg"], r"x: images lie in no folder of their class \(1.jpg\); expected CLASS/IMAGE"),
-        (["train/1.jpg", "test/2.jpg"], r"x: images lie in no folder of their class \(test/2.jpg\)"),
+        (["1.jpg", "2.jpg"], r"x: images are not in folders of their classes \(1.jpg\); expected CLASS/IMAGE"),
+        (["train/1.jpg", "test/2.jpg"], r"x: images are not in folders of their classes \(test/2.jpg\)"),
         (
             ["val/cat/1.jpg", "test/cat/2.jpg"],
             "x: holds test and val and nothing to train on; expected a folder train/",
@@ -244,8 +244,8 @@ def test_a_class_named_train_in_folders_of_parts() -> None:
 
 
 def test_words() -> None:
-    assert part_of(" Validation-Set ") == "validation"
-    assert part_of("daisy") is None
+    assert parse_part(" Validation-Set ") == "validation"
+    assert parse_part("daisy") is None
 
 
 NAMES = st.sampled_from(["train", "val", "test", "cat", "dog", "a.b", "ä", "-", "1", ".x"])
@@ -263,8 +263,8 @@ def test_whatever_lies_in_a_folder(files: list[str]) -> None:
     except DataError as error:
         assert str(error).startswith("x: ")
         return
-    assert {place.path for place in layout.places} <= set(files)
-    for place in layout.places:
+    assert {place.path for place in layout.images} <= set(files)
+    for place in layout.images:
         if place.part == "train" and {"val", "test"} & set(place.path.split("/")):
             assert layout.findings  # never silently
-    assert "train" in {place.part for place in layout.places}
+    assert "train" in {place.part for place in layout.images}

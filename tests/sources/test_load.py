@@ -13,7 +13,7 @@ import pytest
 from searchcnn import server
 from searchcnn.data import Dataset
 from searchcnn.errors import DataError
-from searchcnn.sources import NAMES, debian, downloads, find_datasets, idx, load_dataset
+from searchcnn.sources import BUILTIN_NAMES, debian, downloads, find_datasets, idx, load_dataset
 from searchcnn.study import DataConfig
 
 Make = Callable[..., Any]
@@ -117,7 +117,7 @@ def test_own_images(own: Path, arrays: Make, write_images: Make) -> None:
     write_images(own / "birds", arrays((9, 7, 3)))
     dataset = load("birds")
     assert (dataset.input_shape, dataset.class_names[9]) == ((9, 7, 3), "c9")
-    assert [found.name for found in find_datasets()] == [*NAMES, "birds"]
+    assert [found.name for found in find_datasets()] == [*BUILTIN_NAMES, "birds"]
 
 
 def test_files_of_another_dataset(own: Path, arrays: Make, write_npz: Make) -> None:
@@ -148,9 +148,9 @@ def test_own_folder_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_find_datasets_on_an_empty_machine(machine: Path) -> None:
     found = {row.name: row for row in find_datasets()}
-    assert tuple(found) == NAMES
-    assert [name for name in NAMES if found[name].source] == ["digits"]
-    assert found["cifar10"].tried[-1] == f"searchcnn's cache ({machine}/cache/searchcnn/datasets)"
+    assert tuple(found) == BUILTIN_NAMES
+    assert [name for name in BUILTIN_NAMES if found[name].source] == ["digits"]
+    assert found["cifar10"].searched[-1] == f"searchcnn's cache ({machine}/cache/searchcnn/datasets)"
     assert (found["cifar10"].shape, found["cifar10"].train, found["cifar10"].test) == ((32, 32, 3), 50_000, 10_000)
 
 
@@ -174,14 +174,14 @@ def test_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     monkeypatch.setattr(server, "_ask", lambda url, seconds, problems: release.wait(5))
     with pytest.raises(ConnectionError, match=r"no answer from https://host within 0.1 s"):
-        downloads._check_answer("https://host")
+        downloads._check_server("https://host")
     release.set()
 
 
 def test_server_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(ConnectionError, match=r"http://127.0.0.1:9/x: .*refused"):
-        downloads._check_answer("http://127.0.0.1:9/x")
+        downloads._check_server("http://127.0.0.1:9/x")
 
 
 def test_keras_download(monkeypatch: pytest.MonkeyPatch, arrays: Make, capfd: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +195,7 @@ def test_keras_download(monkeypatch: pytest.MonkeyPatch, arrays: Make, capfd: py
         x_train, y_train, x_test, y_test = arrays((32, 32, 3))
         return (x_train, y_train[:, np.newaxis]), (x_test, y_test[:, np.newaxis])
 
-    monkeypatch.setattr(downloads, "_check_answer", lambda url: None)
+    monkeypatch.setattr(downloads, "_check_server", lambda url: None)
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
     assert load("cifar10").source.startswith("Keras' download, now in ")
     assert capfd.readouterr() == ("", "")
@@ -205,8 +205,8 @@ def test_keras_download_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(name: str) -> None:
         raise Exception("URL fetch failure on https://host: 404 -- Not Found")
 
-    monkeypatch.setattr(downloads, "_check_answer", lambda url: None)
-    monkeypatch.setattr(downloads, "_keras_arrays", fails)
+    monkeypatch.setattr(downloads, "_check_server", lambda url: None)
+    monkeypatch.setattr(downloads, "_load_with_keras", fails)
     with pytest.raises(DataError, match=r"Keras' download .URL fetch failure on https://host: 404"):
         load("mnist")
 
@@ -263,7 +263,7 @@ def test_incomplete_cache_is_fetched_again(machine: Path, debian_machine: Path) 
             'echo "W: first" >&2; echo "E: Unable to locate package" >&2; exit 100',
             "E: Unable to locate package",
         ),
-        ("apt-get", "exit 1", "apt-get left with exit code 1"),
+        ("apt-get", "exit 1", "apt-get exited with code 1"),
         ("apt-get", "exit 0", "apt-get download left no package"),
         ("dpkg-deb", "echo 'not a Debian format archive' >&2; exit 2", "not a Debian format archive"),
         ("dpkg-deb", "exit 0", "the package lacks train-images"),

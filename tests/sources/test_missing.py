@@ -66,7 +66,7 @@ def load(path: Path | str, **settings: Any) -> Dataset:
 
 
 def warned(dataset: Dataset) -> list[str]:
-    return [str(finding) for finding in dataset.report.findings if finding.level == "warning"]
+    return [str(finding) for finding in dataset.inspection.findings if finding.level == "warning"]
 
 
 @pytest.mark.parametrize(("labels", "classes"), MISSING.values(), ids=MISSING)
@@ -97,7 +97,7 @@ def test_numpy_archives(tmp_path: Path) -> None:
     assert warned(dataset) == ["1 of 24 images of train has no label (image 1: nan); left out"]
     np.savez(tmp_path / "birds.npz", x=IMAGES, y=np.array(["cat", NAN, *NAMES]))  # NumPy has made text of it
     assert (
-        "1 label is the word 'nan'; taken for a class; if it means that there is none, leave the label empty"
+        "1 label is the word 'nan'; taken for a class; if it means that there is no label, leave it empty"
     ) in warned(load(tmp_path / "birds.npz"))
 
 
@@ -147,7 +147,7 @@ def test_text_that_may_mean_none(images: Path, word: str) -> None:
     dataset = load(write(images / "list.csv", ["cat", word, word, word, *NAMES[:20]]))
     assert word in dataset.class_names
     assert (
-        f"3 labels are the word '{word}'; taken for a class; if it means that there is none, leave the label empty"
+        f"3 labels are the word '{word}'; taken for a class; if it means that there is no label, leave it empty"
     ) in warned(dataset)
 
 

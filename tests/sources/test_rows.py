@@ -7,22 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from searchcnn.errors import DataError
-from searchcnn.sources.rows import Division, divide_rows
+from searchcnn.sources.rows import Assignment, assign_parts
 
 TABLE = Path("list.csv")
 
 
-def divided(paths: list[str] | None = None, **columns: list[str]) -> Division:
+def divided(paths: list[str] | None = None, **columns: list[str]) -> Assignment:
     count = len(next(iter(columns.values()), paths or []))
-    return divide_rows(TABLE, paths or [f"{number}.png" for number in range(count)], columns)
+    return assign_parts(TABLE, paths or [f"{number}.png" for number in range(count)], columns)
 
 
-def told(division: Division) -> list[str]:
+def told(division: Assignment) -> list[str]:
     """Returns the first letter of each part, or why there is none."""
     return [part[0] if part else why for part, why in zip(division.parts, division.reasons, strict=True)]
 
 
-def warned(division: Division) -> list[str]:
+def warned(division: Assignment) -> list[str]:
     return [str(finding) for finding in division.findings if finding.level == "warning"]
 
 
@@ -60,7 +60,7 @@ def test_a_column_in_which_only_some_rows_are_marked() -> None:
 def test_columns_of_yes_and_no(name: str, yes: str, no: str, parts: list[str]) -> None:
     division = divided(**{name: [yes, no]})
     assert division.parts == parts
-    assert [str(finding) for finding in division.findings] == [f"parts are those of column '{name}'"]
+    assert [str(finding) for finding in division.findings] == [f"parts are taken from column '{name}'"]
 
 
 def test_several_columns_of_yes_and_no() -> None:
@@ -77,12 +77,12 @@ def test_the_usual_column_counts_and_others_are_compared() -> None:
     division = divided(split=["train", "train", "test"], phase=["train", "test", "test"], is_test=["0", "1", "1"])
     assert division.parts == ["train", "train", "test"]
     assert warned(division) == [
-        "column 'phase' differs from 'split' in 1 row (row 3: test, not train); 'split' is taken; correct or delete "
+        "column 'phase' differs from 'split' in 1 row (row 3: test, not train); 'split' is used; correct or delete "
         "the other",
-        "column 'is_test' differs from 'split' in 1 row (row 3: test, not train); 'split' is taken; correct or delete "
+        "column 'is_test' differs from 'split' in 1 row (row 3: test, not train); 'split' is used; correct or delete "
         "the other",
     ]
-    with pytest.raises(DataError, match="row 3 is train by 'phase' and test by 'usage'; correct that, or call"):
+    with pytest.raises(DataError, match="row 3 is train by 'phase' and test by 'usage'; correct that, or name"):
         divided(phase=["val", "train"], usage=["val", "test"])
 
 
@@ -92,22 +92,22 @@ def test_the_usual_column_counts_and_others_are_compared() -> None:
         (
             "fold",
             ["0", "1", "2"],
-            "column 'fold' tells the folds of a cross-validation, and is not used (0, 1, 2); say",
+            "column 'fold' holds the folds of a cross-validation and is not used (0, 1, 2); add",
         ),
-        ("kfold", ["0.0", "1.0", ""], "column 'kfold' tells the folds of a cross-validation, and is not used"),
+        ("kfold", ["0.0", "1.0", ""], "column 'kfold' holds the folds of a cross-validation and is not used"),
         (
             "usage",
             ["Public", "Private"],
-            "column 'usage' may tell parts, and is not used (Private, Public); if it does",
+            "column 'usage' may hold parts but is not used (Private, Public); if it does",
         ),
-        ("data_set", ["a", "b"], "column 'data_set' may tell parts, and is not used (a, b); if it does, write train"),
+        ("data_set", ["a", "b"], "column 'data_set' may hold parts but is not used (a, b); if it does, write train"),
         (
             "note",
             ["test", "blurred"],
-            "column 'note' may tell parts, and is not used (test); if it does, write train, val and",
+            "column 'note' may hold parts but is not used (test); if it does, write train, val or",
         ),
-        ("valid", ["1", "0"], "column 'valid' may tell parts, and is not used (0, 1)"),
-        ("is_valid", ["a", "0"], "column 'is_valid' may tell parts, and is not used (0, a)"),
+        ("valid", ["1", "0"], "column 'valid' may hold parts but is not used (0, 1)"),
+        ("is_valid", ["a", "0"], "column 'is_valid' may hold parts but is not used (0, a)"),
     ],
 )
 def test_columns_that_may_tell_parts_are_named(name: str, cells: list[str], message: str) -> None:
@@ -119,7 +119,7 @@ def test_columns_that_may_tell_parts_are_named(name: str, cells: list[str], mess
 @pytest.mark.parametrize(
     ("name", "cells", "message"),
     [
-        ("split", ["a", "b"], "column 'split' holds 'a', 'b', expected the parts train, val and test; write these"),
+        ("split", ["a", "b"], "column 'split' holds 'a', 'b', expected the parts train, val and test; use these"),
         ("group", ["train", "hold-out"], "column 'group' holds 'hold-out', expected the parts train, val and test"),
         ("group", ["train", "held out"], "column 'group' holds 'held out', expected"),
         ("group", ["Train", "evaluate", "tests"], "column 'group' holds 'evaluate', 'tests', expected"),
@@ -163,11 +163,11 @@ def test_folders_in_the_paths() -> None:
     assert divided(["train/1.png", "train/2.png", "test/3.png"]).parts == ["train", "train", "test"]
     assert divided(["/test/cat/train/1.png", "/test/dog/val/3.png"]).parts == ["train", "validation"]
     assert divided(["1.png", "test/2.png"]).parts == ["train", "test"]
-    assert told(divided(["1.png", "train/2.png", "test/3.png"])) == ["in no folder of a part", "t", "t"]
+    assert told(divided(["1.png", "train/2.png", "test/3.png"])) == ["outside the folders of parts", "t", "t"]
     assert divided(["test/1.png", "test/2.png"]).parts == ["train", "train"]  # the only folder says nothing
     assert divided(["car/1.png", "train/2.png"]).parts == ["train", "train"]
     assert divided(["train/1.png", "test/2.png"], split=["val", "train"]).parts == ["validation", "train"]
-    with pytest.raises(DataError, match="the folders test_images, train_images in the paths look like parts; say"):
+    with pytest.raises(DataError, match="the folders test_images, train_images in the paths look like parts; add"):
         divided(["train_images/1.png", "test_images/2.png"])
 
 
@@ -179,13 +179,13 @@ MORE_FLAGS = ("is_public_test", "is_unseen", "heldout", "is_held_out", "Hold-Out
 @pytest.mark.parametrize("cells", [["0", "1", "0"], ["x", "", ""]])
 def test_flags_of_any_spelling_are_never_silent(name: str, cells: list[str]) -> None:
     division = divided(**{name: cells})
-    assert "test" in division.parts or warned(division)[0].startswith(f"column '{name}' may tell parts, and is not")
+    assert "test" in division.parts or warned(division)[0].startswith(f"column '{name}' may hold parts but is not")
 
 
 @pytest.mark.parametrize("name", ["train_val_test", "traintest", "splits", "TrainTest", "part", "set", "dataset_part"])
 def test_numbers_that_may_mean_parts(name: str) -> None:
     assert warned(divided(**{name: ["0", "1", "2"]})) == [
-        f"column '{name}' may tell parts, and is not used (0, 1, 2); if it does, write train, val and test in each row"
+        f"column '{name}' may hold parts but is not used (0, 1, 2); if it does, write train, val or test in each row"
     ]
 
 
@@ -212,11 +212,11 @@ def test_what_looks_like_a_part_that_a_column_does_not_mention(
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"partition": ["0", "0", "2"]}, "column 'partition' may tell parts, and is not used (0, 2)"),
-        ({"is_test": ["", "", "x"]}, "column 'is_test' may tell parts, and is not used (nothing, x)"),
-        ({"usage": ["Public", "Public", "Private"]}, "column 'usage' may tell parts, and is not used (Private, Public"),
-        ({"is_holdout": ["0", "0", "1"]}, "column 'is_holdout' may tell parts, and is not used (0, 1)"),
-        ({"x": ["first training", "", "last test"]}, "column 'x' may tell parts, and is not used (first training, la"),
+        ({"partition": ["0", "0", "2"]}, "column 'partition' may hold parts but is not used (0, 2)"),
+        ({"is_test": ["", "", "x"]}, "column 'is_test' may hold parts but is not used (nothing, x)"),
+        ({"usage": ["Public", "Public", "Private"]}, "column 'usage' may hold parts but is not used (Private, Public"),
+        ({"is_holdout": ["0", "0", "1"]}, "column 'is_holdout' may hold parts but is not used (0, 1)"),
+        ({"x": ["first training", "", "last test"]}, "column 'x' may hold parts but is not used (first training, la"),
     ],
 )
 def test_doubts_beside_a_column_of_parts(
@@ -231,10 +231,10 @@ def test_folders_of_parts_beside_a_column() -> None:
     paths = ["train/1.png", "train/2.png", "test/3.png"]
     for column in ({"is_valid": ["0", "1", "0"]}, {"split": ["train", "val", "train"]}):
         assert warned(divided(paths, **column)) == [
-            "1 row in a folder named test, and taken for another part (test/3.png); the column counts; correct it, or "
-            "move the images"
+            "1 row is in a folder named test but taken for another part (test/3.png); the column counts; correct it, "
+            "or move the images"
         ]
-    assert warned(divided(paths, is_valid=["0", "0", "1"]))[0].startswith("1 row in a folder named test")
+    assert warned(divided(paths, is_valid=["0", "0", "1"]))[0].startswith("1 row is in a folder named test")
     assert not warned(divided(paths, split=["train", "val", "test"]))
 
 
@@ -246,7 +246,7 @@ def test_folders_that_may_be_parts() -> None:
         assert division.parts == ["train", "train"]
         assert len(warned(division)) == 1
     division = divided(["val/1.png", "test_new/2.png", "x/3.png"])
-    assert warned(division)[0].startswith("folders in the paths may be parts that are not used (test_new); if so, say")
+    assert warned(division)[0].startswith("folders in the paths may be parts but are not used (test_new); if so, add")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ NAMES = st.sampled_from(["split", "set", "usage", "fold", "is_valid", "is_test",
 @given(st.dictionaries(NAMES, st.lists(WORDS, min_size=4, max_size=4), max_size=4))
 def test_whatever_columns_hold(columns: dict[str, list[str]]) -> None:
     try:
-        division = divide_rows(TABLE, ["1.png", "a/2.png", "b/3.png", ""], columns)
+        division = assign_parts(TABLE, ["1.png", "a/2.png", "b/3.png", ""], columns)
     except DataError as error:
         assert str(error).startswith("list.csv: ")
         return

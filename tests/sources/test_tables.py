@@ -75,7 +75,7 @@ def test_path_label_and_split(images: Path, write: Callable[..., Path], header: 
 def test_without_split_the_parts_are_made(images: Path) -> None:
     dataset = load(write_csv(images / "list.csv", ("path", "label"), rows(split=False)))
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
-    assert dataset.report.made == ["validation", "test"]
+    assert dataset.inspection.new_parts == ["validation", "test"]
 
 
 def test_numbers_as_labels(images: Path) -> None:
@@ -88,14 +88,14 @@ def test_numbers_as_labels(images: Path) -> None:
 def test_missing_files_are_listed(images: Path) -> None:
     lines = [*rows(split=False), ("images/99.png", "odd")]
     dataset = load(write_csv(images / "list.csv", ("path", "label"), lines))
-    assert str(dataset.report.findings[0]).startswith(
+    assert str(dataset.inspection.findings[0]).startswith(
         "1 of 25 files cannot be read (images/99.png: No such file or directory); left out, listed in "
     )
 
 
 def test_incomplete_rows_are_named(images: Path) -> None:
     lines = [("", "odd", "train"), ("images/1.png", "", "train"), ("images/1.png", "odd", "fold 3"), *rows(split=True)]
-    report = load(write_csv(images / "list.csv", ("path", "label", "split"), lines)).report
+    report = load(write_csv(images / "list.csv", ("path", "label", "split"), lines)).inspection
     assert str(report.findings[0]) == (
         "3 rows of the table cannot be used (row 2: no path; row 3: no label; row 4: split is 'fold 3', expected "
         "train, validation or test); left out"
@@ -106,8 +106,8 @@ def test_incomplete_rows_are_named(images: Path) -> None:
 def test_parts_in_a_column_of_any_name(images: Path, write: Callable[..., Path]) -> None:
     dataset = load(write(images, ("path", "label", "data set"), rows(split=True)))
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
-    notes = [str(finding) for finding in dataset.report.findings if finding.level == "note"]
-    assert "parts are those of column 'data set'" in notes
+    notes = [str(finding) for finding in dataset.inspection.findings if finding.level == "note"]
+    assert "parts are taken from column 'data set'" in notes
 
 
 def test_a_column_of_true_and_false(images: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_column_of_true_and_false(images: Path) -> None:
     parquet.write_table(pyarrow.table({"path": names, "label": labels, "is_valid": is_valid}), images / "list.parquet")
     dataset = load(images / "list.parquet")
     assert set(dataset.validation.images.ravel()) == set(range(18, 24))
-    assert dataset.report.made == ["test"]
+    assert dataset.inspection.new_parts == ["test"]
     lines: list[tuple[str, ...]] = [(*row, str(mark)) for row, mark in zip(rows(split=False), is_valid, strict=True)]
     other = load(write_csv(images / "list.csv", ("path", "label", "is_valid"), lines))
     assert np.array_equal(other.validation.images, dataset.validation.images)
@@ -138,7 +138,7 @@ def test_parts_as_labels(images: Path) -> None:
 def test_only_images_to_validate(images: Path) -> None:
     lines: list[tuple[str, ...]] = [(*row, "True") for row in rows(split=False)]
     with pytest.raises(
-        DataError, match=r"no images to train on \(parts are those of column 'is_valid'\); expected rows"
+        DataError, match=r"no images to train on \(parts are taken from column 'is_valid'\); expected rows"
     ):
         load(write_csv(images / "list.csv", ("path", "label", "is_valid"), lines))
 
@@ -156,7 +156,7 @@ def test_bytes_in_parquet(images: Path) -> None:
 def test_columns_without_a_name_and_of_almost_one_name(images: Path) -> None:
     lines: list[tuple[str, ...]] = [(name, label, part, "", "0", "1") for name, label, part in rows(split=True)]
     dataset = load(write_csv(images / "list.csv", ("path", "label", "", "", "y", "Y"), lines))
-    assert not dataset.report.made
+    assert not dataset.inspection.new_parts
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 6, 6)
 
 
@@ -166,8 +166,8 @@ def test_columns_without_a_name_and_of_almost_one_name(images: Path) -> None:
         (b"path,label,split,split \na.png,x,test,train\n", "has 2 columns 'split', expected one; rename or delete the"),
         (b"path,label,label\na.png,x,y\n", "has 2 columns 'label', expected one"),
         (b"path,Label,label\na.png,x,y\n", "has 2 columns 'label', expected one"),
-        (b"", "has no column 'path', only none; name one so"),
-        (b"path,quality\na.png,3\n", "has no column 'label', only path, quality; name one so"),
+        (b"", "has no column 'path', it is empty; add a header and rows"),
+        (b"path,quality\na.png,3\n", "has no column 'label', only path, quality; rename one of them"),
         (b"path,label\n", "names no images; expected rows of path, label"),
         (b"path,label,split\na.png,x,test\n", "names no images to train on; expected rows whose split is train"),
         (b'path,label\n"a.png,x\n', "expected a table in UTF-8 with the columns path, label"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from searchcnn.data import Dataset, Report
+from searchcnn.data import Dataset, Inspection
 from searchcnn.data.dataset import Split
 from searchcnn.views import picture
 from searchcnn.views.picture import COLOURS, MARGIN, WIDTH, draw
@@ -22,8 +22,8 @@ def dataset(few: Dataset, classes: int, shape: tuple[int, int, int], count: int 
     )
     names = tuple(f"kind {label}" for label in range(classes))
     counts = dict(zip(names, np.bincount(labels).tolist(), strict=True))
-    report = Report("here", shape, "crop", [(20, 30), (40, 40), (90, 80)], {"train": counts}, [], [])
-    return replace(few, class_names=names, train=Split(pixels, labels), sizes=sizes(), report=report)
+    inspection = Inspection("here", shape, "crop", [(20, 30), (40, 40), (90, 80)], {"train": counts}, [], [])
+    return replace(few, class_names=names, train=Split(pixels, labels), sizes=sizes(), inspection=inspection)
 
 
 def sizes(count: int = 90, spread: int = 40) -> Any:
@@ -50,7 +50,7 @@ def test_nothing_reaches_the_edge(few: Dataset) -> None:
     names = tuple(f"a very long name of the class of number {label}" for label in range(5))
     long = replace(dataset(few, 5, (28, 28, 1)), class_names=names, name="a long name " * 9)
     counts = {"train": dict.fromkeys(names, 1_000_000)}
-    made = draw(replace(long, report=replace(long.report, counts=counts)))
+    made = draw(replace(long, inspection=replace(long.inspection, counts=counts)))
     empty = Image.new("RGB", made.size, "white")
     left, top, right, bottom = ImageChops.difference(made, empty).getbbox() or (0, 0, 0, 0)
     assert left >= MARGIN - 4
@@ -69,7 +69,7 @@ def test_the_images_of_each_class_are_in_its_row(few: Dataset) -> None:
 def test_bars_have_the_colours_of_their_parts(few: Dataset) -> None:
     one = dataset(few, 3, (32, 32, 1))
     counts = {part: dict.fromkeys(one.class_names, 50) for part in COLOURS}
-    even = replace(one, sizes=sizes(spread=0), report=replace(one.report, counts=counts))
+    even = replace(one, sizes=sizes(spread=0), inspection=replace(one.inspection, counts=counts))
     made = np.asarray(draw(even))
     areas = [np.count_nonzero((made == tuple(bytes.fromhex(colour[1:]))).all(axis=-1)) for colour in COLOURS.values()]
     assert min(areas) > 0.98 * max(areas)
