@@ -1,35 +1,28 @@
 """A whole search, from a study to its best model."""
 
 import contextlib
-import hashlib
-import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Inspection, warn_of_flip
-from searchcnn.errors import PluginError, nearest
+from searchcnn.data import Inspection, warn_of_flip
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
+from searchcnn.spaces.creation import create, origins, prepare
+from searchcnn.spaces.identity import identify_imports, identify_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
-from searchcnn.study import StudyConfig, TrainingConfig, Workspace
-from searchcnn.study.rules import Rules
+from searchcnn.study import StudyConfig, Workspace
+from searchcnn.study.identity import identify
 from searchcnn.weights import watching
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
-    from searchcnn.spaces import SearchSpace
     from searchcnn.training import Trainer
-
-
-NEWER = ("rotation", "zoom", "contrast", "cutout", "mixup", "normalization", "class_weights", "detect_scaling")
-"""Settings that a recipe has not always had: by default they are no part of a study's identity, so that an older study
-goes on."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     listener.phase(f"reading {config.data.title}")
-    dataset = load_dataset(config.data, config.seed, listener.phase, lambda report: tell(report, config, listener))
+    dataset = load_dataset(
+        config.data, config.seed, listener.phase, lambda inspection: tell(inspection, config, listener)
+    )
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
     from searchcnn.results import Models
@@ -86,8 +81,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
         stored = StoredStudy(storage, study.name, config.objective, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up
-        same = identity(config, dataset, spaces) | files(created)
-        rules = agree(stored, config, same, beside(spaces), study.accept_changes)
+        rules = stored.rules
+        same = identify(config, dataset.fingerprint, dataset.inspection.new_parts) | identify_spaces(spaces, created)
+        stored.agree(config.model_dump(), same | rules.identity, study.accept_changes, identify_imports(spaces))
         trainer = Trainer(config, dataset, created, checkpoints, rules)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
@@ -123,107 +119,11 @@ def _download(listener: Listener) -> Callable[[str, int, int | None], None]:
     return lambda file, come, total: listener.phase(f"downloading {file}", come / total if total else None)
 
 
-def agree(
-    stored: StoredStudy, config: StudyConfig, same: Mapping[str, str], recent: Mapping[str, str], accept: bool
-) -> Rules:
-    """Checks that a study is the one that was begun.
-
-    Args:
-        stored: The study.
-        config: What it searches, for readers.
-        same: What must be the same in all its runs, but for the rules.
-        recent: The part of it that earlier versions did not keep.
-        accept: Take a change as the user's will.
-
-    Returns:
-        The rules that it was begun with.
-
-    Raises:
-        StudyChangedError: If it is another one.
-    """
-    rules = stored.rules
-    kept = {"rules": str(rules.version)} if rules.version > 1 else {}  # the first version kept none
-    stored.agree(config.model_dump(), {**same, **kept}, accept, recent)
-    return rules
-
-
 def tell(report: Inspection, config: StudyConfig, listener: Listener) -> None:
     """Tells what was found in the images, and in what the study does to them."""
     flip = config.training.flip
     mirrors = any(flip) if isinstance(flip, list) else flip
     listener.dataset_read(warn_of_flip(report) if mirrors else report)
-
-
-def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, "SearchSpace"]:
-    """Creates the search spaces of a study for its images, with its options, by name.
-
-    Raises:
-        PluginError: If one cannot be created so.
-    """
-    names = [space.name for space in spaces]
-    for name in config.options:
-        if name not in names:
-            hint = nearest(name, names) or f" (it has {', '.join(names)})"
-            raise PluginError(f"options.{name}: the study has no search space '{name}'{hint}")
-    shape, classes = dataset.input_shape, dataset.num_classes
-    return {space.name: space.create(shape, classes, config.options.get(space.name)) for space in spaces}
-
-
-def identity(config: StudyConfig, dataset: Dataset, spaces: Sequence[LoadedSpace]) -> dict[str, str]:
-    """Returns what must be the same in all runs of a study, by the name of its key; the budget may change."""
-    recipe, usual = config.training.model_dump(), TrainingConfig().model_dump()
-    return {
-        "data": f"{config.data.name or 'images'} {dataset.fingerprint[:12]}",
-        "data.validation": str(config.data.validation),
-        **({"data.folds": str(config.data.folds)} if config.data.folds else {}),
-        **({"data.test": str(config.data.test)} if "test" in dataset.inspection.new_parts else {}),
-        "seed": str(config.seed),
-        "search.objective": config.objective.metric,
-        "search.direction": config.objective.direction,
-        **{f"search space {space.name}": (space.own or space.fingerprint)[:12] for space in spaces},
-        **beside(spaces),
-        **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
-        **{f"training.{key}": str(recipe[key]) for key in recipe if key not in NEWER or recipe[key] != usual[key]},
-    }
-
-
-def beside(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
-    """Returns the part of a study's identity that lies in files beside its search spaces, which they import.
-
-    Earlier versions did not keep it: in a study of theirs the files are taken for unchanged.
-    """
-    return {
-        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.beside.items()
-    }
-
-
-def files(created: Mapping[str, "SearchSpace"]) -> dict[str, str]:
-    """Returns the part of a study's identity that lies in files that its search spaces depend on.
-
-    Raises:
-        PluginError: If one cannot be read.
-    """
-    return {
-        f"search space {name}, {path}": content_hash(path) for name, space in created.items() for path in space.files()
-    }
-
-
-def content_hash(path: Path) -> str:
-    """Returns 12 hexadecimal digits that identify a file's content (BLAKE2b).
-
-    Raises:
-        PluginError: If it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=6)).hexdigest()
-    except OSError as error:
-        raise PluginError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
-    """Returns where each search space comes from, for model cards."""
-    return {space.name: {"location": space.location, "fingerprint": space.fingerprint} for space in spaces}
 
 
 def begin(
@@ -245,16 +145,3 @@ def begin(
                 listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
         points = find_known_points(trainer, spaces)
     stored.begin(points)
-
-
-def prepare(created: Mapping[str, "SearchSpace"]) -> None:
-    """Lets search spaces fetch what their networks need, where a study goes on: on another machine, for instance.
-
-    Raises:
-        PluginError: If something is not to be had here.
-    """
-    for name, space in created.items():
-        try:
-            space.prepare()
-        except PluginError as error:
-            raise PluginError(f"search space '{name}' cannot be searched on this machine: {error}") from error

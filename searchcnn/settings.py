@@ -62,6 +62,17 @@ class Setting:
         )
 
 
+@dataclass(frozen=True)
+class Before:
+    """What stands for a key of a study file that was added later, in a study that was begun without it.
+
+    Attributes:
+        value: The value.
+    """
+
+    value: Any
+
+
 def settings_of(owner: type) -> dict[str, Setting]:
     """Returns the settings that a dataclass declares, by name, with those of a dataclass that it holds."""
     assert is_dataclass(owner)

@@ -19,12 +19,15 @@ from sqlalchemy import create_engine, text
 from searchcnn import run as run_module
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
-from searchcnn.run import Study, create, identity, optimize
+from searchcnn.run import Study, optimize
 from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.sources import load_dataset
+from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
+from searchcnn.spaces.creation import create
 from searchcnn.store import StudySummary, read_summary
 from searchcnn.study import StudyConfig, Workspace, load
+from searchcnn.study.identity import identify
 
 start_keras()
 
@@ -211,7 +214,7 @@ OLDEST = {
 def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> None:
     """By default a newer setting is no part of what must stay the same; a change of it is refused all the same."""
     study = make_study(workspace, overrides=["budget.trials=3"])
-    known = identity(study.config, load_dataset(study.config.data, study.config.seed), [])
+    known = identify(study.config, "0123", ())
     assert {key.removeprefix("training.") for key in known if key.startswith("training.")} == OLDEST
     for setting, value in (("rotation", "15.0"), ("normalization", "zca"), ("class_weights", "true")):
         change = make_study(workspace, overrides=["budget.trials=3", f"training.{setting}={value}"])
@@ -410,7 +413,8 @@ def test_files_beside_a_search_space_are_part_of_the_identity(tmp_path: Path, mo
     sizes = tmp_path / "plugins" / "_sizes.py"
     sizes.write_text("MOST = 64\n")
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "beside", lambda _: {})  # as an earlier version, which did not look at it
+        for module in (run_module, space_identity):
+            patch.setattr(module, "identify_imports", lambda _: {})  # as an earlier version, which did not look at it
         study = make_study(tmp_path, overrides=["budget.trials=1"])
         run(study)
     forget_rules(study)
@@ -463,6 +467,7 @@ def test_a_baseline_that_fails_is_named(tmp_path: Path, study_config: Callable[.
 SCRIPT = """
 import os, signal, sys, threading
 from pathlib import Path
+from searchcnn import run as run_module
 from searchcnn.backend import start_keras
 from searchcnn.run import Study, optimize
 from searchcnn.search import Listener

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from searchcnn.settings import Before
 from searchcnn.study.objective import Direction, Objective, direction_of, guessed_direction
 from searchcnn.study.recipe import SETTINGS
 from searchcnn.study.values import check, searched
@@ -292,7 +293,10 @@ class _Plain(Section):
 
 # What may be searched is declared in `searchcnn.study.recipe.Recipe`.
 _FIELDS: dict[str, Any] = {
-    name: (searched(setting.type), Field(default=setting.default, description=setting.description))
+    name: (
+        Annotated[searched(setting.type), Before(setting.before)] if setting.since else searched(setting.type),
+        Field(default=setting.default, description=setting.description),
+    )
     for name, setting in SETTINGS.items()
 }
 
@@ -300,7 +304,7 @@ _FIELDS: dict[str, Any] = {
 class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # type: ignore[misc]
     """`[training]`: the recipe; most settings are a value (fixed), a list (a choice) or `{min, max, step, log}`."""
 
-    detect_scaling: bool = Field(
+    detect_scaling: Annotated[bool, Before(True)] = Field(  # older studies do not detect it, by their rules
         default=True,
         description="A network that scales pixels itself, as by a `Rescaling` layer or `preprocess_input`, gets those "
         "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` holds for all.",

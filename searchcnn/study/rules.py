@@ -32,6 +32,11 @@ class Rules:
         return self.version >= 3
 
     @property
+    def identity(self) -> dict[str, str]:
+        """What is kept of them in the study's identity; the first version kept nothing."""
+        return {"rules": str(self.version)} if self.version > 1 else {}
+
+    @property
     def lacking(self) -> str:
         """What a study with these rules does not do as a new one would, in words; empty if there is nothing.
 

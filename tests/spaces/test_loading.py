@@ -9,8 +9,9 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError, StudyFileError
-from searchcnn.run import create, identity
 from searchcnn.spaces import Plugin, discover, load, load_space, load_spaces
+from searchcnn.spaces.creation import create
+from searchcnn.spaces.identity import identify_spaces
 from searchcnn.study import Workspace
 from searchcnn.study.config import size
 
@@ -432,20 +433,6 @@ def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits:
         create(spaces, study_config(options={"Bas": {}}), digits)
 
 
-def test_options_are_part_of_what_a_study_is(workspace: Workspace, study_config: Any, digits: Dataset) -> None:
-    write(workspace, OPTIONS)
-    spaces = load_spaces(["plugins/mine.py:Base"], workspace)
-
-    def known(options: dict[str, Any]) -> dict[str, str]:
-        return identity(study_config(options=options), digits, spaces)
-
-    assert known({"Base": {"depth": 7}}) == known({"Base": {"depth": 7}})
-    assert known({"Base": {"depth": 7}}) != known({"Base": {"depth": 8}})
-    assert known({"Base": {"depth": 7}}) != known({})
-    changed = known({"Base": {"depth": 7}}).items() - known({"Base": {"depth": 8}}).items()
-    assert [key for key, _ in changed] == ["options.Base"]
-
-
 @pytest.mark.parametrize(
     ("amount", "size_in_bytes"),
     [
@@ -531,7 +518,7 @@ def test_the_fingerprint_covers_the_files_beside_it(
     (tmp_path / "late.py").write_text("def units(hp): return hp.Int('units', 1, 11)\n")
     after = load_space("net.py", workspace)
     assert after.fingerprint != before.fingerprint
-    identities = [identity(study_config(), digits, [space]) for space in (before, after)]
+    identities = [identify_spaces([space], {}) for space in (before, after)]
     changed = {key for key in identities[0] if identities[0][key] != identities[1][key]}
     assert changed == {"search space net, late.py"}
 
