@@ -5,22 +5,23 @@ import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Report, warned_of_flip
+from searchcnn.data import Dataset, DatasetRead, warned_of_flip
 from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
-from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
+from searchcnn.events import Event, Hear, Note, Progress, StudyOpened, ignore
+from searchcnn.search import Budget, Evaluation, Search, Trial, check_limits, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, TrainingConfig, Workspace
 from searchcnn.study.rules import RULES, difference
-from searchcnn.weights import watching
+from searchcnn.weights import heard_by
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
@@ -58,22 +59,22 @@ class Study:
         return parse_url(self.storage or self.workspace.database_url(self.name))
 
 
-def optimize(study: Study, listener: Listener | None = None, stop: threading.Event | None = None) -> None:
+def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
     """Searches until a study's budget is spent: study -> data -> space -> search -> train -> store -> results.
 
     Args:
         study: What to search; a study that was begun before is continued.
-        listener: Hears what happens.
+        hear: Hears what happens.
         stop: Set it to end the search in good order; the trial at work goes on next time.
 
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    config, url, listener, stop = study.config, study.url, listener or Listener(), stop or threading.Event()
+    config, url, stop = study.config, study.url, stop or threading.Event()
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
-    listener.phase(f"reading {config.data.title}")
-    dataset = load_dataset(config.data, config.seed, listener.phase, lambda report: tell(report, config, listener))
+    hear(Progress(f"reading {config.data.title}"))
+    dataset = load_dataset(config.data, config.seed, warning_of_flip(config, hear))
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
     from searchcnn.results import Models
@@ -82,10 +83,8 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    with watching(_download(listener)), explaining(url), closing(open_storage(url)) as storage:
+    with heard_by(hear), explaining(url), closing(open_storage(url, hear)) as storage:
         stored = StoredStudy(storage, study.name, config.objective, sampler, pruner)
-        stored.connection.tell = listener.trouble
-        stored.takeover.tell = listener.trial_given_up
         same = identity(config, dataset, spaces) | files(created)
         rules = agree(stored, config, same, beside(spaces), study.accept_changes)
         trainer = Trainer(config, dataset, created, checkpoints, rules)
@@ -96,31 +95,26 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
                 stored.add_model(trial.stored, models.file(trial.number), evaluation.value)
 
         def settle() -> None:
-            checkpoints.drop(stored.finished())
-            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
+            checkpoints.drop(stored.finished_numbers())
+            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished_numbers)
 
         if earlier := difference(rules):
-            listener.noted(earlier)
+            hear(Note(earlier))
         if stored.is_new:
-            listener.phase("dry run: one batch of each search space, saved and loaded again")
-            begin(stored, trainer, spaces, models, listener)
+            hear(Progress("dry run: one batch of each search space, saved and loaded again"))
+            begin(stored, trainer, spaces, models, hear)
         else:
             prepare(created)
         settle()
-        listener.begun()
+        hear(StudyOpened())
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
         with stored.run():
             search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, settle)
-            search.run(listener, stop)
+            search.run(hear, stop)
             settle()  # of trials that were given up
     if not models.is_verified and not stop.is_set():
-        listener.phase("checking the saved model in a fresh process")
+        hear(Progress("checking the saved model in a fresh process"))
         models.verify()
-
-
-def _download(listener: Listener) -> Callable[[str, int, int | None], None]:
-    """Returns what tells a listener how far the download of a file of weights is."""
-    return lambda file, come, total: listener.phase(f"downloading {file}", come / total if total else None)
 
 
 def agree(
@@ -147,11 +141,16 @@ def agree(
     return rules
 
 
-def tell(report: Report, config: StudyConfig, listener: Listener) -> None:
-    """Tells what was found in the images, and in what the study does to them."""
+def warning_of_flip(config: StudyConfig, hear: Hear) -> Hear:
+    """Returns what passes on what is found in the images, with a warning where mirroring them changes classes."""
     flip = config.training.flip
-    mirrors = any(flip) if isinstance(flip, list) else flip
-    listener.dataset_read(warned_of_flip(report) if mirrors else report)
+    if not (any(flip) if isinstance(flip, list) else flip):
+        return hear
+
+    def warn(event: Event) -> None:
+        hear(DatasetRead(warned_of_flip(event.report)) if isinstance(event, DatasetRead) else event)
+
+    return warn
 
 
 def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, Any]:
@@ -231,9 +230,7 @@ def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
     return {space.name: {"location": space.location, "fingerprint": space.fingerprint} for space in spaces}
 
 
-def begin(
-    stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], models: "Models", listener: Listener
-) -> None:
+def begin(stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], models: "Models", hear: Hear) -> None:
     """Tries out each search space before any time is spent, then makes the known good points the first trials.
 
     Raises:
@@ -247,7 +244,7 @@ def begin(
             rehearsals.enter_context(models.rehearsing(network))
             check_stability(trainer, name)
             if recipe.pixels and not getattr(trainer.spaces[name], "own_preprocessing", False):
-                listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
+                hear(Note(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}"))
         points = known_points(trainer, spaces)
     stored.begin(points)
 

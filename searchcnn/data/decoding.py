@@ -19,6 +19,7 @@ from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import Picture, Preparation, choose_size, decode, look
 from searchcnn.errors import DataError, printable
+from searchcnn.events import Hear, Progress
 from searchcnn.study import DataConfig
 
 SAMPLE = 1_000
@@ -31,8 +32,6 @@ AHEAD = 4
 """Chunks for each thread that may wait to be written."""
 
 Read = TypeVar("Read")
-Watch = Callable[[str, float], None]
-"""Is told what is going on, and which part of it is done, 0..1; it may raise to stop."""
 
 
 class ImageFile(NamedTuple):
@@ -85,7 +84,7 @@ class _Decoded(NamedTuple):
 
 
 def decode_files(
-    root: str, files: Sequence[ImageFile], findings: Sequence[Finding], config: DataConfig, folder: Path, watch: Watch
+    root: str, files: Sequence[ImageFile], findings: Sequence[Finding], config: DataConfig, folder: Path, hear: Hear
 ) -> None:
     """Decodes image files into a folder, as a `Collection`; those that cannot be read are left out and listed.
 
@@ -95,17 +94,17 @@ def decode_files(
         findings: What was odd where the files were found.
         config: How images become pixels of one size.
         folder: An empty folder.
-        watch: Is told how far it is.
+        hear: Hears how far it is.
 
     Raises:
         DataError: If none of them is an image.
         OSError: If the folder cannot be written.
     """
     preparation = _choose(root, files, config)
-    chunks = _decode(files, preparation, folder, watch)
+    chunks = _decode(files, preparation, folder, hear)
     if config.channels == "auto" and preparation.channels == 1 and any("RGB" in chunk.modes for chunk in chunks):
         preparation = replace(preparation, channels=3)
-        chunks = _decode(files, preparation, folder, watch)
+        chunks = _decode(files, preparation, folder, hear)
     problems = [problem for chunk in chunks for problem in chunk.problems]
     good = [number for number, problem in enumerate(problems) if not problem]
     if not good:
@@ -153,7 +152,7 @@ def _look(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
         return None
 
 
-def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Decoded]:
+def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, hear: Hear) -> list[_Decoded]:
     """Writes the pixels of all images one after the other, and returns the rest."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
@@ -163,7 +162,7 @@ def _decode(files: Sequence[ImageFile], preparation: Preparation, folder: Path, 
         for done, chunk in enumerate(_results(jobs, AHEAD * threads), 1):
             written.writelines(pixels.data for pixels in chunk.pixels)
             found.append(chunk._replace(pixels=[]))
-            watch("decoding images", min(1.0, done * CHUNK / len(files)))
+            hear(Progress("decoding images", min(1.0, done * CHUNK / len(files))))
     return found
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from searchcnn.errors import DataError
+from searchcnn.events import Event
 
 Level = Literal["note", "warning", "error"]
 
@@ -75,3 +76,14 @@ class Report:
         for finding in self.findings:
             if finding.level == "error":
                 raise DataError(f"{self.source}: {finding}")
+
+
+@dataclass(frozen=True)
+class DatasetRead(Event):
+    """The images are read and divided; or why they cannot be is among what was found.
+
+    Attributes:
+        report: What was found.
+    """
+
+    report: Report

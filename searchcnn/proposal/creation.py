@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from searchcnn.data import Report
 from searchcnn.data.dataset import Arrays
-from searchcnn.data.decoding import Watch
 from searchcnn.errors import DataError, StudyChangedError, StudyFileError, UsageError
+from searchcnn.events import Hear, Note, ignore
 from searchcnn.files import replacing, writing
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.proposal.study_file import TIMEOUT, propose
@@ -22,7 +22,6 @@ from searchcnn.store import parse_url, read_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
 from searchcnn.study.config import seconds
 
-Tell = Callable[[Report], None]
 LEAST: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
 """The least that a study says, in the place of what is proposed."""
 
@@ -74,9 +73,7 @@ def images_study(
     study: str | None = None,
     overrides: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
-    watch: Watch | None = None,
-    tell: Tell | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    hear: Hear = ignore,
     weights: str | None = None,
     storage: str | None = None,
 ) -> tuple[str, StudyConfig]:
@@ -92,9 +89,8 @@ def images_study(
         study: Name or file of the study whose settings are taken, with these images.
         overrides: As in `searchcnn.study.load`.
         extra: As in `searchcnn.study.load`.
-        watch: Is told how far the images are read.
-        tell: Is told what was found in them.
-        say: Is told in a line what the search begins with, and why.
+        hear: Hears how far the images are read, what was found in them, and in a line what the search begins with, and
+            why.
         weights: Pretrained weights that the user has given; see `searchcnn.proposal.start.find_weights`.
         storage: URL of the database; a file of its own in the workspace by default. What a study that was begun
             searches is read from there: it is proposed once for all.
@@ -117,13 +113,13 @@ def images_study(
                 raise _taken(file, kept, f"holds other settings than {study}")
             return kept, configure(_with_images(other, images), str(other), overrides, extra)
     if file is not None:
-        say(f"{kept}: as {file} says")
+        hear(Note(f"{kept}: as {file} says"))
         return kept, load(file, overrides, extra)
     if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
         _check_weights(begun.config, weights, kept)
-        say(f"{kept}: goes on as it was begun; only the budget may change")
+        hear(Note(f"{kept}: goes on as it was begun; only the budget may change"))
         return kept, _as_begun(begun.config, images, overrides, extra)
-    return kept, _proposed(kept, images, overrides, extra, watch, tell, say, weights)
+    return kept, _proposed(kept, images, overrides, extra, hear, weights)
 
 
 def images_name(images: str) -> str:
@@ -214,16 +210,14 @@ def _proposed(
     images: str,
     overrides: Sequence[str],
     extra: Mapping[str, Any] | None,
-    watch: Watch | None,
-    tell: Tell | None,
-    say: Callable[[str], None],
+    hear: Hear,
     weights: str | None,
 ) -> StudyConfig:
     wanted = configure({**LEAST, "data": {"path": images}}, images, overrides, extra)
-    report = load_dataset(wanted.data, wanted.seed, watch, tell).report
+    report = load_dataset(wanted.data, wanted.seed, hear).report
     spaces = () if wanted.spaces == LEAST["spaces"] else wanted.spaces
     proposed = proposal(name, images, report, wanted.budget.timeout, weights, spaces)
-    say(f"{wanted.data.title}: {proposed.start.reason}")
+    hear(Note(f"{wanted.data.title}: {proposed.start.reason}"))
     return configure(tomllib.loads(proposed.text), images, overrides, extra)
 
 

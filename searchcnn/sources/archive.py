@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from searchcnn.data.decoding import LARGEST_IMAGE, ImageFile, Watch
+from searchcnn.data.decoding import LARGEST_IMAGE, ImageFile
 from searchcnn.errors import DataError
+from searchcnn.events import Hear, Progress
 from searchcnn.sources.layout import Layout, arrange, is_image
 from searchcnn.sources.reading import MEND, reading
 
@@ -50,20 +51,20 @@ def holds(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
-def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile], Layout]:
+def list_images(path: Path, folder: Path, hear: Hear) -> tuple[list[ImageFile], Layout]:
     """Lists the images of an archive, sorted into folders by class, and by part if there are parts.
 
     Args:
         path: The archive.
         folder: Where the bytes of compressed images are written, into one file.
-        watch: Is told how far it is.
+        hear: Hears how far it is.
 
     Raises:
         DataError: If the archive is damaged, unsafe, too large or sorted in another way.
         OSError: If the folder cannot be written.
     """
     unpacked = folder / UNPACKED
-    places, others, folders = _unpack(path, unpacked, watch)
+    places, others, folders = _unpack(path, unpacked, hear)
     layout = arrange(str(path), [*places, *others], folders)
     source = unpacked if unpacked.exists() else path
     files = [
@@ -73,7 +74,7 @@ def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile]
     return files, layout
 
 
-def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
+def _unpack(path: Path, target: Path, hear: Hear) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
     """Returns where the bytes of each image lie, offset and size, in the target or, if there is none, in the archive.
 
     The names of other files and of the folders come beside.
@@ -92,7 +93,7 @@ def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int
                 places[member.name] = member.offset, member.size
             else:
                 places[member.name] = _append(member, target), member.size
-                watch(f"unpacking {path.name}", raw.tell() / whole)
+                hear(Progress(f"unpacking {path.name}", raw.tell() / whole))
     return places, others, folders
 
 

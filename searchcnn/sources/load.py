@@ -1,6 +1,6 @@
 """Loads a study's dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -9,39 +9,35 @@ import psutil
 from searchcnn.data.classes import select_classes
 from searchcnn.data.collection import Collection
 from searchcnn.data.dataset import PARTS, Dataset
-from searchcnn.data.decoding import Watch
 from searchcnn.data.divide import divide
 from searchcnn.data.examine import examine
-from searchcnn.data.findings import Finding, Report
+from searchcnn.data.findings import DatasetRead, Finding
 from searchcnn.errors import DataError
+from searchcnn.events import Hear, ignore
 from searchcnn.sources.builtin import BUILTIN
 from searchcnn.sources.source import collect
 from searchcnn.study import DataConfig
 
 
-def load_dataset(
-    config: DataConfig, seed: int, watch: Watch | None = None, tell: Callable[[Report], None] | None = None
-) -> Dataset:
+def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore) -> Dataset:
     """Finds or downloads a dataset, brings its images to one size, divides it, and looks for what is wrong with it.
 
     Args:
         config: The dataset, its size, the parts that are made, and its classes.
         seed: Chooses the images of the parts that are made, with the same share of each class.
-        watch: Is told how far it is.
-        tell: Is told what was found, also where that is why the dataset cannot be used.
+        hear: Hears how far it is, and what was found, also where that is why the dataset cannot be used.
 
     Raises:
         DataError: If the dataset cannot be found or read, or cannot be reduced or divided so.
         StoreError: If the images cannot be kept in the cache.
     """
-    collection, source = collect(config, watch or (lambda text, done: None))
+    collection, source = collect(config, hear)
     _check_known(collection, config, source)
     names = select_classes(config.classes, collection.class_names, source)
     kept, left_out = _known_classes(collection.of_classes(names))
     parts, failure = _divided(kept, config, seed)
     report = examine(source, kept, parts, config, left_out, failure)
-    if tell:
-        tell(report)
+    hear(DatasetRead(report))
     report.check()
     in_memory = kept.images.nbytes <= config.in_memory * psutil.virtual_memory().total
     train, validation, test = (kept.split(parts[part], in_memory) for part in PARTS)

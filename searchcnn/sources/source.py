@@ -11,9 +11,10 @@ import numpy as np
 from searchcnn.data.cache import cached
 from searchcnn.data.collection import Collection, from_arrays
 from searchcnn.data.dataset import Arrays, Split
-from searchcnn.data.decoding import ImageFile, Watch, decode_files
+from searchcnn.data.decoding import ImageFile, decode_files
 from searchcnn.data.metadata import quiet
 from searchcnn.errors import DataError, nearest
+from searchcnn.events import Hear
 from searchcnn.files import stamp
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
 from searchcnn.sources.builtin import BUILTIN, NAMES
@@ -37,7 +38,7 @@ class Format(NamedTuple):
     """
 
     holds: Callable[[Path], bool]
-    list_images: Callable[[Path, Path, Watch], tuple[list[ImageFile], Layout]]
+    list_images: Callable[[Path, Path, Hear], tuple[list[ImageFile], Layout]]
     signature: Callable[[Path], str]
 
 
@@ -48,12 +49,12 @@ FORMATS = (
 )
 
 
-def collect(config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def collect(config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     """Reads all images of a study's dataset.
 
     Args:
         config: Which dataset, and how its images become pixels of one size.
-        watch: Is told how far it is.
+        hear: Hears how far it is.
 
     Returns:
         The images, and where they are, for people.
@@ -62,10 +63,10 @@ def collect(config: DataConfig, watch: Watch) -> tuple[Collection, str]:
         DataError: If the dataset cannot be found or read.
         StoreError: If the images cannot be kept in the cache.
     """
-    return _named(config.name, config, watch) if config.name is not None else _of_path(str(config.path), config, watch)
+    return _named(config.name, config, hear) if config.name is not None else _of_path(str(config.path), config, hear)
 
 
-def _named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _named(name: str, config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     if name == "digits":
         return _of_arrays(digits.read(), digits.SOURCE, config), digits.SOURCE
     location = locate(name)
@@ -74,34 +75,34 @@ def _named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str
     if location is None or location.read is not None:
         arrays, source = (location.read(), str(location.path)) if location and location.read else download(name)
         return _of_arrays(arrays, source, config), source
-    return _of_place(location.path, config, watch), str(location.path)
+    return _of_place(location.path, config, hear), str(location.path)
 
 
-def _of_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _of_path(path: str, config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     if objects.is_factory(path):
         made = objects.call(path)
         is_path = isinstance(made, str | os.PathLike)
-        return _of_path(os.fspath(made), config, watch) if is_path else (_of_object(made, path, config), path)
+        return _of_path(os.fspath(made), config, hear) if is_path else (_of_object(made, path, config), path)
     place = Path(path).expanduser()
     if not place.exists():
         hint = nearest(place.name, [near.name for near in place.parent.iterdir()]) if place.parent.is_dir() else ""
         raise DataError(f"{path}: no such file or folder{hint}")
-    return _of_place(place, config, watch), path
+    return _of_place(place, config, hear), path
 
 
-def _of_place(place: Path, config: DataConfig, watch: Watch) -> Collection:
+def _of_place(place: Path, config: DataConfig, hear: Hear) -> Collection:
     """Reads what lies in a folder or file, or takes it from the cache."""
     if npz.holds(place):
         return _kept(place, stamp(place), config, lambda to: _of_arrays(npz.read(place), str(place), config).save(to))
     if (format := next((format for format in FORMATS if format.holds(place)), None)) is None:
         raise DataError(f"{place}: cannot be read; expected {EXPECTED}")
-    return _kept(place, format.signature(place), config, lambda to: _decode(format, place, config, to, watch))
+    return _kept(place, format.signature(place), config, lambda to: _decode(format, place, config, to, hear))
 
 
-def _decode(format: Format, place: Path, config: DataConfig, to: Path, watch: Watch) -> None:
-    files, layout = format.list_images(place, to, watch)
+def _decode(format: Format, place: Path, config: DataConfig, to: Path, hear: Hear) -> None:
+    files, layout = format.list_images(place, to, hear)
     with quiet():  # what cannot be read is listed
-        decode_files(str(place), files, layout.findings, config, to, watch)
+        decode_files(str(place), files, layout.findings, config, to, hear)
     archive.tidy(to)
 
 

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from searchcnn.data.decoding import ImageFile, Watch, content
+from searchcnn.data.decoding import ImageFile, content
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
+from searchcnn.events import Hear, ignore
 from searchcnn.files import stamp
 from searchcnn.sources.layout import Layout, Place
 from searchcnn.sources.missing import doubted, is_missing
@@ -31,7 +32,7 @@ def holds(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
-def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = None) -> tuple[list[ImageFile], Layout]:
+def list_images(path: Path, _folder: Path | None = None, _hear: Hear = ignore) -> tuple[list[ImageFile], Layout]:
     """Lists the images that a table names; their paths are relative to its folder.
 
     Raises:

@@ -13,6 +13,7 @@ import numpy as np
 
 from searchcnn.data import Dataset, Fold, Split, make_folds
 from searchcnn.errors import InfeasibleError, PluginError, nearest
+from searchcnn.events import Note
 from searchcnn.pixels import PixelRange, own_range
 from searchcnn.search import (
     Cost,
@@ -84,7 +85,7 @@ class Trainer:
             except Exception as error:
                 if not _is_out_of_memory(error):
                     raise
-            trial.begin_again()
+            trial.restart()
             try:
                 return self._train(trial, batch_part=0.5)
             except Exception as error:
@@ -107,7 +108,7 @@ class Trainer:
         price = cost(without_heads(model))
         if recipe.pixels:
             trial.note(pixels=recipe.pixels)
-        trial.describe(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
+        trial.network_built(space=name, hyperparameters=hp.active, params=price.params, macs=price.macs)
         check_limits(price, self.config.limits)
         with self.scope(hp, name):
             initialize(space, hp, model)
@@ -252,7 +253,8 @@ class Trainer:
             return
         self._noted.add(name)
         reason = lagging(model, steps) or "it knows its training images by heart; augmentation or dropout may help"
-        trial.say(f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}")
+        text = f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}"
+        trial.hear(Note(text))
 
     def _shortened(self, space: Any, model: Any, recipe: Recipe, trial: Trial) -> tuple[Any, Recipe, Split, Split]:
         """Returns the network without the part that always computes the same, and that part's features as images.

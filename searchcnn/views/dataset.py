@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.table import Table
 from rich.text import Text
 
+from searchcnn.data import DatasetRead
+from searchcnn.events import Event, Note, Progress
 from searchcnn.views.tables import console, show, table
 
 if TYPE_CHECKING:
@@ -52,8 +54,18 @@ class Reading:
     ) -> None:
         self._progress.stop()
 
-    def watch(self, text: str, done: float) -> None:
-        """Shows how far it is; see `searchcnn.data.decoding.Watch`."""
+    def hear(self, event: Event) -> None:
+        """Shows how far it is, what was found, and notes."""
+        match event:
+            case Progress(text, done):
+                self._move(text, done)
+            case DatasetRead(report):
+                self.is_told = True
+                self._print(report_lines(report, self._least))
+            case Note(text):
+                self._print([text])
+
+    def _move(self, text: str, done: float | None) -> None:
         if text != self._text:  # a bar of its own: what remains is reckoned from what it has done
             self._text = text
             for task in self._progress.task_ids:
@@ -61,18 +73,10 @@ class Reading:
             self._progress.add_task(text, total=1.0)
         self._progress.update(self._progress.task_ids[0], completed=done)
 
-    def tell(self, report: Report) -> None:
-        """Shows what was found."""
-        self._progress.stop()
-        self.is_told = True
-        if not self._quiet:
-            show(report_lines(report, self._least))
-
-    def say(self, text: str) -> None:
-        """Shows a line."""
+    def _print(self, lines: Iterable[str | Table]) -> None:
         self._progress.stop()
         if not self._quiet:
-            show([text])
+            show(lines)
 
 
 def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]:

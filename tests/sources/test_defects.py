@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import Dataset, Finding, Report, warned_of_flip
+from searchcnn.data import Dataset, DatasetRead, Finding, Report, warned_of_flip
 from searchcnn.data.decoding import LARGEST_IMAGE
 from searchcnn.data.examine import is_mirrorable
 from searchcnn.errors import DataError
+from searchcnn.events import Event
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
@@ -253,8 +254,12 @@ def test_it_stops_the_search(pets: Path, spoil: Callable[[Path], None], message:
 def test_more_unreadable_files_can_be_allowed_and_are_listed(pets: Path) -> None:
     many_unreadable(pets)
     reports: list[Report] = []
+
+    def hear(event: Event) -> None:
+        reports.extend([event.report] if isinstance(event, DatasetRead) else [])
+
     with pytest.raises(DataError):
-        load_dataset(DataConfig(path=str(pets)), 0, tell=reports.append)
+        load_dataset(DataConfig(path=str(pets)), 0, hear)
     assert [finding.level for finding in reports[0].findings] == ["error"]  # the table is shown all the same
     dataset, report = load(pets, max_unreadable=0.1)
     assert len(dataset.train) == 54
