@@ -56,6 +56,10 @@ def test_single_files_keep_to_the_order() -> None:
     assert {room(file) for file in FILES} == {*ROOMS, "__init__"}
 
 
+def test_events_know_nothing() -> None:
+    assert not [name for name in imports(ROOT / "searchcnn" / "events.py") if name.startswith("searchcnn")]
+
+
 def test_plugins_use_the_public_contract_only() -> None:
     modules = (searchcnn, importlib.import_module("searchcnn.blocks"), importlib.import_module("searchcnn.backbones"))
     public = {f"{module.__name__}.{name}" for module in modules for name in module.__all__}

@@ -19,6 +19,8 @@ from searchcnn.events import (
     EpochProgressed,
     Event,
     Hear,
+    NetworkBuilt,
+    Outcome,
     TrialDescribed,
     TrialFinished,
     TrialStarted,
@@ -120,6 +122,28 @@ def test_what_is_heard(open_study: OpenStudy) -> None:
         ("finished", "COMPLETE", 0.3, True),
     ]
     assert stored.intermediate_values == {1: 0.3, 2: 0.3}
+
+
+def test_what_is_known_of_a_trial_is_said_once(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        trial.note(pixels="0..1")
+        trial.network_built(space="fake", params=9)
+        trial.describe(stopped="finished")
+        trial.note(late=1)
+        trial.progress(1, 0.5)
+        return Evaluation(0.5)
+
+    heard: list[Event] = []
+    (stored,) = run(open_study, evaluate, 1, heard.append)
+    assert heard == [
+        TrialStarted(0),
+        NetworkBuilt(0, {"pixels": "0..1", "space": "fake", "params": 9}),
+        TrialDescribed(0, {"stopped": "finished"}),
+        EpochProgressed(0, 1, 0.5),
+        TrialDescribed(0, {"late": 1}),
+        TrialFinished(0, Outcome("COMPLETE", 0.5), is_best=True),
+    ]
+    assert stored.user_attrs == {"pixels": "0..1", "space": "fake", "params": 9, "stopped": "finished", "late": 1}
 
 
 def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
