@@ -11,8 +11,9 @@ from pathlib import Path
 import optuna
 from sqlalchemy.engine import make_url
 
+from searchcnn.events import Epoch
 from searchcnn.search import Budget, Evaluation, Search, Trial, make_pruner, make_sampler
-from searchcnn.store import Epoch, StoredStudy, open_storage
+from searchcnn.store import StoredStudy, open_storage
 from searchcnn.study import ComponentConfig, Objective
 
 PARAMETERS, EPOCHS = 10, 10

@@ -8,7 +8,6 @@ from searchcnn.lazy import import_lazily
 if TYPE_CHECKING:
     from searchcnn.proposal.creation import new_study
     from searchcnn.run import Study
-    from searchcnn.search import Listener
     from searchcnn.spaces import Phase, SearchSpace
     from searchcnn.study import StudyConfig, Workspace
     from searchcnn.workers import optimize
@@ -17,7 +16,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "InfeasibleError",
-    "Listener",
     "Phase",
     "SearchSpace",
     "SearchcnnError",
@@ -30,7 +28,6 @@ __all__ = [
 ]
 
 HOMES = {
-    "Listener": "searchcnn.search",
     "Phase": "searchcnn.spaces",
     "SearchSpace": "searchcnn.spaces",
     "Study": "searchcnn.run",

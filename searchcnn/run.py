@@ -1,28 +1,23 @@
-"""A whole search, from a study to its best model."""
+"""A whole search in this process: study -> data -> space -> search -> train -> store -> results."""
 
-import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Inspection, warn_of_flip
-from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, make_pruner, make_sampler
+from searchcnn.events import Hear, Note, Progress, StudyOpened, ignore
+from searchcnn.search import Budget, Evaluation, Search, Trial, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
-from searchcnn.spaces import LoadedSpace, load_spaces
+from searchcnn.spaces import load_spaces
 from searchcnn.spaces.creation import create, origins, prepare
 from searchcnn.spaces.identity import identify_imports, identify_spaces
 from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
 from searchcnn.study import StudyConfig, Workspace
 from searchcnn.study.identity import identify
-from searchcnn.weights import watching
-
-if TYPE_CHECKING:
-    from searchcnn.results import Models
-    from searchcnn.training import Trainer
+from searchcnn.weights import heard_by
 
 
 @dataclass(frozen=True)
@@ -51,36 +46,32 @@ class Study:
         return parse_url(self.storage or self.workspace.database_url(self.name))
 
 
-def optimize(study: Study, listener: Listener | None = None, stop: threading.Event | None = None) -> None:
+def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
     """Searches until a study's budget is spent: study -> data -> space -> search -> train -> store -> results.
 
     Args:
         study: What to search; a study that was begun before is continued.
-        listener: Hears what happens.
+        hear: Hears what happens.
         stop: Set it to end the search in good order; the trial at work goes on next time.
 
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    config, url, listener, stop = study.config, study.url, listener or Listener(), stop or threading.Event()
+    config, url, stop = study.config, study.url, stop or threading.Event()
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
-    listener.phase(f"reading {config.data.title}")
-    dataset = load_dataset(
-        config.data, config.seed, listener.phase, lambda inspection: tell(inspection, config, listener)
-    )
+    hear(Progress(f"reading {config.data.title}"))
+    dataset = load_dataset(config.data, config.seed, hear, config.mirrors)
     spaces = load_spaces(config.spaces, study.workspace, study.plugins)
     start_keras()
-    from searchcnn.results import Models
-    from searchcnn.training import Checkpoints, Trainer
+    from searchcnn.results import Models, rehearse
+    from searchcnn.training import Checkpoints, Trainer, find_known_points
 
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    with watching(_download(listener)), explaining(url), closing(open_storage(url)) as storage:
+    with heard_by(hear), explaining(url), closing(open_storage(url, hear)) as storage:
         stored = StoredStudy(storage, study.name, config.objective, sampler, pruner)
-        stored.connection.tell = listener.trouble
-        stored.takeover.tell = listener.trial_given_up
         rules = stored.rules
         same = identify(config, dataset.fingerprint, dataset.inspection.new_parts) | identify_spaces(spaces, created)
         stored.agree(config.model_dump(), same | rules.identity, study.accept_changes, identify_imports(spaces))
@@ -92,56 +83,25 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
                 stored.add_model(trial.stored, models.file(trial.number), evaluation.value)
 
         def settle() -> None:
-            checkpoints.drop(stored.finished())
-            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
+            checkpoints.drop(stored.finished_numbers())
+            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished_numbers)
 
         if rules.remark:
-            listener.noted(rules.remark)
+            hear(Note(rules.remark))
         if stored.is_new:
-            listener.phase("dry run: one batch of each search space, saved and loaded again")
-            begin(stored, trainer, spaces, models, listener)
+            hear(Progress("dry run: one batch of each search space, saved and loaded again"))
+            with rehearse(trainer, models, hear):
+                points = find_known_points(trainer, spaces)
+            stored.begin(points)
         else:
             prepare(created)
         settle()
-        listener.begun()
+        hear(StudyOpened())
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
         with stored.run():
             search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, settle)
-            search.run(listener, stop)
+            search.run(hear, stop)
             settle()  # of trials that were given up
     if not models.is_verified and not stop.is_set():
-        listener.phase("checking the saved model in a fresh process")
+        hear(Progress("checking the saved model in a fresh process"))
         models.verify()
-
-
-def _download(listener: Listener) -> Callable[[str, int, int | None], None]:
-    """Returns what tells a listener how far the download of a file of weights is."""
-    return lambda file, come, total: listener.phase(f"downloading {file}", come / total if total else None)
-
-
-def tell(report: Inspection, config: StudyConfig, listener: Listener) -> None:
-    """Tells what was found in the images, and in what the study does to them."""
-    flip = config.training.flip
-    mirrors = any(flip) if isinstance(flip, list) else flip
-    listener.dataset_read(warn_of_flip(report) if mirrors else report)
-
-
-def begin(
-    stored: StoredStudy, trainer: "Trainer", spaces: Sequence[LoadedSpace], models: "Models", listener: Listener
-) -> None:
-    """Tries out each search space before any time is spent, then makes the known good points the first trials.
-
-    Raises:
-        SearchcnnError: If something would go wrong later; nothing is begun then.
-    """
-    from searchcnn.training import check_stability, find_known_points, run_dry
-
-    with contextlib.ExitStack() as rehearsals:
-        for name, member in trainer.space.members.items():
-            network, recipe = run_dry(trainer, name)
-            rehearsals.enter_context(models.rehearsing(network))
-            check_stability(trainer, name)
-            if recipe.pixels and not member.own_preprocessing:
-                listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")
-        points = find_known_points(trainer, spaces)
-    stored.begin(points)

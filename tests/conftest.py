@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from searchcnn.data import Dataset
+from searchcnn.events import Hear, ignore
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig, StudyConfig, validate
 from tests.postgres import PostgreSQL
@@ -105,16 +106,13 @@ def begin(stored: Callable[[StudyConfig], Any]) -> Callable[..., Any]:
     """Returns a maker of trials, each of a study of its own: ``begin(config, number=3)``."""
     from optuna.trial import TrialState
 
-    from searchcnn.search import Budget, Listener, Trial
+    from searchcnn.search import Budget, Trial
 
-    def make(
-        config: StudyConfig, number: int = 0, stop: threading.Event | None = None, listener: Listener | None = None
-    ) -> Trial:
+    def make(config: StudyConfig, number: int = 0, stop: threading.Event | None = None, hear: Hear = ignore) -> Trial:
         study = stored(config)
         for _ in range(number):
             study.optuna.tell(study.optuna.ask(), state=TrialState.FAIL)
-        stop, listener = stop or threading.Event(), listener or Listener()
-        trial = study.next_trial()
-        return Trial(trial, study, study.optuna.sampler, config.seed, Budget(None, None), listener, stop)
+        trial, stop = study.next_trial(), stop or threading.Event()
+        return Trial(trial, study, study.optuna.sampler, config.seed, Budget(None, None), hear, stop)
 
     return make

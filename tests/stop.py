@@ -2,17 +2,16 @@
 
 import threading
 
-from searchcnn.search import Listener, TrialProgress
-from searchcnn.store import Epoch
+from searchcnn.events import EpochFinished, Event
 
 
-class Stop(Listener):
+class Stop:
     """Stops a search after an epoch."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.event = threading.Event()
 
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        if epoch.number == self.epoch:
+    def hear(self, event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.epoch.number == self.epoch:
             self.event.set()

@@ -15,8 +15,8 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *("errors", "lazy", "files", "text", "modules", "keras_private", "tensorflow_private", "settings", "backend"),
-    *("server", "_bundled", "graph", "pixels", "saved", "blocks", "weights", "backbones", "augmentation"),
+    *("errors", "events", "lazy", "files", "text", "modules", "keras_private", "tensorflow_private", "settings"),
+    *("backend", "server", "_bundled", "graph", "pixels", "saved", "blocks", "weights", "backbones", "augmentation"),
     *("study", "data", "sources", "spaces", "store", "search", "training", "results", "run"),
     *("proposal", "workers", "testing", "views", "cli", "__main__"),
 )
@@ -115,6 +115,10 @@ def test_single_files_keep_to_the_order() -> None:
     for file in (file for file in FILES if file.parent.name == "searchcnn" and file.name != "__init__.py"):
         test_imports_go_one_way(file)
     assert {room(file) for file in FILES} == {*ROOMS, "__init__"}
+
+
+def test_events_know_nothing() -> None:
+    assert not [name for name in imports(ROOT / "searchcnn" / "events.py") if name.startswith("searchcnn")]
 
 
 def test_plugins_use_the_public_contract_only() -> None:

@@ -19,8 +19,8 @@ from sqlalchemy import create_engine, text
 from searchcnn import run as run_module
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
+from searchcnn.events import EpochFinished, Event, Note, Progress, TrialFinished
 from searchcnn.run import Study, optimize
-from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
@@ -82,7 +82,7 @@ class Net(SearchSpace):
 """
 
 
-class Ear(Listener):
+class Ear:
     """Notes what it hears, and which model was on disk whenever a trial ended."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -92,16 +92,16 @@ class Ear(Listener):
         self.models: list[int] = []
         self._best = workspace.best_model("study")
 
-    def phase(self, text: str, done: float | None = None) -> None:
-        self.heard.append(text.split(" ")[0].strip(":"))
-
-    def noted(self, text: str) -> None:
-        self.notes.append(text)
-
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        self.heard.append(f"{trial.number} {outcome.state}")
-        self.values.append(outcome.value)
-        self.models += [read_card(self._best)["trial"]] if self._best.exists() else []
+    def hear(self, event: Event) -> None:
+        match event:
+            case Progress(text):
+                self.heard.append(text.split(" ")[0].strip(":"))
+            case Note(text):
+                self.notes.append(text)
+            case TrialFinished(number, outcome):
+                self.heard.append(f"{number} {outcome.state}")
+                self.values.append(outcome.value)
+                self.models += [read_card(self._best)["trial"]] if self._best.exists() else []
 
 
 def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -> Study:
@@ -111,7 +111,7 @@ def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -
 
 def run(study: Study, stop: threading.Event | None = None) -> Ear:
     ear = Ear(study.workspace)
-    optimize(study, ear, stop)
+    optimize(study, ear.hear, stop)
     return ear
 
 
@@ -283,11 +283,11 @@ def test_a_study_that_an_earlier_version_left_in_its_first_trial_goes_on(tmp_pat
     stop = threading.Event()
     study = make_study(tmp_path, STUDY.replace("epochs = 1", "epochs = 3"))
 
-    class Stopping(Ear):
-        def epoch_finished(self, trial: TrialProgress, epoch: Any) -> None:
+    def hear(event: Event) -> None:
+        if isinstance(event, EpochFinished):
             stop.set()
 
-    optimize(study, Stopping(study.workspace), stop)
+    optimize(study, hear, stop)
     forget_rules(study)
     assert [(trial.state, trial.epochs) for trial in summary(study).trials] == [("RUNNING", 1)]
     began = datetime.now()
@@ -470,12 +470,12 @@ from pathlib import Path
 from searchcnn import run as run_module
 from searchcnn.backend import start_keras
 from searchcnn.run import Study, optimize
-from searchcnn.search import Listener
+from searchcnn.events import Epoch, EpochFinished
 from searchcnn.study import Workspace, load
 
-class Voice(Listener):
-    def epoch_finished(self, trial, epoch):
-        if (trial.number, epoch.number) == (1, 1):
+def hear(event):
+    match event:
+        case EpochFinished(1, Epoch(1)):
             os.environ["SECONDS_A_BATCH"] = "0.2"  # time for the signal
             print("second epoch", flush=True)
 
@@ -487,7 +487,7 @@ models.verify = lambda *_: None
 for folder in map(Path, sys.argv[1:]):
     stop.clear()
     os.environ["SECONDS_A_BATCH"] = "0"
-    optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice(), stop)
+    optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), hear, stop)
     print("in good order", flush=True)
 """
 THREE = STUDY.replace("trials = 2", "trials = 3").replace("epochs = 1", "epochs = 3")

@@ -32,7 +32,7 @@ def command(data: str, picture: Path | None) -> None:
     file = picture or Path(f"{config.title}.png")
     _check_target(file, config)
     with Reading(least="note") as images:
-        dataset = load_dataset(config, 0, images.watch, images.tell)
+        dataset = load_dataset(config, 0, images.hear)
     show([class_table(dataset.inspection)])
     with writing(file), replacing(file) as new:
         draw(dataset).save(new, format="PNG", optimize=True, pnginfo=signed())

@@ -102,9 +102,7 @@ def _chosen(
             study=study,
             overrides=overrides,
             extra=limits,
-            watch=images.watch,
-            tell=images.tell,
-            say=images.say,
+            hear=images.hear,
             weights=weights,
             storage=storage,
         )
@@ -136,7 +134,7 @@ def search(
     view = _view(study, quiet)
     view.is_told = is_told
     with _stop_on_signals(view) as stop, view:
-        optimize(study, view, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
+        optimize(study, view.hear, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
     view.summarize(click.get_current_context().obj, stopped=stop.is_set())
     if stop.is_set():
         sys.exit(INTERRUPTED)

@@ -40,7 +40,7 @@ def _proposed(name: str, data: str, weights: str | None, timeout: str | None) ->
     from searchcnn.views.dataset import Reading
 
     with Reading(least="note") as images:
-        dataset = load_dataset(DataConfig(path=data, max_unreadable=1.0), 0, images.watch, images.tell)
+        dataset = load_dataset(DataConfig(path=data, max_unreadable=1.0), 0, images.hear)
     return propose(name, data, dataset.inspection, timeout=timeout, weights=weights).text
 
 

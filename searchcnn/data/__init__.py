@@ -1,7 +1,7 @@
 """The dataset: labelled images, decoded, brought to one size, inspected and divided. Knows no Keras and no sources."""
 
 from searchcnn.data.dataset import Dataset, Mapped, Split, Views
-from searchcnn.data.findings import Finding, Inspection
+from searchcnn.data.findings import Finding, ImagesInspected, Inspection
 from searchcnn.data.folds import Fold, make_folds
 from searchcnn.data.inspection import warn_of_flip
 from searchcnn.data.photos import why_not_photos
@@ -11,6 +11,7 @@ __all__ = [
     "Dataset",
     "Finding",
     "Fold",
+    "ImagesInspected",
     "Inspection",
     "Mapped",
     "Preparation",

@@ -19,6 +19,7 @@ from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import DecodedImage, Preparation, choose_size, decode, probe
 from searchcnn.errors import DataError, printable
+from searchcnn.events import Hear, Progress
 from searchcnn.study import DataConfig
 
 SAMPLED_SIZES = 1_000
@@ -31,8 +32,6 @@ CHUNKS_AHEAD = 4
 """Maximum number of chunks per thread that wait to be written."""
 
 Read = TypeVar("Read")
-Watch = Callable[[str, float], None]
-"""Is told what is going on and what fraction of it is done, 0..1; it may raise an exception to stop."""
 
 
 class ImageFile(NamedTuple):
@@ -85,7 +84,7 @@ class _Chunk(NamedTuple):
 
 
 def decode_files(
-    root: str, files: Sequence[ImageFile], findings: Sequence[Finding], config: DataConfig, folder: Path, watch: Watch
+    root: str, files: Sequence[ImageFile], findings: Sequence[Finding], config: DataConfig, folder: Path, hear: Hear
 ) -> None:
     """Decodes image files into a folder, as a `Collection`; files that cannot be read are left out and listed.
 
@@ -95,17 +94,17 @@ def decode_files(
         findings: What was odd where the files were found.
         config: How images become pixels of one size.
         folder: An empty folder.
-        watch: Is told how far it is.
+        hear: Hears how far it is.
 
     Raises:
         DataError: If none of them is an image.
         OSError: If the folder cannot be written.
     """
     preparation = _choose_preparation(root, files, config)
-    chunks = _write_pixels(files, preparation, folder, watch)
+    chunks = _write_pixels(files, preparation, folder, hear)
     if config.channels == "auto" and preparation.channels == 1 and any("RGB" in chunk.modes for chunk in chunks):
         preparation = replace(preparation, channels=3)
-        chunks = _write_pixels(files, preparation, folder, watch)
+        chunks = _write_pixels(files, preparation, folder, hear)
     problems = [problem for chunk in chunks for problem in chunk.problems]
     images = [file for file, problem in zip(files, problems, strict=True) if not problem]
     if not images:
@@ -152,7 +151,7 @@ def _probe_file(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
         return None
 
 
-def _write_pixels(files: Sequence[ImageFile], preparation: Preparation, folder: Path, watch: Watch) -> list[_Chunk]:
+def _write_pixels(files: Sequence[ImageFile], preparation: Preparation, folder: Path, hear: Hear) -> list[_Chunk]:
     """Writes the pixels of all images one after the other; returns everything else."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
@@ -162,7 +161,7 @@ def _write_pixels(files: Sequence[ImageFile], preparation: Preparation, folder: 
         for number, result in enumerate(_await_in_order(jobs, CHUNKS_AHEAD * threads), 1):
             output.writelines(pixels.data for pixels in result.pixels)
             results.append(result._replace(pixels=[]))
-            watch("decoding images", min(1.0, number * CHUNK / len(files)))
+            hear(Progress("decoding images", min(1.0, number * CHUNK / len(files))))
     return results
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 from searchcnn.errors import DataError
+from searchcnn.events import Event
 
 Level = Literal["note", "warning", "error"]
 
@@ -61,11 +62,6 @@ class Inspection:
             for part, counts in self.counts.items()
         )
 
-    @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Self:
-        """Returns an inspection from what `dataclasses.asdict` made of it."""
-        return cls(**{**facts, "findings": [Finding(**finding) for finding in facts["findings"]]})
-
     def check(self) -> None:
         """Raises an error if these images cannot be searched.
 
@@ -75,3 +71,14 @@ class Inspection:
         for finding in self.findings:
             if finding.level == "error":
                 raise DataError(f"{self.source}: {finding}")
+
+
+@dataclass(frozen=True)
+class ImagesInspected(Event):
+    """The images are read and divided; or why they cannot be is among what was found.
+
+    Attributes:
+        inspection: What was found.
+    """
+
+    inspection: Inspection

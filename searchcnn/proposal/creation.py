@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from searchcnn.data import Inspection
 from searchcnn.data.dataset import Arrays
-from searchcnn.data.decoding import Watch
 from searchcnn.errors import DataError, StudyChangedError, StudyFileError, UsageError
+from searchcnn.events import Hear, Note, ignore
 from searchcnn.files import replacing, writing
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.proposal.study_file import TIMEOUT, write_study_file
@@ -22,7 +22,6 @@ from searchcnn.store import parse_url, read_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
 from searchcnn.study.config import seconds
 
-Tell = Callable[[Inspection], None]
 MINIMAL: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
 """The least that a study file must say, until the rest is proposed."""
 
@@ -74,9 +73,7 @@ def configure_images(
     study: str | None = None,
     overrides: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
-    watch: Watch | None = None,
-    tell: Tell | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    hear: Hear = ignore,
     weights: str | None = None,
     storage: str | None = None,
 ) -> tuple[str, StudyConfig]:
@@ -92,9 +89,8 @@ def configure_images(
         study: Name or file of the study whose settings are used with these images.
         overrides: As in `searchcnn.study.load`.
         extra: As in `searchcnn.study.load`.
-        watch: Is told how far the images are read.
-        tell: Is told what was found in them.
-        say: Is told in one line what the search begins with, and why.
+        hear: Hears how far the images are read, what was found in them, and in one line what the search begins with,
+            and why.
         weights: The user's choice of pretrained weights; see `searchcnn.proposal.start.find_weights`.
         storage: URL of the database; by default, a file in the workspace. What a study that has begun searches is
             read from there: it is proposed only once.
@@ -117,13 +113,13 @@ def configure_images(
                 raise _explain_conflict(file, name, f"holds other settings than {study}")
             return name, configure(_replace_images(other, images), str(other), overrides, extra)
     if file is not None:
-        say(f"{name}: as {file} says")
+        hear(Note(f"{name}: as {file} says"))
         return name, load(file, overrides, extra)
     if begun := read_begun(parse_url(storage or workspace.database_url(name)), name):
         _check_weights(begun.config, weights, name)
-        say(f"{name}: continues as it was begun; only the budget may change")
+        hear(Note(f"{name}: continues as it was begun; only the budget may change"))
         return name, _configure_begun(begun.config, images, overrides, extra)
-    return name, _configure_proposed(name, images, overrides, extra, watch, tell, say, weights)
+    return name, _configure_proposed(name, images, overrides, extra, hear, weights)
 
 
 def name_study(images: str) -> str:
@@ -215,16 +211,14 @@ def _configure_proposed(
     images: str,
     overrides: Sequence[str],
     extra: Mapping[str, Any] | None,
-    watch: Watch | None,
-    tell: Tell | None,
-    say: Callable[[str], None],
+    hear: Hear,
     weights: str | None,
 ) -> StudyConfig:
     config = configure({**MINIMAL, "data": {"path": images}}, images, overrides, extra)
-    inspection = load_dataset(config.data, config.seed, watch, tell).inspection
+    inspection = load_dataset(config.data, config.seed, hear).inspection
     spaces = () if config.spaces == MINIMAL["spaces"] else config.spaces
     proposal = propose(name, images, inspection, config.budget.timeout, weights, spaces)
-    say(f"{config.data.title}: {proposal.start.reason}")
+    hear(Note(f"{config.data.title}: {proposal.start.reason}"))
     return configure(tomllib.loads(proposal.text), images, overrides, extra)
 
 

@@ -5,6 +5,7 @@ from searchcnn.results.evaluation import ClassScore, Scores, evaluate_model
 from searchcnn.results.export import export_model, save_model
 from searchcnn.results.models import Models
 from searchcnn.results.prediction import Prediction, classify, image_files
+from searchcnn.results.rehearsal import rehearse
 
 __all__ = [
     "ClassScore",
@@ -18,5 +19,6 @@ __all__ = [
     "image_files",
     "make_card",
     "read_card",
+    "rehearse",
     "save_model",
 ]

@@ -3,7 +3,6 @@
 from searchcnn.search.budget import Budget
 from searchcnn.search.engine import Evaluation, Evaluator, Search
 from searchcnn.search.limits import Cost, check_limits
-from searchcnn.search.listener import Listener, Outcome, TrialProgress
 from searchcnn.search.pruners import make_pruner
 from searchcnn.search.samplers import SeededSampler, make_sampler
 from searchcnn.search.seeds import Stream, derive
@@ -15,14 +14,11 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "InterruptedTrialError",
-    "Listener",
     "OutOfTimeError",
-    "Outcome",
     "Search",
     "SeededSampler",
     "Stream",
     "Trial",
-    "TrialProgress",
     "TrialPrunedError",
     "check_limits",
     "derive",

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from optuna.trial import TrialState
 
 from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
+from searchcnn.events import Hear, Outcome, TrialStarted, ignore
 from searchcnn.files import is_full, refusal
 from searchcnn.search.budget import Budget
-from searchcnn.search.listener import Listener, Outcome
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
 from searchcnn.store import DATABASE_ERRORS, LeaseLostError, NoTrialLeftError, StoredStudy
@@ -86,27 +86,27 @@ class Search:
         self._max_failures = max_failures
         self._keep = keep or (lambda trial, evaluation: None)
         self._ended = ended or (lambda: None)
-        self._listener = Listener()
+        self._hear: Hear = ignore
         self._stop = threading.Event()
         self._failures = 0
 
-    def run(self, listener: Listener | None = None, stop: threading.Event | None = None) -> None:
+    def run(self, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
         """Works on trials one after the other.
 
         Args:
-            listener: Hears what happens.
+            hear: Hears what happens.
             stop: Set it to end the search in good order.
 
         Raises:
             StudyFailedError: If too many trials failed in a row; what was finished is safe.
         """
-        self._listener, self._stop = listener or self._listener, stop or self._stop
+        self._hear, self._stop = hear, stop or self._stop
         self._sampler.before_search(self._study.optuna)
         while not self._is_over():
             trial = self._next_trial()
             if trial is None:
                 return
-            self._listener.trial_started(trial)
+            self._hear(TrialStarted(trial.number, trial.origin))
             try:
                 self._work_on(trial)
             except InterruptedTrialError:
@@ -126,7 +126,7 @@ class Search:
             stored = self._study.next_trial(self._budget.trials)
         except NoTrialLeftError:
             return None
-        return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._listener, self._stop)
+        return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._hear, self._stop)
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._outcome(trial)
@@ -138,7 +138,7 @@ class Search:
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
         self._ended()
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
-        self._listener.trial_finished(trial, outcome, is_best)
+        trial.end(outcome, is_best)
 
     def _outcome(self, trial: Trial) -> tuple[Outcome, Evaluation | None]:
         """The failure ladder: what teaches the sampler is PRUNED, what nobody expected is FAIL."""

@@ -7,11 +7,20 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from searchcnn.events import (
+    Epoch,
+    EpochFinished,
+    EpochProgressed,
+    Hear,
+    NetworkBuilt,
+    Outcome,
+    TrialDescribed,
+    TrialFinished,
+)
 from searchcnn.search.budget import Budget
-from searchcnn.search.listener import Listener
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive
-from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store import StoredStudy
 
 
 class TrialPrunedError(Exception):
@@ -34,7 +43,10 @@ class Trial:
         seed: Seed of the weights, the order of the images and everything else random in training.
         budget: When to stop.
         preset: Hyperparameters that are given rather than sampled.
+        origin: Where they come from, for readers.
+        facts: What is known of it, for readers.
         best: Best score so far; None before the first epoch.
+        hear: Hears what happens.
     """
 
     def __init__(
@@ -44,7 +56,7 @@ class Trial:
         sampler: SeededSampler,
         study_seed: int,
         budget: Budget,
-        listener: Listener,
+        hear: Hear,
         stop: threading.Event,
     ) -> None:
         self.number: int = stored.number
@@ -57,7 +69,8 @@ class Trial:
         self.stored = stored
         self._study = study
         self._sampler = sampler
-        self._listener = listener
+        self.hear = hear
+        self._news: dict[str, Any] = {}
         self._stop = stop
 
     def suggest(self, name: str, distribution: BaseDistribution, given: Any = None) -> Any:
@@ -83,14 +96,27 @@ class Trial:
     def note(self, **facts: Any) -> None:
         """Keeps facts about the trial for readers, at the next occasion."""
         self.facts.update(facts)
+        self._news.update(facts)
         for key, fact in facts.items():
             self.stored.set_user_attr(key, fact)
 
     def describe(self, **facts: Any) -> None:
         """Keeps facts about the trial for readers, and makes everything sampled so far durable."""
+        self._describe(TrialDescribed, facts)
+
+    def network_built(self, **facts: Any) -> None:
+        """Does what `describe` does with facts about the network that will be trained: see `NetworkBuilt`."""
+        self._describe(NetworkBuilt, facts)
+
+    def _describe(self, kind: type[TrialDescribed], facts: Mapping[str, Any]) -> None:
         self.note(**facts)
         self._study.flush(self.stored)
-        self._listener.trial_described(self)
+        self._hear_news(kind)
+
+    def _hear_news(self, kind: type[TrialDescribed] = TrialDescribed) -> None:
+        news, self._news = self._news, {}
+        if news:
+            self.hear(kind(self.number, news))
 
     def report(self, epoch: Epoch, score: float) -> bool:
         """Reports an epoch.
@@ -104,21 +130,22 @@ class Trial:
         """
         self.best = score if self.best is None else self._study.objective.best([self.best, score])
         self._study.add_epoch(self.stored, epoch, self.best)
-        self._listener.epoch_finished(self, epoch)
+        self.hear(EpochFinished(self.number, epoch, self.best))
         return not self._study.should_prune(self.stored)
 
-    def say(self, text: str) -> None:
-        """Tells the listener something about the trial that the user should know."""
-        self._listener.noted(text)
+    def end(self, outcome: Outcome, is_best: bool) -> None:
+        """Says how the trial has ended, and what was not said of it yet."""
+        self._hear_news()
+        self.hear(TrialFinished(self.number, outcome, self.best, is_best))
 
-    def begin_again(self) -> None:
+    def restart(self) -> None:
         """Takes back what was reported: the trial is trained once more, in another way."""
         self.best = None
-        self._study.begin_again(self.stored)
+        self._study.restart(self.stored)
 
     def progress(self, epoch: int, fraction: float) -> None:
-        """Tells the listener how far an epoch is, from 0 to 1."""
-        self._listener.epoch_progressed(self, epoch, fraction)
+        """Says how far an epoch is, from 0 to 1."""
+        self.hear(EpochProgressed(self.number, epoch, fraction))
 
     def check(self, fraction: float) -> None:
         """Shows progress before the first epoch.

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from searchcnn.data.decoding import MAX_IMAGE_BYTES, ImageFile, Watch
+from searchcnn.data.decoding import MAX_IMAGE_BYTES, ImageFile
 from searchcnn.errors import DataError
+from searchcnn.events import Hear, Progress
 from searchcnn.sources.layout import Layout, arrange, is_image
 from searchcnn.sources.reading import FIX, explain_errors
 
@@ -50,27 +51,27 @@ def holds(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def list_images(path: Path, folder: Path, watch: Watch) -> tuple[list[ImageFile], Layout]:
+def list_images(path: Path, folder: Path, hear: Hear) -> tuple[list[ImageFile], Layout]:
     """Lists the images of an archive, sorted into folders by class, and by part if there are parts.
 
     Args:
         path: The archive.
         folder: Folder for the bytes of compressed images, which are written into one file.
-        watch: Is told how far it is.
+        hear: Hears how far it is.
 
     Raises:
         DataError: If the archive is damaged, unsafe, too large or sorted in another way.
         OSError: If the folder cannot be written.
     """
     unpacked = folder / UNPACKED
-    slices, others, folders = _unpack(path, unpacked, watch)
+    slices, others, folders = _unpack(path, unpacked, hear)
     layout = arrange(str(path), [*slices, *others], folders)
     source = unpacked if unpacked.exists() else path
     files = [ImageFile(*image, partial(_read_slice, source, *slices[image.path])) for image in layout.images]
     return files, layout
 
 
-def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
+def _unpack(path: Path, target: Path, hear: Hear) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
     """Returns offset and size of each image, in the target or, if there is none, in the archive.
 
     Also returns the names of other files and of folders.
@@ -89,7 +90,7 @@ def _unpack(path: Path, target: Path, watch: Watch) -> tuple[dict[str, tuple[int
                 slices[member.name] = member.offset, member.size
             else:
                 slices[member.name] = _append(member, target), member.size
-                watch(f"unpacking {path.name}", raw.tell() / total)
+                hear(Progress(f"unpacking {path.name}", raw.tell() / total))
     return slices, others, folders
 
 

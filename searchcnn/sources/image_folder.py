@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from searchcnn.data.decoding import ImageFile, Watch, read_file
+from searchcnn.data.decoding import ImageFile, read_file
+from searchcnn.events import Hear
 from searchcnn.files import stamp
 from searchcnn.sources.layout import Layout, arrange
 from searchcnn.sources.reading import FIX, explain_errors
@@ -16,7 +17,7 @@ def holds(path: Path) -> bool:
     return path.is_dir()
 
 
-def list_images(folder: Path, _target: Path, _watch: Watch) -> tuple[list[ImageFile], Layout]:
+def list_images(folder: Path, _target: Path, _hear: Hear) -> tuple[list[ImageFile], Layout]:
     """Lists the images below a folder.
 
     Raises:

@@ -1,46 +1,45 @@
 """Loads a study's dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
+from searchcnn.data import ImagesInspected, warn_of_flip
 from searchcnn.data.collection import Collection, choose_classes
 from searchcnn.data.dataset import PARTS, Dataset
-from searchcnn.data.decoding import Watch
 from searchcnn.data.division import divide
-from searchcnn.data.findings import Finding, Inspection
+from searchcnn.data.findings import Finding
 from searchcnn.data.inspection import inspect_images
 from searchcnn.errors import DataError
+from searchcnn.events import Hear, ignore
 from searchcnn.sources.builtin import BUILTIN
 from searchcnn.sources.source import collect
 from searchcnn.study import DataConfig
 
 
-def load_dataset(
-    config: DataConfig, seed: int, watch: Watch | None = None, tell: Callable[[Inspection], None] | None = None
-) -> Dataset:
+def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore, mirrors: bool = False) -> Dataset:
     """Finds or downloads a dataset, brings its images to one size, divides and inspects it.
 
     Args:
         config: Which dataset, the size of its images and of new parts, and its classes.
         seed: Chooses the images of new parts, with the same share of each class.
-        watch: Is told how far it is.
-        tell: Is told what was found, even if that is why the dataset cannot be used.
+        hear: Hears how far it is, and what was found, even if that is why the dataset cannot be used.
+        mirrors: Whether images are going to be mirrored, which deserves a warning where it changes their classes.
 
     Raises:
         DataError: If the dataset cannot be found or read, or cannot be reduced or divided like that.
         StoreError: If the images cannot be kept in the cache.
     """
-    collection, source = collect(config, watch or (lambda text, done: None))
+    collection, source = collect(config, hear)
     _check_builtin(collection, config, source)
     names = choose_classes(config.classes, collection.class_names, source)
     collection, left_out = _drop_untrained_classes(collection.select_classes(names))
     parts, failure = _try_dividing(collection, config, seed)
     inspection = inspect_images(source, collection, parts, config, left_out, failure)
-    if tell:
-        tell(inspection)
+    inspection = warn_of_flip(inspection) if mirrors else inspection
+    hear(ImagesInspected(inspection))
     inspection.check()
     in_memory = collection.images.nbytes <= config.in_memory * psutil.virtual_memory().total
     train, validation, test = (collection.take(parts[part], in_memory) for part in PARTS)

@@ -12,9 +12,10 @@ import numpy as np
 from searchcnn.data.cache import load_or_make
 from searchcnn.data.collection import Collection, from_arrays
 from searchcnn.data.dataset import Arrays, Split
-from searchcnn.data.decoding import ImageFile, Watch, decode_files
+from searchcnn.data.decoding import ImageFile, decode_files
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import DataError, nearest
+from searchcnn.events import Hear
 from searchcnn.files import stamp
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
 from searchcnn.sources.builtin import BUILTIN, BUILTIN_NAMES
@@ -38,7 +39,7 @@ class Container(NamedTuple):
     """
 
     holds: Callable[[Path], bool]
-    list_images: Callable[[Path, Path, Watch], tuple[list[ImageFile], Layout]]
+    list_images: Callable[[Path, Path, Hear], tuple[list[ImageFile], Layout]]
     compute_signature: Callable[[Path], str]
 
 
@@ -49,12 +50,12 @@ CONTAINERS = (
 )
 
 
-def collect(config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def collect(config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     """Reads all images of a study's dataset.
 
     Args:
         config: Which dataset, and how its images become pixels of one size.
-        watch: Is told how far it is.
+        hear: Hears how far it is.
 
     Returns:
         The images, and where they are, for people.
@@ -64,11 +65,11 @@ def collect(config: DataConfig, watch: Watch) -> tuple[Collection, str]:
         StoreError: If the images cannot be kept in the cache.
     """
     if config.name is not None:
-        return _read_named(config.name, config, watch)
-    return _read_path(str(config.path), config, watch)
+        return _read_named(config.name, config, hear)
+    return _read_path(str(config.path), config, hear)
 
 
-def _read_named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _read_named(name: str, config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     if name == "digits":
         return _make_collection(digits.read(), digits.SOURCE, config), digits.SOURCE
     location = locate(name)
@@ -77,22 +78,22 @@ def _read_named(name: str, config: DataConfig, watch: Watch) -> tuple[Collection
     if location is None or location.read is not None:
         arrays, source = (location.read(), str(location.path)) if location and location.read else download(name)
         return _make_collection(arrays, source, config), source
-    return _read_file(location.path, config, watch), str(location.path)
+    return _read_file(location.path, config, hear), str(location.path)
 
 
-def _read_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, str]:
+def _read_path(path: str, config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     if objects.is_factory(path):
         result = objects.call_factory(path)
         is_path = isinstance(result, str | os.PathLike)
-        return _read_path(os.fspath(result), config, watch) if is_path else (_read_object(result, path, config), path)
+        return _read_path(os.fspath(result), config, hear) if is_path else (_read_object(result, path, config), path)
     file = Path(path).expanduser()
     if not file.exists():
         hint = nearest(file.name, [other.name for other in file.parent.iterdir()]) if file.parent.is_dir() else ""
         raise DataError(f"{path}: no such file or folder{hint}")
-    return _read_file(file, config, watch), path
+    return _read_file(file, config, hear), path
 
 
-def _read_file(path: Path, config: DataConfig, watch: Watch) -> Collection:
+def _read_file(path: Path, config: DataConfig, hear: Hear) -> Collection:
     """Reads a file or folder, or takes its images from the cache."""
     if npz.holds(path):
 
@@ -104,14 +105,14 @@ def _read_file(path: Path, config: DataConfig, watch: Watch) -> Collection:
     if container is None:
         raise DataError(f"{path}: cannot be read; expected {EXPECTED}")
     return _load_or_make(
-        path, container.compute_signature(path), config, partial(_decode, container, path, config, watch)
+        path, container.compute_signature(path), config, partial(_decode, container, path, config, hear)
     )
 
 
-def _decode(container: Container, path: Path, config: DataConfig, watch: Watch, folder: Path) -> None:
-    files, layout = container.list_images(path, folder, watch)
+def _decode(container: Container, path: Path, config: DataConfig, hear: Hear, folder: Path) -> None:
+    files, layout = container.list_images(path, folder, hear)
     with silence_pillow():  # what cannot be read is listed
-        decode_files(str(path), files, layout.findings, config, folder, watch)
+        decode_files(str(path), files, layout.findings, config, folder, hear)
     archive.delete_unpacked(folder)
 
 

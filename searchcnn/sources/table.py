@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from searchcnn.data.decoding import ImageFile, Watch, read_file
+from searchcnn.data.decoding import ImageFile, read_file
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
+from searchcnn.events import Hear, ignore
 from searchcnn.files import stamp
 from searchcnn.sources.layout import LabelledPath, Layout
 from searchcnn.sources.missing import find_doubtful_labels, is_missing
@@ -31,7 +32,7 @@ def holds(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(TABLE_SUFFIXES)
 
 
-def list_images(path: Path, _folder: Path | None = None, _watch: Watch | None = None) -> tuple[list[ImageFile], Layout]:
+def list_images(path: Path, _folder: Path | None = None, _hear: Hear = ignore) -> tuple[list[ImageFile], Layout]:
     """Lists the images that are named in a table; their paths are relative to its folder.
 
     Raises:

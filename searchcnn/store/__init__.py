@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from searchcnn.store.failures import DATABASE_ERRORS, explaining
     from searchcnn.store.leases import LeaseLostError, NoTrialLeftError
     from searchcnn.store.opening import open_storage
-    from searchcnn.store.study import Epoch, StoredStudy
+    from searchcnn.store.study import StoredStudy
     from searchcnn.store.takeover import DEADLY, Takeover
 
 __all__ = [
     "DATABASE_ERRORS",
     "DEADLY",
-    "Epoch",
     "LeaseLostError",
     "NoTrialLeftError",
     "SpaceSummary",
@@ -38,7 +37,6 @@ __all__ = [
 HOMES = {
     "DATABASE_ERRORS": "searchcnn.store.failures",
     "DEADLY": "searchcnn.store.takeover",
-    "Epoch": "searchcnn.store.study",
     "LeaseLostError": "searchcnn.store.leases",
     "NoTrialLeftError": "searchcnn.store.leases",
     "StoredStudy": "searchcnn.store.study",

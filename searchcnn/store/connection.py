@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast
 import tenacity
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from searchcnn.events import Hear, Trouble, ignore
+
 PATIENCE = 600.0
 """Seconds for which a call is repeated before the search ends."""
 LONGEST_WAIT = 15.0
@@ -19,19 +21,15 @@ SETTLING = 15.0
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def silent(text: str) -> None:
-    """Tells nobody."""
-
-
 class Connection:
     """How this process stands with its database.
 
-    Attributes:
-        tell: Called with a line for the user when the connection is lost.
+    Args:
+        hear: Hears when the connection is lost.
     """
 
-    def __init__(self) -> None:
-        self.tell: Callable[[str], None] = silent
+    def __init__(self, hear: Hear = ignore) -> None:
+        self.hear = hear
         self._lost_at = float("-inf")
 
     def lost(self, error: BaseException) -> None:
@@ -39,7 +37,7 @@ class Connection:
         is_new = self.is_settled
         self._lost_at = time.monotonic()
         if is_new:
-            self.tell(f"the database does not answer ({message(error)}); trying again")
+            self.hear(Trouble(f"the database does not answer ({message(error)}); trying again"))
 
     @property
     def is_settled(self) -> bool:

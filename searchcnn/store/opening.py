@@ -7,6 +7,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 
 from searchcnn.errors import StoreError
+from searchcnn.events import Hear, ignore
 from searchcnn.store.database import check_place, connect, explain, harden, sqlite_file
 from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.migrations import migrate
@@ -17,8 +18,12 @@ LOCK = int.from_bytes(b"searchcn")
 """Number of the lock that a process holds while it makes tables in PostgreSQL."""
 
 
-def open_storage(url: URL) -> Storage:
+def open_storage(url: URL, hear: Hear = ignore) -> Storage:
     """Opens a database, and makes it and its tables where they are missing.
+
+    Args:
+        url: The database.
+        hear: Hears what happens to it.
 
     Raises:
         StoreError: If it is damaged, foreign, of another layout, or cannot be reached or written.
@@ -30,7 +35,7 @@ def open_storage(url: URL) -> Storage:
             check_place(file)
             if not file.exists():
                 file.touch()
-        return _prepared(url)
+        return _prepared(url, hear)
     except DATABASE_ERRORS as error:
         raise explain(error, url) from None
     except RuntimeError as error:  # Optuna's check of its own tables' layout
@@ -39,7 +44,7 @@ def open_storage(url: URL) -> Storage:
         raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _prepared(url: URL) -> Storage:
+def _prepared(url: URL, hear: Hear) -> Storage:
     """Opens a database and makes what is missing in it; processes that come at the same time take turns."""
     engine = connect(url)
     try:
@@ -52,17 +57,17 @@ def _prepared(url: URL) -> Storage:
             with engine.begin() as connection:
                 models.BaseModel.metadata.create_all(connection)
                 migrate(connection)
-            return _open(url)
+            return _open(url, hear)
     finally:
         engine.dispose()
 
 
-def _open(url: URL) -> Storage:
+def _open(url: URL, hear: Hear) -> Storage:
     # Optuna stamps a new SQLite file in a transaction of its own; if another process was faster, the next try sees it
     for _ in range(2):
         with contextlib.suppress(DatabaseError):
-            return Storage(url)
-    return Storage(url)
+            return Storage(url, hear)
+    return Storage(url, hear)
 
 
 def _check_layout(connection: Connection) -> None:

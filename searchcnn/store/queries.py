@@ -11,7 +11,7 @@ from searchcnn.store.optuna_private import models
 from searchcnn.study import Objective
 
 
-def finished(session: Session, study_id: int) -> list[int]:
+def finished_numbers(session: Session, study_id: int) -> list[int]:
     """Returns the numbers of a study's trials that have ended, in whatever state."""
     trial, states = models.TrialModel, [state for state in TrialState if state.is_finished()]
     query = select(trial.number).where(trial.study_id == study_id, trial.state.in_(states))

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
+from searchcnn.events import Hear, ignore
 from searchcnn.store import queries
 from searchcnn.store.connection import Connection, is_lost, repeated
 from searchcnn.store.database import engine_options, harden
@@ -48,17 +49,18 @@ class Storage(HookedStorage):
 
     Args:
         url: The database; its tables exist (see `searchcnn.store.opening.open_storage`).
+        hear: Hears when the connection is lost, and which trials are given up.
 
     Attributes:
         connection: How this process stands with the database.
         leases: Gives trials to this process; those that it starts are leased to its run.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, hear: Hear = ignore) -> None:
         address = url.render_as_string(hide_password=False)
         super().__init__(address, engine_kwargs=engine_options(url), skip_table_creation=True)
         harden(self.engine)
-        self.connection = Connection()
+        self.connection = Connection(hear)
         self.leases = Leases()
         self._held: dict[int, list[Write]] = {}
 
@@ -184,7 +186,7 @@ class Storage(HookedStorage):
         return trial
 
     @repeated
-    def begin_again(self, trial_id: int) -> None:
+    def restart(self, trial_id: int) -> None:
         """Deletes the learning curve of a running trial of this process."""
         self._flush(trial_id)
         with self.scoped_session() as session, session.begin():

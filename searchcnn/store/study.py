@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import searchcnn
 from searchcnn.errors import StudyChangedError
+from searchcnn.events import Epoch
 from searchcnn.store import queries
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeated
@@ -25,25 +25,6 @@ from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
 from searchcnn.store.takeover import Takeover
 from searchcnn.study import Objective
 from searchcnn.study.rules import RULES, Rules
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One point of a learning curve.
-
-    Attributes:
-        number: The epoch, from 1.
-        metrics: Every metric that training and validation gave.
-        learning_rate: The optimizer's learning rate at the end of the epoch, if it has one.
-        seconds: Time the epoch took, validation included.
-        is_solved: Whether a solver has trained the network, which pruners do not compare with epochs of steps.
-    """
-
-    number: int
-    metrics: Mapping[str, float]
-    learning_rate: float | None
-    seconds: float
-    is_solved: bool = False
 
 
 class StoredStudy:
@@ -189,7 +170,7 @@ class StoredStudy:
         if left is not None:
             self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
         trial = self.optuna.ask() if left is None else optuna.Trial(self.optuna, left)
-        self.takeover.begun(trial_id(trial))
+        self.takeover.works_on(trial_id(trial))
         return trial
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
@@ -209,9 +190,9 @@ class StoredStudy:
         """Whether the pruner ends the trial; not before it can see all of its epochs."""
         return not self.storage.is_behind(trial_id(trial)) and trial.should_prune()
 
-    def begin_again(self, trial: optuna.Trial) -> None:
+    def restart(self, trial: optuna.Trial) -> None:
         """Deletes a trial's learning curve; its parameters stay."""
-        self.storage.begin_again(trial_id(trial))
+        self.storage.restart(trial_id(trial))
 
     def flush(self, trial: optuna.Trial) -> None:
         """Makes everything that was set on a trial durable."""
@@ -261,13 +242,13 @@ class StoredStudy:
 
     def count_finished(self) -> int:
         """Returns the number of trials that have ended, in whatever state."""
-        return len(self.finished())
+        return len(self.finished_numbers())
 
     @repeated
-    def finished(self) -> list[int]:
+    def finished_numbers(self) -> list[int]:
         """Returns the numbers of the trials that have ended, in whatever state."""
         with Session(self.storage.engine) as session:
-            return queries.finished(session, self.study_id)
+            return queries.finished_numbers(session, self.study_id)
 
     @repeated
     def rank(self, trial: optuna.Trial, value: float) -> int:

@@ -114,7 +114,7 @@ class StudySummary:
         return SpaceSummary(name, len(trials), states["COMPLETE"], states["PRUNED"], seconds, best)
 
     @property
-    def finished(self) -> int:
+    def finished_count(self) -> int:
         """Number of trials that have ended."""
         return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.trials)
 

@@ -1,13 +1,14 @@
 """Running trials whose process is gone: they are trained again, or given up."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 from optuna.trial import TrialState
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
+from searchcnn.events import TrialGivenUp
 from searchcnn.store.connection import repeated
 from searchcnn.store.optuna_private import models
 from searchcnn.store.storage import Storage, add, forget_curve
@@ -15,10 +16,6 @@ from searchcnn.store.tables import EpochRow, LeaseRow, RunRow
 
 DEADLY = 2
 """A trial whose process died this often is given up."""
-
-
-def silent(number: int, reason: str, detail: str) -> None:
-    """Tells nobody."""
 
 
 class Takeover:
@@ -29,17 +26,15 @@ class Takeover:
 
     Attributes:
         connection: How this process stands with it.
-        tell: Called with the number of each trial that is given up, the reason in a word or two, and a detail.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self.connection = storage.connection
-        self.tell: Callable[[int, str, str], None] = silent
         self._at_work: set[int] = set()
 
-    def begun(self, trial_id: int) -> None:
-        """Takes note that this process works on a trial; its run may have others, whose begin it was not told."""
+    def works_on(self, trial_id: int) -> None:
+        """Takes note that this process works on a trial; its run may have others, of which it does not know."""
         self._at_work.add(trial_id)
 
     @repeated
@@ -106,7 +101,7 @@ class Takeover:
         reason, detail = "killed", f"its process died {deaths} times"
         trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
         _fail(trial, reason, detail, session)
-        self.tell(cast("int", trial.number), reason, detail)
+        self.connection.hear(TrialGivenUp(cast("int", trial.number), reason, detail))
 
 
 def _fail(trial: models.TrialModel, reason: str, detail: str, session: Session) -> None:

@@ -347,6 +347,12 @@ class StudyConfig(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @property
+    def mirrors(self) -> bool:
+        """Whether training images are mirrored, at least in some trials."""
+        flip = self.training.flip
+        return any(flip) if isinstance(flip, list) else bool(flip)
+
+    @property
     def objective(self) -> Objective:
         """What is optimised."""
         metric = self.search.objective

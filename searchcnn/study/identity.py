@@ -20,7 +20,7 @@ def identify(config: StudyConfig, fingerprint: str, made: Collection[str]) -> di
         fingerprint: Of the images.
         made: Names of the parts of the images that were taken from others.
     """
-    data, search, training = config.data, config.search, config.training.model_dump()
+    data, training = config.data, config.training.model_dump()
     before = values_before(TrainingConfig)
     return {
         "data": f"{data.name or 'images'} {fingerprint[:12]}",
@@ -28,8 +28,8 @@ def identify(config: StudyConfig, fingerprint: str, made: Collection[str]) -> di
         **({"data.folds": str(data.folds)} if data.folds else {}),
         **({"data.test": str(data.test)} if "test" in made else {}),
         "seed": str(config.seed),
-        "search.objective": search.objective,
-        "search.direction": "maximize" if search.maximize else "minimize",
+        "search.objective": config.objective.metric,
+        "search.direction": config.objective.direction,
         **{f"options.{name}": json.dumps(options, sort_keys=True) for name, options in config.options.items()},
         **{
             f"training.{key}": str(value)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from searchcnn.store import Epoch
+from searchcnn.events import Epoch
 from searchcnn.training.callbacks import BestWeights
 from searchcnn.training.checkpoint import Checkpoint
 

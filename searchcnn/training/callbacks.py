@@ -8,9 +8,9 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from searchcnn.events import Epoch
 from searchcnn.graph import leaves, named_outputs
 from searchcnn.search import Trial
-from searchcnn.store import Epoch
 from searchcnn.study import Objective
 
 Ending = Literal["", "pruned", "timeout", "too slow", "interrupted", "NaN"]

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.events import Epoch
 from searchcnn.files import discard, replacing
-from searchcnn.store import Epoch
 
 Arrays = Sequence[npt.NDArray[Any]]
 GROUPS = ("variables", "optimizer", "best")

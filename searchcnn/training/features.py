@@ -47,7 +47,7 @@ LOCK = ".lock"
 
 NO_CHANGE = Augmentation()
 
-Watch = Callable[[float], None]
+Check = Callable[[float], None]
 
 
 def divide(model: Any) -> tuple[Any, Any] | None:
@@ -130,12 +130,12 @@ class FeatureCache:
         """Whether the features of all images may be kept at once, maps in 16 bits if need be."""
         return self._dtype(network, *images) is not None
 
-    def features(self, network: Any, watch: Watch, train: list[Images], validation: Images) -> tuple[Split, Split]:
+    def features(self, network: Any, check: Check, train: list[Images], validation: Images) -> tuple[Split, Split]:
         """Returns what a network computes from images to train on and to validate with, and their labels.
 
         Args:
             network: The part of a network that does not change, from images to features.
-            watch: Called with the part that is done, 0..1; it may raise to stop.
+            check: Called with the part that is done, 0..1; it may raise to stop.
             train: The views of the images to train on.
             validation: The images to validate with.
 
@@ -152,20 +152,20 @@ class FeatureCache:
         whole = sum(len(images.split) for images in all_images)
         found: list[npt.NDArray[Any]] = []
         for images in all_images:
-            part = _part(watch, sum(map(len, found)) / whole, len(images.split) / whole)
+            part = _part(check, sum(map(len, found)) / whole, len(images.split) / whole)
             found.append(self._features(network, images, dtype, key, part))
         *views, unseen = found
         seen = views[0] if len(views) == 1 else Views(views)
         return Split(seen, train[0].split.labels), Split(unseen, validation.split.labels)
 
-    def compute(self, network: Any, watch: Watch, train: Images, validation: Images) -> tuple[Split, Split]:
+    def compute(self, network: Any, check: Check, train: Images, validation: Images) -> tuple[Split, Split]:
         """Returns what `features` does; where that cannot be kept, it is computed for this time only."""
         if self.fits(network, train, validation):
             with contextlib.suppress(OSError):  # a full disk, say
-                return self.features(network, watch, [train], validation)
+                return self.features(network, check, [train], validation)
         whole, done = len(train.split) + len(validation.split), len(train.split)
-        seen = list(_batches(network, train, 0, lambda first: watch(first / whole)))
-        unseen = list(_batches(network, validation, 0, lambda first: watch((done + first) / whole)))
+        seen = list(_batches(network, train, 0, lambda first: check(first / whole)))
+        unseen = list(_batches(network, validation, 0, lambda first: check((done + first) / whole)))
         return Split(np.concatenate(seen), train.split.labels), Split(np.concatenate(unseen), validation.split.labels)
 
     def _dtype(self, network: Any, *images: Images) -> "np.dtype[Any] | None":
@@ -176,7 +176,7 @@ class FeatureCache:
         return next((dtype for dtype in dtypes if dtype.itemsize * count <= self._limit), None)
 
     def _features(
-        self, network: Any, images: Images, dtype: "np.dtype[Any]", key: str, watch: Watch
+        self, network: Any, images: Images, dtype: "np.dtype[Any]", key: str, check: Check
     ) -> npt.NDArray[Any]:
         """Returns the features of one view; processes that want the same ones compute them once."""
         shape = _shape(network, images.split)
@@ -184,10 +184,10 @@ class FeatureCache:
         features = _read(path, shape, dtype)
         if features is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with _locked(path.with_suffix(LOCK), watch):
+            with _locked(path.with_suffix(LOCK), check):
                 if _read(path, shape, dtype) is None:
                     self._make_room(dtype.itemsize * math.prod(shape), path)
-                    _compute(network, images, path, shape, dtype, watch)
+                    _compute(network, images, path, shape, dtype, check)
             features = np.load(path, mmap_mode="r")
         with contextlib.suppress(OSError):  # somebody else's, or no longer there
             os.utime(path)
@@ -211,7 +211,7 @@ class FeatureCache:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, watch: Watch) -> Iterator[None]:
+def _locked(path: Path, check: Check) -> Iterator[None]:
     """Keeps other processes of this machine from computing the same; waits while one of them does."""
     while True:
         try:
@@ -219,14 +219,14 @@ def _locked(path: Path, watch: Watch) -> Iterator[None]:
                 yield
                 return
         except Timeout:
-            watch(0.0)
+            check(0.0)
         except NotImplementedError as error:  # of a file system without locks
             raise OSError(str(error)) from error
 
 
-def _part(watch: Watch, done: float, share: float) -> Watch:
-    """Returns what watches a part of the work, given what was done before and its share of all."""
-    return lambda part: watch(done + share * part)
+def _part(check: Check, done: float, share: float) -> Check:
+    """Returns what checks a part of the work, given what was done before and its share of all."""
+    return lambda part: check(done + share * part)
 
 
 def _identity(network: Any, images: Images) -> str:
@@ -266,7 +266,7 @@ def _read(path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> npt.NDA
 
 
 def _compute(
-    network: Any, images: Images, path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", watch: Watch
+    network: Any, images: Images, path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", check: Check
 ) -> None:
     """Writes features to a file; where a process was killed at it, from its last batch on."""
     part, stored = path.with_suffix(".part"), dtype.newbyteorder("<")
@@ -277,17 +277,17 @@ def _compute(
         file.write(header)
         file.seek(len(header) + begun * size)
         file.truncate()
-        for features in _batches(network, images, begun * BATCH, lambda done: watch(done / shape[0])):
+        for features in _batches(network, images, begun * BATCH, lambda done: check(done / shape[0])):
             file.write((features.clip(-LARGEST, LARGEST) if dtype.itemsize == 2 else features).astype(stored).tobytes())
     part.replace(path)
 
 
-def _batches(network: Any, images: Images, first: int, watch: Watch) -> Iterator[npt.NDArray[Any]]:
+def _batches(network: Any, images: Images, first: int, check: Check) -> Iterator[npt.NDArray[Any]]:
     """Yields what a network computes from images, from a given one on; tells how many are done."""
     count = len(images.split)
     for start in range(first, count, BATCH):
         yield np.asarray(network.predict_on_batch(images.batch(start)))
-        watch(min(count, start + BATCH))
+        check(min(count, start + BATCH))
 
 
 def _header(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:

@@ -10,6 +10,7 @@ import keras
 from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError, nearest
+from searchcnn.events import Note
 from searchcnn.pixels import PixelRange, own_range
 from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
@@ -83,7 +84,7 @@ class Trainer:
             except Exception as error:
                 if not _is_out_of_memory(error):
                     raise
-            trial.begin_again()
+            trial.restart()
             try:
                 return self._evaluate(trial, batch_fraction=0.5)
             except Exception as error:
@@ -122,7 +123,7 @@ class Trainer:
         if recipe.pixels:
             trial.note(pixels=recipe.pixels)
         cost = candidate.cost
-        trial.describe(space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs)
+        trial.network_built(space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs)
         return replace(candidate, recipe=recipe)
 
     def _train(self, candidate: Candidate, trial: Trial) -> Reporter:
@@ -205,7 +206,8 @@ class Trainer:
         steps = math.ceil(len(self.inputs.dataset.train) / candidate.recipe.batch_size)
         reason = lagging(candidate.model, steps)
         reason = reason or "it knows its training images by heart; augmentation or dropout may help"
-        trial.say(f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}")
+        text = f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}"
+        trial.hear(Note(text))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.table import Table
 from rich.text import Text
 
+from searchcnn.data import ImagesInspected
+from searchcnn.events import Event, Note, Progress
 from searchcnn.views.tables import console, show, table
 
 if TYPE_CHECKING:
@@ -52,8 +54,18 @@ class Reading:
     ) -> None:
         self._progress.stop()
 
-    def watch(self, text: str, done: float) -> None:
-        """Shows how far it is; see `searchcnn.data.decoding.Watch`."""
+    def hear(self, event: Event) -> None:
+        """Shows how far it is, what was found, and notes."""
+        match event:
+            case Progress(text, done):
+                self._move(text, done)
+            case ImagesInspected(inspection):
+                self.is_told = True
+                self._print(report_lines(inspection, self._least))
+            case Note(text):
+                self._print([text])
+
+    def _move(self, text: str, done: float | None) -> None:
         if text != self._text:  # a bar of its own: what remains is reckoned from what it has done
             self._text = text
             for task in self._progress.task_ids:
@@ -61,30 +73,22 @@ class Reading:
             self._progress.add_task(text, total=1.0)
         self._progress.update(self._progress.task_ids[0], completed=done)
 
-    def tell(self, report: Inspection) -> None:
-        """Shows what was found."""
-        self._progress.stop()
-        self.is_told = True
-        if not self._quiet:
-            show(report_lines(report, self._least))
-
-    def say(self, text: str) -> None:
-        """Shows a line."""
+    def _print(self, lines: Iterable[str | Table]) -> None:
         self._progress.stop()
         if not self._quiet:
-            show([text])
+            show(lines)
 
 
-def report_lines(report: Inspection, least: Level = "note") -> Iterator[str | Table]:
+def report_lines(inspection: Inspection, least: Level = "note") -> Iterator[str | Table]:
     """Yields a line on a dataset's size, and the table of what was found in it, if something was.
 
     Args:
-        report: What was found.
+        inspection: What was found.
         least: The lowest level that is shown.
     """
-    yield size_line(report)
+    yield size_line(inspection)
     levels = list(STYLES)
-    shown = [finding for finding in report.findings if levels.index(finding.level) >= levels.index(least)]
+    shown = [finding for finding in inspection.findings if levels.index(finding.level) >= levels.index(least)]
     if shown:
         made = table("", "found", "for example", "what to do")
         for finding in shown:
@@ -93,22 +97,24 @@ def report_lines(report: Inspection, least: Level = "note") -> Iterator[str | Ta
         yield made
 
 
-def size_line(report: Inspection) -> str:
+def size_line(inspection: Inspection) -> str:
     """Returns how many classes and images of which size a dataset has, and in which parts."""
-    height, width, channels = report.shape
-    number = max((len(counts) for counts in report.counts.values()), default=0)
+    height, width, channels = inspection.shape
+    number = max((len(counts) for counts in inspection.counts.values()), default=0)
     classes = f"{number} class{'' if number == 1 else 'es'}"
-    sizes = {tuple(size) for size in report.sizes}
-    resized = f" ({report.resize})" if sizes - {(height, width)} else ""
-    return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {report.describe_parts()}"
+    sizes = {tuple(size) for size in inspection.sizes}
+    resized = f" ({inspection.resize})" if sizes - {(height, width)} else ""
+    return (
+        f"{inspection.source}: {classes}, images of {height}x{width}x{channels}{resized}: {inspection.describe_parts()}"
+    )
 
 
-def class_table(report: Inspection) -> Table:
+def class_table(inspection: Inspection) -> Table:
     """Returns the number of images of each class by part, and their sums."""
-    parts = list(report.counts)
+    parts = list(inspection.counts)
     made = table("class", *parts, right=parts)
-    for name in report.counts["train"]:
-        made.add_row(Text(name), *(f"{report.counts[part].get(name, 0):,}" for part in parts))
+    for name in inspection.counts["train"]:
+        made.add_row(Text(name), *(f"{inspection.counts[part].get(name, 0):,}" for part in parts))
     made.add_section()
-    made.add_row(Text("all", style="bold"), *(f"{sum(report.counts[part].values()):,}" for part in parts))
+    made.add_row(Text("all", style="bold"), *(f"{sum(inspection.counts[part].values()):,}" for part in parts))
     return made

@@ -16,19 +16,29 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.search.listener import Outcome
+from searchcnn.events import (
+    EpochFinished,
+    EpochProgressed,
+    Event,
+    Note,
+    Outcome,
+    Progress,
+    TrialDescribed,
+    TrialFinished,
+    TrialGivenUp,
+    TrialStarted,
+    Trouble,
+)
 from searchcnn.store.summary import TrialSummary, read_summary
 from searchcnn.text import amount, duration, format_score, point
 from searchcnn.views.dataset import report_lines
 from searchcnn.views.summary import closing_lines
 from searchcnn.views.tables import trial_table
-from searchcnn.views.view import Remaining, View
+from searchcnn.views.view import Remaining, ShownTrial, View
 
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
     from searchcnn.run import Study
-    from searchcnn.search import TrialProgress
-    from searchcnn.store import Epoch
 
 LAST_ROWS = 30
 """Trials that stay on the screen when the search has ended; `searchcnn status` shows all."""
@@ -37,23 +47,21 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass
-class _Running:
+class _Running(ShownTrial):
     """A trial at work as it is shown.
 
     Attributes:
-        trial: What is known of it.
+        best: Its best score so far; None before the first epoch.
         began: When, by `time.monotonic`.
         epoch: The epoch that is trained, from 1; 0 while features are computed.
         fraction: The part of it that is done.
-        features: How long its features will still take.
         curve: The score of each epoch.
     """
 
-    trial: TrialProgress
+    best: float | None = None
     began: float = field(default_factory=time.monotonic)
     epoch: int = 1
     fraction: float = 0.0
-    features: Remaining | None = None
     curve: list[float] = field(default_factory=list)
 
 
@@ -65,7 +73,7 @@ class LiveView(View):
         self._console = console or Console()
         self._began = time.monotonic()
         self._spent_before = 0.0
-        self._phase = "starting"
+        self._progress = "starting"
         self._done: float | None = None
         self._trials: dict[int, TrialSummary] = {}
         self._running: dict[int, _Running] = {}
@@ -85,59 +93,42 @@ class LiveView(View):
         if self._trials:
             self._console.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
 
-    def phase(self, text: str, done: float | None = None) -> None:
-        """Shows what is begun, and how far it is."""
-        self._phase, self._done = text, done
+    def hear(self, event: Event) -> None:
+        """Shows what happens."""
+        super().hear(event)
+        match event:
+            case Progress(text, done):
+                self._progress, self._done = text, done
+            case Note(text):  # stays on the screen
+                self._live.console.print(Text(text))
+            case Trouble(text):
+                self._trouble = text
+            case TrialStarted(number, origin):
+                self._show_earlier_trials()
+                self._running[number] = _Running(origin)
+                self._progress = ""
+            case TrialDescribed(number, facts):
+                self._shown(number).facts.update(facts)
+            case EpochProgressed(number, epoch, fraction):
+                running = self._shown(number)
+                running.epoch, running.fraction = epoch, fraction
+                running.features = (running.features or Remaining(fraction)) if epoch == 0 else None
+            case EpochFinished(number, epoch, best):
+                running = self._shown(number)
+                running.epoch, running.fraction, running.best = epoch.number + 1, 0.0, best
+                running.curve = [*running.curve, epoch.metrics[self.study.config.objective.metric]]
+            case TrialFinished(number, outcome, best):
+                self._end(number, outcome, best)
+            case TrialGivenUp(number, reason, detail):
+                self._trouble = f"trial {number}: FAIL  {reason}: {detail}"
+                if number in self._running:  # one of an earlier run is in the table when the first trial starts
+                    outcome = Outcome("FAIL", reason=reason, facts={"detail": detail})
+                    self._end(number, outcome, self._running[number].best)
 
-    def show_report(self, report: Inspection) -> None:
+    def show_inspection(self, inspection: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it; that stays on the screen."""
-        for line in report_lines(report, "warning"):
+        for line in report_lines(inspection, "warning"):
             self._live.console.print(Text(line) if isinstance(line, str) else line)
-
-    def trial_started(self, trial: TrialProgress) -> None:
-        """Shows a new trial; the first time, also those of earlier runs."""
-        if not self._trials:
-            summary = read_summary(self.study.url, self.study.name)
-            self._spent_before = summary.seconds - (time.monotonic() - self._began)
-            self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
-        self._running[trial.number] = _Running(trial)
-        self._phase = ""
-
-    def trial_described(self, trial: TrialProgress) -> None:
-        """Shows the network that is trained."""
-        self._shown(trial).trial = trial
-
-    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
-        """Moves the progress bar."""
-        running = self._shown(trial)
-        running.epoch, running.fraction = epoch, fraction
-        running.features = (running.features or Remaining(fraction)) if epoch == 0 else None
-
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        """Moves the progress bar and draws the curve on."""
-        running = self._shown(trial)
-        running.trial, running.epoch, running.fraction = trial, epoch.number + 1, 0.0
-        running.curve = [*running.curve, epoch.metrics[self.study.config.objective.metric]]
-
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        """Moves it from those that run to the table."""
-        running = self._shown(trial)
-        running.trial = trial
-        self._end(running, outcome)
-
-    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
-        """Moves it to the table too; one of an earlier run is there when the first trial starts."""
-        super().trial_given_up(number, reason, detail)
-        if number in self._running:
-            self._end(self._running[number], Outcome("FAIL", reason=reason, facts={"detail": detail}))
-
-    def noted(self, text: str) -> None:
-        """Shows what was found; that stays on the screen."""
-        self._live.console.print(Text(text))
-
-    def trouble(self, text: str) -> None:
-        """Shows what went wrong last."""
-        self._trouble = text
 
     def stopping(self) -> None:
         """Shows that the search will stop."""
@@ -148,34 +139,42 @@ class LiveView(View):
         for line in closing_lines(self.study, arguments, stopped):
             self._console.print(Text(line) if isinstance(line, str) else line)
 
-    def _shown(self, trial: TrialProgress) -> _Running:
-        """Returns what is shown of a trial; nobody sees what a killed worker still says of one that was given up."""
-        return self._running.get(trial.number) or _Running(trial)
+    def _show_earlier_trials(self) -> None:
+        """Shows the trials of earlier runs, the first time."""
+        if not self._trials:
+            summary = read_summary(self.study.url, self.study.name)
+            self._spent_before = summary.seconds - (time.monotonic() - self._began)
+            self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
 
-    def _end(self, running: _Running, outcome: Outcome) -> None:
-        trial = running.trial
-        self._running.pop(trial.number, None)
-        facts = {**trial.facts, **outcome.facts, "origin": trial.origin, "reason": outcome.reason}
-        value = outcome.value if outcome.value is not None else trial.best
+    def _shown(self, number: int) -> _Running:
+        """Returns what is shown of a trial; nobody sees what a killed worker still says of one that was given up."""
+        return self._running.get(number) or _Running()
+
+    def _end(self, number: int, outcome: Outcome, best: float | None) -> None:
+        """Moves a trial from those that run to the table."""
+        running = self._shown(number)
+        self._running.pop(number, None)
+        facts = {**running.facts, **outcome.facts, "origin": running.origin, "reason": outcome.reason}
+        value = outcome.value if outcome.value is not None else best
         epochs, seconds = len(running.curve), time.monotonic() - running.began
-        self._trials[trial.number] = TrialSummary(trial.number, outcome.state, value, epochs, seconds, facts)
+        self._trials[number] = TrialSummary(number, outcome.state, value, epochs, seconds, facts)
 
     def _render(self) -> RenderableType:
         rows = list(self._trials.values())
         parts: list[RenderableType] = [self._header()]
         if rows:
             parts.append(self._table(rows[-self._room() :]))
-        running = list(self._running.values())  # the search's thread may end one meanwhile
-        parts += map(self._panel, running)
+        running = dict(self._running)  # the search's thread may end one meanwhile
+        parts += [self._panel(number, trial) for number, trial in running.items()]
         if not running:
-            parts.append(self._phase_line())
+            parts.append(self._progress_line())
         if self._trouble:
             parts.append(Text(f"  {self._trouble}", style="yellow"))
         parts.append(self._footer())
         return Group(*parts)
 
-    def _phase_line(self) -> RenderableType:
-        text = Text(f"  {self._phase} ...", style="dim")
+    def _progress_line(self) -> RenderableType:
+        text = Text(f"  {self._progress} ...", style="dim")
         if self._done is None:
             return text
         line = Table.grid(padding=(0, 1))
@@ -199,8 +198,8 @@ class LiveView(View):
             f"  {config.data.title} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
         )
 
-    def _panel(self, running: _Running) -> Panel:
-        trial, epochs = running.trial, self.study.config.training.epochs
+    def _panel(self, number: int, running: _Running) -> Panel:
+        epochs = self.study.config.training.epochs
         place = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _features(running)
         done = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
         grid = Table.grid(padding=(0, 1))
@@ -211,9 +210,9 @@ class LiveView(View):
             Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
             Text(duration(time.monotonic() - running.began), style="dim"),
         )
-        facts = trial.facts
+        facts = running.facts
         size = f"{amount(facts.get('params'))} parameters, {amount(facts.get('macs'))} MACs" if facts else "building"
-        title = f"trial {trial.number}" + (f" · {trial.origin}" if trial.origin else "") + f" · {size}"
+        title = f"trial {number}" + (f" · {running.origin}" if running.origin else "") + f" · {size}"
         values = Text(point(facts.get("hyperparameters", {})), style="dim", overflow="ellipsis", no_wrap=True)
         return Panel(Group(grid, values), title=title, title_align="left", border_style="cyan")
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from searchcnn.search.listener import Listener
+from searchcnn.data import ImagesInspected
+from searchcnn.events import (
+    EpochFinished,
+    EpochProgressed,
+    Event,
+    NetworkBuilt,
+    Note,
+    Progress,
+    TrialDescribed,
+    TrialFinished,
+    TrialGivenUp,
+    TrialStarted,
+    Trouble,
+)
 from searchcnn.text import amount, duration, format_score, gain
 
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
+    from searchcnn.events import Epoch
     from searchcnn.run import Study
-    from searchcnn.search import Outcome, TrialProgress
-    from searchcnn.store import Epoch
 
 
 TELLING = 3.0
@@ -46,7 +59,22 @@ class Remaining:
         return self.elapsed * (1 - done) / (done - self._done) if done > self._done else math.inf
 
 
-class View(Listener):
+@dataclass
+class ShownTrial:
+    """What a view has heard of a trial at work.
+
+    Attributes:
+        origin: Where its hyperparameters come from, if they are given.
+        facts: What else is known of it.
+        features: How long its features will still take, while they are computed.
+    """
+
+    origin: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    features: Remaining | None = None
+
+
+class View:
     """Shows a search while the body of a ``with`` runs, and sums it up afterwards."""
 
     is_told = False
@@ -63,17 +91,13 @@ class View(Listener):
     ) -> None:
         return None
 
-    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
-        """Shows why nobody works on a trial any more."""
-        self.trouble(f"trial {number}: FAIL  {reason}: {detail}")
-
-    def dataset_read(self, report: Inspection) -> None:
-        """Shows a report, the first time."""
-        if not self.is_told:
+    def hear(self, event: Event) -> None:
+        """Shows what happens."""
+        if isinstance(event, ImagesInspected) and not self.is_told:
             self.is_told = True
-            self.show_report(report)
+            self.show_inspection(event.inspection)
 
-    def show_report(self, report: Inspection) -> None:
+    def show_inspection(self, inspection: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it."""
 
     def stopping(self) -> None:
@@ -97,62 +121,40 @@ class PlainView(View):
     def __init__(self, study: Study) -> None:
         super().__init__(study)
         self._began = time.monotonic()
-        self._features: dict[int, Remaining] = {}
-        self._phase = ""
+        self._trials: dict[int, ShownTrial] = {}
+        self._progress = ""
 
-    def phase(self, text: str, done: float | None = None) -> None:
-        """Shows what is begun."""
-        if text != self._phase:
-            self._phase = text
-            self._say(text)
+    def hear(self, event: Event) -> None:
+        """Shows what happens."""
+        super().hear(event)
+        match event:
+            case Progress(text) if text != self._progress:
+                self._progress = text
+                self._say(text)
+            case Note(text) | Trouble(text):
+                self._say(text)
+            case TrialStarted(number, origin):
+                self._trials[number] = ShownTrial(origin)
+            case NetworkBuilt(number, facts):
+                self._trial(number).facts.update(facts)
+                self._say_network(number, facts)
+            case TrialDescribed(number, facts):
+                self._trial(number).facts.update(facts)
+            case EpochProgressed(number, 0, fraction) if fraction < 1.0:
+                self._say_features(number, fraction)
+            case EpochFinished(number, epoch):
+                self._say_epoch(number, epoch)
+            case TrialFinished():
+                self._say_end(event)
+            case TrialGivenUp(number, reason, detail):
+                self._say(f"trial {number}: FAIL  {reason}: {detail}")
 
-    def show_report(self, report: Inspection) -> None:
+    def show_inspection(self, inspection: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it."""
         from searchcnn.views.dataset import report_lines
         from searchcnn.views.tables import show
 
-        show(report_lines(report, "warning"))
-
-    def trial_described(self, trial: TrialProgress) -> None:
-        """Shows the network that is trained."""
-        if trial.best is not None:
-            return
-        origin = f", {trial.origin}" if trial.origin else ""
-        size = f"{amount(trial.facts['params'])} parameters, {amount(trial.facts['macs'])} MACs"
-        self._say(f"trial {trial.number}: {trial.facts['space']}{origin}, {size}")
-
-    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
-        """Shows that features are computed before the first epoch, and after a while how long it will take."""
-        if epoch > 0 or fraction == 1.0:
-            return
-        if trial.number not in self._features:
-            self._features[trial.number] = Remaining(fraction)
-            self._say(f"trial {trial.number}: computing the features of what is not trained")
-        remaining = self._features[trial.number]
-        if not remaining.is_told and remaining.elapsed > TELLING:
-            remaining.is_told = True
-            self._say(f"trial {trial.number}: features {fraction:.0%}, {duration(remaining.seconds(fraction))} left")
-
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        """Shows an epoch's metrics."""
-        metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
-        self._features.pop(trial.number, None)
-        what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
-        shown = "softmax on features, solved" if epoch.is_solved else what
-        self._say(f"trial {trial.number}: {shown}  {metrics}  {duration(epoch.seconds)}")
-
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        """Shows how a trial ended."""
-        value = outcome.value if outcome.value is not None else trial.best
-        parts = [
-            format_score(value),
-            outcome.reason,
-            str(outcome.facts.get("detail", "")),
-            gain(value, trial.facts),
-            "cut by the timeout" if outcome.value is not None and trial.facts.get("stopped") == "timeout" else "",
-            "best so far" if is_best else "",
-        ]
-        self._say(f"trial {trial.number}: {outcome.state}  " + "  ".join(part for part in parts if part))
+        show(report_lines(inspection, "warning"))
 
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
@@ -161,13 +163,44 @@ class PlainView(View):
 
         show(closing_lines(self.study, arguments, stopped))
 
-    def noted(self, text: str) -> None:
-        """Shows what was found."""
-        self._say(text)
+    def _trial(self, number: int) -> ShownTrial:
+        return self._trials.setdefault(number, ShownTrial())
 
-    def trouble(self, text: str) -> None:
-        """Shows what went wrong."""
-        self._say(text)
+    def _say_network(self, number: int, facts: Mapping[str, Any]) -> None:
+        origin = f", {self._trial(number).origin}" if self._trial(number).origin else ""
+        size = f"{amount(facts['params'])} parameters, {amount(facts['macs'])} MACs"
+        self._say(f"trial {number}: {facts['space']}{origin}, {size}")
+
+    def _say_features(self, number: int, fraction: float) -> None:
+        """Says that features are computed before the first epoch, and after a while how long it will take."""
+        trial = self._trial(number)
+        if trial.features is None:
+            trial.features = Remaining(fraction)
+            self._say(f"trial {number}: computing the features of what is not trained")
+        if not trial.features.is_told and trial.features.elapsed > TELLING:
+            trial.features.is_told = True
+            self._say(f"trial {number}: features {fraction:.0%}, {duration(trial.features.seconds(fraction))} left")
+
+    def _say_epoch(self, number: int, epoch: Epoch) -> None:
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
+        self._trial(number).features = None
+        what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
+        shown = "softmax on features, solved" if epoch.is_solved else what
+        self._say(f"trial {number}: {shown}  {metrics}  {duration(epoch.seconds)}")
+
+    def _say_end(self, event: TrialFinished) -> None:
+        outcome, facts = event.outcome, self._trial(event.number).facts
+        del self._trials[event.number]
+        value = outcome.value if outcome.value is not None else event.best
+        parts = [
+            format_score(value),
+            outcome.reason,
+            str(outcome.facts.get("detail", "")),
+            gain(value, facts),
+            "cut by the timeout" if outcome.value is not None and facts.get("stopped") == "timeout" else "",
+            "best so far" if event.is_best else "",
+        ]
+        self._say(f"trial {event.number}: {outcome.state}  " + "  ".join(part for part in parts if part))
 
     def _say(self, text: str) -> None:
         click.echo(f"[{duration(time.monotonic() - self._began):>6}] {text}")

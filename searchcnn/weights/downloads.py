@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from searchcnn.backend import keras_home
 from searchcnn.errors import StoreError
+from searchcnn.events import Hear, Progress, ignore
 from searchcnn.files import check_writable
 from searchcnn.keras_private import replace_get_file
 from searchcnn.server import ServerError, check_answer, fetch, is_whole
@@ -22,10 +23,7 @@ ONLINE_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0
 """How long a download waits for the server's first answer, longer than a far or slow one takes."""
 
-Watch = Callable[[str, int, int | None], None]
-"""Is told the name of a file, how many bytes of it have come, and how many there are, None where nobody says."""
-
-_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_hear: ContextVar[Hear] = ContextVar("hear", default=ignore)
 
 
 class _Asked(BaseException):
@@ -33,17 +31,17 @@ class _Asked(BaseException):
 
 
 @contextlib.contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Lets a function watch the downloads of weights in the body.
+def heard_by(hear: Hear) -> Iterator[None]:
+    """Lets a function hear of the downloads of weights in the body.
 
     Args:
-        watch: See `Watch`.
+        hear: Hears how far each of them is.
     """
-    before = _watch.set(watch)
+    before = _hear.set(hear)
     try:
         yield
     finally:
-        _watch.reset(before)
+        _hear.reset(before)
 
 
 @contextlib.contextmanager
@@ -71,10 +69,14 @@ def get(file: str, url: str, cache_subdir: str = "models", file_hash: str | None
     """
     if path := _cached(file, cache_subdir, file_hash):
         return str(path)
-    path, watch = _folder(cache_subdir) / file, _watch.get()
+    path, hear = _folder(cache_subdir) / file, _hear.get()
+
+    def progress(come: int, total: int | None) -> None:
+        hear(Progress(f"downloading {file}", come / total if total else None))
+
     try:
         check_answer(url, ANSWER_SECONDS)
-        fetch(url, path, file_hash, None if watch is None else lambda come, total: watch(file, come, total))
+        fetch(url, path, file_hash, progress)
     except ServerError as error:
         raise ConnectionError(_nowhere(path, error)) from error
     return str(path)

@@ -3,16 +3,16 @@
 import threading
 
 from searchcnn import run
+from searchcnn.events import Hear, ignore
 from searchcnn.files import check_writable
 from searchcnn.run import Study
-from searchcnn.search import Listener
 from searchcnn.workers.slots import slots
 from searchcnn.workers.supervisor import supervise
 
 
 def optimize(
     study: Study,
-    listener: Listener | None = None,
+    hear: Hear = ignore,
     stop: threading.Event | None = None,
     *,
     workers: int | None = None,
@@ -25,7 +25,7 @@ def optimize(
 
     Args:
         study: What to search; a study that was begun before is continued.
-        listener: Hears what happens, on this thread.
+        hear: Hears what happens, on this thread.
         stop: Set it to end the search in good order.
         workers: Number of worker processes; one for each share of a GPU, or one on the CPU, by default. 0 searches in
             this process, which is what debuggers and notebooks want.
@@ -38,6 +38,6 @@ def optimize(
     places = slots(gpus, slots_per_gpu, workers)
     check_writable(study.workspace.best_model(study.name).parent)
     if places:
-        supervise(study, places, listener, stop)
+        supervise(study, places, hear, stop)
     else:
-        run.optimize(study, listener, stop)
+        run.optimize(study, hear, stop)

@@ -11,17 +11,25 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from searchcnn import errors
 from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
+from searchcnn.events import (
+    Hear,
+    StudyOpened,
+    TrialFinished,
+    TrialGivenUp,
+    TrialStarted,
+    Trouble,
+    WorkerEnded,
+    decode,
+    ignore,
+)
 from searchcnn.files import writing
 from searchcnn.run import Study
-from searchcnn.search import Listener
 from searchcnn.store import DEADLY, Takeover, explaining, open_storage
 from searchcnn.store.connection import PATIENCE
-from searchcnn.workers.events import deliver
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.worker import job
 
@@ -35,21 +43,19 @@ TICK = 0.2
 """Seconds between two looks at the user's stop."""
 
 
-def supervise(
-    study: Study, slots: Sequence[Slot], listener: Listener | None = None, stop: threading.Event | None = None
-) -> None:
+def supervise(study: Study, slots: Sequence[Slot], hear: Hear = ignore, stop: threading.Event | None = None) -> None:
     """Searches in worker processes until a study's budget is spent.
 
     Args:
         study: What to search; a study that was begun before is continued.
         slots: A place for each worker.
-        listener: Hears what happens, on this thread.
+        hear: Hears what happens, on this thread.
         stop: Set it to end the search in good order.
 
     Raises:
         SearchcnnError: As `searchcnn.run.optimize`.
     """
-    _Supervisor(study, slots, listener or Listener(), stop or threading.Event()).run()
+    _Supervisor(study, slots, hear, stop or threading.Event()).run()
 
 
 @dataclass(eq=False)
@@ -61,21 +67,21 @@ class _Worker:
         process: The process.
         trial: Number of the trial that it works on.
         began: When that trial began, by `time.monotonic`.
-        ending: The event that said how it ended; empty before, and if it died.
+        ending: How it said that it ended; None before, and if it died.
     """
 
     slot: Slot
     process: subprocess.Popen[str]
     trial: int | None = None
     began: float = 0.0
-    ending: dict[str, Any] = field(default_factory=dict)
+    ending: WorkerEnded | None = None
 
 
 class _Supervisor:
-    def __init__(self, study: Study, slots: Sequence[Slot], listener: Listener, stop: threading.Event) -> None:
+    def __init__(self, study: Study, slots: Sequence[Slot], hear: Hear, stop: threading.Event) -> None:
         self._study = study
         self._slots = slots
-        self._listener = listener
+        self._hear = hear
         self._stop = stop
         self._events: queue.Queue[tuple[_Worker, str]] = queue.Queue()
         self._workers: list[_Worker] = []
@@ -89,7 +95,7 @@ class _Supervisor:
         try:
             self._start(self._slots[0])
             while self._workers:
-                self._hear()
+                self._read_event()
                 self._end_hanging()
                 if self._stop.is_set() or self._failure:
                     self._end()
@@ -130,7 +136,7 @@ class _Supervisor:
                 self._events.put((worker, line))
         self._events.put((worker, ""))
 
-    def _hear(self) -> None:
+    def _read_event(self) -> None:
         try:
             worker, line = self._events.get(timeout=TICK)
         except queue.Empty:
@@ -138,18 +144,21 @@ class _Supervisor:
         if not line:
             self._gone(worker)
             return
-        event = deliver(line, self._listener)
-        if event["event"] == "trial_started":
-            worker.trial, worker.began = event["trial"]["number"], time.monotonic()
-            self._false_starts = 0
-        elif event["event"] == "trial_finished":
-            worker.trial, self._deaths, self._answered = None, 0, time.monotonic()
-        elif event["event"] == "begun":
-            self._begun()
-        elif event["event"] == "ended":
+        event = decode(line)
+        if isinstance(event, WorkerEnded):
             worker.ending = event
+            return
+        self._hear(event)
+        match event:
+            case TrialStarted(number):
+                worker.trial, worker.began = number, time.monotonic()
+                self._false_starts = 0
+            case TrialFinished():
+                worker.trial, self._deaths, self._answered = None, 0, time.monotonic()
+            case StudyOpened():
+                self._start_others()
 
-    def _begun(self) -> None:
+    def _start_others(self) -> None:
         if math.isinf(self._answered):
             for slot in self._slots[1:]:
                 self._start(slot)
@@ -160,16 +169,16 @@ class _Supervisor:
         code = worker.process.wait()
         _close(worker)
         self._workers.remove(worker)
-        ending = worker.ending.get("ending")
-        if ending == "failed":
-            self._failed(worker)
-        elif ending == "recycled" and not self._stop.is_set():
-            self._start(worker.slot)
-        elif ending is None and not self._stop.is_set() and not self._failure:
-            self._died(worker, code)
+        match worker.ending:
+            case WorkerEnded("failed") as failure:
+                self._failed(worker, failure)
+            case WorkerEnded("recycled") if not self._stop.is_set():
+                self._start(worker.slot)
+            case None if not self._stop.is_set() and not self._failure:
+                self._died(worker, code)
 
-    def _failed(self, worker: _Worker) -> None:
-        error = self._error(worker.ending)
+    def _failed(self, worker: _Worker, failure: WorkerEnded) -> None:
+        error = self._error(failure)
         is_away = isinstance(error, ConnectionLostError) and time.monotonic() < self._answered + PATIENCE
         if is_away and not self._stop.is_set():
             self._start(worker.slot)  # a new one has lost its connection at the start, when workers do not wait
@@ -186,7 +195,7 @@ class _Supervisor:
             most = DEADLY * self._study.config.search.max_failures  # so many trials are given up by then
             deaths, at_work = self._deaths, f" in trial {worker.trial}"
         if deaths < most:
-            self._listener.trouble(f"a worker died{at_work} ({cause}); a new one goes on")
+            self._hear(Trouble(f"a worker died{at_work} ({cause}); a new one goes on"))
             self._start(worker.slot)
             return
         self._failure = StudyFailedError(
@@ -207,17 +216,17 @@ class _Supervisor:
         """Kills a worker and fails its trial."""
         worker.process.kill()
         worker.process.wait()
-        worker.trial, worker.ending = None, {"ending": "recycled"}
+        worker.trial, worker.ending = None, WorkerEnded("recycled")
         with explaining(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
             Takeover(storage).give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
-        self._listener.trial_given_up(trial, "timeout", detail)
+        self._hear(TrialGivenUp(trial, "timeout", detail))
 
-    def _error(self, event: dict[str, Any]) -> SearchcnnError:
-        known = getattr(errors, event["error"], None)
+    def _error(self, failure: WorkerEnded) -> SearchcnnError:
+        known = getattr(errors, failure.error, None)
         if isinstance(known, type) and issubclass(known, SearchcnnError):
-            return known(event["message"])
+            return known(failure.message)
         log = self._study.workspace.log(self._study.name)
-        return StudyFailedError(f"{event['error']}: {event['message']}; {log} has the traceback")
+        return StudyFailedError(f"{failure.error}: {failure.message}; {log} has the traceback")
 
     def _end(self) -> None:
         """Tells the workers to stop, and hears what they still say for a while."""
@@ -225,7 +234,7 @@ class _Supervisor:
             _close(worker)
         deadline = time.monotonic() + TIME_TO_STOP
         while self._workers and time.monotonic() < deadline:
-            self._hear()
+            self._read_event()
         self._kill()
         self._workers.clear()
 

@@ -19,10 +19,9 @@ import psutil
 
 from searchcnn.backend import own_process
 from searchcnn.errors import SearchcnnError
+from searchcnn.events import Event, Hear, Outcome, TrialFinished, WorkerEnded, encode
 from searchcnn.run import Study, optimize
-from searchcnn.search import Outcome, TrialProgress
 from searchcnn.study import StudyConfig, Workspace
-from searchcnn.workers.events import Sender
 
 MOST_TRIALS = 100
 """Trials after which a worker is replaced by a fresh process."""
@@ -30,24 +29,46 @@ MOST_GROWTH = 2 * 2**30
 """Bytes by which a worker's memory may have grown since its first trial before it is replaced."""
 
 
-class Recycler(Sender):
+class Sender:
+    """Writes events for a supervisor, from any thread: a line of JSON for each.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def hear(self, event: Event) -> None:
+        """Writes an event."""
+        with self._lock:
+            self._stream.write(encode(event) + "\n")
+            self._stream.flush()
+
+
+class Recycler:
     """Ends the work in good order between two trials when the process should be replaced by a fresh one.
 
     Args:
-        stream: Where events are written.
+        hear: Hears all that the recycler hears.
         stop: Is set to end the work.
     """
 
-    def __init__(self, stream: IO[str], stop: threading.Event) -> None:
-        super().__init__(stream)
+    def __init__(self, hear: Hear, stop: threading.Event) -> None:
+        self._hear = hear
         self._stop = stop
         self._trials = 0
         self._memory = 0
         self.is_recycled = False
 
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        """Tells it, and looks whether it was the last one."""
-        super().trial_finished(trial, outcome, is_best)
+    def hear(self, event: Event) -> None:
+        """Passes an event on, and looks whether the trial that has ended was the last one."""
+        self._hear(event)
+        if isinstance(event, TrialFinished):
+            self._look(event.outcome)
+
+    def _look(self, outcome: Outcome) -> None:
         self._trials += 1
         self._memory = self._memory or resident()
         has_grown = resident() - self._memory > MOST_GROWTH
@@ -66,7 +87,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         job = json.loads(sys.stdin.readline())
         threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
-        sys.exit(_work(study(job), Recycler(stream, stop), stop))
+        sys.exit(_work(study(job), Sender(stream).hear, stop))
 
 
 def job(study: Study) -> dict[str, Any]:
@@ -93,18 +114,19 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _work(study: Study, sender: Recycler, stop: threading.Event) -> int:
+def _work(study: Study, hear: Hear, stop: threading.Event) -> int:
+    recycler = Recycler(hear, stop)
     try:
-        optimize(study, sender, stop)
+        optimize(study, recycler.hear, stop)
     except SearchcnnError as error:
-        sender.ended("failed", type(error).__name__, str(error))
+        hear(WorkerEnded("failed", type(error).__name__, str(error)))
         return error.exit_code
     except Exception as error:
         with contextlib.suppress(OSError):  # the log is on a full disk
             traceback.print_exc()
-        sender.ended("failed", type(error).__name__, str(error))
+        hear(WorkerEnded("failed", type(error).__name__, str(error)))
         return 1
-    sender.ended("recycled" if sender.is_recycled else "stopped" if stop.is_set() else "finished")
+    hear(WorkerEnded("recycled" if recycler.is_recycled else "stopped" if stop.is_set() else "finished"))
     return 0
 
 

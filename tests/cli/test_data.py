@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from searchcnn.backend import start_keras
+from searchcnn.data import ImagesInspected
+from searchcnn.events import Progress
 
 start_keras()
 
@@ -148,10 +150,10 @@ class TestReading:
         monkeypatch.setattr("searchcnn.views.dataset.console", lambda: shown)
         with Reading() as images:
             for text, done in (("unpacking pets.zip", 0.5), ("unpacking pets.zip", 1.0), ("decoding images", 0.25)):
-                images.watch(text, done)
+                images.hear(Progress(text, done))
             images._progress.refresh()
             drawn = shown.file.getvalue()  # type: ignore[attr-defined]
-            images.tell(self.REPORT)
+            images.hear(ImagesInspected(self.REPORT))
         assert "decoding images" in drawn
         assert "25%" in drawn
         assert "2 classes" in capsys.readouterr().out
@@ -161,8 +163,8 @@ class TestReading:
         self, quiet: bool, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with Reading(quiet) as images:
-            images.watch("decoding images", 0.5)
-            images.tell(self.REPORT)
+            images.hear(Progress("decoding images", 0.5))
+            images.hear(ImagesInspected(self.REPORT))
         assert images.is_told
         assert capsys.readouterr().out == ("" if quiet else "pets: 2 classes, images of 8x8x3: 3 train\n")
 
@@ -172,8 +174,8 @@ class TestReading:
     ) -> None:
         config = validate({"spaces": ["any"], "data": {"path": "pets"}, "budget": {"trials": 1}}, "test")
         view = kind(Study("pets", config, Workspace(tmp_path)))
-        view.dataset_read(self.REPORT)
-        view.dataset_read(self.REPORT)
+        view.hear(ImagesInspected(self.REPORT))
+        view.hear(ImagesInspected(self.REPORT))
         assert capsys.readouterr().out.count("pets: 2 classes") == 1
 
 

@@ -15,6 +15,7 @@ from PIL import Image, features
 
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.data.preparation import decode, probe
+from searchcnn.events import ignore
 from searchcnn.sources.source import collect
 from searchcnn.study import DataConfig
 
@@ -230,6 +231,6 @@ def test_nothing_is_lost_or_printed(tmp_path: Path, capfd: pytest.CaptureFixture
     noise = bytearray(encoded("TIFF", compression="tiff_lzw"))
     noise[20:60] = b"\xff" * 40  # libtiff writes to the terminal of its own accord
     (tmp_path / "pets" / "cat" / "noise.tif").write_bytes(noise)
-    collection, _ = collect(DataConfig(path=str(tmp_path / "pets")), lambda text, done: None)
+    collection, _ = collect(DataConfig(path=str(tmp_path / "pets")), ignore)
     assert (len(collection), collection.unreadable) == (2 * len(contents), 1)
     assert capfd.readouterr() == ("", "")

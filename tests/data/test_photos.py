@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from searchcnn.data import Inspection, Preparation, why_not_photos
+from searchcnn.data import ImagesInspected, Inspection, Preparation, why_not_photos
 from searchcnn.data.dataset import Mapped
 from searchcnn.data.photos import MIN_PHOTO_COLOURS, MIN_PHOTO_SIDE, SAMPLED_IMAGES, count_colours
+from searchcnn.events import decode, encode
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
@@ -211,11 +212,12 @@ class TestReports:
         assert why_not_photos(replace(inspection, sizes=[])) == "small (0 pixels)"
 
     def test_reports_of_earlier_versions_are_read(self) -> None:
-        inspection = Inspection("pets", (64, 64, 3), "crop", [(64, 64)] * 3, {}, [], [], 123.0)
-        facts = asdict(inspection)
-        assert Inspection.of(facts) == inspection
-        del facts["colours"]
-        assert Inspection.of(facts) == replace(inspection, colours=0.0)
+        inspection = Inspection("pets", [64, 64, 3], "crop", [[64, 64]] * 3, {}, [], [], 123.0)
+        line = encode(ImagesInspected(inspection))
+        assert decode(line) == ImagesInspected(inspection)
+        earlier = line.replace(', "colours": 123.0', "")
+        assert earlier != line
+        assert decode(earlier) == ImagesInspected(replace(inspection, colours=0.0))
 
 
 @pytest.mark.parametrize("side", ["auto", 32, 224])

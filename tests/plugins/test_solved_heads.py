@@ -12,6 +12,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError
+from searchcnn.events import Epoch
 from searchcnn.run import Study, optimize
 from searchcnn.search import (
     Budget,
@@ -23,7 +24,7 @@ from searchcnn.search import (
 )
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, Phase, SearchSpace
-from searchcnn.store import Epoch, StoredStudy, read_summary
+from searchcnn.store import StoredStudy, read_summary
 from searchcnn.study import DataConfig, StudyConfig, Workspace, validate
 
 start_keras()
@@ -174,7 +175,7 @@ def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
     """Works on a trial: the one that is left, or a new one."""
     stop = Stop(stop_after)
     sampler: Any = study.optuna.sampler
-    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop, stop.event)
+    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
     trial.preset = TUNED
     return trainer(trial).network
 

@@ -14,8 +14,9 @@ from optuna.trial import TrialState
 
 import searchcnn
 from searchcnn import Workspace, new_study
-from searchcnn.data import Finding, Inspection
+from searchcnn.data import Finding, ImagesInspected, Inspection
 from searchcnn.errors import DataError, StudyFileError, UsageError
+from searchcnn.events import Event, Note
 from searchcnn.proposal import creation, study_file
 from searchcnn.proposal.creation import configure_images, name_study
 from searchcnn.proposal.start import SCRATCH, Start, Weights
@@ -167,13 +168,13 @@ class TestImagesStudy:
         assert name_study(".") == creation.name_study(str(place.root))
 
     def test_is_proposed_and_may_be_overridden(self, place: Workspace) -> None:
-        told: list[Inspection] = []
+        heard: list[Event] = []
         name, config = configure_images(
-            place, "pets.npz", overrides=["training.epochs=3"], extra={"budget.trials": 2}, tell=told.append
+            place, "pets.npz", overrides=["training.epochs=3"], extra={"budget.trials": 2}, hear=heard.append
         )
         assert (name, config.data.path, config.training.epochs, config.budget.trials) == ("pets", "pets.npz", 3, 2)
         assert config.budget.timeout == 3600
-        assert [one.source for one in told] == ["pets.npz"]
+        assert [event.inspection.source for event in heard if isinstance(event, ImagesInspected)] == ["pets.npz"]
 
     def test_takes_the_settings_of_a_study_but_not_its_images(self, place: Workspace) -> None:
         name, config = configure_images(place, "pets.npz", study="cifar10")
@@ -247,15 +248,16 @@ class TestBegun:
     @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
     def test_goes_on_with_another_budget(self, place: Workspace, state: TrialState) -> None:
         path = photos(place.root)
-        told: list[str] = []
-        name, config = configure_images(place, path, extra={"budget.timeout": "10m"}, say=told.append)
+        heard: list[Event] = []
+        name, config = configure_images(place, path, extra={"budget.timeout": "10m"}, hear=heard.append)
         assert config.spaces == ["transfer"]
         begin(place, name, config, state)
-        again = configure_images(place, path, extra={"budget.timeout": "4h"}, say=told.append)[1]
+        again = configure_images(place, path, extra={"budget.timeout": "4h"}, hear=heard.append)[1]
         assert again.budget.timeout == 4 * 3600
         assert again.model_copy(update={"budget": config.budget}) == settled(config)
-        fresh = configure_images(place, path, name="fresh", extra={"budget.timeout": "4h"}, say=told.append)[1]
+        fresh = configure_images(place, path, name="fresh", extra={"budget.timeout": "4h"}, hear=heard.append)[1]
         assert fresh.spaces != config.spaces
+        told = [event.text for event in heard if isinstance(event, Note)]
         assert [line.split(":")[0] for line in told] == ["photos", name, "photos"]
         assert told[1].endswith("continues as it was begun; only the budget may change")
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from searchcnn.search import Budget, Listener, SeededSampler, Trial, make_pruner, make_sampler
+from searchcnn.events import ignore
+from searchcnn.search import Budget, SeededSampler, Trial, make_pruner, make_sampler
 from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import ComponentConfig, Objective
 from searchcnn.study.objective import Direction
@@ -55,7 +56,7 @@ def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
             study.finish(made[-1].stored, TrialState.FAIL, None, {})
         if preset:
             study.optuna.enqueue_trial({}, user_attrs={"preset": preset, "origin": "test"})
-        made.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), Listener(), threading.Event()))
+        made.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), ignore, threading.Event()))
         return made[-1]
 
     with study.run():

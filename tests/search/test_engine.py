@@ -13,22 +13,32 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
+from searchcnn.events import (
+    Epoch,
+    EpochFinished,
+    EpochProgressed,
+    Event,
+    Hear,
+    NetworkBuilt,
+    Outcome,
+    TrialDescribed,
+    TrialFinished,
+    TrialStarted,
+    ignore,
+)
 from searchcnn.search import (
     Budget,
     Cost,
     Evaluation,
     Evaluator,
     InterruptedTrialError,
-    Listener,
-    Outcome,
     Search,
     SeededSampler,
     Trial,
-    TrialProgress,
     TrialPrunedError,
     check_limits,
 )
-from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store import StoredStudy
 from searchcnn.store.tables import RunRow, now
 from searchcnn.study import LimitsConfig
 
@@ -51,31 +61,29 @@ def scripted(outcomes: Outcomes, space: str = "fake") -> Evaluator:
     return evaluate
 
 
-class Ear(Listener):
+class Ear:
     def __init__(self) -> None:
         self.heard: list[Any] = []
 
-    def trial_started(self, trial: TrialProgress) -> None:
-        self.heard.append(("started", trial.number))
-
-    def trial_described(self, trial: TrialProgress) -> None:
-        self.heard.append(("described", dict(trial.facts)))
-
-    def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
-        self.heard.append(("progressed", epoch, fraction))
-
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        self.heard.append(("epoch", epoch.number, trial.best))
-
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        self.heard.append(("finished", outcome.state, outcome.value, is_best))
+    def hear(self, event: Event) -> None:
+        match event:
+            case TrialStarted(number):
+                self.heard.append(("started", number))
+            case TrialDescribed(_, facts):
+                self.heard.append(("described", facts))
+            case EpochProgressed(_, number, fraction):
+                self.heard.append(("progressed", number, fraction))
+            case EpochFinished(_, epoch, best):
+                self.heard.append(("epoch", epoch.number, best))
+            case TrialFinished(_, outcome, _, is_best):
+                self.heard.append(("finished", outcome.state, outcome.value, is_best))
 
 
 def run(
     open_study: OpenStudy,
     evaluate: Evaluator,
     trials: int | None = 3,
-    listener: Listener | None = None,
+    hear: Hear = ignore,
     stop: threading.Event | None = None,
     deadline: float | None = None,
     max_failures: int = 5,
@@ -84,7 +92,7 @@ def run(
 ) -> list[FrozenTrial]:
     study, sampler = open_study(**options)
     with study.run():
-        Search(study, sampler, evaluate, Budget(trials, deadline), 0, max_failures, keep).run(listener, stop)
+        Search(study, sampler, evaluate, Budget(trials, deadline), 0, max_failures, keep).run(hear, stop)
     return study.trials()
 
 
@@ -104,7 +112,7 @@ def test_what_is_heard(open_study: OpenStudy) -> None:
         return Evaluation(trial.best or 0.0)
 
     ear = Ear()
-    (stored,) = run(open_study, evaluate, 1, ear)
+    (stored,) = run(open_study, evaluate, 1, ear.hear)
     assert ear.heard == [
         ("started", 0),
         ("described", {"space": "fake"}),
@@ -116,6 +124,28 @@ def test_what_is_heard(open_study: OpenStudy) -> None:
     assert stored.intermediate_values == {1: 0.3, 2: 0.3}
 
 
+def test_what_is_known_of_a_trial_is_said_once(open_study: OpenStudy) -> None:
+    def evaluate(trial: Trial) -> Evaluation:
+        trial.note(pixels="0..1")
+        trial.network_built(space="fake", params=9)
+        trial.describe(stopped="finished")
+        trial.note(late=1)
+        trial.progress(1, 0.5)
+        return Evaluation(0.5)
+
+    heard: list[Event] = []
+    (stored,) = run(open_study, evaluate, 1, heard.append)
+    assert heard == [
+        TrialStarted(0),
+        NetworkBuilt(0, {"pixels": "0..1", "space": "fake", "params": 9}),
+        TrialDescribed(0, {"stopped": "finished"}),
+        EpochProgressed(0, 1, 0.5),
+        TrialDescribed(0, {"late": 1}),
+        TrialFinished(0, Outcome("COMPLETE", 0.5), is_best=True),
+    ]
+    assert stored.user_attrs == {"pixels": "0..1", "space": "fake", "params": 9, "stopped": "finished", "late": 1}
+
+
 def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
     def evaluate(trial: Trial) -> Evaluation:
         for number, value in ((1, 0.3), (2, 0.5)):
@@ -124,14 +154,14 @@ def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
         return Evaluation([0.3, 0.5, 0.2][trial.number])
 
     ear = Ear()
-    run(open_study, evaluate, 3, ear, direction="minimize")
+    run(open_study, evaluate, 3, ear.hear, direction="minimize")
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [True, False, True]
 
 
 def test_an_infeasible_trial_teaches_the_sampler(open_study: OpenStudy) -> None:
     error = InfeasibleError("max_params", "15 > 10", excess=0.5)
     ear = Ear()
-    trial = run(open_study, scripted({0: error}), 2, ear)[0]
+    trial = run(open_study, scripted({0: error}), 2, ear.hear)[0]
     assert (trial.state, trial.value) == (TrialState.PRUNED, None)
     assert trial.user_attrs == {"space": "fake", "reason": "max_params", "detail": "15 > 10"}
     assert trial.constraints == {"limits": 0.5}
@@ -294,7 +324,7 @@ def test_a_stop_leaves_the_trial_to_the_next_run(open_study: OpenStudy) -> None:
         return Evaluation(x)
 
     ear = Ear()
-    before = run(open_study, evaluate, 3, ear, stop)
+    before = run(open_study, evaluate, 3, ear.hear, stop)
     assert states(before) == ["COMPLETE", "RUNNING"]
     assert [heard for heard in ear.heard if heard[0] == "finished"] == [("finished", "COMPLETE", before[0].value, True)]
     after = run(open_study, evaluate, 3)
@@ -331,7 +361,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     }
     ear = Ear()
     with study.run():
-        Search(study, sampler, scripted(outcomes), Budget(7, None), keep=keep).run(ear)
+        Search(study, sampler, scripted(outcomes), Budget(7, None), keep=keep).run(ear.hear)
     assert kept == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
         False,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from searchcnn.errors import InfeasibleError
+from searchcnn.events import Epoch
 from searchcnn.search import Budget, Evaluation, InterruptedTrialError, Search, SeededSampler, Trial, TrialPrunedError
-from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store import StoredStudy
 
 OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
 

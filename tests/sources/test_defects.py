@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from searchcnn.data import Dataset, Finding, Inspection, warn_of_flip
+from searchcnn.data import Dataset, Finding, ImagesInspected, Inspection, warn_of_flip
 from searchcnn.data.decoding import MAX_IMAGE_BYTES
 from searchcnn.data.inspection import is_mirrorable
 from searchcnn.errors import DataError
+from searchcnn.events import Event, decode, encode
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
@@ -254,8 +255,12 @@ def test_it_stops_the_search(pets: Path, spoil: Callable[[Path], None], message:
 def test_more_unreadable_files_can_be_allowed_and_are_listed(pets: Path) -> None:
     many_unreadable(pets)
     inspections: list[Inspection] = []
+
+    def hear(event: Event) -> None:
+        inspections.extend([event.inspection] if isinstance(event, ImagesInspected) else [])
+
     with pytest.raises(DataError):
-        load_dataset(DataConfig(path=str(pets)), 0, tell=inspections.append)
+        load_dataset(DataConfig(path=str(pets)), 0, hear)
     assert [finding.level for finding in inspections[0].findings] == ["error"]  # the table is shown all the same
     dataset, inspection = load(pets, max_unreadable=0.1)
     assert len(dataset.train) == 54
@@ -310,10 +315,8 @@ def test_several_defects_are_told_at_once_the_worst_first(pets: Path) -> None:
     levels = [finding.level for finding in inspection.findings]
     assert levels == sorted(levels, key=["error", "warning", "note"].index)
     assert all("\n" not in str(finding) for finding in inspection.findings)
-    assert (
-        Inspection.of({**vars(inspection), "findings": [vars(finding) for finding in inspection.findings]})
-        == inspection
-    )
+    line = encode(ImagesInspected(inspection))
+    assert encode(decode(line)) == line
 
 
 def test_odd_names_and_places(pets: Path) -> None:

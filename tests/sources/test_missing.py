@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from searchcnn.data import Dataset
 from searchcnn.errors import DataError
+from searchcnn.events import ignore
 from searchcnn.sources import load_dataset
 from searchcnn.sources.objects import from_object
 from searchcnn.sources.source import collect
@@ -162,5 +163,5 @@ def test_folders_are_classes_whatever_their_names(tmp_path: Path) -> None:
         folder = tmp_path / "bread" / ("nan", "None", "rye")[number % 3]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(IMAGES[number]).save(folder / f"{number}.png")
-    collection, _ = collect(DataConfig(path=str(tmp_path / "bread")), lambda text, done: None)
+    collection, _ = collect(DataConfig(path=str(tmp_path / "bread")), ignore)
     assert (collection.class_names, collection.findings) == (("None", "nan", "rye"), ())

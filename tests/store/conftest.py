@@ -7,6 +7,7 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
+from searchcnn.events import Hear, ignore
 from searchcnn.search import make_sampler
 from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import ComponentConfig, Objective
@@ -28,11 +29,11 @@ def open_study(url: URL) -> Iterator[Open]:
     """Returns an opener of the study; each call stands for another process's view of the database."""
     opened: list[StoredStudy] = []
 
-    def open_(name: str = "x", direction: Direction = "maximize") -> StoredStudy:
+    def open_(name: str = "x", direction: Direction = "maximize", hear: Hear = ignore) -> StoredStudy:
         sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
         opened.append(
             StoredStudy(
-                open_storage(url), name, Objective("val_accuracy", direction), sampler, optuna.pruners.NopPruner()
+                open_storage(url, hear), name, Objective("val_accuracy", direction), sampler, optuna.pruners.NopPruner()
             )
         )
         return opened[-1]

@@ -19,7 +19,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
-from searchcnn.store import Epoch, StoredStudy, connection, explaining, open_storage, parse_url, read_summary, run
+from searchcnn.events import Epoch, Event, Trouble
+from searchcnn.store import StoredStudy, connection, explaining, open_storage, parse_url, read_summary, run
 from searchcnn.store.database import file_system
 from searchcnn.store.tables import GRACE, RunRow, now
 from tests.postgres import PostgreSQL
@@ -35,8 +36,8 @@ def epoch(number: int) -> Epoch:
 
 @on_server
 def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: PostgreSQL) -> None:
-    study, told = open_study(), list[str]()
-    study.connection.tell = told.append
+    heard: list[Event] = []
+    study = open_study(hear=heard.append)
     trial = study.next_trial()
     study.add_epoch(trial, epoch(1), 0.1)
     postgres.stop()
@@ -46,9 +47,10 @@ def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: P
             assert not study.should_prune(trial)
     finally:
         postgres.start()
-    (line,) = told
-    assert line.startswith("the database does not answer (")
-    assert "\n" not in line
+    (trouble,) = heard
+    assert isinstance(trouble, Trouble)
+    assert trouble.text.startswith("the database does not answer (")
+    assert "\n" not in trouble.text
     study.add_epoch(trial, epoch(4), 0.4)
     assert [one.number for one in study.curve(0)] == [1, 2, 3, 4]
     assert list(study.trials()[0].intermediate_values) == [1, 2, 3, 4]

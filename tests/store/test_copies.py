@@ -9,7 +9,8 @@ from optuna.trial import TrialState
 from sqlalchemy import URL
 
 from searchcnn.errors import StoreError
-from searchcnn.store import Epoch, StoredStudy, open_storage, read_summary
+from searchcnn.events import Epoch
+from searchcnn.store import StoredStudy, open_storage, read_summary
 from searchcnn.store.copies import copy_study, delete_study
 from searchcnn.study import Objective
 
@@ -58,7 +59,7 @@ def test_a_deleted_study_leaves_others_alone(make: Callable[..., StoredStudy], t
     make("old")
     study = make("other")
     delete_study(url(tmp_path / "old.db"), "old")
-    assert read_summary(url(tmp_path / "old.db"), "other").finished == 1
+    assert read_summary(url(tmp_path / "old.db"), "other").finished_count == 1
     with study.run(), pytest.raises(StoreError, match=f"process {os.getpid()} on .* works on study 'other'"):
         delete_study(url(tmp_path / "old.db"), "other")
     delete_study(url(tmp_path / "old.db"), "other")

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from searchcnn.store import Epoch, StoredStudy, open_storage
+from searchcnn.events import Epoch
+from searchcnn.store import StoredStudy, open_storage
 from searchcnn.store.database import BUSY_TIMEOUT
 from searchcnn.store.optuna_private import trial_id
 

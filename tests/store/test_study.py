@@ -20,7 +20,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, StudyChangedError
-from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url, read_summary, sqlite_file
+from searchcnn.events import Epoch
+from searchcnn.store import StoredStudy, open_storage, parse_url, read_summary, sqlite_file
 from searchcnn.store.database import connect
 from searchcnn.store.intervals import covered
 from searchcnn.store.migrations import STEPS, migrate, schema_version
@@ -163,7 +164,7 @@ def test_models_and_the_best_value(open_study: Open) -> None:
         add_trial(study, value)
     assert study.ranking(3) == [2, 4, 0]
     assert [study.rank(study.next_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
-    assert study.finished() == [0, 1, 2, 3, 4]
+    assert study.finished_numbers() == [0, 1, 2, 3, 4]
     smaller = open_study("y", direction="minimize")
     add_trial(smaller, 0.5)
     add_trial(smaller, 0.3)
@@ -398,7 +399,7 @@ def test_a_summary_is_what_optuna_reads(url: URL, busy: StoredStudy) -> None:
     assert summary.best
     assert (summary.best.number, summary.best.value) == (theirs.best_trial.number, theirs.best_value)
     assert [t.number for t in summary.ranking] == [1, 4, 0]
-    assert (summary.finished, busy.count_finished()) == (5, 5)
+    assert (summary.finished_count, busy.count_finished()) == (5, 5)
     assert [summary.count(state.name) for state in TrialState] == [
         sum(t.state == state for t in theirs.trials) for state in TrialState
     ]
@@ -424,7 +425,7 @@ def test_a_summary_is_read_while_a_search_writes(url: URL, busy: StoredStudy) ->
 def test_a_new_study_has_no_best(url: URL, open_study: Open) -> None:
     begin(open_study())
     summary = read_summary(url, "x")
-    assert (summary.best, summary.finished, summary.seconds) == (None, 0, 0.0)
+    assert (summary.best, summary.finished_count, summary.seconds) == (None, 0, 0.0)
 
 
 def test_a_summary_needs_neither_optuna_nor_keras(url: URL, busy: StoredStudy) -> None:

@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
-from searchcnn.store import Epoch, SpaceSummary, StoredStudy, read_summary
+from searchcnn.events import Epoch
+from searchcnn.store import SpaceSummary, StoredStudy, read_summary
 from searchcnn.study import StudyConfig
 
 Open = Callable[..., StoredStudy]

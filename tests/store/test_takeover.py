@@ -14,7 +14,8 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
-from searchcnn.store import Epoch, LeaseLostError, StoredStudy
+from searchcnn.events import Epoch, Event, TrialGivenUp
+from searchcnn.store import LeaseLostError, StoredStudy
 from searchcnn.store.optuna_private import trial_id
 from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
 
@@ -27,7 +28,8 @@ import sys, time
 from optuna.distributions import FloatDistribution
 from searchcnn.backend import own_process
 from searchcnn.search import Budget, Evaluation, Search, make_pruner, make_sampler
-from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url
+from searchcnn.events import Epoch
+from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import ComponentConfig, Objective
 
 own_process()
@@ -186,11 +188,11 @@ def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, op
     with study.run():
         assert study.next_trial().number == 0
     age(abandoned, timedelta(0), run=2, pid=2**22 + 1)
-    study, told = open_study(), list[object]()
-    study.takeover.tell = lambda *facts: told.append(facts)
+    heard: list[Event] = []
+    study = open_study(hear=heard.append)
     with study.run():
         assert study.next_trial().number == 1
-    assert told == [(0, "killed", "its process died 2 times")]
+    assert heard == [TrialGivenUp(0, "killed", "its process died 2 times")]
     (given_up,) = study.trials([TrialState.FAIL])
     assert (given_up.number, given_up.user_attrs["reason"]) == (0, "killed")
 

@@ -10,9 +10,10 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
+from searchcnn.events import Epoch
 from searchcnn.search import Budget, InterruptedTrialError, Trial
 from searchcnn.spaces import Phase, SearchSpace
-from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store import StoredStudy
 from searchcnn.study import StudyConfig
 
 start_keras()
@@ -69,7 +70,7 @@ def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
     """Works on a trial: the one that is left, or a new one."""
     stop = Stop(stop_after)
     sampler: Any = study.optuna.sampler
-    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop, stop.event)
+    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
     return trainer(trial).network
 
 

@@ -14,10 +14,10 @@ from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.events import Epoch, EpochFinished, Event
 from searchcnn.results import save_model
-from searchcnn.search import Budget, InterruptedTrialError, Listener, Trial, TrialPrunedError
+from searchcnn.search import Budget, InterruptedTrialError, Trial, TrialPrunedError
 from searchcnn.spaces import Phase, SearchSpace
-from searchcnn.store import Epoch
 from searchcnn.study import StudyConfig
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.pipeline import make_arrays
@@ -366,15 +366,15 @@ def test_pruning_in_the_first_phase_ends_all(study_config: Config, begin: Begin,
 def test_a_stop_in_the_first_phase_ends_all(study_config: Config, begin: Begin, few: Dataset, how: str) -> None:
     stop, space = threading.Event(), Phased()
 
-    class Ear(Listener):
-        def epoch_finished(self, trial: Any, epoch: Epoch) -> None:
+    def hear(event: Event) -> None:
+        if isinstance(event, EpochFinished):
             if how == "interrupted":
                 stop.set()
             else:
                 trial.budget = Budget(None, 0.0)
 
     config = study_config(training={"epochs": 6}, limits=NO_CACHE)
-    trial = begin(config, stop=stop, listener=Ear())
+    trial = begin(config, stop=stop, hear=hear)
     trainer = make_trainer(config, few, net=space)
     if how == "interrupted":
         with pytest.raises(InterruptedTrialError):
@@ -428,13 +428,14 @@ def test_what_training_asks_for_is_known_before_it_begins(study_config: Config, 
         def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
             yield Phase(rate=hp.Float("rate", 0.1, 1.0))
 
-    class Ear(Listener):
-        def epoch_finished(self, trial: Any, epoch: Epoch) -> None:
+    def hear(event: Event) -> None:
+        if isinstance(event, EpochFinished):
             known.append(dict(trial.stored.user_attrs["hyperparameters"]))
 
     known: list[dict[str, Any]] = []
     config = study_config(limits=NO_CACHE)
-    make_trainer(config, few, net=Asking())(begin(config, listener=Ear()))
+    trial = begin(config, hear=hear)
+    make_trainer(config, few, net=Asking())(trial)
     assert known[0].keys() == {"units", "rate"}
 
 

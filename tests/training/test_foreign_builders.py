@@ -11,7 +11,8 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import StudyFileError
-from searchcnn.search import Evaluation, Listener, Trial
+from searchcnn.events import Event, Note
+from searchcnn.search import Evaluation, Trial
 from searchcnn.spaces import load_space
 from searchcnn.study import StudyConfig, Workspace
 from searchcnn.study.rules import Rules
@@ -50,12 +51,12 @@ def after(*first: Any, **compiled: Any) -> Callable[[Any], Any]:
     return build
 
 
-class Notes(Listener):
+class Notes:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def noted(self, text: str) -> None:
-        self.heard.append(text)
+    def hear(self, event: Event) -> None:
+        self.heard += [event.text] if isinstance(event, Note) else []
 
 
 RESCALED = after(lambda: layers.Rescaling(1 / 255))
@@ -263,7 +264,7 @@ def test_batch_normalisation_keeps_up_with_short_epochs(
     def train(version: int = 2, **options: Any) -> tuple[float, list[str]]:
         config, notes = study_config(training={"epochs": 2}), Notes()
         trainer = Trainer(config, few, {"net": make_space(normalised(**options))}, rules=Rules(version))
-        return trainer(begin(config, listener=notes)).value, notes.heard
+        return trainer(begin(config, hear=notes.hear)).value, notes.heard
 
     (stock, heard), (before, _), (slow, told) = train(), train(version=1), train(momentum=0.999)
     assert stock > 0.85
@@ -283,7 +284,7 @@ def test_a_space_that_learns_by_heart_is_told_so_once(
     notes = Notes()
     trainer = Trainer(config, replace(few, train=one), {"net": make_space()})
     for _ in range(2):
-        trainer(begin(config, listener=notes))
+        trainer(begin(config, hear=notes.hear))
     (line,) = notes.heard
     assert "by heart" in line
 

@@ -12,18 +12,17 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.events import Epoch, EpochProgressed, Event
 from searchcnn.search import (
     Budget,
     InterruptedTrialError,
-    Listener,
     Search,
     SeededSampler,
     Trial,
-    TrialProgress,
     TrialPrunedError,
     check_limits,
 )
-from searchcnn.store import Epoch, StoredStudy
+from searchcnn.store import StoredStudy
 from searchcnn.study import StudyConfig
 
 start_keras()
@@ -93,12 +92,12 @@ def accuracy(network: Any, data: Dataset) -> float:
 def test_a_trial(study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace) -> None:
     heard: list[tuple[int, float]] = []
 
-    class Ear(Listener):
-        def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
-            heard.append((epoch, fraction))
+    def hear(event: Event) -> None:
+        if isinstance(event, EpochProgressed):
+            heard.append((event.epoch, event.fraction))
 
     config = study_config(training={"epochs": 3, "batch_size": 2})
-    trial = begin(config, listener=Ear())
+    trial = begin(config, hear=hear)
     evaluation = Trainer(config, few, {"net": make_space()})(trial)
     units = trial.facts["hyperparameters"]["units"]
     assert trial.facts == {

@@ -12,9 +12,10 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from searchcnn.cli import main
+from searchcnn.events import Epoch
 from searchcnn.run import Study
 from searchcnn.search import make_sampler
-from searchcnn.store import Epoch, SpaceSummary, StoredStudy, TrialSummary, open_storage
+from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
 from searchcnn.study import ComponentConfig, StudyConfig, Workspace
 from searchcnn.views.comparison import beside_published, verdict
 from searchcnn.views.summary import OTHER_SEARCH, closing_lines

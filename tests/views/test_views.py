@@ -10,14 +10,27 @@ import pytest
 from rich.console import Console
 
 from searchcnn import text
+from searchcnn.events import (
+    Epoch,
+    EpochFinished,
+    EpochProgressed,
+    NetworkBuilt,
+    Outcome,
+    Progress,
+    TrialDescribed,
+    TrialFinished,
+    TrialGivenUp,
+    TrialStarted,
+)
 from searchcnn.run import Study
-from searchcnn.search import Outcome
-from searchcnn.store import Epoch, TrialSummary
+from searchcnn.store import TrialSummary
 from searchcnn.study import Workspace, validate
 from searchcnn.views import live
 from searchcnn.views.live import LiveView
 from searchcnn.views.tables import trial_table
 from searchcnn.views.view import PlainView
+
+NETWORK = {"params": 62_346, "macs": 3_800_000, "space": "sequential", "hyperparameters": {"kernel": 5}}
 
 
 @pytest.fixture
@@ -33,8 +46,8 @@ def drawn(view: LiveView) -> str:
     return shown
 
 
-def trial(number: int, **facts: Any) -> Any:
-    return SimpleNamespace(number=number, origin="", facts=facts, best=None)
+def epoch(trial: int, number: int, score: float) -> EpochFinished:
+    return EpochFinished(trial, Epoch(number, {"val_accuracy": score}, 0.001, 2.0), score)
 
 
 @pytest.mark.parametrize("module", [text, live])
@@ -45,21 +58,21 @@ def test_examples_in_docstrings(module: Any) -> None:
 def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
-    view.phase("reading digits")
+    view.hear(Progress("reading digits"))
     assert "reading digits" in drawn(view)
-    first = trial(0, params=62_346, macs=3_800_000, space="sequential", hyperparameters={"kernel": 5})
-    view.trial_started(first)
-    view.epoch_finished(first, Epoch(1, {"val_accuracy": 0.81}, 0.001, 2.0))
-    view.epoch_finished(first, Epoch(2, {"val_accuracy": 0.92}, 0.001, 2.0))
-    view.epoch_progressed(first, 3, 0.5)
+    view.hear(TrialStarted(0))
+    view.hear(NetworkBuilt(0, NETWORK))
+    view.hear(epoch(0, 1, 0.81))
+    view.hear(epoch(0, 2, 0.92))
+    view.hear(EpochProgressed(0, 3, 0.5))
     running = drawn(view)
     assert "trial 0 · 62.3k parameters, 3.8M MACs" in running
     assert "epoch 3/10" in running
     assert "▁█ 0.9200" in running
     assert "kernel=5" in running
-    view.trial_finished(first, Outcome("COMPLETE", 0.92), is_best=True)
-    view.trial_started(trial(1))
-    view.trial_finished(trial(1), Outcome("PRUNED", reason="max_params"), is_best=False)
+    view.hear(TrialFinished(0, Outcome("COMPLETE", 0.92), 0.92, is_best=True))
+    view.hear(TrialStarted(1))
+    view.hear(TrialFinished(1, Outcome("PRUNED", reason="max_params")))
     ended = drawn(view)
     assert "best 0.9200 (trial 0)" in ended
     assert "2/4 trials, 1 pruned" in ended
@@ -73,25 +86,53 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(
 ) -> None:
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
-    view.trial_given_up(7, "killed", "its process died 2 times")  # of an earlier run
+    view.hear(TrialGivenUp(7, "killed", "its process died 2 times"))  # of an earlier run
     assert "trial 7: FAIL  killed: its process died 2 times" in drawn(view)
     for number in (0, 1):
-        view.trial_started(trial(number))
-    view.epoch_finished(trial(0), Epoch(1, {"val_accuracy": 0.81}, 0.001, 2.0))
-    view.trial_given_up(0, "timeout", "it did not end within 10 s")
-    view.epoch_progressed(trial(0), 2, 0.5)  # what its worker still had said when it was killed
-    view.epoch_finished(trial(0), Epoch(2, {"val_accuracy": 0.92}, 0.001, 2.0))
+        view.hear(TrialStarted(number))
+    view.hear(epoch(0, 1, 0.81))
+    view.hear(TrialGivenUp(0, "timeout", "it did not end within 10 s"))
+    view.hear(EpochProgressed(0, 2, 0.5))  # what its worker still had said when it was killed
+    view.hear(epoch(0, 2, 0.92))
     shown = drawn(view)
     assert "trial 0: FAIL  timeout: it did not end within 10 s" in shown
-    assert next(line.split()[:3] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "1"]
+    assert next(line.split()[:4] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "0.8100", "1"]
     assert "trial 0 ·" not in shown
     assert "trial 1 ·" in shown
     assert "1/4 trials" in shown
 
 
 def test_plain_lines_say_why_a_trial_was_given_up(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    PlainView(study).trial_given_up(3, "timeout", "it did not end within 10 s")
+    PlainView(study).hear(TrialGivenUp(3, "timeout", "it did not end within 10 s"))
     assert capsys.readouterr().out.endswith("] trial 3: FAIL  timeout: it did not end within 10 s\n")
+
+
+def test_plain_lines_of_a_trial(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its network is shown once, although more becomes known of it; what it had before its end is not forgotten."""
+    view = PlainView(study)
+    for event in (
+        TrialStarted(2, "default"),
+        NetworkBuilt(2, NETWORK),
+        EpochProgressed(2, 0, 0.1),
+        EpochProgressed(2, 0, 0.2),
+        TrialDescribed(2, {"solved": 0.9}),
+        epoch(2, 1, 0.81),
+        epoch(2, 2, 0.92),
+        EpochProgressed(2, 3, 0.5),
+        TrialDescribed(2, {"tuned": True, "stopped": "timeout"}),
+        TrialFinished(2, Outcome("COMPLETE", 0.92), 0.92, is_best=True),
+        TrialStarted(3),
+        TrialFinished(3, Outcome("FAIL", reason="error", facts={"detail": "RuntimeError: x"})),
+    ):
+        view.hear(event)
+    assert [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "trial 2: sequential, default, 62.3k parameters, 3.8M MACs",
+        "trial 2: computing the features of what is not trained",
+        "trial 2: epoch 1/10  val_accuracy 0.8100  2.0s",
+        "trial 2: epoch 2/10  val_accuracy 0.9200  2.0s",
+        "trial 2: COMPLETE  0.9200  +0.0200 by fine-tuning  cut by the timeout  best so far",
+        "trial 3: FAIL  error  RuntimeError: x",
+    ]
 
 
 def test_a_table_marks_the_best_and_says_why_trials_ended() -> None:

@@ -15,9 +15,10 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
+from searchcnn.events import Event, Progress
 from searchcnn.keras_private import replace_get_file
 from searchcnn.weights import downloads as places
-from searchcnn.weights import is_cached, is_online, watching
+from searchcnn.weights import heard_by, is_cached, is_online
 
 start_keras()
 
@@ -93,13 +94,12 @@ def test_keras_gets_its_weights_under_the_names_that_we_replace(tmp_path: Path) 
 
 def test_a_download_and_what_is_said_of_it(home: Path, served: Path) -> None:
     network = save(served / FILE, alpha=0.25)
-    seen: list[tuple[str, int, int | None]] = []
+    heard: list[Event] = []
     assert not is_cached(NAME)
-    with watching(lambda *come: seen.append(come)):
+    with heard_by(heard.append):
         backbone = Backbone.load(NAME, 32, "imagenet")
     assert same(backbone, network)
-    size = (served / FILE).stat().st_size
-    assert seen[-1] == (FILE, size, size)
+    assert heard[-1] == Progress(f"downloading {FILE}", 1.0)
     assert (home / "models" / FILE).read_bytes() == (served / FILE).read_bytes()
     assert is_cached(NAME)
     (served / FILE).unlink()

@@ -23,10 +23,11 @@ from searchcnn.backend import start_keras
 from searchcnn.cli import main
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
+from searchcnn.events import Epoch, EpochFinished, Event
 from searchcnn.files import check_writable
 from searchcnn.run import Study
-from searchcnn.search import Budget, Evaluation, Listener, Search, TrialProgress
-from searchcnn.store import Epoch, read_summary
+from searchcnn.search import Budget, Evaluation, Search
+from searchcnn.store import read_summary
 from searchcnn.study import StudyConfig, Workspace, load
 from searchcnn.views.summary import closing_lines
 from searchcnn.workers import optimize
@@ -60,7 +61,7 @@ BETWEEN = 2**20
 """Bytes between the size of a database and those of the large network's model and checkpoint."""
 
 
-class Ear(Listener):
+class Ear:
     """Keeps the epochs that it hears of; those of a checkpoint come again with the seconds that they took.
 
     Args:
@@ -71,9 +72,10 @@ class Ear(Listener):
         self.on_epoch = on_epoch
         self.epochs: list[Epoch] = []
 
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        self.epochs.append(epoch)
-        self.on_epoch(trial.number, epoch.number)
+    def hear(self, event: Event) -> None:
+        if isinstance(event, EpochFinished):
+            self.epochs.append(event.epoch)
+            self.on_epoch(event.number, event.epoch.number)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -197,11 +199,11 @@ def test_a_trial_whose_model_cannot_be_saved_goes_on_when_it_can(tmp_path: Path)
     in_the_way.write_text("a file")
     before, after = Ear(), Ear()
     with pytest.raises(StoreError, match=r"models/trial-0000.keras: cannot be written: .*; make it writable") as error:
-        optimize(study, before, workers=0)
+        optimize(study, before.hear, workers=0)
     only_line(error)
     assert states(study)[0] == "RUNNING"
     in_the_way.unlink()
-    optimize(study, after, workers=0)
+    optimize(study, after.hear, workers=0)
     assert states(study)[0] == "COMPLETE"
     assert after.epochs[0] == before.epochs[0]  # from its checkpoint, which may lack the last epoch
     assert read_card(study.workspace.best_model("mine"))["trial"] == 0
@@ -240,10 +242,10 @@ def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: Callable[[Path], N
 def test_a_trial_with_a_damaged_checkpoint_begins_again(tmp_path: Path) -> None:
     study, stop = make_study(tmp_path, trials=1, epochs=3), threading.Event()
     before, after = Ear(lambda trial, epoch: stop.set() if epoch == 2 else None), Ear()
-    optimize(study, before, stop, workers=0)
+    optimize(study, before.hear, stop, workers=0)
     (checkpoint,) = study.workspace.checkpoints("mine").iterdir()
     truncate(checkpoint)
-    optimize(study, after, workers=0)
+    optimize(study, after.hear, workers=0)
     assert [epoch.number for epoch in after.epochs] == [1, 2, 3]
     assert after.epochs[0] != before.epochs[0]
     assert states(study)[0] == "COMPLETE"
@@ -394,6 +396,6 @@ def test_a_disk_that_is_full_under_the_database(tmp_path: Path) -> None:
 def test_a_folder_that_is_deleted_during_the_search(tmp_path: Path) -> None:
     study = make_study(tmp_path, trials=3)
     folder = tmp_path / "studies" / "mine"
-    supervise(study, [Slot("CPU")], Ear(lambda trial, epoch: shutil.rmtree(folder) if trial == 1 else None))
+    supervise(study, [Slot("CPU")], Ear(lambda trial, epoch: shutil.rmtree(folder) if trial == 1 else None).hear)
     assert states(study) == ["COMPLETE"] * 3
     assert read_card(folder / "best.keras")["trial"] == read_summary(study.url, "mine").best.number  # type: ignore[union-attr]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from searchcnn.events import Event, TrialFinished
 from searchcnn.run import Study
-from searchcnn.search import Listener, Outcome, TrialProgress
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
 from searchcnn.workers.worker import MOST_TRIALS
@@ -23,7 +23,7 @@ MOST_SLOPE = 1.0
 MB = 2**20
 
 
-class Scale(Listener):
+class Scale:
     """Weighs this process, the worker and the folder of results after each trial.
 
     Attributes:
@@ -38,8 +38,12 @@ class Scale(Listener):
         self.files: list[int] = []
         self._study = study
 
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        assert outcome.state == "COMPLETE", outcome
+    def hear(self, event: Event) -> None:
+        if isinstance(event, TrialFinished):
+            assert event.outcome.state == "COMPLETE", event.outcome
+            self._weigh()
+
+    def _weigh(self) -> None:
         self.own.append(resident(os.getpid()))
         self.files.append(sum(path.is_file() for path in self._study.workspace.studies.rglob("*")))
         worker = self._worker()
@@ -77,7 +81,7 @@ def test_memory_and_files_do_not_grow_with_trials(
 ) -> None:
     study = make_study(trials=trials, epochs=1, overrides=["training.learning_rate={min=0.001, max=0.1, log=true}"])
     scale = Scale(study)
-    supervise(study, [Slot("CPU")], scale)
+    supervise(study, [Slot("CPU")], scale.hear)
     lives = [memory for memory in scale.workers.values() if len(memory) > WARM_UP + 2]
     with capsys.disabled():
         print(f"\nsupervisor: {growth(scale.own)}")

@@ -14,9 +14,9 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from searchcnn.cli.main import INTERRUPTED
+from searchcnn.events import EpochFinished, Event, StudyOpened, TrialFinished, Trouble
 from searchcnn.run import Study
-from searchcnn.search import Listener, Outcome, TrialProgress
-from searchcnn.store import Epoch, read_summary
+from searchcnn.store import read_summary
 from searchcnn.store.tables import EpochRow, LeaseRow
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
@@ -28,7 +28,7 @@ OUTAGE = 15.0
 """Seconds: longer than a worker takes to start."""
 
 
-class Ear(Listener):
+class Ear:
     """Stops the server when a trial reaches its third epoch, and starts it again later.
 
     Args:
@@ -42,8 +42,14 @@ class Ear(Listener):
         self.back: threading.Timer | None = None
         self._server, self._kills = server, kills
 
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        if epoch.number == 3 and self.back is None:
+    def hear(self, event: Event) -> None:
+        if isinstance(event, EpochFinished):
+            self._hear_of_epoch(event.epoch.number)
+        elif isinstance(event, Trouble):
+            self.troubles.append(event.text)
+
+    def _hear_of_epoch(self, number: int) -> None:
+        if number == 3 and self.back is None:
             self._server.stop()
             self.back = threading.Timer(OUTAGE, self._server.start)
             self.back.start()
@@ -51,9 +57,6 @@ class Ear(Listener):
                 worker.kill()
         elif self.back is not None and self.back.is_alive():
             self.epochs_meanwhile += 1
-
-    def trouble(self, text: str) -> None:
-        self.troubles.append(text)
 
 
 def curves(study: Study) -> list[list[int]]:
@@ -77,7 +80,7 @@ def runs(study: Study) -> set[int]:
 def test_a_search_outlives_its_server(make_study: Callable[..., Study], postgres: PostgreSQL, kills: bool) -> None:
     url = postgres.new().render_as_string(hide_password=False)
     study, ear = dataclasses.replace(make_study(trials=3, epochs=20), storage=url), Ear(postgres, kills)
-    supervise(study, [Slot("CPU")], ear)
+    supervise(study, [Slot("CPU")], ear.hear)
     expected = "a worker died in trial 0 (SIGKILL)" if kills else "the database does not answer ("
     assert any(trouble.startswith(expected) for trouble in ear.troubles)
     assert kills or ear.epochs_meanwhile
@@ -90,17 +93,15 @@ def test_another_shell_joins(make_study: Callable[..., Study], postgres: Postgre
     study = dataclasses.replace(make_study(trials=1000, epochs=3), storage=url)
     joined: list[subprocess.Popen[bytes]] = []
 
-    class Host(Listener):
-        def begun(self) -> None:
+    def hear(event: Event) -> None:
+        if isinstance(event, StudyOpened):
             command = [sys.executable, "-m", "searchcnn", "worker", "--study", "study", "--storage", url, "--quiet"]
             joined.append(subprocess.Popen(command, cwd=tmp_path))
-
-        def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-            if len(runs(study)) == 2:
-                stop.set()
+        elif isinstance(event, TrialFinished) and len(runs(study)) == 2:
+            stop.set()
 
     stop = threading.Event()
-    supervise(study, [Slot("CPU")], Host(), stop)
+    supervise(study, [Slot("CPU")], hear, stop)
     joined[0].terminate()
     assert joined[0].wait(30) == INTERRUPTED
     assert set(map(tuple, curves(study))) <= {(1,), (1, 2), (1, 2, 3)}

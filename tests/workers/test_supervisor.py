@@ -16,19 +16,30 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import PluginError
+from searchcnn.events import (
+    EpochFinished,
+    Event,
+    Outcome,
+    TrialFinished,
+    TrialGivenUp,
+    TrialStarted,
+    Trouble,
+    WorkerEnded,
+    decode,
+    encode,
+)
 from searchcnn.run import Study
-from searchcnn.search import Listener, Outcome, TrialProgress
-from searchcnn.store import Epoch, StoredStudy, StudySummary, open_storage, read_summary
+from searchcnn.store import StoredStudy, StudySummary, open_storage, read_summary
 from searchcnn.store.tables import EpochRow, RunRow
 from searchcnn.workers import supervisor
-from searchcnn.workers.events import Sender, deliver
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
+from searchcnn.workers.worker import Sender
 
 CPU = Slot("CPU")
 
 
-class Ear(Listener):
+class Ear:
     """Keeps what it hears.
 
     Args:
@@ -42,18 +53,17 @@ class Ear(Listener):
         self.outcomes: dict[int, Outcome] = {}
         self.given_up: list[tuple[int, str, str]] = []
 
-    def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
-        self.epochs.append((trial.number, epoch.number))
-        self.on_epoch(trial.number, epoch.number)
-
-    def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
-        self.outcomes[trial.number] = outcome
-
-    def trial_given_up(self, number: int, reason: str, detail: str) -> None:
-        self.given_up.append((number, reason, detail))
-
-    def trouble(self, text: str) -> None:
-        self.troubles.append(text)
+    def hear(self, event: Event) -> None:
+        match event:
+            case EpochFinished(number, epoch):
+                self.epochs.append((number, epoch.number))
+                self.on_epoch(number, epoch.number)
+            case TrialFinished(number, outcome):
+                self.outcomes[number] = outcome
+            case TrialGivenUp(number, reason, detail):
+                self.given_up.append((number, reason, detail))
+            case Trouble(text):
+                self.troubles.append(text)
 
 
 def summary(study: Study) -> StudySummary:
@@ -95,7 +105,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_
                 os.kill(process, signal.SIGKILL)
 
     ear = Ear(kill)
-    supervise(study, [CPU], ear)
+    supervise(study, [CPU], ear.hear)
     assert ear.troubles == [f"a worker died in trial {n} (SIGKILL); a new one goes on" for n in (0, 1)]
     assert [trial.state for trial in summary(study).trials] == ["COMPLETE", "COMPLETE"]
     assert curves(study) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
@@ -112,7 +122,7 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
     settings = ["limits.trial_timeout=10", "search.max_failures=9"]
     study = make_study(trials=1 + len(bad), epochs=1, points=bad, overrides=settings)
     ear = Ear()
-    supervise(study, [CPU], ear)
+    supervise(study, [CPU], ear.hear)
     ended = {
         trial.facts["hyperparameters"]["what"]: (trial.state, trial.facts.get("reason", ""))
         for trial in summary(study).trials
@@ -139,13 +149,13 @@ def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[...
         supervise(study, [CPU])
 
 
-STARTED = '{"event": "trial_started", "trial": {"number": 0, "origin": "", "facts": {}, "best": null}}'
+STARTED, ENDED = encode(TrialStarted(0)), encode(WorkerEnded("finished"))
 DYING = f"""
 echo >>starts
 case $(wc -l <starts) in
 1 | 2 | 3) echo '{STARTED}' ;;
 4 | 5) ;;
-*) echo '{{"event": "ended", "ending": "finished"}}'; exit ;;
+*) echo '{ENDED}'; exit ;;
 esac
 kill -9 $$
 """
@@ -154,7 +164,7 @@ if mkdir started; then
     echo '{STARTED}'
     exec sleep 1000
 fi
-echo '{{"event": "ended", "ending": "finished"}}'
+echo '{ENDED}'
 """
 
 
@@ -176,7 +186,7 @@ def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
 ) -> None:
     workers_run(DYING)
     ear = Ear()
-    supervise(make_study(), [CPU], ear)
+    supervise(make_study(), [CPU], ear.hear)
     in_trial, before = (
         "a worker died in trial 0 (SIGKILL); a new one goes on",
         "a worker died (SIGKILL); a new one goes on",
@@ -195,7 +205,7 @@ def test_a_trial_that_hangs_is_given_up_and_told(
     monkeypatch.setattr(supervisor, "GRACE", 0.0)
     workers_run(HANGING)
     ear = Ear()
-    supervise(study, [CPU], ear)
+    supervise(study, [CPU], ear.hear)
     detail = "it did not end within 1 s"
     assert (ear.given_up, ear.troubles) == ([(0, "timeout", detail)], [])
     (trial,) = summary(study).trials
@@ -204,8 +214,8 @@ def test_a_trial_that_hangs_is_given_up_and_told(
 
 def test_a_supervisor_hears_of_a_trial_that_a_worker_has_given_up() -> None:
     stream, ear = io.StringIO(), Ear()
-    Sender(stream).trial_given_up(3, "killed", "its process died 2 times")
-    deliver(stream.getvalue(), ear)
+    Sender(stream).hear(TrialGivenUp(3, "killed", "its process died 2 times"))
+    ear.hear(decode(stream.getvalue()))
     assert ear.given_up == [(3, "killed", "its process died 2 times")]
 
 
@@ -227,12 +237,12 @@ def test_a_stop_ends_the_workers_and_nothing_is_lost(make_study: Callable[..., S
             began = time.monotonic()
             stop.set()
 
-    supervise(study, [CPU], Ear(end), stop)
+    supervise(study, [CPU], Ear(end).hear, stop)
     assert time.monotonic() - began < supervisor.TIME_TO_STOP
     assert [trial.state for trial in summary(study).trials] == ["RUNNING"]
     stop.clear()
     ear = Ear(lambda trial, epoch: stop.set())
-    supervise(study, [CPU], ear, stop)
+    supervise(study, [CPU], ear.hear, stop)
     assert ear.epochs[:3] == [(0, 1), (0, 2), (0, 3)]  # from the checkpoint
 
 
@@ -240,16 +250,16 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from searchcnn.run import Study
-from searchcnn.search import Listener
+from searchcnn.events import EpochFinished
 from searchcnn.study import Workspace, load
 from searchcnn.workers import optimize
 
-class Voice(Listener):
-    def epoch_finished(self, trial, epoch):
-        print(epoch.number, flush=True)
+def hear(event):
+    if isinstance(event, EpochFinished):
+        print(event.epoch.number, flush=True)
 
 folder = Path(sys.argv[1])
-optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), Voice())
+optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), hear)
 """
 
 

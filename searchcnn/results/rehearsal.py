@@ -1,0 +1,30 @@
+"""Tries out all that a search will do with each search space, before any time is spent."""
+
+import contextlib
+from collections.abc import Iterator
+
+from searchcnn.events import Hear, Note
+from searchcnn.results.models import Models
+from searchcnn.training import Trainer, check_stability, run_dry
+
+
+@contextlib.contextmanager
+def rehearse(trainer: Trainer, models: Models, hear: Hear) -> Iterator[None]:
+    """Builds, trains and saves the default network of each search space; loads it again while the body runs.
+
+    Args:
+        trainer: Of the study.
+        models: Of the study.
+        hear: Hears what is remarkable.
+
+    Raises:
+        SearchcnnError: If something would go wrong later.
+    """
+    with contextlib.ExitStack() as rehearsals:
+        for name, member in trainer.space.members.items():
+            network, recipe = run_dry(trainer, name)
+            rehearsals.enter_context(models.rehearsing(network))
+            check_stability(trainer, name)
+            if recipe.pixels and not member.own_preprocessing:
+                hear(Note(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}"))
+        yield
