@@ -98,7 +98,7 @@ def is_imbalanced(counts: Sequence[int]) -> bool:
 
 
 def warn_of_flip(inspection: Inspection) -> Inspection:
-    """Returns the inspection for a study that mirrors images: it warns where that changes classes."""
+    """Returns the inspection for a study that mirrors images, with a warning if that changes classes."""
     return replace(inspection, findings=[_warn(finding) for finding in inspection.findings])
 
 
@@ -216,12 +216,12 @@ def _find_darkness(collection: Collection) -> Iterator[Finding]:
 
 def _find_unmirrorable(class_names: Sequence[str]) -> Iterator[Finding]:
     if not is_mirrorable(class_names):
-        shown = ", ".join(class_names[:3])
-        yield Finding("note", MIRRORED, shown, "leave training.flip off")
+        examples = ", ".join(class_names[:3])
+        yield Finding("note", MIRRORED, examples, "leave training.flip off")
 
 
 def _list_classes(names: Sequence[str]) -> str:
     """Returns the names of classes, the first three of many: ``class 'cat'``, ``classes 'cat', 'dog'``."""
-    shown = ", ".join(f"'{name}'" for name in names[:3])
+    examples = ", ".join(f"'{name}'" for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"class{'' if len(names) == 1 else 'es'} {shown}{more}"
+    return f"class{'' if len(names) == 1 else 'es'} {examples}{more}"
