@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from searchcnn.data.collection import UNREADABLE, Collection
-from searchcnn.data.dataset import PARTS, Mapped
+from searchcnn.data.dataset import PARTS, Indices, Mapped
 from searchcnn.data.findings import Finding, Inspection, Level
 from searchcnn.data.photos import count_colours
 from searchcnn.study import DataConfig
@@ -27,8 +26,6 @@ LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.I
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
 
 PLURAL = {"is": "are", "has": "have"}
-
-Indices = npt.NDArray[np.int64]
 
 
 def inspect_images(

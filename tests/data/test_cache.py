@@ -157,7 +157,7 @@ def test_the_least_used_go_when_there_are_too_many(pets: Path, monkeypatch: pyte
     load(pets)
     (first,) = list_entries()
     os.utime(first / "facts.json", (1, 1))
-    monkeypatch.setattr(cache, "MAX_BYTES", 3 * sum(f.stat().st_size for f in first.iterdir()) // 2)
+    monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 3 * sum(f.stat().st_size for f in first.iterdir()) // 2)
     load(pets, image_size=5)
     assert first not in list_entries()
     assert len(list_entries()) == 1

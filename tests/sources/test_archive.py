@@ -173,7 +173,7 @@ def test_a_link_in_a_zip_archive(tmp_path: Path, images: Path, write_archive: Ma
 @pytest.mark.parametrize(
     ("limit", "value", "message"),
     [
-        ("MAX_BYTES", 10_000_000, "holds more than 0 GiB of image files; unpack it into a folder"),
+        ("MAX_ARCHIVE_BYTES", 10_000_000, "holds more than 0 GiB of image files; unpack it into a folder"),
         (
             "MAX_IMAGE_BYTES",
             10_000_000,
