@@ -20,7 +20,7 @@ Arrays = tuple[Any, Any, Any, Any]
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Returns the folder that all places of datasets lie in."""
+    """Returns the folder that holds all folders of datasets."""
     for variable in ("SEARCHCNN_DATA", "KERAS_HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

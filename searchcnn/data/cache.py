@@ -15,7 +15,7 @@ from searchcnn.files import cache_folder, writing
 
 VERSION = 2
 """Number of the format in which images are kept, and of the rules that sort them; it is part of each key."""
-MAX_BYTES = 50 * 2**30
+MAX_CACHE_BYTES = 50 * 2**30
 """Maximum number of bytes of all collections; the least recently used are deleted first."""
 
 
@@ -73,7 +73,7 @@ def _make_room(folder: Path, size: int) -> None:
     files = sorted(folder.glob(f"[!.]*/{FACTS}"), key=lambda file: file.stat().st_mtime)
     total = sum(_measure(file.parent) for file in files)
     for file in files:
-        if total + size <= MAX_BYTES:
+        if total + size <= MAX_CACHE_BYTES:
             return
         total -= _measure(file.parent)
         shutil.rmtree(file.parent, ignore_errors=True)

@@ -32,7 +32,7 @@ class Collection:
         parts: Index of each image's part in `PARTS`, int8 of shape (images,).
         hashes: Hash of each image's pixels, uint64 of shape (images,).
         sizes: Original height and width of each image, int32 of shape (images, 2).
-        names: Name of each image for people; empty where they have none.
+        names: Name of each image for people; empty if they have none.
         class_names: Name of each class by label.
         preparation: How other images become such pixels.
         findings: What was odd in the source.
@@ -174,7 +174,7 @@ def hash_images(images: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint6
 
 
 def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig) -> Collection:
-    """Returns images that are in memory, brought to another size or number of channels where the study says so.
+    """Returns images that are in memory, brought to another size or number of channels if the study asks for it.
 
     Raises:
         ValueError: If not all of them have the same size.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from searchcnn.data.preparation import Preparation
 
 Shape = tuple[int, int, int]
+Indices = npt.NDArray[np.int64]
+"""Indices of images, of shape (images,)."""
 
 PARTS = ("train", "validation", "test")
 """Names of the parts of a dataset."""

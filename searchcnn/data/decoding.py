@@ -166,7 +166,7 @@ def _write_pixels(files: Sequence[ImageFile], preparation: Preparation, folder: 
 
 
 def _await_in_order(jobs: Iterable["Future[_Chunk]"], ahead: int) -> Iterator[_Chunk]:
-    """Yields the results of jobs in their order; at most ``ahead`` of them are started early."""
+    """Yields the results of jobs in their order; at most ``ahead`` of them are started in advance."""
     waiting: deque[Future[_Chunk]] = deque()
     for job in jobs:
         waiting.append(job)

@@ -4,11 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data.collection import Collection
-from searchcnn.data.dataset import Split
+from searchcnn.data.dataset import Indices, Split
 from searchcnn.errors import DataError
 from searchcnn.study import DataConfig
-
-Indices = npt.NDArray[np.int64]
 
 
 def divide(collection: Collection, config: DataConfig, seed: int) -> dict[str, Indices]:

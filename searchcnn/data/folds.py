@@ -4,12 +4,9 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from searchcnn.data.dataset import Split
+from searchcnn.data.dataset import Indices, Split
 from searchcnn.data.division import make_random_state
-
-Indices = npt.NDArray[np.int64]
 
 
 class Fold(NamedTuple):

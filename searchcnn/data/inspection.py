@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from searchcnn.data.collection import UNREADABLE, Collection
-from searchcnn.data.dataset import PARTS, Mapped
+from searchcnn.data.dataset import PARTS, Indices, Mapped
 from searchcnn.data.findings import Finding, Inspection, Level
 from searchcnn.data.photos import count_colours
 from searchcnn.study import DataConfig
@@ -27,8 +26,6 @@ LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.I
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
 
 PLURAL = {"is": "are", "has": "have"}
-
-Indices = npt.NDArray[np.int64]
 
 
 def inspect_images(
@@ -98,7 +95,7 @@ def is_imbalanced(counts: Sequence[int]) -> bool:
 
 
 def warn_of_flip(inspection: Inspection) -> Inspection:
-    """Returns the inspection for a study that mirrors images: it warns where that changes classes."""
+    """Returns the inspection for a study that mirrors images, with a warning if that changes classes."""
     return replace(inspection, findings=[_warn(finding) for finding in inspection.findings])
 
 
@@ -216,12 +213,12 @@ def _find_darkness(collection: Collection) -> Iterator[Finding]:
 
 def _find_unmirrorable(class_names: Sequence[str]) -> Iterator[Finding]:
     if not is_mirrorable(class_names):
-        shown = ", ".join(class_names[:3])
-        yield Finding("note", MIRRORED, shown, "leave training.flip off")
+        examples = ", ".join(class_names[:3])
+        yield Finding("note", MIRRORED, examples, "leave training.flip off")
 
 
 def _list_classes(names: Sequence[str]) -> str:
     """Returns the names of classes, the first three of many: ``class 'cat'``, ``classes 'cat', 'dog'``."""
-    shown = ", ".join(f"'{name}'" for name in names[:3])
+    examples = ", ".join(f"'{name}'" for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"class{'' if len(names) == 1 else 'es'} {shown}{more}"
+    return f"class{'' if len(names) == 1 else 'es'} {examples}{more}"

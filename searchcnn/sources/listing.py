@@ -16,7 +16,7 @@ class DatasetInfo:
     Attributes:
         name: Its name.
         source: Where it is, for people; None if it is not on this machine.
-        searched: The folders in which it was looked for.
+        tried: The folders in which it was looked for; like all of these, a key of ``searchcnn datasets --json``.
         shape: Shape of one image: (height, width, channels). This and the numbers below are None for the user's own
             datasets, about which nothing is known before they are read.
         train: Number of training images, those for validation included.
@@ -26,7 +26,7 @@ class DatasetInfo:
 
     name: str
     source: str | None
-    searched: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
     shape: Shape | None = None
     train: int | None = None
     test: int | None = None
@@ -46,9 +46,9 @@ def find_datasets() -> list[DatasetInfo]:
 
 def _describe_builtin(name: str) -> DatasetInfo:
     builtin = BUILTIN[name]
-    searched = () if builtin.origin is None else tuple(f"{what} ({path})" for what, path in list_folders().items())
+    tried = () if builtin.origin is None else tuple(f"{what} ({path})" for what, path in list_folders().items())
     source = digits.SOURCE if builtin.origin is None else _find_source(name)
-    return DatasetInfo(name, source, searched, builtin.shape, builtin.train, builtin.test, len(builtin.class_names))
+    return DatasetInfo(name, source, tried, builtin.shape, builtin.train, builtin.test, len(builtin.class_names))
 
 
 def _find_source(name: str) -> str | None:

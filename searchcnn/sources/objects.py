@@ -31,9 +31,9 @@ def from_object(data: Any) -> Arrays:
     """Makes a dataset from what users have.
 
     Args:
-        data: Images and labels, in one of `FORMS`. Images have the shape (images, height, width[, channels]), 1 or 3
-            channels, and are integers 0..255 or 0..65535, or floats 0..1 or 0..255. Labels are integers, strings or
-            one-hot rows.
+        data: Images and labels in one of `OBJECT_FORMS`. Images have the shape (images, height, width[, channels]), 1
+            or 3 channels, and are integers 0..255 or 0..65535, or floats 0..1 or 0..255. Labels are integers, strings
+            or one-hot rows.
 
     Raises:
         ValueError: If it is anything else.

@@ -35,7 +35,7 @@ class Container(NamedTuple):
     Attributes:
         holds: Whether a path is of this kind.
         list_images: Lists the image files; it may write what they are read from into the folder.
-        signature: Returns a text that changes when one of them does.
+        compute_signature: Returns a text that changes when one of them does.
     """
 
     holds: Callable[[Path], bool]

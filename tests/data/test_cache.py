@@ -34,7 +34,7 @@ def load(path: Path, **settings: Any) -> Dataset:
     return load_dataset(DataConfig(path=str(path), **settings), 0)
 
 
-def kept() -> list[Path]:
+def list_entries() -> list[Path]:
     return sorted(cache_folder("images").iterdir())
 
 
@@ -95,7 +95,7 @@ def test_images_larger_than_a_part_of_the_memory_stay_on_disk(pets: Path) -> Non
         assert ours.images.shape == theirs.images.shape
         assert np.array_equal(ours.images[:], theirs.images)
         assert np.array_equal(ours.take(np.array([3, 1])).images, theirs.images[[3, 1]])
-    two, held = (load(pets, in_memory=part, classes=["dog", "cat"]) for part in (0.0, 1.0))
+    two, held = (load(pets, in_memory=fraction, classes=["dog", "cat"]) for fraction in (0.0, 1.0))
     assert np.array_equal(two.test.images[:], held.test.images)
 
 
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_nothing_behind(pets: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(decoding, "_write_pixels", full)
     with pytest.raises(StoreError, match=r"cannot be written: No space left on device; free some space"):
         load(pets)
-    assert kept() == []
+    assert list_entries() == []
 
 
 def test_a_folder_that_cannot_be_written(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,42 +122,49 @@ from searchcnn.data import decoding
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 decoding.CHUNK = 8
-load_dataset(DataConfig(path=sys.argv[1]), 0, lambda text, done: done >= 0.4 and os.kill(os.getpid(), 9))
+
+
+def die_halfway(event):
+    if (getattr(event, "done", None) or 0) >= 0.4:
+        os.kill(os.getpid(), 9)
+
+
+load_dataset(DataConfig(path=sys.argv[1]), 0, die_halfway)
 """
 
 
 def test_what_a_killed_process_leaves_is_never_read_and_goes(pets: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(pets)], check=False)
     assert killed.returncode == -9
-    (half,) = kept()
+    (half,) = list_entries()
     assert half.name.startswith(".")
     assert len(load(pets).train) == 32
-    assert [folder.name.startswith("pets-") for folder in kept()] == [True]
+    assert [folder.name.startswith("pets-") for folder in list_entries()] == [True]
 
 
 def test_processes_that_come_at_the_same_time(pets: Path) -> None:
-    code = KILLED.replace(", lambda text, done: done >= 0.4 and os.kill(os.getpid(), 9)", "")
+    code = KILLED.replace(", die_halfway)", ")")
     processes = [subprocess.Popen([sys.executable, "-c", code, str(pets)]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    assert len(kept()) == 1
+    assert len(list_entries()) == 1
 
 
 def test_a_damaged_entry_is_made_again(pets: Path) -> None:
     expected = load(pets).fingerprint
-    (entry,) = kept()
+    (entry,) = list_entries()
     (entry / "facts.json").unlink()
     assert load(pets).fingerprint == expected
     for damage in ("facts.json", "rows.npz", "pixels.bin"):
         (entry / damage).write_bytes(b"")
         assert load(pets).fingerprint == expected
-    assert kept() == [entry]
+    assert list_entries() == [entry]
 
 
 def test_the_least_used_go_when_there_are_too_many(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(pets)
-    (first,) = kept()
+    (first,) = list_entries()
     os.utime(first / "facts.json", (1, 1))
-    monkeypatch.setattr(cache, "MAX_BYTES", 3 * sum(f.stat().st_size for f in first.iterdir()) // 2)
+    monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 3 * sum(f.stat().st_size for f in first.iterdir()) // 2)
     load(pets, image_size=5)
-    assert first not in kept()
-    assert len(kept()) == 1
+    assert first not in list_entries()
+    assert len(list_entries()) == 1

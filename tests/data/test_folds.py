@@ -12,18 +12,18 @@ from searchcnn.data import Fold, Split, make_folds
 SEED = 3
 
 
-def images(labels: list[int], copies: dict[int, int] | None = None) -> Split:
-    """Returns different images of classes, but for copies: places by the place of what they are copies of."""
+def make_split(labels: list[int], copies: dict[int, int] | None = None) -> Split:
+    """Returns different images of classes, except for copies: their indices, and those of the originals."""
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 6, 5, 3), dtype=np.uint8)
-    for place, original in (copies or {}).items():
-        pixels[place] = pixels[original]
+    for index, original in (copies or {}).items():
+        pixels[index] = pixels[original]
     return Split(pixels, np.array(labels))
 
 
-MANY = images([0] * 40 + [1] * 20 + [2] * 10)
+MANY = make_split([0] * 40 + [1] * 20 + [2] * 10)
 
 
-def parts(folds: list[Fold]) -> list[list[list[int]]]:
+def list_indices(folds: list[Fold]) -> list[list[list[int]]]:
     return [[fold.fitted.tolist(), fold.measured.tolist()] for fold in folds]
 
 
@@ -47,7 +47,7 @@ def test_each_image_is_measured_once_and_each_class_has_its_share(count: int) ->
 def test_copies_stay_together() -> None:
     """They would be measured by what is fitted to them."""
     copies = {5: 0, 9: 0, 45: 41, 44: 43, 69: 61}
-    split = images(MANY.labels.tolist(), copies)
+    split = make_split(MANY.labels.tolist(), copies)
     folds = make_folds(split, 5, SEED)
     check(folds, split)
     for copy, original in copies.items():
@@ -57,9 +57,9 @@ def test_copies_stay_together() -> None:
 
 
 def test_images_of_the_same_pixels_in_other_places_are_no_copies() -> None:
-    split = images(MANY.labels.tolist())
+    split = make_split(MANY.labels.tolist())
     split.images[1] = split.images[0][::-1]
-    assert parts(make_folds(split, 5, SEED)) == parts(make_folds(MANY, 5, SEED))
+    assert list_indices(make_folds(split, 5, SEED)) == list_indices(make_folds(MANY, 5, SEED))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
@@ -72,12 +72,12 @@ def test_another_process_makes_the_same(seed: int) -> None:
         f"print([[part.tolist() for part in fold] for fold in make_folds(split, 5, {seed})])"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == str(parts(make_folds(MANY, 5, seed)))
+    assert printed.strip() == str(list_indices(make_folds(MANY, 5, seed)))
 
 
 def test_another_seed_divides_otherwise() -> None:
-    divided = [str(parts(make_folds(MANY, 5, seed))) for seed in range(3)]
-    assert all(one != other for one, other in pairwise(divided))
+    divided = [str(list_indices(make_folds(MANY, 5, seed))) for seed in range(3)]
+    assert all(first != second for first, second in pairwise(divided))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_another_seed_divides_otherwise() -> None:
     ],
 )
 def test_fewer_images_of_a_class_than_folds(labels: list[int], count: int) -> None:
-    split = images(labels)
+    split = make_split(labels)
     folds = make_folds(split, 5, SEED)
     assert len(folds) == count
     check(folds, split)

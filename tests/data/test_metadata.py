@@ -1,4 +1,4 @@
-"""What a file says beside its pixels never costs the pixels, and says how they are turned as far as it can be read."""
+"""What a file holds besides its pixels never costs the pixels, and its orientation is used if it can be read."""
 
 import io
 import struct
@@ -31,10 +31,10 @@ Entry = tuple[int, int, int, bytes]
 
 def directory(*entries: Entry) -> bytes:
     """Returns a TIFF header and one directory, little endian."""
-    place = 8 + 2 + 12 * len(entries) + 4
+    offset = 8 + 2 + 12 * len(entries) + 4
     body, behind = b"", b""
     for key, kind, count, value in sorted(entries):
-        at = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", place + len(behind))
+        at = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", offset + len(behind))
         body += struct.pack("<HHI", key, kind, count) + at
         behind += value if len(value) > 4 else b""
     return struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + body + bytes(4) + behind
@@ -59,8 +59,8 @@ def jpeg(exif: bytes) -> bytes:
 
 def chunk(kind: bytes, content: bytes, is_last: bool = False) -> bytes:
     check = struct.pack(">I", zlib.crc32(kind + content))
-    place = PNG.index(b"IEND" if is_last else b"IDAT") - 4
-    return PNG[:place] + struct.pack(">I", len(content)) + kind + content + check + PNG[place:]
+    start = PNG.index(b"IEND" if is_last else b"IDAT") - 4
+    return PNG[:start] + struct.pack(">I", len(content)) + kind + content + check + PNG[start:]
 
 
 def png(exif: bytes) -> bytes:
@@ -82,11 +82,11 @@ def tiff(entries: Sequence[Entry]) -> bytes:
 def is_turned(content: bytes) -> bool:
     """Whether a file is shown turned by a quarter, rather than as its pixels are stored."""
     with silence_pillow():
-        found, seen = decode(content), probe(content)
+        decoded, probed = decode(content), probe(content)
     plain = Image.open(io.BytesIO(JPEG)) if content.startswith(JPEG[:2]) else Image.fromarray(STORED)
-    turned = found.image.tobytes() == plain.transpose(Image.Transpose.ROTATE_270).tobytes()
-    assert turned or found.image.tobytes() == plain.tobytes()
-    assert found.size == seen[0] == ((12, 8) if turned else (8, 12))
+    turned = decoded.image.tobytes() == plain.transpose(Image.Transpose.ROTATE_270).tobytes()
+    assert turned or decoded.image.tobytes() == plain.tobytes()
+    assert decoded.size == probed[0] == ((12, 8) if turned else (8, 12))
     return turned
 
 

@@ -95,9 +95,9 @@ def prepared(paint: Paint, size: Size, side: int = 128, quality: int | None = No
 def write(folder: Path, paint: Paint, size: Size, kind: str = "jpg") -> Path:
     """Writes two classes of images; returns the folder."""
     for seed in range(2 * COUNT):
-        place = folder / f"class{seed % 2}"
-        place.mkdir(parents=True, exist_ok=True)
-        paint(seed, size).save(place / f"{seed}.{kind}")
+        path = folder / f"class{seed % 2}"
+        path.mkdir(parents=True, exist_ok=True)
+        paint(seed, size).save(path / f"{seed}.{kind}")
     return folder
 
 
@@ -240,5 +240,5 @@ def test_real_digits() -> None:
 def real(name: str) -> Path:
     """Returns a set of real images, or skips the test."""
     if not (REAL / name).exists():
-        pytest.skip(f"needs {name} in $SEARCHCNN_DATA, or in shared/data beside this folder")
+        pytest.skip(f"needs {name} in $SEARCHCNN_DATA, or in shared/data next to this folder")
     return REAL / name

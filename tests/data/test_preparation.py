@@ -31,25 +31,25 @@ def halves(mode: str = "RGB", size: tuple[int, int] = (8, 4)) -> Image.Image:
     return image.convert(mode)
 
 
-def pixels(content: bytes) -> Any:
+def prepare(content: bytes) -> Any:
     return np.asarray(decode(content).image).astype(int)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
 def test_formats(format: str) -> None:
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}
-    found = pixels(encoded(halves(), format, **options.get(format, {})))
-    assert np.abs(found - np.asarray(halves()).astype(int)).max() <= TOLERANCE
+    result = prepare(encoded(halves(), format, **options.get(format, {})))
+    assert np.abs(result - np.asarray(halves()).astype(int)).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr"])
 def test_modes(mode: str) -> None:
     format = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
-    found = decode(encoded(halves(mode), format)).image
+    result = decode(encoded(halves(mode), format)).image
     expected = halves("L").point(lambda value: 255 * (value > 127)) if mode == "1" else halves()
     grey = mode in ("L", "1", "LA")
-    assert found.mode == ("L" if grey else "RGB")
-    left, right = (np.asarray(found).astype(int)[0, column] for column in (0, 7))
+    assert result.mode == ("L" if grey else "RGB")
+    left, right = (np.asarray(result).astype(int)[0, column] for column in (0, 7))
     if mode != "1":
         other = np.asarray(expected.convert("L" if grey else "RGB")).astype(int)
         assert np.abs(left - other[0, 0]).max() <= TOLERANCE
@@ -59,15 +59,15 @@ def test_modes(mode: str) -> None:
 def test_sixteen_bits_become_eight() -> None:
     deep = np.array([[0, 257, 25_700], [32_768, 65_278, 65_535]], np.uint16)
     for format in ("PNG", "TIFF"):
-        assert pixels(encoded(Image.fromarray(deep), format)).tolist() == [[0, 1, 100], [128, 254, 255]]
+        assert prepare(encoded(Image.fromarray(deep), format)).tolist() == [[0, 1, 100], [128, 254, 255]]
     dark = np.full((2, 2), 200, np.uint16)  # the depth counts, not the largest value
-    assert pixels(encoded(Image.fromarray(dark), "PNG")).tolist() == [[1, 1], [1, 1]]
+    assert prepare(encoded(Image.fromarray(dark), "PNG")).tolist() == [[1, 1], [1, 1]]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_pixels_of_32_bits_are_not_guessed(kind: Any) -> None:
     with pytest.raises(ValueError, match="has 32 bits a channel, and nothing says which value is white"):
-        pixels(encoded(Image.fromarray(np.array([[0, 1, 200]], kind)), "TIFF"))
+        prepare(encoded(Image.fromarray(np.array([[0, 1, 200]], kind)), "TIFF"))
 
 
 def test_other_formats_are_refused_whatever_the_name() -> None:
@@ -78,16 +78,16 @@ def test_other_formats_are_refused_whatever_the_name() -> None:
 def test_the_first_picture_of_an_animation() -> None:
     first, second = Image.new("RGB", (4, 4), RED), Image.new("RGB", (4, 4), BLUE)
     for format in ("GIF", "WEBP", "TIFF"):
-        found = pixels(encoded(first, format, save_all=True, append_images=[second]))
-        assert found[0, 0, 0] > 240 and found[0, 0, 2] < 15
+        result = prepare(encoded(first, format, save_all=True, append_images=[second]))
+        assert result[0, 0, 0] > 240 and result[0, 0, 2] < 15
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
 def test_what_is_transparent_becomes_white(mode: str) -> None:
     image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
     image.putpixel((1, 0), (0, 0, 0, 0))
-    found = pixels(encoded(image.convert(mode), "PNG"))
-    assert found.tolist() == [[list(RED), list(WHITE)]]
+    result = prepare(encoded(image.convert(mode), "PNG"))
+    assert result.tolist() == [[list(RED), list(WHITE)]]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -106,9 +106,9 @@ def test_a_photo_is_turned_as_the_camera_was_held(orientation: int) -> None:
         upright = upright.transpose(step)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = decode(encoded(upright, "PNG", exif=exif))
-    assert (found.image.size, found.size) == ((8, 4), (4, 8))
-    assert np.array_equal(np.asarray(found.image), np.asarray(halves()))
+    result = decode(encoded(upright, "PNG", exif=exif))
+    assert (result.image.size, result.size) == ((8, 4), (4, 8))
+    assert np.array_equal(np.asarray(result.image), np.asarray(halves()))
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_a_photo_is_turned_as_the_camera_was_held(orientation: int) -> None:
 )
 def test_resizing(resize: Any, corners: tuple[Any, Any]) -> None:
     wide = halves(size=(80, 20))
-    found = Preparation(20, 20, 3, resize).apply(wide)
-    assert found.shape == (20, 20, 3)
-    assert (tuple(found[0, 0]), tuple(found[0, -1])) == corners
-    assert (tuple(found[10, 0]), tuple(found[10, -1])) == (RED, BLUE)
+    result = Preparation(20, 20, 3, resize).apply(wide)
+    assert result.shape == (20, 20, 3)
+    assert (tuple(result[0, 0]), tuple(result[0, -1])) == corners
+    assert (tuple(result[10, 0]), tuple(result[10, -1])) == (RED, BLUE)
     whole = Preparation(20, 20, 3, "pad").apply(wide)
     assert (whole[:7].max(), whole[13:].max()) == (0, 0)  # black bars of 7.5 pixels above and below
 

@@ -33,29 +33,29 @@ MIXED = Start(("transfer", *SCRATCH), "photos", LITE, [160, 224], epochs=8)
 FEW = Start(("transfer",), "few photos", LITE, [224], folds=5)
 
 
-def report(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (96, 128, 3)) -> Inspection:
+def make_inspection(counts: dict[str, int] | None = None, shape: tuple[int, int, int] = (96, 128, 3)) -> Inspection:
     classes = counts or {"cat": 900, "dog": 1_000}
     parts = {"train": classes, "test": dict.fromkeys(classes, 50)}
     finding = Finding("warning", "1 image is\ntwice", "a.png = b.png", "delete one")
     return Inspection("data/pets", shape, "crop", [(60, 60), (96, 128), (500, 400)], parts, ["test"], [finding])
 
 
-def proposed(found: Inspection, start: Start = FROM_NOTHING) -> dict[str, Any]:
+def propose(inspection: Inspection, start: Start = FROM_NOTHING) -> dict[str, Any]:
     """Returns a proposal as a table, once it is valid."""
-    table = tomllib.loads(write_study_file("pets", "data/pets", found, start))
+    table = tomllib.loads(write_study_file("pets", "data/pets", inspection, start))
     validate(table, "pets.toml")
     return table
 
 
-def images(count: int = 60, seed: int = 0) -> tuple[Any, Any]:
+def make_images(count: int = 60, seed: int = 0) -> tuple[Any, Any]:
     random = np.random.default_rng(seed)
     return random.integers(0, 256, (count, 12, 10, 3), dtype=np.uint8), np.arange(count) % 3
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
-    np.savez(tmp_path / "pets.npz", x=images()[0], y=images()[1])
+    np.savez(tmp_path / "pets.npz", x=make_images()[0], y=make_images()[1])
     return Workspace(tmp_path)
 
 
@@ -66,7 +66,7 @@ def test_examples_in_docstrings(module: Any) -> None:
 
 class TestPropose:
     def test_says_what_was_found(self) -> None:
-        text = write_study_file("pets", "data/pets", report(), FROM_NOTHING)
+        text = write_study_file("pets", "data/pets", make_inspection(), FROM_NOTHING)
         for line in (
             "# pets: what was found in data/pets",
             "#   classes   2: cat, dog; 900 to 1,000 training images of each",
@@ -80,14 +80,14 @@ class TestPropose:
         assert max(map(len, text.splitlines())) <= 120
 
     def test_every_key_is_explained(self) -> None:
-        lines = write_study_file("pets", "data/pets", report(), FROM_NOTHING).splitlines()
+        lines = write_study_file("pets", "data/pets", make_inspection(), FROM_NOTHING).splitlines()
         settings = [line for line in lines if " = " in line and not line.startswith("#")]
         assert [line for line in settings if "    # " not in line] == [
             'description = "pets: 2 classes, 2,000 images of 96x128x3."'
         ]
 
     def test_limits_grow_with_the_side_of_the_images(self) -> None:
-        limits = [proposed(report(shape=(side, side, 3)))["limits"]["max_macs"] for side in (1, 8, 32, 160)]
+        limits = [propose(make_inspection(shape=(side, side, 3)))["limits"]["max_macs"] for side in (1, 8, 32, 160)]
         assert limits == [2_000_000, 6_000_000, 26_000_000, 128_000_000]
 
     @pytest.mark.parametrize(
@@ -97,55 +97,57 @@ class TestPropose:
     def test_fewer_images_are_seen_more_often_in_smaller_batches(
         self, count: int, side: int, epochs: int, batch_size: int
     ) -> None:
-        training = proposed(report({"cat": count // 2, "dog": count // 2}, shape=(side, side, 3)))["training"]
+        training = propose(make_inspection({"cat": count // 2, "dog": count // 2}, shape=(side, side, 3)))["training"]
         assert (training["epochs"], training["patience"], training["batch_size"]) == (epochs, epochs // 4, batch_size)
 
     def test_digits_are_not_mirrored(self) -> None:
-        assert proposed(report())["training"]["flip"] is True
-        assert proposed(report({"0": 9, "1": 9}))["training"]["flip"] is False
+        assert propose(make_inspection())["training"]["flip"] is True
+        assert propose(make_inspection({"0": 9, "1": 9}))["training"]["flip"] is False
 
     def test_class_weights_are_tried_where_classes_differ_in_size(self) -> None:
-        assert proposed(report({"cat": 10, "dog": 100}))["training"]["class_weights"] == [False, True]
-        assert "class_weights" not in proposed(report())["training"]
+        assert propose(make_inspection({"cat": 10, "dog": 100}))["training"]["class_weights"] == [False, True]
+        assert "class_weights" not in propose(make_inspection())["training"]
 
     def test_odd_names_stay_valid(self) -> None:
-        found = report({'qu"ote\n': 9, "tab\t\\": 9, "Katze äöü": 9})
-        table = tomllib.loads(write_study_file("pets", 'a "b"\\c.zip', found, FROM_NOTHING))
+        inspection = make_inspection({'qu"ote\n': 9, "tab\t\\": 9, "Katze äöü": 9})
+        table = tomllib.loads(write_study_file("pets", 'a "b"\\c.zip', inspection, FROM_NOTHING))
         assert table["data"]["path"] == 'a "b"\\c.zip'
 
     def test_many_classes_are_not_all_named(self) -> None:
-        text = write_study_file("pets", "pets", report({f"class{number}": 9 for number in range(200)}), FROM_NOTHING)
+        text = write_study_file(
+            "pets", "pets", make_inspection({f"class{number}": 9 for number in range(200)}), FROM_NOTHING
+        )
         assert "and 188 more" in text
 
     def test_pretrained_networks_alone_have_a_recipe_of_their_own(self) -> None:
-        table = proposed(report(), TUNED)
+        table = propose(make_inspection(), TUNED)
         assert table["spaces"] == ["transfer"]
         assert table["options"] == {"transfer": {"backbones": ["EfficientNetLite0"], "image_sizes": [160, 224]}}
         assert (table["training"]["epochs"], table["training"]["learning_rate"]) == (9, 0.002)
         assert not {"limits", "search"} & table.keys()
 
     def test_beside_others_they_have_a_part_of_the_epochs_and_room(self) -> None:
-        table = proposed(report(), MIXED)
-        alone = proposed(report())
+        table = propose(make_inspection(), MIXED)
+        alone = propose(make_inspection())
         assert table["spaces"] == ["transfer", *SCRATCH]
         assert table["training"] == alone["training"]
-        part = table["options"]["transfer"]["fine_tuning"]
-        assert round(part * table["training"]["epochs"]) == 8
+        fraction = table["options"]["transfer"]["fine_tuning"]
+        assert round(fraction * table["training"]["epochs"]) == 8
         for key, least in (("max_params", 3_500_000), ("max_macs", 400_000_000)):
             assert table["limits"][key] > max(least, alone["limits"][key] - 1)
 
     def test_few_photos_are_searched_in_folds_to_the_end(self) -> None:
-        table = proposed(report({"cat": 9, "dog": 9}), FEW)
+        table = propose(make_inspection({"cat": 9, "dog": 9}), FEW)
         assert table["data"]["folds"] == 5
         assert table["search"] == {"sampler": "grid"}
         assert table["options"]["transfer"]["linear"] is True
         assert "training" not in table
-        rare = proposed(report({"cat": 3, "dog": 30}), FEW)
+        rare = propose(make_inspection({"cat": 3, "dog": 30}), FEW)
         assert rare["training"] == {"class_weights": [False, True]}
 
     @pytest.mark.parametrize("weights", [Weights(('my "net".keras',)), Weights(("ResNet50",), 'a\\"b".h5')])
     def test_files_of_the_user_are_named(self, weights: Weights) -> None:
-        options = proposed(report(), replace(TUNED, weights=weights))["options"]["transfer"]
+        options = propose(make_inspection(), replace(TUNED, weights=weights))["options"]["transfer"]
         assert options["backbones"] == list(weights.backbones)
         assert options.get("weights", "imagenet") == weights.source
 
@@ -164,65 +166,65 @@ class TestImagesStudy:
     def test_is_named_after_the_images(self, path: str, name: str) -> None:
         assert name_study(path) == name
 
-    def test_the_current_folder_has_a_name(self, place: Workspace) -> None:
-        assert name_study(".") == creation.name_study(str(place.root))
+    def test_the_current_folder_has_a_name(self, workspace: Workspace) -> None:
+        assert name_study(".") == creation.name_study(str(workspace.root))
 
-    def test_is_proposed_and_may_be_overridden(self, place: Workspace) -> None:
+    def test_is_proposed_and_may_be_overridden(self, workspace: Workspace) -> None:
         heard: list[Event] = []
         name, config = configure_images(
-            place, "pets.npz", overrides=["training.epochs=3"], extra={"budget.trials": 2}, hear=heard.append
+            workspace, "pets.npz", overrides=["training.epochs=3"], extra={"budget.trials": 2}, hear=heard.append
         )
         assert (name, config.data.path, config.training.epochs, config.budget.trials) == ("pets", "pets.npz", 3, 2)
         assert config.budget.timeout == 3600
         assert [event.inspection.source for event in heard if isinstance(event, ImagesInspected)] == ["pets.npz"]
 
-    def test_takes_the_settings_of_a_study_but_not_its_images(self, place: Workspace) -> None:
-        name, config = configure_images(place, "pets.npz", study="cifar10")
+    def test_takes_the_settings_of_a_study_but_not_its_images(self, workspace: Workspace) -> None:
+        name, config = configure_images(workspace, "pets.npz", study="cifar10")
         assert name == "pets"
         assert (config.training.batch_size, config.data.path, config.data.name) == (128, "pets.npz", None)
         assert config.data.validation == 0.1
         assert (config.published, config.description) == ({}, "")
 
-    def test_takes_the_study_file_for_the_same_images(self, place: Workspace) -> None:
-        write(place, "pets", "pets.npz")
-        assert configure_images(place, str(place.root / "pets.npz"))[1].seed == 77
-        name, config = configure_images(place, "pets.npz", name="again")
+    def test_takes_the_study_file_for_the_same_images(self, workspace: Workspace) -> None:
+        write(workspace, "pets", "pets.npz")
+        assert configure_images(workspace, str(workspace.root / "pets.npz"))[1].seed == 77
+        name, config = configure_images(workspace, "pets.npz", name="again")
         assert (name, config.seed) == ("again", 77)
 
-    def test_a_study_file_for_other_images_is_not_taken(self, place: Workspace) -> None:
-        write(place, "pets", "others.npz")
+    def test_a_study_file_for_other_images_is_not_taken(self, workspace: Workspace) -> None:
+        write(workspace, "pets", "others.npz")
         message = r"pets\.toml is for other images, others\.npz; keep this search under another name: --name pets-2"
         with pytest.raises(StudyFileError, match=message):
-            configure_images(place, "pets.npz")
-        assert configure_images(place, "pets.npz", name="pets-2")[1].seed == 0
+            configure_images(workspace, "pets.npz")
+        assert configure_images(workspace, "pets.npz", name="pets-2")[1].seed == 0
 
-    def test_settings_of_a_study_are_not_kept_under_the_name_of_another(self, place: Workspace) -> None:
-        write(place, "pets", "pets.npz")
+    def test_settings_of_a_study_are_not_kept_under_the_name_of_another(self, workspace: Workspace) -> None:
+        write(workspace, "pets", "pets.npz")
         with pytest.raises(StudyFileError, match="holds other settings than digits; keep this search under another"):
-            configure_images(place, "pets.npz", study="digits")
-        assert configure_images(place, "pets.npz", study="digits", name="pets-2")[1].training.epochs == 15
+            configure_images(workspace, "pets.npz", study="digits")
+        assert configure_images(workspace, "pets.npz", study="digits", name="pets-2")[1].training.epochs == 15
 
-    def test_a_study_and_its_own_images_are_just_that_study(self, place: Workspace) -> None:
-        write(place, "pets", "pets.npz")
-        file = place.studies / "pets.toml"
+    def test_a_study_and_its_own_images_are_just_that_study(self, workspace: Workspace) -> None:
+        write(workspace, "pets", "pets.npz")
+        file = workspace.studies / "pets.toml"
         file.write_text(file.read_text().replace("[data]", "[data]\nimage_size = 9"))
-        assert configure_images(place, "pets.npz", study="pets")[1].data.image_size == 9
+        assert configure_images(workspace, "pets.npz", study="pets")[1].data.image_size == 9
 
 
-def photos(folder: Path, count: int = 240) -> str:
+def write_photos(folder: Path, count: int = 240) -> str:
     """Writes soft light of many colours, in two classes, to a file; returns its name."""
     random = np.random.default_rng(0)
     coarse = [random.integers(0, 256, (count, steps, steps, 3)).repeat(80 // steps, 1) for steps in (4, 16)]
-    light = np.mean([one.repeat(80 // one.shape[2], 2) for one in coarse], axis=0)
+    light = np.mean([noise.repeat(80 // noise.shape[2], 2) for noise in coarse], axis=0)
     pixels = (light + random.normal(0, 4, light.shape)).clip(0, 255).astype(np.uint8)
     np.savez(folder / "photos.npz", x=pixels, y=np.arange(count) % 2)
     return "photos.npz"
 
 
-def begin(place: Workspace, name: str, config: StudyConfig, state: TrialState | None = TrialState.COMPLETE) -> None:
+def begin(workspace: Workspace, name: str, config: StudyConfig, state: TrialState | None = TrialState.COMPLETE) -> None:
     """Keeps a study in its database as a search does whose first trial has ended in a state, or has not."""
     sampler = make_sampler(config.search.sampler, config.seed)
-    with closing(open_storage(parse_url(place.database_url(name)))) as storage:
+    with closing(open_storage(parse_url(workspace.database_url(name)))) as storage:
         stored = StoredStudy(storage, name, config.objective, sampler)
         stored.agree(config.model_dump(), {"search.direction": "maximize"}, False, {})
         if state is not None:
@@ -230,7 +232,7 @@ def begin(place: Workspace, name: str, config: StudyConfig, state: TrialState | 
             stored.finish(trial, state, 0.5 if state is TrialState.COMPLETE else None, {"space": "transfer"})
 
 
-def settled(config: StudyConfig) -> StudyConfig:
+def settle(config: StudyConfig) -> StudyConfig:
     """Returns a configuration as a begun study has it: its direction is no longer found by the objective's name."""
     return config.model_copy(update={"search": config.search.model_copy(update={"direction": "maximize"})})
 
@@ -241,158 +243,160 @@ class TestBegun:
     @pytest.fixture(autouse=True)
     def weights(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Returns the weights that there are, wherever one looks: those of EfficientNetLite0 at first."""
-        found = ["EfficientNetLite0"]
-        monkeypatch.setattr(creation, "find_weights", lambda seconds, given=None: Weights(tuple(found), words="none"))
-        return found
+        names = ["EfficientNetLite0"]
+        monkeypatch.setattr(creation, "find_weights", lambda seconds, choice=None: Weights(tuple(names), words="none"))
+        return names
 
     @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
-    def test_goes_on_with_another_budget(self, place: Workspace, state: TrialState) -> None:
-        path = photos(place.root)
+    def test_goes_on_with_another_budget(self, workspace: Workspace, state: TrialState) -> None:
+        path = write_photos(workspace.root)
         heard: list[Event] = []
-        name, config = configure_images(place, path, extra={"budget.timeout": "10m"}, hear=heard.append)
+        name, config = configure_images(workspace, path, extra={"budget.timeout": "10m"}, hear=heard.append)
         assert config.spaces == ["transfer"]
-        begin(place, name, config, state)
-        again = configure_images(place, path, extra={"budget.timeout": "4h"}, hear=heard.append)[1]
+        begin(workspace, name, config, state)
+        again = configure_images(workspace, path, extra={"budget.timeout": "4h"}, hear=heard.append)[1]
         assert again.budget.timeout == 4 * 3600
-        assert again.model_copy(update={"budget": config.budget}) == settled(config)
-        fresh = configure_images(place, path, name="fresh", extra={"budget.timeout": "4h"}, hear=heard.append)[1]
+        assert again.model_copy(update={"budget": config.budget}) == settle(config)
+        fresh = configure_images(workspace, path, name="fresh", extra={"budget.timeout": "4h"}, hear=heard.append)[1]
         assert fresh.spaces != config.spaces
         told = [event.text for event in heard if isinstance(event, Note)]
         assert [line.split(":")[0] for line in told] == ["photos", name, "photos"]
         assert told[1].endswith("continues as it was begun; only the budget may change")
 
-    def test_goes_on_without_the_weights(self, place: Workspace, weights: list[str]) -> None:
-        path = photos(place.root)
-        name, config = configure_images(place, path)
-        begin(place, name, config)
+    def test_goes_on_without_the_weights(self, workspace: Workspace, weights: list[str]) -> None:
+        path = write_photos(workspace.root)
+        name, config = configure_images(workspace, path)
+        begin(workspace, name, config)
         weights.clear()
-        assert configure_images(place, path) == (name, settled(config))
-        assert "transfer" not in configure_images(place, path, name="fresh")[1].spaces
+        assert configure_images(workspace, path) == (name, settle(config))
+        assert "transfer" not in configure_images(workspace, path, name="fresh")[1].spaces
 
-    def test_goes_on_where_the_same_images_lie_elsewhere(self, place: Workspace) -> None:
-        name, config = configure_images(place, photos(place.root))
-        begin(place, name, config)
-        there = place.root / "there"
+    def test_goes_on_where_the_same_images_lie_elsewhere(self, workspace: Workspace) -> None:
+        name, config = configure_images(workspace, write_photos(workspace.root))
+        begin(workspace, name, config)
+        there = workspace.root / "there"
         there.mkdir()
-        moved = str((place.root / "photos.npz").rename(there / "photos.npz"))
-        again = configure_images(place, moved)[1]
+        moved = str((workspace.root / "photos.npz").rename(there / "photos.npz"))
+        again = configure_images(workspace, moved)[1]
         assert again.data.path == moved
-        assert again.model_copy(update={"data": config.data}) == settled(config)
+        assert again.model_copy(update={"data": config.data}) == settle(config)
 
-    def test_goes_on_with_what_is_given_now(self, place: Workspace) -> None:
+    def test_goes_on_with_what_is_given_now(self, workspace: Workspace) -> None:
         """The search refuses a change of what was searched; that of the budget is taken."""
-        path = photos(place.root)
-        name, config = configure_images(place, path)
-        begin(place, name, config)
-        again = configure_images(place, path, overrides=["training.epochs=3"], extra={"budget.trials": 7})[1]
+        path = write_photos(workspace.root)
+        name, config = configure_images(workspace, path)
+        begin(workspace, name, config)
+        again = configure_images(workspace, path, overrides=["training.epochs=3"], extra={"budget.trials": 7})[1]
         assert (again.training.epochs, again.budget.trials) == (3, 7)
         assert again.options == config.options
 
     @pytest.mark.parametrize(("state", "is_begun"), [(None, False), (TrialState.FAIL, True)])
     def test_without_a_trial_it_is_proposed_anew(
-        self, place: Workspace, weights: list[str], state: TrialState | None, is_begun: bool
+        self, workspace: Workspace, weights: list[str], state: TrialState | None, is_begun: bool
     ) -> None:
-        path = photos(place.root)
-        name, config = configure_images(place, path)
+        path = write_photos(workspace.root)
+        name, config = configure_images(workspace, path)
         assert "transfer" in config.spaces
-        begin(place, name, config, state)
+        begin(workspace, name, config, state)
         weights.clear()
-        assert ("transfer" in configure_images(place, path)[1].spaces) == is_begun
+        assert ("transfer" in configure_images(workspace, path)[1].spaces) == is_begun
 
-    def test_other_spaces_are_a_change_of_spaces_and_not_of_options(self, place: Workspace) -> None:
-        path = photos(place.root)
-        name, config = configure_images(place, path)
-        begin(place, name, config)
-        again = configure_images(place, path, overrides=['spaces=["residual"]'])[1]
+    def test_other_spaces_are_a_change_of_spaces_and_not_of_options(self, workspace: Workspace) -> None:
+        path = write_photos(workspace.root)
+        name, config = configure_images(workspace, path)
+        begin(workspace, name, config)
+        again = configure_images(workspace, path, overrides=['spaces=["residual"]'])[1]
         assert (again.spaces, again.options) == (["residual"], {})
 
-    def test_weights_go_with_a_proposal_only(self, place: Workspace) -> None:
-        write(place, "pets", "pets.npz")
+    def test_weights_go_with_a_proposal_only(self, workspace: Workspace) -> None:
+        write(workspace, "pets", "pets.npz")
         with pytest.raises(UsageError, match=r"^--weights none: .*pets\.toml says what is searched; set the options"):
-            configure_images(place, "pets.npz", weights="none")
+            configure_images(workspace, "pets.npz", weights="none")
         with pytest.raises(UsageError, match="digits says what is searched"):
-            configure_images(place, "pets.npz", study="digits", weights="none")
+            configure_images(workspace, "pets.npz", study="digits", weights="none")
 
-    def test_another_name_is_another_study(self, place: Workspace) -> None:
-        path = photos(place.root)
-        name, config = configure_images(place, path, extra={"budget.timeout": "10m"})
-        begin(place, name, config)
-        assert configure_images(place, path, name="two")[1].spaces != config.spaces
+    def test_another_name_is_another_study(self, workspace: Workspace) -> None:
+        path = write_photos(workspace.root)
+        name, config = configure_images(workspace, path, extra={"budget.timeout": "10m"})
+        begin(workspace, name, config)
+        assert configure_images(workspace, path, name="two")[1].spaces != config.spaces
 
-    def test_search_spaces_that_are_given_have_the_recipe_for_them(self, place: Workspace) -> None:
-        path = photos(place.root)
-        _, config = configure_images(place, path, overrides=['spaces=["residual"]'])
+    def test_search_spaces_that_are_given_have_the_recipe_for_them(self, workspace: Workspace) -> None:
+        path = write_photos(workspace.root)
+        _, config = configure_images(workspace, path, overrides=['spaces=["residual"]'])
         assert config.spaces == ["residual"]
         assert config.options == {}
         assert isinstance(config.training.learning_rate, Range)
         assert config.limits.max_params is not None
-        _, tuned = configure_images(place, path, overrides=['spaces=["transfer"]'])
+        _, tuned = configure_images(workspace, path, overrides=['spaces=["transfer"]'])
         assert tuned.training.learning_rate == 0.002
         assert tuned.limits.max_params is None
 
-    def test_new_studies_go_on_too(self, place: Workspace, weights: list[str]) -> None:
-        path = photos(place.root)
+    def test_new_studies_go_on_too(self, workspace: Workspace, weights: list[str]) -> None:
+        path = write_photos(workspace.root)
         study = new_study("mine", path)
-        begin(place, "mine", study.config)
+        begin(workspace, "mine", study.config)
         weights.clear()
-        assert new_study("mine", path).config == settled(study.config)
+        assert new_study("mine", path).config == settle(study.config)
         assert new_study("mine", path, {"budget.trials": 3}).config.budget.trials == 3
 
 
-def write(place: Workspace, name: str, path: str) -> None:
-    place.studies.mkdir(exist_ok=True)
+def write(workspace: Workspace, name: str, path: str) -> None:
+    workspace.studies.mkdir(exist_ok=True)
     text = f'seed = 77\nspaces = ["residual"]\n[data]\npath = "{path}"\n[budget]\ntrials = 1\n'
-    (place.studies / f"{name}.toml").write_text(text)
+    (workspace.studies / f"{name}.toml").write_text(text)
 
 
 class TestNewStudy:
-    def test_of_a_path(self, place: Workspace) -> None:
-        study = new_study("mine", place.root / "pets.npz", {"training.epochs": 3})
-        assert (study.name, study.workspace, study.config.training.epochs) == ("mine", place, 3)
-        assert study.config.data.path == str(place.root / "pets.npz")
+    def test_of_a_path(self, workspace: Workspace) -> None:
+        study = new_study("mine", workspace.root / "pets.npz", {"training.epochs": 3})
+        assert (study.name, study.workspace, study.config.training.epochs) == ("mine", workspace, 3)
+        assert study.config.data.path == str(workspace.root / "pets.npz")
 
     @pytest.mark.parametrize(
         ("data", "parts"),
         [
-            (images(), {"train": 48, "validation": 6, "test": 6}),
-            ((images(), images(30, 1)), {"train": 54, "validation": 6, "test": 30}),
-            (dict(zip(("x_train", "y_train"), images(), strict=True)), {"train": 48, "validation": 6, "test": 6}),
+            (make_images(), {"train": 48, "validation": 6, "test": 6}),
+            ((make_images(), make_images(30, 1)), {"train": 54, "validation": 6, "test": 30}),
+            (dict(zip(("x_train", "y_train"), make_images(), strict=True)), {"train": 48, "validation": 6, "test": 6}),
         ],
     )
-    def test_of_arrays_keeps_them_in_the_workspace(self, place: Workspace, data: Any, parts: dict[str, int]) -> None:
+    def test_of_arrays_keeps_them_in_the_workspace(
+        self, workspace: Workspace, data: Any, parts: dict[str, int]
+    ) -> None:
         study = new_study("mine", data)
         assert study.config.data.path == "studies/mine/images.npz"
         dataset = load_dataset(study.config.data, 0)
         assert {part: len(getattr(dataset, part)) for part in parts} == parts
         assert dataset.input_shape == (12, 10, 3)
 
-    def test_of_named_classes(self, place: Workspace) -> None:
-        x, y = images()
+    def test_of_named_classes(self, workspace: Workspace) -> None:
+        x, y = make_images()
         study = new_study("mine", {"x": x, "y": y, "class_names": ["cat", "dog", "owl"]})
         assert load_dataset(study.config.data, 0).class_names == ("cat", "dog", "owl")
         study = new_study("yours", (x, np.array(["cat", "dog", "owl"])[y]))
         assert load_dataset(study.config.data, 0).class_names == ("cat", "dog", "owl")
 
-    def test_of_tensorflow(self, place: Workspace) -> None:
+    def test_of_tensorflow(self, workspace: Workspace) -> None:
         import tensorflow
 
-        study = new_study("mine", tensorflow.data.Dataset.from_tensor_slices(images()).batch(16))
+        study = new_study("mine", tensorflow.data.Dataset.from_tensor_slices(make_images()).batch(16))
         assert len(load_dataset(study.config.data, 0).train) == 48
 
-    def test_the_same_call_goes_on_and_other_images_are_refused(self, place: Workspace) -> None:
-        new_study("mine", images())
-        file = place.images("mine")
+    def test_the_same_call_goes_on_and_other_images_are_refused(self, workspace: Workspace) -> None:
+        new_study("mine", make_images())
+        file = workspace.images("mine")
         before = file.stat().st_mtime_ns
-        new_study("mine", images())
+        new_study("mine", make_images())
         assert file.stat().st_mtime_ns == before
         with pytest.raises(UsageError, match=r"images\.npz holds other images; give the new study another name"):
-            new_study("mine", images(seed=1))
+            new_study("mine", make_images(seed=1))
         with pytest.raises(UsageError, match="holds other images"):
-            new_study("mine", images(30))
+            new_study("mine", make_images(30))
 
-    def test_elsewhere_has_a_whole_path(self, place: Workspace) -> None:
-        there = Workspace(place.root.parent / "there")
-        study = new_study("mine", images(), workspace=there)
+    def test_elsewhere_has_a_whole_path(self, workspace: Workspace) -> None:
+        there = Workspace(workspace.root.parent / "there")
+        study = new_study("mine", make_images(), workspace=there)
         assert study.config.data.path == str(there.images("mine"))
         assert json.loads(study.config.model_dump_json())["data"]["path"] == study.config.data.path
 
@@ -401,13 +405,13 @@ class TestNewStudy:
         [
             (3, "data: int, expected "),
             ((np.zeros((4, 5)), [0, 1, 0, 1]), "data: tuple, expected "),
-            ((images()[0], [0, 1]), "one for each of 60 images"),
+            ((make_images()[0], [0, 1]), "one for each of 60 images"),
         ],
     )
-    def test_what_is_no_images_is_refused(self, place: Workspace, data: Any, message: str) -> None:
+    def test_what_is_no_images_is_refused(self, workspace: Workspace, data: Any, message: str) -> None:
         with pytest.raises(DataError, match=message):
             new_study("mine", data)
-        assert not place.images("mine").exists()
+        assert not workspace.images("mine").exists()
 
     def test_is_public(self) -> None:
         assert searchcnn.new_study is creation.new_study

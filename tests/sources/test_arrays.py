@@ -1,4 +1,4 @@
-"""Images and labels as arrays: in NumPy archives, from Python, from functions of the user's."""
+"""Images and labels as arrays: in NumPy archives, from Python, from users' functions."""
 
 import re
 import sys
@@ -19,11 +19,11 @@ from searchcnn.study import DataConfig
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def made(count: int = 40, shape: tuple[int, ...] = (8, 6, 3), seed: int = 0) -> tuple[Any, Any]:
+def make_images(count: int = 40, shape: tuple[int, ...] = (8, 6, 3), seed: int = 0) -> tuple[Any, Any]:
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8), np.arange(count) % 4
 
 
-TRAIN, VALIDATION, TEST = made(), made(12, seed=1), made(8, seed=2)
+TRAIN, VALIDATION, TEST = make_images(), make_images(12, seed=1), make_images(8, seed=2)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_names_of_arrays(tmp_path: Path, names: tuple[str, ...]) -> None:
 
 
 def test_x_and_y_are_divided(tmp_path: Path) -> None:
-    images, labels = made(100)
+    images, labels = make_images(100)
     np.savez(tmp_path / "birds.npz", x=images, y=labels, class_names=["a", "bird", "c", "d"])
     dataset = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (80, 10, 10)
@@ -117,8 +117,8 @@ def test_forms_as_people_have_them() -> None:
 def test_tensorflow_datasets() -> None:
     tensorflow = pytest.importorskip("tensorflow")
     data = tensorflow.data.Dataset.from_tensor_slices(TRAIN)
-    for one in (data, data.batch(7), {"train": data, "test": data.batch(3)}):
-        read = from_object(one)
+    for form in (data, data.batch(7), {"train": data, "test": data.batch(3)}):
+        read = from_object(form)
         assert np.array_equal(read.parts["train"].images, TRAIN[0])
         assert np.array_equal(read.parts["train"].labels, TRAIN[1])
     with pytest.raises(ValueError, match="without an end"):
@@ -260,5 +260,7 @@ def test_all_parts_are_scaled_alike() -> None:
 
 def test_almost_black_images_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "birds.npz", x=TRAIN[0].astype(np.uint16) * 16, y=TRAIN[1])  # 12 bits in 16
-    (one,) = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).inspection.findings[:1]
-    assert str(one).startswith("the brightest pixel is 16 of 255; networks see almost nothing; scale pixels to 0..255")
+    (finding,) = load_dataset(DataConfig(path=str(tmp_path / "birds.npz")), 0).inspection.findings[:1]
+    assert str(finding).startswith(
+        "the brightest pixel is 16 of 255; networks see almost nothing; scale pixels to 0..255"
+    )

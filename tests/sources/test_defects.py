@@ -23,7 +23,7 @@ CLASSES = ("cat", "cow", "dog")
 COUNT = 20
 
 
-def picture(seed: int, size: tuple[int, int] = (24, 24)) -> Image.Image:
+def make_image(seed: int, size: tuple[int, int] = (24, 24)) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
@@ -37,7 +37,7 @@ def pets(tmp_path: Path) -> Path:
             folder.mkdir(parents=True)
             for number in range(count):
                 seed += 1
-                picture(seed).save(folder / f"{number}.png")
+                make_image(seed).save(folder / f"{number}.png")
     return tmp_path / "pets"
 
 
@@ -46,11 +46,11 @@ def load(path: Path, **settings: Any) -> tuple[Dataset, Inspection]:
     return dataset, dataset.inspection
 
 
-def found(inspection: Inspection, level: str = "warning") -> list[str]:
+def list_findings(inspection: Inspection, level: str = "warning") -> list[str]:
     return [str(finding) for finding in inspection.findings if finding.level == level]
 
 
-def sizes(dataset: Dataset) -> tuple[int, int, int]:
+def count_images(dataset: Dataset) -> tuple[int, int, int]:
     return len(dataset.train), len(dataset.validation), len(dataset.test)
 
 
@@ -84,12 +84,12 @@ def no_test_images(pets: Path) -> None:
 
 
 def loose_images(pets: Path) -> None:
-    picture(999).save(pets / "train" / "loose.png")
+    make_image(999).save(pets / "train" / "loose.png")
 
 
 def other_folder(pets: Path) -> None:
     (pets / "thumbnails").mkdir()
-    picture(999).save(pets / "thumbnails" / "x.png")
+    make_image(999).save(pets / "thumbnails" / "x.png")
 
 
 def leak(pets: Path) -> None:
@@ -97,7 +97,7 @@ def leak(pets: Path) -> None:
 
 
 def leak_into_validation(pets: Path) -> None:
-    picture(1).save(pets / "val" / "cat" / "copy.bmp")  # of another format, with the same pixels
+    make_image(1).save(pets / "val" / "cat" / "copy.bmp")  # of another format, with the same pixels
 
 
 def two_labels(pets: Path) -> None:
@@ -114,7 +114,7 @@ def imbalance(pets: Path) -> None:
 
 
 def tiny(pets: Path) -> None:
-    picture(999, (4, 5)).save(pets / "train" / "cow" / "tiny.png")
+    make_image(999, (4, 5)).save(pets / "train" / "cow" / "tiny.png")
 
 
 def broken_link(pets: Path) -> None:
@@ -187,18 +187,18 @@ def test_it_is_named_and_survived(
 ) -> None:
     spoil(pets)
     dataset, inspection = load(pets)
-    assert sizes(dataset) == counts
+    assert count_images(dataset) == counts
     assert dataset.class_names == CLASSES
     if level == "none":
         assert not inspection.findings
     else:
-        assert any(text.startswith(message) for text in found(inspection, level))
+        assert any(text.startswith(message) for text in list_findings(inspection, level))
         assert len(inspection.findings) == 1 + (spoil is other_test_classes)
 
 
 def test_a_good_folder_has_no_findings(pets: Path) -> None:
     dataset, inspection = load(pets)
-    assert (sizes(dataset), inspection.findings, inspection.new_parts) == ((60, 18, 18), [], [])
+    assert (count_images(dataset), inspection.findings, inspection.new_parts) == ((60, 18, 18), [], [])
     assert inspection.counts["test"] == {"cat": 6, "cow": 6, "dog": 6}
 
 
@@ -264,8 +264,8 @@ def test_more_unreadable_files_can_be_allowed_and_are_listed(pets: Path) -> None
     assert [finding.level for finding in inspections[0].findings] == ["error"]  # the table is shown all the same
     dataset, inspection = load(pets, max_unreadable=0.1)
     assert len(dataset.train) == 54
-    listed = Path(inspection.findings[0].remedy.removeprefix("left out, listed in "))
-    rows = listed.read_text().splitlines()
+    file = Path(inspection.findings[0].remedy.removeprefix("left out, listed in "))
+    rows = file.read_text().splitlines()
     assert (len(rows), rows[0].split(",")[0]) == (6, "train/cat/0.png")
 
 
@@ -278,7 +278,7 @@ def test_classes_with_too_few_images_to_be_divided(pets: Path) -> None:
     assert inspection.new_parts == ["validation", "test"]
     assert dataset.class_names == CLASSES
     assert inspection.counts["train"]["cow"] == 2
-    assert {text.partition(";")[0] for text in found(inspection)[:2]} == {
+    assert {text.partition(";")[0] for text in list_findings(inspection)[:2]} == {
         "class 'cow' without validation images",
         "class 'cow' without test images",
     }
@@ -291,7 +291,7 @@ def test_parts_are_made_80_10_10_and_copies_stay_together(pets: Path) -> None:
     for part in ("val", "test"):
         shutil.rmtree(pets / part)
     dataset, _ = load(pets)
-    assert sizes(dataset) == (48, 6, 6)
+    assert count_images(dataset) == (48, 6, 6)
     assert set(np.bincount(dataset.test.labels)) == set(np.bincount(dataset.validation.labels)) == {2}
     for file in list((pets / "train" / "cat").iterdir()):
         for copy in range(2):
@@ -302,7 +302,7 @@ def test_parts_are_made_80_10_10_and_copies_stay_together(pets: Path) -> None:
             {image.tobytes() for image in part.images} for part in (dataset.train, dataset.validation, dataset.test)
         ]
         assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
-        assert sum(sizes(dataset)) == 100
+        assert sum(count_images(dataset)) == 100
 
 
 def test_several_defects_are_told_at_once_the_worst_first(pets: Path) -> None:
@@ -331,12 +331,12 @@ def test_odd_names_and_places(pets: Path) -> None:
     dataset, inspection = load(pets)
     assert dataset.class_names == ("cat", "dog", "gr?n ?[31m")
     assert len(dataset.train) == 59
-    (one,) = found(inspection)
-    assert one.startswith(
+    (finding,) = list_findings(inspection)
+    assert finding.startswith(
         "4 of 99 files cannot be read (train/dog/pipe.png: is not an ordinary file); left out, listed in "
     )
-    listed = Path(one.rpartition("listed in ")[2]).read_text().splitlines()
-    assert 'train/dog/video.jpg,"has 512 MiB, more than any image"' in listed
+    lines = Path(finding.rpartition("listed in ")[2]).read_text().splitlines()
+    assert 'train/dog/video.jpg,"has 512 MiB, more than any image"' in lines
     pets.rename(pets.with_name(".pets"))
     assert load(pets.with_name(".pets"))[0].class_names == dataset.class_names
     assert load(pets.with_name(".pets"), image_size=5)[0].input_shape == (5, 5, 3)
@@ -376,7 +376,7 @@ def test_digits_and_letters_must_not_be_mirrored() -> None:
 
 def test_images_that_are_almost_all_copies(pets: Path) -> None:
     dataset, _ = load(pets, image_size=1, channels=1)
-    assert min(sizes(dataset)) > 0
+    assert min(count_images(dataset)) > 0
     for part in ("val", "test"):
         shutil.rmtree(pets / part)
     for seed in range(10):
@@ -392,6 +392,6 @@ def test_images_that_are_almost_all_copies(pets: Path) -> None:
 
 def test_a_study_that_mirrors_digits_is_warned() -> None:
     inspection = warn_of_flip(load_dataset(DataConfig(name="digits"), 0).inspection)
-    assert found(inspection) == [
+    assert list_findings(inspection) == [
         "mirrored, some images would belong to another class (0, 1, 2); training.flip mirrors them; set it to false"
     ]

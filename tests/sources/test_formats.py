@@ -18,7 +18,7 @@ from searchcnn.sources.builtin import BUILTIN
 Make = Callable[..., Any]
 
 
-def same(read: Arrays, arrays: Any) -> bool:
+def is_same(read: Arrays, arrays: Any) -> bool:
     train, test = read.parts["train"], read.parts["test"]
     got: tuple[Any, ...] = (train.images, train.labels, test.images, test.labels)
     return all(np.array_equal(a.reshape(b.shape), b) for a, b in zip(got, arrays, strict=True))
@@ -29,7 +29,7 @@ def test_idx(tmp_path: Path, arrays: Make, write_idx: Make) -> None:
     folder = idx.find(tmp_path, "fashion_mnist")
     assert folder == tmp_path / "fashion-mnist"
     read = idx.read(folder, "fashion_mnist")
-    assert same(read, arrays())
+    assert is_same(read, arrays())
     assert read.parts["train"].images.shape == (40, 28, 28, 1)
     assert (read.parts["train"].images.dtype.name, read.parts["train"].labels.dtype.name) == ("uint8", "int64")
 
@@ -79,7 +79,7 @@ def test_cifar10(tmp_path: Path, arrays: Make, write_cifar10: Make, below: str) 
     write_cifar10(tmp_path / below, arrays((32, 32, 3)))
     path = cifar.find(tmp_path, "cifar10")
     assert path == tmp_path / below
-    assert same(cifar.read(path, "cifar10"), arrays((32, 32, 3)))
+    assert is_same(cifar.read(path, "cifar10"), arrays((32, 32, 3)))
 
 
 def test_cifar10_archive(tmp_path: Path, arrays: Make, write_cifar10: Make) -> None:
@@ -88,7 +88,7 @@ def test_cifar10_archive(tmp_path: Path, arrays: Make, write_cifar10: Make) -> N
         archive.add(tmp_path / "new", "cifar-10-batches-py")
     path = cifar.find(tmp_path, "cifar10")
     assert path == tmp_path / "cifar-10-python.tar.gz"
-    assert same(cifar.read(path, "cifar10"), arrays((32, 32, 3)))
+    assert is_same(cifar.read(path, "cifar10"), arrays((32, 32, 3)))
 
 
 @pytest.mark.parametrize("meta", [True, False])
@@ -98,7 +98,7 @@ def test_cifar100(tmp_path: Path, arrays: Make, write_cifar100: Make, meta: bool
     if meta:
         (folder / "meta").write_bytes(pickle.dumps({b"fine_label_names": [b"apple", b"pear"]}))
     read = cifar.read(folder, "cifar100")
-    assert same(read, arrays((32, 32, 3)))
+    assert is_same(read, arrays((32, 32, 3)))
     assert read.class_names == (("apple", "pear") if meta else None)
 
 

@@ -11,8 +11,8 @@ from searchcnn.sources.parts import parse_part
 Sorted = set[tuple[str, str, str]]
 
 
-def found(layout: Layout) -> Sorted:
-    return {(place.path.rpartition("/")[2], place.part, place.class_name) for place in layout.images}
+def simplify(layout: Layout) -> Sorted:
+    return {(image.path.rpartition("/")[2], image.part, image.class_name) for image in layout.images}
 
 
 CATS_AND_DOGS = {("1.jpg", "train", "cat"), ("2.jpg", "train", "dog")}
@@ -32,7 +32,7 @@ CATS_AND_DOGS = {("1.jpg", "train", "cat"), ("2.jpg", "train", "dog")}
 )
 def test_classes(files: list[str]) -> None:
     layout = arrange("x", files)
-    assert found(layout) == CATS_AND_DOGS
+    assert simplify(layout) == CATS_AND_DOGS
     assert not layout.findings
 
 
@@ -42,7 +42,7 @@ def test_classes(files: list[str]) -> None:
 @pytest.mark.parametrize("top", ["", "pets/"])
 def test_parts_as_people_write_them(train: str, validation: str, test: str, top: str) -> None:
     layout = arrange("x", [f"{top}{part}/cat/{part}.jpg" for part in (train, validation, test)])
-    assert found(layout) == {
+    assert simplify(layout) == {
         (f"{train}.jpg", "train", "cat"),
         (f"{validation}.jpg", "validation", "cat"),
         (f"{test}.jpg", "test", "cat"),
@@ -71,14 +71,14 @@ DIVIDED = {
 def test_parts_in_either_order(files: list[str]) -> None:
     folders = {"/".join(file.split("/")[:depth]) for file in files for depth in range(1, file.count("/") + 1)}
     layout = arrange("x", files, sorted(folders))
-    assert found(layout) == DIVIDED
+    assert simplify(layout) == DIVIDED
     assert not layout.findings
 
 
 def test_the_order_does_not_depend_on_the_disk() -> None:
     files = [f"{part}/{name}/{number}.png" for part in ("test", "train") for name in "ba" for number in "21"]
     assert arrange("x", files).images == arrange("x", reversed(files)).images
-    assert [place.path for place in arrange("x", files).images][:2] == ["train/a/1.png", "train/a/2.png"]
+    assert [image.path for image in arrange("x", files).images][:2] == ["train/a/1.png", "train/a/2.png"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_what_cannot_be_sorted(files: list[str], message: str) -> None:
 @pytest.mark.parametrize("name", ["train station", "trainer", "test tube", "contest", "valley", "steam_train"])
 def test_classes_that_are_named_almost_as_a_part(name: str) -> None:
     layout = arrange("x", [f"{name}/1.jpg", "airport/2.jpg", "airport/train/3.jpg"])
-    assert found(layout) == {("1.jpg", "train", name), ("2.jpg", "train", "airport"), ("3.jpg", "train", "airport")}
+    assert simplify(layout) == {("1.jpg", "train", name), ("2.jpg", "train", "airport"), ("3.jpg", "train", "airport")}
     assert not layout.findings
 
 
@@ -209,7 +209,7 @@ ALMOST = "named almost like a part"
 )
 def test_classes_that_may_be_parts_are_named(names: list[str], warned: list[str]) -> None:
     layout = arrange("x", [f"{name}/1.jpg" for name in names])
-    assert found(layout) == {("1.jpg", "train", name) for name in names}
+    assert simplify(layout) == {("1.jpg", "train", name) for name in names}
     assert len(layout.findings) == len(warned)
     for finding, start in zip(layout.findings, warned, strict=True):
         assert str(finding).startswith(start)
@@ -239,7 +239,7 @@ def test_loose_images_beside_folders_are_no_sign_of_parts() -> None:
 
 def test_a_class_named_train_in_folders_of_parts() -> None:
     layout = arrange("x", [f"{part}/{name}/{part}.jpg" for part in ("train", "test") for name in ("car", "train")])
-    assert found(layout) == {(f"{part}.jpg", part, name) for part in ("train", "test") for name in ("car", "train")}
+    assert simplify(layout) == {(f"{part}.jpg", part, name) for part in ("train", "test") for name in ("car", "train")}
     assert not layout.findings
 
 
@@ -263,8 +263,8 @@ def test_whatever_lies_in_a_folder(files: list[str]) -> None:
     except DataError as error:
         assert str(error).startswith("x: ")
         return
-    assert {place.path for place in layout.images} <= set(files)
-    for place in layout.images:
-        if place.part == "train" and {"val", "test"} & set(place.path.split("/")):
+    assert {image.path for image in layout.images} <= set(files)
+    for image in layout.images:
+        if image.part == "train" and {"val", "test"} & set(image.path.split("/")):
             assert layout.findings  # never silently
-    assert "train" in {place.part for place in layout.images}
+    assert "train" in {image.part for image in layout.images}

@@ -98,11 +98,11 @@ def test_order_of_the_places(
     machine: Path, own: Path, arrays: Make, write_idx: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(machine / "keras"))
-    places = [own, machine / "keras" / "datasets", machine / "system", machine / "cache" / "searchcnn" / "datasets"]
-    for place in reversed(places):
-        write_idx(place / "fashion-mnist", arrays())
-        assert load("fashion_mnist").source == str(place / "fashion-mnist")
-        assert find_datasets()[0].source == str(place / "fashion-mnist")
+    folders = [own, machine / "keras" / "datasets", machine / "system", machine / "cache" / "searchcnn" / "datasets"]
+    for folder in reversed(folders):
+        write_idx(folder / "fashion-mnist", arrays())
+        assert load("fashion_mnist").source == str(folder / "fashion-mnist")
+        assert find_datasets()[0].source == str(folder / "fashion-mnist")
 
 
 def test_keras_cache_in_home(machine: Path, arrays: Make, write_npz: Make, write_cifar10: Make) -> None:
@@ -150,7 +150,7 @@ def test_find_datasets_on_an_empty_machine(machine: Path) -> None:
     found = {row.name: row for row in find_datasets()}
     assert tuple(found) == BUILTIN_NAMES
     assert [name for name in BUILTIN_NAMES if found[name].source] == ["digits"]
-    assert found["cifar10"].searched[-1] == f"searchcnn's cache ({machine}/cache/searchcnn/datasets)"
+    assert found["cifar10"].tried[-1] == f"searchcnn's cache ({machine}/cache/searchcnn/datasets)"
     assert (found["cifar10"].shape, found["cifar10"].train, found["cifar10"].test) == ((32, 32, 3), 50_000, 10_000)
 
 

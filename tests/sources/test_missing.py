@@ -33,7 +33,7 @@ class NotAvailable:
         raise TypeError("boolean value of NA is ambiguous")
 
 
-def labels_of(values: list[Any], kind: Any) -> Any:
+def make_labels(values: list[Any], kind: Any) -> Any:
     array = np.empty(len(values), kind)
     array[:] = values
     return array
@@ -43,9 +43,9 @@ NAMES, NUMBERS = ["cat", "dog"] * 11, [0, 1] * 11
 MISSING: dict[str, tuple[Any, tuple[str, ...]]] = {
     "None in a list": (["cat", None, *NAMES], ("cat", "dog")),
     "NaN in a list of names": (["cat", NAN, *NAMES], ("cat", "dog")),
-    "an array of objects": (labels_of(["cat", NAN, *NAMES], object), ("cat", "dog")),
-    "NA of pandas": (labels_of(["cat", NotAvailable(), *NAMES], object), ("cat", "dog")),
-    "not a time": (labels_of(["cat", np.datetime64("NaT"), *NAMES], object), ("cat", "dog")),
+    "an array of objects": (make_labels(["cat", NAN, *NAMES], object), ("cat", "dog")),
+    "NA of pandas": (make_labels(["cat", NotAvailable(), *NAMES], object), ("cat", "dog")),
+    "not a time": (make_labels(["cat", np.datetime64("NaT"), *NAMES], object), ("cat", "dog")),
     "no text": (np.array(["cat", "", *NAMES]), ("cat", "dog")),
     "no bytes": (np.array([b"cat", b"", *(name.encode() for name in NAMES)]), ("cat", "dog")),
     "not a number": (np.array([0, NAN, *NUMBERS]), ("0", "1")),
@@ -66,7 +66,7 @@ def load(path: Path | str, **settings: Any) -> Dataset:
     return load_dataset(DataConfig(path=str(path), validation=4, test=4, **settings), 0)
 
 
-def warned(dataset: Dataset) -> list[str]:
+def list_warnings(dataset: Dataset) -> list[str]:
     return [str(finding) for finding in dataset.inspection.findings if finding.level == "warning"]
 
 
@@ -95,11 +95,11 @@ def test_numpy_archives(tmp_path: Path) -> None:
     np.savez(tmp_path / "birds.npz", x=IMAGES, y=[0.0, NAN, *NUMBERS])
     dataset = load(tmp_path / "birds.npz")
     assert dataset.class_names == ("0", "1")
-    assert warned(dataset) == ["1 of 24 images of train has no label (image 1: nan); left out"]
+    assert list_warnings(dataset) == ["1 of 24 images of train has no label (image 1: nan); left out"]
     np.savez(tmp_path / "birds.npz", x=IMAGES, y=np.array(["cat", NAN, *NAMES]))  # NumPy has made text of it
     assert (
         "1 label is the word 'nan'; taken for a class; if it means that there is no label, leave it empty"
-    ) in warned(load(tmp_path / "birds.npz"))
+    ) in list_warnings(load(tmp_path / "birds.npz"))
 
 
 def test_names_of_classes_beside_labels_that_are_text(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_parquet(images: Path, missing: Any) -> None:
         parquet.write_table(pyarrow.table(rows(labels)), images / "list.parquet")
         dataset = load(images / "list.parquet")
         assert dataset.num_classes == 2
-        assert warned(dataset) == ["1 row of the table cannot be used (row 3: no label); left out"]
+        assert list_warnings(dataset) == ["1 row of the table cannot be used (row 3: no label); left out"]
 
 
 def write(path: Path, labels: list[str]) -> Path:
@@ -149,13 +149,13 @@ def test_text_that_may_mean_none(images: Path, word: str) -> None:
     assert word in dataset.class_names
     assert (
         f"3 labels are the word '{word}'; taken for a class; if it means that there is no label, leave it empty"
-    ) in warned(dataset)
+    ) in list_warnings(dataset)
 
 
 def test_empty_cells(images: Path) -> None:
     dataset = load(write(images / "list.csv", ["cat", "", *NAMES]))
     assert dataset.class_names == ("cat", "dog")
-    assert warned(dataset) == ["1 row of the table cannot be used (row 3: no label); left out"]
+    assert list_warnings(dataset) == ["1 row of the table cannot be used (row 3: no label); left out"]
 
 
 def test_folders_are_classes_whatever_their_names(tmp_path: Path) -> None:

@@ -63,16 +63,16 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def text(value: Any) -> str:
+def write_value(value: Any) -> str:
     """Writes a value as TOML has it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return '"' + "".join(f"\\U{ord(char):08x}" for char in value) + '"'
     if isinstance(value, list):
-        return "[" + ", ".join(map(text, value)) + "]"
+        return "[" + ", ".join(map(write_value, value)) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {text(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {write_value(item)}" for key, item in value.items()) + "}"
     return repr(value)
 
 
@@ -94,7 +94,7 @@ STUDIES = st.one_of(
     DATA.map(
         lambda data: (
             'spaces = ["sequential"]\nbudget.trials = 1\n[data]\n'
-            + "\n".join(f"{key} = {text(value)}" for key, value in data.items())
+            + "\n".join(f"{key} = {write_value(value)}" for key, value in data.items())
         )
     ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
