@@ -44,14 +44,14 @@ class Inception(SearchSpace):
     def build(self, hp: Any) -> Model:
         """Builds the network; its first output is the main one, further ones are auxiliary heads."""
         batch_norm = hp.Choice("batch_norm", ["none", "before", "after"], default="before")
-        start = initial(hp.Choice("initializer", ["he", "glorot"]))
+        start = choose_initializers(hp.Choice("initializer", ["he", "glorot"]))
         convolution = partial(convolve, batch_norm=batch_norm, **start)
         images = Input(self.input_shape)
-        x = stem(hp, images, convolution, "small" if min(self.input_shape[:2]) < LARGE else "imagenet")
-        modules = stages(hp, x, convolution)
+        x = apply_stem(hp, images, convolution, "small" if min(self.input_shape[:2]) < LARGE else "imagenet")
+        modules = apply_stages(hp, x, convolution)
         x = layers.GlobalAveragePooling2D()(list(modules.values())[-1])
         x = drop(x, hp.Float("dropout", 0.0, 0.6, step=0.2, default=0.2))
-        features = [x, *auxiliary_heads(hp, modules, convolution, start)]
+        features = [x, *add_auxiliary_heads(hp, modules, convolution, start)]
         outputs = [layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x) for x in features]
         return Model(images, outputs if len(outputs) > 1 else outputs[0])
 
@@ -64,12 +64,12 @@ class Inception(SearchSpace):
         small = {"stem": "small", "stem_stride": 2, "widths": "ratios"}
         return {
             "inception_small": {**small, "modules_3": 2, "modules_4": 3, "modules_5": 2},
-            "googlenet": {**googlenet(), "auxiliary_heads": True, "auxiliary_units": 1024},
-            "googlenet_without_heads": {**googlenet(), "auxiliary_heads": False},
+            "googlenet": {**make_googlenet(), "auxiliary_heads": True, "auxiliary_units": 1024},
+            "googlenet_without_heads": {**make_googlenet(), "auxiliary_heads": False},
         }
 
 
-def googlenet() -> dict[str, Any]:
+def make_googlenet() -> dict[str, Any]:
     """Returns the values of GoogLeNet up to its auxiliary heads, without its local response normalisation."""
     start = {"batch_norm": "none", "initializer": "glorot", "stem": "imagenet", "stem_filters": 64}
     depth = {"stages": 3, "modules_3": 2, "modules_4": 5, "modules_5": 2}
@@ -77,7 +77,7 @@ def googlenet() -> dict[str, Any]:
     return {**start, **depth, "widths": "free", **filters, "dropout": 0.4}
 
 
-def initial(kind: str) -> dict[str, Any]:
+def choose_initializers(kind: str) -> dict[str, Any]:
     """Returns how weights start, as arguments of a layer.
 
     Args:
@@ -89,7 +89,7 @@ def initial(kind: str) -> dict[str, Any]:
     return {"kernel_initializer": "glorot_uniform", "bias_initializer": initializers.Constant(0.2)}
 
 
-def stem(hp: Any, x: Any, convolution: Callable[..., Any], default: str) -> Any:
+def apply_stem(hp: Any, x: Any, convolution: Callable[..., Any], default: str) -> Any:
     """Applies the layers before the first module.
 
     Args:
@@ -115,7 +115,7 @@ def shrink(x: Any) -> Any:
     return layers.MaxPooling2D(3, 2, "same")(x)
 
 
-def stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, Any]:
+def apply_stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, Any]:
     """Applies the modules.
 
     Args:
@@ -126,17 +126,17 @@ def stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, Any]:
     Returns:
         Feature maps after each module, by its name, "3a" and so on, in order.
     """
-    widths = {"ratios": ratio_filters, "free": free_filters}[hp.Choice("widths", ["ratios", "free"])]
+    widths = {"ratios": ask_ratio_filters, "free": ask_free_filters}[hp.Choice("widths", ["ratios", "free"])]
     modules: dict[str, Any] = {}
     for stage in range(3, 3 + hp.Int("stages", 2, 3, default=3)):
         x = shrink(x) if stage > 3 else x
         names = [name for name in GOOGLENET if name.startswith(str(stage))]
         for name in names[: hp.Int(f"modules_{stage}", 1, len(names), default=len(names) // 2)]:
-            x = modules[name] = inception(x, widths(hp, name), convolution, f"inception_{name}")
+            x = modules[name] = apply_module(x, widths(hp, name), convolution, f"inception_{name}")
     return modules
 
 
-def ratio_filters(hp: Any, module: str) -> dict[str, int]:
+def ask_ratio_filters(hp: Any, module: str) -> dict[str, int]:
     """Returns the filters of a module's `PATHS` as ratios of the 3x3 path's, the reductions of what they lead to.
 
     At the smallest width each step of a ratio is still another number of filters.
@@ -157,7 +157,7 @@ def ratio_filters(hp: Any, module: str) -> dict[str, int]:
     return {path: round(number) for path, number in filters.items()}
 
 
-def free_filters(hp: Any, module: str) -> dict[str, int]:
+def ask_free_filters(hp: Any, module: str) -> dict[str, int]:
     """Returns the filters of a module's `PATHS`, each asked for by itself."""
     return {
         path: hp.Int(f"filters_{module}_{path}", most // 8, most, sampling="log", default=most // 4)
@@ -165,7 +165,7 @@ def free_filters(hp: Any, module: str) -> dict[str, int]:
     }
 
 
-def inception(x: Any, filters: dict[str, int], convolution: Callable[..., Any], name: str) -> Any:
+def apply_module(x: Any, filters: dict[str, int], convolution: Callable[..., Any], name: str) -> Any:
     """Applies one Inception module.
 
     Args:
@@ -190,7 +190,7 @@ def inception(x: Any, filters: dict[str, int], convolution: Callable[..., Any], 
     return layers.Concatenate(name=name)(paths)
 
 
-def auxiliary_heads(
+def add_auxiliary_heads(
     hp: Any, modules: dict[str, Any], convolution: Callable[..., Any], start: dict[str, Any]
 ) -> list[Any]:
     """Returns the features of the auxiliary heads' softmax layers, if there are such heads.
@@ -212,12 +212,12 @@ def auxiliary_heads(
     units = hp.Int("auxiliary_units", 64, 1024, step=2, sampling="log", default=256)
     middle = [x for name, x in modules.items() if name.startswith("4")]
     return [
-        auxiliary_head(x, units, convolution, start)
+        apply_auxiliary_head(x, units, convolution, start)
         for x in (middle[:1] if len(middle) < 3 else [middle[0], middle[-2]])
     ]
 
 
-def auxiliary_head(x: Any, units: int, convolution: Callable[..., Any], start: dict[str, Any]) -> Any:
+def apply_auxiliary_head(x: Any, units: int, convolution: Callable[..., Any], start: dict[str, Any]) -> Any:
     """Turns feature maps into the features of an auxiliary head's softmax layer.
 
     The window is GoogLeNet's, 5 pixels wide every 3 pixels, on maps below 16 pixels; on larger ones it grows, so that

@@ -34,8 +34,8 @@ class Residual(SearchSpace):
         style = ask_style(hp)
         filters = hp.Int("filters", 16, 64, step=8, default=32)
         images = Input(self.input_shape)
-        x = stem(hp, images, filters, style)
-        x = stages(hp, x, filters, style)
+        x = apply_stem(hp, images, filters, style)
+        x = apply_stages(hp, x, filters, style)
         x = layers.GlobalAveragePooling2D()(x)
         x = drop(x, hp.Float("head_dropout", 0.0, 0.5, step=0.125, default=0.25))
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
@@ -104,7 +104,7 @@ def ask_style(hp: Any) -> Style:
     )
 
 
-def stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
+def apply_stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
     """Applies the first convolution.
 
     Args:
@@ -125,7 +125,7 @@ def stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
     return pool(x, "max") if reduction == "pool" else x
 
 
-def stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
+def apply_stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
     """Applies the residual blocks; their chance to be skipped grows linearly with depth.
 
     Args:
@@ -144,11 +144,11 @@ def stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
     strides = [1 if stage == 0 or block else 2 for stage, count in enumerate(blocks) for block in range(count)]
     widths = [8 * round(filters * growth**stage / 8) for stage, count in enumerate(blocks) for _ in range(count)]
     for depth, (stride, width) in enumerate(zip(strides, widths, strict=True), start=1):
-        x = residual(x, width, stride, style, drop_rate * depth / len(widths))
+        x = apply_block(x, width, stride, style, drop_rate * depth / len(widths))
     return style.activate(x) if style.pre_activation else x
 
 
-def residual(x: Any, filters: int, stride: int, style: Style, drop_rate: float) -> Any:
+def apply_block(x: Any, filters: int, stride: int, style: Style, drop_rate: float) -> Any:
     """Adds a branch of convolutions to its input, which is projected where the shapes differ.
 
     Args:
@@ -164,14 +164,14 @@ def residual(x: Any, filters: int, stride: int, style: Style, drop_rate: float) 
     start = style.activate(x) if style.pre_activation else x
     same = stride == 1 and x.shape[-1] == filters
     shortcut = x if same else style.finish(style.convolve(start, filters, 1, stride))
-    residue = branch(start, filters, stride, style)
+    residue = apply_branch(start, filters, stride, style)
     if drop_rate:
         residue = layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1))(residue)
     x = layers.Add()([shortcut, residue])
     return x if style.pre_activation else layers.Activation(style.activation)(x)
 
 
-def branch(x: Any, filters: int, stride: int, style: Style) -> Any:
+def apply_branch(x: Any, filters: int, stride: int, style: Style) -> Any:
     """Applies the convolutions of a block, and squeeze-and-excitation; see `residual`."""
     if style.bottleneck:
         x = style.activate(style.convolve(x, filters // 2, 1))

@@ -67,7 +67,7 @@ class Transfer(SearchSpace):
         self.weights = weights
         self.is_pretrained = weights != "none"
         self.image_sizes = list(image_sizes)
-        self.preprocessing = self._by_file(preprocessing)
+        self.preprocessing = self._assign_preprocessing(preprocessing)
         self.linear = linear
         self.fine_tuning = fine_tuning
         self._check()
@@ -79,20 +79,20 @@ class Transfer(SearchSpace):
 
     def build(self, hp: Any) -> Model:
         """Builds the network; see the class."""
-        backbone = self.backbone(hp)
+        backbone = self.ask_backbone(hp)
         images = Input(self.input_shape)
         x = backbone.preprocess(images)
-        frozen, unfrozen = self.divide(hp, backbone)
+        frozen, unfrozen = self.ask_division(hp, backbone)
         x = x if frozen is None else frozen(x, training=False)
         x = x if unfrozen is None else unfrozen(x)
-        x = pool(hp, x) if self.linear else head(hp, x, dropout=unfrozen is not None)
+        x = pool(hp, x) if self.linear else apply_head(hp, x, dropout=unfrozen is not None)
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def initialize(self, hp: Any, model: Model) -> None:
         """Loads the backbone's weights."""
         if not self.is_pretrained:
             return
-        for part in self.divide(hp, self.backbone(hp, self.weights)):
+        for part in self.ask_division(hp, self.ask_backbone(hp, self.weights)):
             if part is not None:
                 model.get_layer(part.name).set_weights(part.get_weights())
 
@@ -122,19 +122,21 @@ class Transfer(SearchSpace):
         """Returns features with a softmax layer at each size, and then the same with blocks trained, the best first."""
         if not self.is_pretrained:
             return {}
-        pairs = [(name, size) for name in self.backbones for size in self._sizes_of(name)]
-        points = {self._title("features", *pair): self._point(*pair, fine_tune=False) for pair in pairs}
+        pairs = [(name, size) for name in self.backbones for size in self._list_sizes(name)]
+        points = {self._make_title("features", *pair): self._make_point(*pair, fine_tune=False) for pair in pairs}
         if not self.linear:
-            points |= {self._title("fine_tuned", *pair): self._point(*pair, fine_tune=True) for pair in pairs[::-1]}
-        return points | (self._of_birds() if "ResNet50" in self.backbones and not self.linear else {})
+            points |= {
+                self._make_title("fine_tuned", *pair): self._make_point(*pair, fine_tune=True) for pair in pairs[::-1]
+            }
+        return points | (self._make_bird_points() if "ResNet50" in self.backbones and not self.linear else {})
 
-    def _sizes_of(self, name: str) -> Sequence[int]:
+    def _list_sizes(self, name: str) -> Sequence[int]:
         return self.image_sizes if is_for_any_size(name) else [0]
 
-    def _of_birds(self) -> dict[str, dict[str, Any]]:
+    def _make_bird_points(self) -> dict[str, dict[str, Any]]:
         """Returns a whole ResNet50 and its features with the heads that were tried on 200 kinds of birds."""
-        features = self._point("ResNet50", SIZE, fine_tune=False)
-        whole = self._point("ResNet50", SIZE, fine_tune=True, unfrozen_blocks=17)
+        features = self._make_point("ResNet50", SIZE, fine_tune=False)
+        whole = self._make_point("ResNet50", SIZE, fine_tune=True, unfrozen_blocks=17)
         wide = {"dense_layers": 1, "dense_1": 1024, "head_dropout": 0.0}
         convolution = {"head_convolution": True, "head_filters": 64, "convolution_dropout": 0.2}
         return {
@@ -163,33 +165,33 @@ class Transfer(SearchSpace):
                 raise ValueError(f"preprocessing is for .keras files among the backbones, not for {name}")
             Preprocessing.read(given)
 
-    def _by_file(self, preprocessing: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def _assign_preprocessing(self, preprocessing: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Returns the preprocessing of each file that it is given for; without files' names, that is for all."""
         if isinstance(preprocessing, Mapping) and any(map(is_file, preprocessing)):
             return preprocessing
         files = [name for name in self.backbones if is_file(name)]
         return {} if preprocessing is None else dict.fromkeys(files or self.backbones, preprocessing)
 
-    def backbone(self, hp: Any, weights: str = "none") -> Backbone:
+    def ask_backbone(self, hp: Any, weights: str = "none") -> Backbone:
         """Asks for the backbone.
 
         Args:
             hp: The hyperparameters.
             weights: As in the constructor.
         """
-        name = self._name(hp)
-        several = len(self._sizes_of(name)) > 1
+        name = self._ask_name(hp)
+        several = len(self._list_sizes(name)) > 1
         side = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
-        return Backbone.load(name, shape_of(self.input_shape, side), weights, self.preprocessing.get(name))
+        return Backbone.load(name, compute_shape(self.input_shape, side), weights, self.preprocessing.get(name))
 
-    def divide(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
+    def ask_division(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
         """Asks where the backbone is cut and from which block on it is trained.
 
         Returns:
             The frozen part and the part that is trained; see `searchcnn.backbones.Backbone.divide`.
         """
         count = len(backbone.blocks)
-        with self._scope(hp, self._name(hp)):
+        with self._open_scope(hp, self._ask_name(hp)):
             cut = hp.Int("cut_blocks", 0, LINEAR_CUT if self.linear else count // 2)
             if not self.is_pretrained:
                 return backbone.divide(cut, count)
@@ -198,20 +200,20 @@ class Transfer(SearchSpace):
             unfrozen = hp.Int("unfrozen_blocks", 1, count, default=max(1, count // 2))
         return backbone.divide(cut, unfrozen)
 
-    def _name(self, hp: Any) -> str:
+    def _ask_name(self, hp: Any) -> str:
         name: str = hp.Choice("backbone", self.backbones) if len(self.backbones) > 1 else self.backbones[0]
         return name
 
-    def _scope(self, hp: Any, name: str) -> AbstractContextManager[Any]:
+    def _open_scope(self, hp: Any, name: str) -> AbstractContextManager[Any]:
         """Blocks of one backbone are not those of another."""
         return hp.name_scope(name) if len(self.backbones) > 1 else nullcontext()
 
-    def _title(self, kind: str, name: str, size: int) -> str:
+    def _make_title(self, kind: str, name: str, size: int) -> str:
         """Returns what a point is called: what is done, with which backbone at which size, as far as they differ."""
         backbone = [Path(name).stem if is_file(name) else name] if len(self.backbones) > 1 else []
         return "_".join([kind, *backbone, *([str(size)] if len(self.image_sizes) > 1 and size else [])])
 
-    def _point(self, name: str, size: int, fine_tune: bool, **blocks: Any) -> dict[str, Any]:
+    def _make_point(self, name: str, size: int, fine_tune: bool, **blocks: Any) -> dict[str, Any]:
         """Returns the values of a backbone without anything cut off and with softmax on average features."""
         blocks = blocks if self.linear else {"fine_tune": fine_tune, **blocks}
         if len(self.backbones) > 1:
@@ -221,10 +223,10 @@ class Transfer(SearchSpace):
         return {**blocks, **sizes, **softmax, "pooling": "average"}
 
 
-def shape_of(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
+def compute_shape(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
     """Returns height and width of images that keep their shape and have about as many pixels as a square.
 
-    >>> shape_of((160, 160, 3), 224), shape_of((64, 640, 3), 160)
+    >>> compute_shape((160, 160, 3), 224), compute_shape((64, 640, 3), 160)
     ((224, 224), (48, 504))
 
     Args:
@@ -240,7 +242,7 @@ def shape_of(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
     return (short, long) if height < width else (long, short)
 
 
-def head(hp: Any, x: Any, dropout: bool) -> Any:
+def apply_head(hp: Any, x: Any, dropout: bool) -> Any:
     """Turns feature maps into the features of the softmax layer.
 
     Args:
@@ -257,7 +259,7 @@ def head(hp: Any, x: Any, dropout: bool) -> Any:
     x = pool(hp, x)
     units = [
         hp.Int(f"dense_{layer}", 64, 1024, step=2, sampling="log", default=256)
-        for layer in range(1, dense_layers(hp) + 1)
+        for layer in range(1, ask_dense_layers(hp) + 1)
     ]
     rate = hp.Float("head_dropout", 0.0, 0.8, step=0.05, default=0.2) if units or dropout else 0.0
     return dense(x, units, "relu", rate)
@@ -269,7 +271,7 @@ def pool(hp: Any, x: Any) -> Any:
     return (layers.GlobalAveragePooling2D if kind == "average" else layers.GlobalMaxPooling2D)()(x)
 
 
-def dense_layers(hp: Any) -> int:
+def ask_dense_layers(hp: Any) -> int:
     """Asks for the number of dense layers before the softmax layer."""
     count: int = hp.Int("dense_layers", 0, 3)
     return count
@@ -277,4 +279,4 @@ def dense_layers(hp: Any) -> int:
 
 def is_linear(hp: Any) -> bool:
     """Whether the head of a point is a softmax layer and nothing else."""
-    return not (hp.Boolean("head_convolution") or dense_layers(hp))
+    return not (hp.Boolean("head_convolution") or ask_dense_layers(hp))

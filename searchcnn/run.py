@@ -92,12 +92,12 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
-                models.keep(trial, evaluation)
-                stored.add_model(trial.stored, models.file(trial.number), evaluation.value)
+                models.save(trial, evaluation)
+                stored.add_model(trial.stored, models.get_file(trial.number), evaluation.value)
 
         def settle() -> None:
             checkpoints.drop(stored.finished())
-            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished)
+            models.promote_best(lambda: stored.ranking(config.search.keep_models), stored.finished)
 
         if earlier := difference(rules):
             listener.noted(earlier)
@@ -239,7 +239,7 @@ def begin(
     with contextlib.ExitStack() as rehearsals:
         for name, member in trainer.space.members.items():
             network, recipe = run_dry(trainer, name)
-            rehearsals.enter_context(models.rehearsing(network))
+            rehearsals.enter_context(models.rehearse_saving(network))
             check_stability(trainer, name)
             if recipe.pixels and not member.own_preprocessing:
                 listener.noted(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}")

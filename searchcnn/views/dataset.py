@@ -1,4 +1,4 @@
-"""What is in a dataset, for people: a line, a table of what is wrong with it, and how far it is read."""
+"""Shows what is in a dataset: a line, a table of what is wrong with it, and the progress of reading it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.views.tables import console, show, table
+from searchcnn.views.tables import make_console, make_table, print_lines
 
 if TYPE_CHECKING:
     from searchcnn.data import Report
@@ -20,23 +20,23 @@ STYLES = {"note": "dim", "warning": "yellow", "error": "red"}
 
 
 class Reading:
-    """Shows, while the body of a ``with`` runs, how far images are read, and then what was found in them.
+    """Shows how many images are read while the body of a ``with`` runs, and then what was found in them.
 
     Args:
-        quiet: Whether nothing is shown.
-        least: The lowest level of a finding that is shown.
+        quiet: Whether to show nothing.
+        least: The lowest level of findings to show.
 
     Attributes:
-        is_told: Whether it was shown what was found.
+        is_told: Whether the findings have been shown.
     """
 
     def __init__(self, quiet: bool = False, least: Level = "warning") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        shown = console()
+        console = make_console()
         self._progress = Progress(
-            *columns, console=shown, transient=True, redirect_stdout=False, disable=quiet or not shown.is_terminal
+            *columns, console=console, transient=True, redirect_stdout=False, disable=quiet or not console.is_terminal
         )
         self._quiet = quiet
         self._least: Level = least
@@ -53,8 +53,8 @@ class Reading:
         self._progress.stop()
 
     def watch(self, text: str, done: float) -> None:
-        """Shows how far it is; see `searchcnn.data.decoding.Watch`."""
-        if text != self._text:  # a bar of its own: what remains is reckoned from what it has done
+        """Shows the progress; see `searchcnn.data.decoding.Watch`."""
+        if text != self._text:  # a new bar: Rich estimates the remaining time from the bar's own progress
             self._text = text
             for task in self._progress.task_ids:
                 self._progress.remove_task(task)
@@ -66,35 +66,35 @@ class Reading:
         self._progress.stop()
         self.is_told = True
         if not self._quiet:
-            show(report_lines(report, self._least))
+            print_lines(format_report(report, self._least))
 
     def say(self, text: str) -> None:
         """Shows a line."""
         self._progress.stop()
         if not self._quiet:
-            show([text])
+            print_lines([text])
 
 
-def report_lines(report: Report, least: Level = "note") -> Iterator[str | Table]:
-    """Yields a line on a dataset's size, and the table of what was found in it, if something was.
+def format_report(report: Report, least: Level = "note") -> Iterator[str | Table]:
+    """Yields a line on a dataset's size, and a table of what was found in it, if anything was.
 
     Args:
         report: What was found.
-        least: The lowest level that is shown.
+        least: The lowest level of findings to show.
     """
-    yield size_line(report)
+    yield format_size(report)
     levels = list(STYLES)
-    shown = [finding for finding in report.findings if levels.index(finding.level) >= levels.index(least)]
-    if shown:
-        made = table("", "found", "for example", "what to do")
-        for finding in shown:
+    findings = [finding for finding in report.findings if levels.index(finding.level) >= levels.index(least)]
+    if findings:
+        table = make_table("", "found", "for example", "what to do")
+        for finding in findings:
             cells = (finding.level, finding.what, finding.example, finding.remedy)
-            made.add_row(*(Text(cell, overflow="fold") for cell in cells), style=STYLES[finding.level])
-        yield made
+            table.add_row(*(Text(cell, overflow="fold") for cell in cells), style=STYLES[finding.level])
+        yield table
 
 
-def size_line(report: Report) -> str:
-    """Returns how many classes and images of which size a dataset has, and in which parts."""
+def format_size(report: Report) -> str:
+    """Returns the number of classes, the size of the images, and the number of images in each part."""
     height, width, channels = report.shape
     number = max((len(counts) for counts in report.counts.values()), default=0)
     classes = f"{number} class{'' if number == 1 else 'es'}"
@@ -103,12 +103,12 @@ def size_line(report: Report) -> str:
     return f"{report.source}: {classes}, images of {height}x{width}x{channels}{resized}: {report.parts()}"
 
 
-def class_table(report: Report) -> Table:
-    """Returns the number of images of each class by part, and their sums."""
+def make_class_table(report: Report) -> Table:
+    """Returns a table with the number of images of each class in each part, and their sums."""
     parts = list(report.counts)
-    made = table("class", *parts, right=parts)
+    table = make_table("class", *parts, right=parts)
     for name in report.counts["train"]:
-        made.add_row(Text(name), *(f"{report.counts[part].get(name, 0):,}" for part in parts))
-    made.add_section()
-    made.add_row(Text("all", style="bold"), *(f"{sum(report.counts[part].values()):,}" for part in parts))
-    return made
+        table.add_row(Text(name), *(f"{report.counts[part].get(name, 0):,}" for part in parts))
+    table.add_section()
+    table.add_row(Text("all", style="bold"), *(f"{sum(report.counts[part].values()):,}" for part in parts))
+    return table

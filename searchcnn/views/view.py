@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from searchcnn.search.listener import Listener
-from searchcnn.text import amount, duration, gain, objective
+from searchcnn.text import format_amount, format_duration, format_gain, objective
 
 if TYPE_CHECKING:
     from searchcnn.data import Report
@@ -108,17 +108,17 @@ class PlainView(View):
 
     def show_report(self, report: Report) -> None:
         """Shows how large the dataset is and what is wrong with it."""
-        from searchcnn.views.dataset import report_lines
-        from searchcnn.views.tables import show
+        from searchcnn.views.dataset import format_report
+        from searchcnn.views.tables import print_lines
 
-        show(report_lines(report, "warning"))
+        print_lines(format_report(report, "warning"))
 
     def trial_described(self, trial: TrialProgress) -> None:
         """Shows the network that is trained."""
         if trial.best is not None:
             return
         origin = f", {trial.origin}" if trial.origin else ""
-        size = f"{amount(trial.facts['params'])} parameters, {amount(trial.facts['macs'])} MACs"
+        size = f"{format_amount(trial.facts['params'])} parameters, {format_amount(trial.facts['macs'])} MACs"
         self._say(f"trial {trial.number}: {trial.facts['space']}{origin}, {size}")
 
     def epoch_progressed(self, trial: TrialProgress, epoch: int, fraction: float) -> None:
@@ -131,7 +131,9 @@ class PlainView(View):
         remaining = self._features[trial.number]
         if not remaining.is_told and remaining.elapsed > TELLING:
             remaining.is_told = True
-            self._say(f"trial {trial.number}: features {fraction:.0%}, {duration(remaining.seconds(fraction))} left")
+            self._say(
+                f"trial {trial.number}: features {fraction:.0%}, {format_duration(remaining.seconds(fraction))} left"
+            )
 
     def epoch_finished(self, trial: TrialProgress, epoch: Epoch) -> None:
         """Shows an epoch's metrics."""
@@ -139,7 +141,7 @@ class PlainView(View):
         self._features.pop(trial.number, None)
         what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
         shown = "softmax on features, solved" if epoch.is_solved else what
-        self._say(f"trial {trial.number}: {shown}  {metrics}  {duration(epoch.seconds)}")
+        self._say(f"trial {trial.number}: {shown}  {metrics}  {format_duration(epoch.seconds)}")
 
     def trial_finished(self, trial: TrialProgress, outcome: Outcome, is_best: bool) -> None:
         """Shows how a trial ended."""
@@ -148,7 +150,7 @@ class PlainView(View):
             objective(value),
             outcome.reason,
             str(outcome.facts.get("detail", "")),
-            gain(value, trial.facts),
+            format_gain(value, trial.facts),
             "cut by the timeout" if outcome.value is not None and trial.facts.get("stopped") == "timeout" else "",
             "best so far" if is_best else "",
         ]
@@ -156,10 +158,10 @@ class PlainView(View):
 
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
-        from searchcnn.views.summary import closing_lines
-        from searchcnn.views.tables import show
+        from searchcnn.views.summary import summarize_study
+        from searchcnn.views.tables import print_lines
 
-        show(closing_lines(self.study, arguments, stopped))
+        print_lines(summarize_study(self.study, arguments, stopped))
 
     def noted(self, text: str) -> None:
         """Shows what was found."""
@@ -170,4 +172,4 @@ class PlainView(View):
         self._say(text)
 
     def _say(self, text: str) -> None:
-        click.echo(f"[{duration(time.monotonic() - self._began):>6}] {text}")
+        click.echo(f"[{format_duration(time.monotonic() - self._began):>6}] {text}")

@@ -122,7 +122,7 @@ def test_status_shows_the_trials_without_keras_or_optuna(searched: tuple[Path, s
     assert "COMPLETE" in shown
     assert "★ " in shown
     script = (
-        "import sys; from searchcnn.cli.main import cli; cli(['status', 'digits'], standalone_mode=False); "
+        "import sys; from searchcnn.cli.commands import cli; cli(['status', 'digits'], standalone_mode=False); "
         "sys.exit(int(bool({'keras', 'tensorflow', 'optuna'} & set(sys.modules))))"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, check=False).returncode == 0
@@ -175,10 +175,10 @@ def test_lists_answer_and_name_what_there_is(searched: tuple[Path, str]) -> None
         (["optimize", "--study", "digits", "--set", 'spaces=["sequentiel"]'], 2, "did you mean 'sequential'?"),
         (["optimize", "--study", "digits", "--storage", "nonsense"], 1, "is not a database URL"),
         (["optimize", "--study", "digits", "--name", "a/b"], 2, "cannot name a study"),
-        (["status", "digits"], 1, "has not been begun here"),
+        (["status", "digits"], 1, "has not been started here"),
         (["status", "nosuch"], 2, "no study named 'nosuch'"),
         (["export", "digits", "x.keras"], 1, "no such file"),
-        (["evaluate", "digits"], 1, "has not been begun here"),
+        (["evaluate", "digits"], 1, "has not been started here"),
     ],
 )
 def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], code: int, message: str) -> None:
@@ -235,7 +235,7 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
     assert out == "Copied study 'digits'. Go on with: searchcnn optimize --study digits --name mine\n"
     assert trials(folder, "mine") == trials(folder)
     assert (folder / "studies" / "mine" / "best.keras").exists()
-    assert "exists already" in call(folder, "studies", "copy", "digits", "mine", code=2)[1]
+    assert "already exists" in call(folder, "studies", "copy", "digits", "mine", code=2)[1]
     assert call(folder, "studies", "delete", "mine", "--yes")[0] == "Deleted study 'mine'.\n"
     assert not list((folder / "studies").glob("mine*"))
     assert "no study named 'mine'" in call(folder, "studies", "delete", "mine", "--yes", code=2)[1]
@@ -250,7 +250,7 @@ def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> No
     with contextlib.closing(sqlite3.connect(folder / "studies" / "joined.db")) as database, database:
         budget = "UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', ?)"
         database.execute(budget, [len(begun) + 1])
-    assert "has not been begun here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
+    assert "has not been started here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
     out, _ = call(folder, "worker", "--study", "joined", *HERE)
     assert f"trial {len(begun)}: " in out
     assert "Go on with" not in out
@@ -265,8 +265,8 @@ def test_a_model_of_another_search_is_not_taken_for_the_study_s(searched: tuple[
     content = json.loads(card.read_text())
     content["scores"]["validation"]["accuracy"] = 0.123
     card.write_text(json.dumps(content))
-    said = "best.keras of another search of that name, in another database"
+    said = "best.keras of another search with that name, in another database"
     assert said in call(folder, "status", "shared")[0]
     _, err = call(folder, "evaluate", "shared", code=1)
-    assert "is of another search of that name, in another database; give that with --storage, or" in err
+    assert "is of another search with that name, in another database; name that database with --storage, or" in err
     call(folder, "studies", "delete", "shared", "--yes")

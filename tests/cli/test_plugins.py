@@ -127,7 +127,7 @@ class TestNew:
             ("3d", "such as net_3d"),
             ("class", "such as net_class"),
             ("_hidden", "such as hidden"),
-            ("sequential", "there is a search space 'sequential' already (built-in, "),
+            ("sequential", "there already is a search space 'sequential' (built-in, "),
         ],
     )
     def test_refuses_names(self, tmp_path: Path, name: str, message: str) -> None:
@@ -209,8 +209,8 @@ class TestShow:
             (("--set", "blocks=9"), "hyperparameter 'blocks' cannot be 9"),
             (("--set", "units=64"), "'units' is not asked for here, only with "),
             (("--baseline", "three_blocks", "--seed", "1"), "--baseline and --seed both say which network to draw"),
-            (("--set", "blocks"), "'blocks' is no setting; write KEY=VALUE"),
-            (("--size", "32"), "'32' is no size of images"),
+            (("--set", "blocks"), "'blocks' is not a setting; write KEY=VALUE"),
+            (("--size", "32"), "'32' is not an image size"),
         ],
     )
     def test_what_makes_no_sense(self, workspace: Path, options: tuple[str, ...], message: str) -> None:
@@ -224,7 +224,7 @@ class TestShow:
 def test_the_list_and_the_help_need_no_keras(workspace: Path) -> None:
     for args in ([], ["--help"], ["check", "--help"], ["show", "--help"], ["new", "other"], ["show", "no_such"]):
         script = (
-            "import sys\nfrom searchcnn.cli.main import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+            "import sys\nfrom searchcnn.cli.commands import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
             "assert not {'keras', 'tensorflow', 'optuna'} & set(sys.modules)"
         )
         command = [sys.executable, "-c", script, "plugins", *args]

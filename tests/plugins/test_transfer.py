@@ -119,8 +119,8 @@ def test_baselines_fit_the_options(transfer: LoadedSpace, options: dict[str, Any
     assert values.keys() - {"head_convolution", "pooling", "dense_layers", "head_dropout"} == keys
     hp = CheckedHyperParameters(values)
     with keras.StatelessScope(initialize_variables=False):
-        backbone = space.backbone(hp)
-        space.divide(hp, backbone)
+        backbone = space.ask_backbone(hp)
+        space.ask_division(hp, backbone)
     assert backbone.network.name == "resnet50"
     assert keys <= hp.active.keys()
 
@@ -173,8 +173,8 @@ def test_a_file_has_known_points_of_its_own_size(transfer: LoadedSpace, tmp_path
 def test_images_keep_their_shape(
     transfer: LoadedSpace, shape: tuple[int, int, int], side: int, expected: tuple[int, int]
 ) -> None:
-    shape_of = type(transfer.create(*DIGITS)).build.__globals__["shape_of"]
-    assert shape_of(shape, side) == expected
+    compute_shape = type(transfer.create(*DIGITS)).build.__globals__["compute_shape"]
+    assert compute_shape(shape, side) == expected
 
 
 def test_wide_images_enter_as_wide_ones(transfer: LoadedSpace, sketch: Sketch) -> None:
@@ -416,7 +416,7 @@ def test_the_network_that_comes_with_searchcnn(transfer: LoadedSpace) -> None:
     hp = CheckedHyperParameters({"cut_blocks": 8, "fine_tune": True, "unfrozen_blocks": 2, "image_size": 48})
     model = space.build(hp)
     space.initialize(hp, model)
-    whole = space.backbone(hp, "imagenet").network
+    whole = space.ask_backbone(hp, "imagenet").network
     for name, first in ((FROZEN, "stem_conv"), (UNFROZEN, "block_4b_depthwise_conv")):
         given = model.get_layer(name).get_layer(first).get_weights()
         np.testing.assert_array_equal(given, whole.get_layer(first).get_weights())
@@ -429,8 +429,8 @@ def test_the_network_that_comes_with_searchcnn(transfer: LoadedSpace) -> None:
 def test_preprocessing_for_all_files(transfer: LoadedSpace, tmp_path: Path) -> None:
     path = foreign(tmp_path / "net.keras", (12, 12))
     space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32], "preprocessing": {"std": 51}})
-    assert space.backbone(CheckedHyperParameters({"backbone": path})).preprocessing.scale == (5.0,)
-    assert space.backbone(CheckedHyperParameters({"backbone": SMALL})).preprocessing.scale == (2.0,) * 3
+    assert space.ask_backbone(CheckedHyperParameters({"backbone": path})).preprocessing.scale == (5.0,)
+    assert space.ask_backbone(CheckedHyperParameters({"backbone": SMALL})).preprocessing.scale == (2.0,) * 3
     with pytest.raises(PluginError, match="nothing in it says what pixels it was trained on; set the option prepro"):
         transfer.create(*DIGITS, {"backbones": [path]}).build(CheckedHyperParameters())
 

@@ -16,9 +16,9 @@ from searchcnn.run import Study
 from searchcnn.search import make_sampler
 from searchcnn.store import Epoch, SpaceSummary, StoredStudy, TrialSummary, open_storage
 from searchcnn.study import ComponentConfig, StudyConfig, Workspace
-from searchcnn.views.comparison import beside_published, verdict
-from searchcnn.views.summary import OTHER_SEARCH, closing_lines
-from searchcnn.views.tables import show
+from searchcnn.views.comparison import compare_with_published, format_verdict
+from searchcnn.views.summary import OTHER_SEARCH, summarize_study
+from searchcnn.views.tables import print_lines
 
 Config = Callable[..., StudyConfig]
 PUBLISHED = {"cifar10_convnet": 0.6709, "googlenet": 0.8191}
@@ -59,7 +59,7 @@ def printed(study: Study) -> list[str]:
     """Returns the closing lines of a search, as a pipe gets them."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        show(closing_lines(study, ["optimize", "--study", "compared"], stopped=False))
+        print_lines(summarize_study(study, ["optimize", "--study", "compared"], stopped=False))
     return out.getvalue().splitlines()
 
 
@@ -137,7 +137,7 @@ def test_a_card_that_is_no_model_s_is_no_traceback(search: Callable[..., Study],
     model.with_suffix(".json").write_text(json.dumps(card))
     line = f"Model: studies/compared/best.keras{said}"
     assert line in status(study.workspace.root).splitlines()
-    assert f"{line} (verified when the search goes on)" in printed(study)
+    assert f"{line} (will be verified when the search continues)" in printed(study)
 
 
 def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
@@ -156,7 +156,7 @@ def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
     ],
 )
 def test_one_sentence_says_which_won(spaces: list[SpaceSummary], sentence: str) -> None:
-    assert verdict(spaces) == sentence
+    assert format_verdict(spaces) == sentence
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_one_sentence_says_which_won(spaces: list[SpaceSummary], sentence: str) 
     ],
 )
 def test_our_score_beside_published_ones(accuracy: float, lines: list[str]) -> None:
-    assert list(beside_published(accuracy, PUBLISHED)) == [f"published: {line}" for line in lines]
+    assert list(compare_with_published(accuracy, PUBLISHED)) == [f"published: {line}" for line in lines]

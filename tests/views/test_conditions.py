@@ -10,7 +10,7 @@ from searchcnn.backend import start_keras
 start_keras()
 
 from searchcnn.testing.sample import RandomPoint, Sample  # noqa: E402
-from searchcnn.views.conditions import condition  # noqa: E402
+from searchcnn.views.conditions import infer_condition  # noqa: E402
 
 
 def sampled(ask: Callable[[Any], None], count: int = 64) -> list[Sample]:
@@ -66,4 +66,4 @@ def several(hp: Any) -> None:
     ],
 )
 def test_conditions(name: str, expected: str) -> None:
-    assert condition(name, sampled(several)) == expected
+    assert infer_condition(name, sampled(several)) == expected

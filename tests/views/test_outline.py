@@ -11,11 +11,11 @@ from keras import layers  # noqa: E402
 
 from searchcnn.text import TIMES  # noqa: E402
 from searchcnn.training.cost import measure_cost  # noqa: E402
-from searchcnn.views.outline import outline  # noqa: E402
+from searchcnn.views.outline import draw_outline  # noqa: E402
 
 
 def lines(model: Any) -> list[str]:
-    return [line.rule + line.text.replace(TIMES, "x") for line in outline(model)]
+    return [line.rule + line.text.replace(TIMES, "x") for line in draw_outline(model)]
 
 
 def conv(x: Any, filters: int = 4, **options: Any) -> Any:
@@ -37,7 +37,7 @@ def test_a_chain_with_what_follows_in_the_same_line_and_repetitions() -> None:
         "Flatten",
         "Dense 2 · softmax",
     ]
-    drawn = outline(model)
+    drawn = draw_outline(model)
     assert sum(line.params for line in drawn) == model.count_params()
     assert sum(line.macs for line in drawn) == measure_cost(model).macs
     assert [line.shape for line in drawn] == [(8, 8, 1), (4, 4, 4), (4, 4, 4), (2, 2, 4), (16,), (2,)]
@@ -61,7 +61,7 @@ def test_blocks_in_blocks_and_blocks_that_repeat() -> None:
         "├ identity",
         "╰ Add · relu",
     ]
-    assert sum(line.params for line in outline(model)) == model.count_params()
+    assert sum(line.params for line in draw_outline(model)) == model.count_params()
 
 
 def test_a_block_that_begins_with_images_and_one_that_ends_with_another() -> None:
@@ -102,7 +102,7 @@ def test_networks_in_networks_and_layers_that_are_used_twice() -> None:
         "MaxPooling 2x2",
         "Conv2D 4, 3x3",
     ]
-    assert sum(line.params for line in outline(model)) == model.count_params()
+    assert sum(line.params for line in draw_outline(model)) == model.count_params()
 
 
 def test_a_sequential_model() -> None:

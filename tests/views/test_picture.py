@@ -11,7 +11,7 @@ from PIL import Image, ImageChops
 from searchcnn.data import Dataset, Report
 from searchcnn.data.dataset import Split
 from searchcnn.views import picture
-from searchcnn.views.picture import COLOURS, MARGIN, WIDTH, draw
+from searchcnn.views.picture import COLOURS, MARGIN, WIDTH, draw_dataset
 
 
 def dataset(few: Dataset, classes: int, shape: tuple[int, int, int], count: int = 90) -> Dataset:
@@ -36,21 +36,21 @@ def test_examples_in_docstrings() -> None:
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (64, 96, 3), (160, 160, 3), (224, 96, 3), (1, 1, 1)])
 def test_images_of_any_shape_are_drawn(few: Dataset, shape: tuple[int, int, int]) -> None:
-    made = draw(dataset(few, 3, shape))
+    made = draw_dataset(dataset(few, 3, shape))
     assert made.width == WIDTH
     assert made.height < 2000
 
 
 @pytest.mark.parametrize("classes", [2, 12, 13, 30, 31, 90])
 def test_any_number_of_classes_is_drawn(few: Dataset, classes: int) -> None:
-    assert draw(dataset(few, classes, (8, 8, 1))).height < 3000
+    assert draw_dataset(dataset(few, classes, (8, 8, 1))).height < 3000
 
 
 def test_nothing_reaches_the_edge(few: Dataset) -> None:
     names = tuple(f"a very long name of the class of number {label}" for label in range(5))
     long = replace(dataset(few, 5, (28, 28, 1)), class_names=names, name="a long name " * 9)
     counts = {"train": dict.fromkeys(names, 1_000_000)}
-    made = draw(replace(long, report=replace(long.report, counts=counts)))
+    made = draw_dataset(replace(long, report=replace(long.report, counts=counts)))
     empty = Image.new("RGB", made.size, "white")
     left, top, right, bottom = ImageChops.difference(made, empty).getbbox() or (0, 0, 0, 0)
     assert left >= MARGIN - 4
@@ -60,7 +60,7 @@ def test_nothing_reaches_the_edge(few: Dataset) -> None:
 
 
 def test_the_images_of_each_class_are_in_its_row(few: Dataset) -> None:
-    made = np.asarray(draw(dataset(few, 3, (32, 32, 1))).convert("L"))
+    made = np.asarray(draw_dataset(dataset(few, 3, (32, 32, 1))).convert("L"))
     column = made[:, MARGIN + picture.LABELS + 40]
     rows = [int(np.argmax(column == lightness)) for lightness in (0, 127)]
     assert 0 < rows[0] < rows[1]
@@ -70,6 +70,6 @@ def test_bars_have_the_colours_of_their_parts(few: Dataset) -> None:
     one = dataset(few, 3, (32, 32, 1))
     counts = {part: dict.fromkeys(one.class_names, 50) for part in COLOURS}
     even = replace(one, sizes=sizes(spread=0), report=replace(one.report, counts=counts))
-    made = np.asarray(draw(even))
+    made = np.asarray(draw_dataset(even))
     areas = [np.count_nonzero((made == tuple(bytes.fromhex(colour[1:]))).all(axis=-1)) for colour in COLOURS.values()]
     assert min(areas) > 0.98 * max(areas)

@@ -16,7 +16,7 @@ from searchcnn.store import Epoch, TrialSummary
 from searchcnn.study import Workspace, validate
 from searchcnn.views import live
 from searchcnn.views.live import LiveView
-from searchcnn.views.tables import trial_table
+from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import PlainView
 
 
@@ -101,7 +101,7 @@ def test_a_table_marks_the_best_and_says_why_trials_ended() -> None:
         TrialSummary(2, "COMPLETE", 0.8, 1, 2.0, {"stopped": "timeout"}),
     ]
     console = Console(file=io.StringIO(), width=120)
-    console.print(trial_table(rows, "val_accuracy", best=0))
+    console.print(make_trial_table(rows, "val_accuracy", best=0))
     shown: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert "★ 0" in shown
     assert "max_macs: 3 > 2" in shown
