@@ -70,7 +70,7 @@ class Inception(SearchSpace):
 
 
 def make_googlenet() -> dict[str, Any]:
-    """Returns the values of GoogLeNet up to its auxiliary heads, without its local response normalisation."""
+    """Returns the hyperparameters of GoogLeNet without its auxiliary heads and its local response normalisation."""
     start = {"batch_norm": "none", "initializer": "glorot", "stem": "imagenet", "stem_filters": 64}
     depth = {"stages": 3, "modules_3": 2, "modules_4": 5, "modules_5": 2}
     filters = {f"filters_{m}_{path}": n for m, row in GOOGLENET.items() for path, n in zip(PATHS, row, strict=True)}
@@ -78,11 +78,11 @@ def make_googlenet() -> dict[str, Any]:
 
 
 def choose_initializers(kind: str) -> dict[str, Any]:
-    """Returns how weights start, as arguments of a layer.
+    """Returns initializers as arguments of a layer.
 
     Args:
-        kind: "he" for He's kernels and no bias; "glorot" for Glorot's uniform kernels and biases of 0.2, as in Caffe's
-            GoogLeNet (https://github.com/BVLC/caffe/tree/master/models/bvlc_googlenet).
+        kind: "he" for He's kernels and biases of 0; "glorot" for Glorot's uniform kernels and biases of 0.2, as in
+            Caffe's GoogLeNet (https://github.com/BVLC/caffe/tree/master/models/bvlc_googlenet).
     """
     if kind == "he":
         return {"kernel_initializer": "he_normal"}
@@ -111,7 +111,7 @@ def apply_stem(hp: Any, x: Any, convolution: Callable[..., Any], default: str) -
 
 
 def shrink(x: Any) -> Any:
-    """Halves both axes with an overlapping max-pooling, rounding up."""
+    """Halves both axes with overlapping max-pooling, rounding up."""
     return layers.MaxPooling2D(3, 2, "same")(x)
 
 
@@ -137,9 +137,9 @@ def apply_stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, 
 
 
 def ask_ratio_filters(hp: Any, module: str) -> dict[str, int]:
-    """Returns the filters of a module's `PATHS` as ratios of the 3x3 path's, the reductions of what they lead to.
+    """Returns the filters of a module's `PATHS` as ratios of the 3x3 path; reductions are ratios of the next layer.
 
-    At the smallest width each step of a ratio is still another number of filters.
+    Even at the smallest width, each step of a ratio gives a different number of filters.
     """
     ratio = partial(hp.Float, min_value=0.25, max_value=1.0, step=0.25, default=0.5)
     narrow = partial(hp.Float, min_value=0.25, max_value=0.5, step=0.125, default=0.25)
@@ -158,7 +158,7 @@ def ask_ratio_filters(hp: Any, module: str) -> dict[str, int]:
 
 
 def ask_free_filters(hp: Any, module: str) -> dict[str, int]:
-    """Returns the filters of a module's `PATHS`, each asked for by itself."""
+    """Returns the filters of a module's `PATHS`, each with a hyperparameter of its own."""
     return {
         path: hp.Int(f"filters_{module}_{path}", most // 8, most, sampling="log", default=most // 4)
         for path, most in zip(PATHS, GOOGLENET[module], strict=True)
@@ -170,9 +170,9 @@ def apply_module(x: Any, filters: dict[str, int], convolution: Callable[..., Any
 
     Args:
         x: Feature maps, shape (batch, height, width, channels).
-        filters: Of each of its `PATHS`.
+        filters: Number of filters of each of its `PATHS`.
         convolution: Applies a convolution.
-        name: Begins the names of its layers.
+        name: Prefix of the names of its layers.
 
     Returns:
         Feature maps, shape (batch, height, width, filters of the four paths together).
@@ -193,19 +193,19 @@ def apply_module(x: Any, filters: dict[str, int], convolution: Callable[..., Any
 def add_auxiliary_heads(
     hp: Any, modules: dict[str, Any], convolution: Callable[..., Any], start: dict[str, Any]
 ) -> list[Any]:
-    """Returns the features of the auxiliary heads' softmax layers, if there are such heads.
+    """Returns the features for the softmax layers of the auxiliary heads, if there are any.
 
-    They stand after the first and the last but one module of stage 4: GoogLeNet's 4a and 4d. Up to two modules these
-    are the same, and there is one head.
+    The heads follow the first and the last but one module of stage 4, like GoogLeNet's 4a and 4d. With one or two
+    modules these are the same, and there is only one head.
 
     Args:
         hp: The hyperparameters.
         modules: Feature maps after each module, by its name.
         convolution: Applies a convolution.
-        start: How the weights of dense layers start.
+        start: Initializers of dense layers.
 
     Returns:
-        Features, shape (batch, units), of each head.
+        Features of each head, shape (batch, units).
     """
     if not hp.Boolean("auxiliary_heads"):
         return []
@@ -220,14 +220,14 @@ def add_auxiliary_heads(
 def apply_auxiliary_head(x: Any, units: int, convolution: Callable[..., Any], start: dict[str, Any]) -> Any:
     """Turns feature maps into the features of an auxiliary head's softmax layer.
 
-    The window is GoogLeNet's, 5 pixels wide every 3 pixels, on maps below 16 pixels; on larger ones it grows, so that
-    there are never more than GoogLeNet's 4x4 positions, for each of which the dense layer has weights.
+    On maps below 16 pixels the window is GoogLeNet's, 5 pixels wide every 3 pixels. On larger ones it grows, so that
+    there are never more than GoogLeNet's 4x4 positions, each of which costs weights in the dense layer.
 
     Args:
         x: Feature maps, shape (batch, height, width, channels).
         units: Size of the dense layer; the convolution before it has an eighth of that, as in GoogLeNet.
         convolution: Applies a convolution.
-        start: How the dense layer's weights start.
+        start: Initializers of the dense layer.
 
     Returns:
         Features, shape (batch, units).

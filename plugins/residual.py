@@ -9,7 +9,7 @@ from searchcnn import SearchSpace
 from searchcnn.blocks import activate, convolve, drop, pool
 
 REDUCTION = 4
-"""Channels of a squeeze-and-excitation gate are fewer by this; the paper's 16 would leave narrow networks with one."""
+"""Factor by which a squeeze-and-excitation gate has fewer channels; the paper's 16 would leave narrow networks one."""
 
 
 class Residual(SearchSpace):
@@ -59,7 +59,7 @@ class Style:
         bottleneck: Whether a branch is a 1x1, a 3x3 and a 1x1 convolution, the first two half as wide, instead of two
             3x3 convolutions.
         separable: Whether 3x3 convolutions are depthwise and pointwise ones.
-        squeeze_excite: Whether a branch's channels are scaled by what the whole map holds.
+        squeeze_excite: Whether a branch's channels are scaled by gates that depend on the whole map.
         batch_norm: Whether convolutions are normalised; otherwise they have biases.
         pre_activation: Whether blocks apply normalisation and activation before their convolutions instead of after.
         activation: Name of the activation.
@@ -87,7 +87,7 @@ class Style:
         )
 
     def finish(self, x: Any) -> Any:
-        """Normalises what is going to be added up, unless the next block does; returns maps of the same shape."""
+        """Normalises maps before they are added, unless the next block does; returns maps of the same shape."""
         late = self.batch_norm and not self.pre_activation
         return activate(x, "before" if late else "none", "linear")
 
@@ -126,7 +126,7 @@ def apply_stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
 
 
 def apply_stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
-    """Applies the residual blocks; their chance to be skipped grows linearly with depth.
+    """Applies the residual blocks; their probability of being skipped grows linearly with depth.
 
     Args:
         hp: The hyperparameters.
@@ -154,9 +154,9 @@ def apply_block(x: Any, filters: int, stride: int, style: Style, drop_rate: floa
     Args:
         x: Feature maps, shape (batch, height, width, channels).
         filters: Number of output channels.
-        stride: Step of the block in pixels.
+        stride: Stride of the block in pixels.
         style: What all blocks have in common.
-        drop_rate: Part of the images, drawn anew in each training step, for which the branch is skipped.
+        drop_rate: Fraction of the images, drawn again in each training step, for which the branch is skipped.
 
     Returns:
         Feature maps, shape (batch, height / stride, width / stride, filters).
@@ -172,7 +172,7 @@ def apply_block(x: Any, filters: int, stride: int, style: Style, drop_rate: floa
 
 
 def apply_branch(x: Any, filters: int, stride: int, style: Style) -> Any:
-    """Applies the convolutions of a block, and squeeze-and-excitation; see `residual`."""
+    """Applies the convolutions of a block, and squeeze-and-excitation; see `apply_block`."""
     if style.bottleneck:
         x = style.activate(style.convolve(x, filters // 2, 1))
         x = style.activate(style.convolve(x, filters // 2, 3, stride))

@@ -30,7 +30,7 @@ class Sequential(SearchSpace):
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns the networks of well-known tutorials, which a search has to beat."""
+        """Returns the networks of well-known tutorials, which a search should beat."""
         plain = {"batch_norm": "none", "padding": "valid", "dropout": 0.0, "head_dropout": 0.0}
         two = {"blocks": 2, "filters_1": 32, "filters_2": 64}
         deeper = {
@@ -58,7 +58,7 @@ class Sequential(SearchSpace):
 
 
 def make_hidden_layer(units: int) -> dict[str, int]:
-    """Returns the values of one hidden dense layer."""
+    """Returns the hyperparameters of a single hidden dense layer."""
     return {"dense_layers": 1, "dense_1": units}
 
 

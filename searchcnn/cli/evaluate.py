@@ -24,11 +24,11 @@ def _check(model: Path, summary: StudySummary) -> None:
     from searchcnn.errors import StoreError
     from searchcnn.views.summary import OTHER_SEARCH, explain_mismatch
 
-    mismatch = explain_mismatch(model, summary)
-    if mismatch == OTHER_SEARCH:
-        raise StoreError(f"{model} is{mismatch}; name that database with --storage, or search again with --name")
-    if mismatch:
-        click.echo(f"This is the model{mismatch}.", err=True)
+    said = explain_mismatch(model, summary)
+    if said == OTHER_SEARCH:
+        raise StoreError(f"{model} is{said}; name that database with --storage, or search again with --name")
+    if said:
+        click.echo(f"This is the model{said}.", err=True)
 
 
 @click.command("evaluate")
@@ -57,12 +57,12 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
     from searchcnn.views.comparison import compare_with_published
     from searchcnn.views.tables import make_console, make_table
 
-    table = make_table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
+    made = make_table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
     for row in scores.classes:
-        table.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
-    make_console().print(table)
-    interval = format_interval(scores.accuracy, scores.images)
-    click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images; {interval}")
+        made.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
+    make_console().print(made)
+    sure = format_interval(scores.accuracy, scores.images)
+    click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images; {sure}")
     for line in compare_with_published(scores.accuracy, summary.config.published):
         click.echo(line)
     if scores.times_read > 1:

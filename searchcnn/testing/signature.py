@@ -50,8 +50,8 @@ def _describe_layers(model: Any) -> Iterator[str]:
 
 
 def _describe_weights(model: Any) -> Iterator[str]:
-    yield _format_part("weights", {str(place): list(weight.shape) for place, weight in enumerate(model.weights)})
-    penalties = {str(place): weight.regularizer for place, weight in enumerate(model.weights) if weight.regularizer}
+    yield _format_part("weights", {str(index): list(weight.shape) for index, weight in enumerate(model.weights)})
+    penalties = {str(index): weight.regularizer for index, weight in enumerate(model.weights) if weight.regularizer}
     yield _format_part("regularizers", penalties)
 
 
