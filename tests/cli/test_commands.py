@@ -34,7 +34,7 @@ HERE = ("--workers", "0")
 """In this process, without one that starts TensorFlow; where what a search does matters, not where it runs."""
 
 
-def trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
+def read_trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
     found: list[dict[str, object]] = json.loads(call(folder, "status", study, "--json")[0])
     return found
 
@@ -77,7 +77,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
             process.send_signal(signal.SIGINT)
             break
     rest, err = process.communicate(timeout=60)
-    return Interrupted(folder, process.returncode, "".join(lines) + rest, err, trials(folder))
+    return Interrupted(folder, process.returncode, "".join(lines) + rest, err, read_trials(folder))
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +107,11 @@ def test_the_same_command_goes_on_and_prints_plain_lines_when_piped(searched: tu
 
 def test_the_same_command_continues_and_a_larger_budget_extends(searched: tuple[Path, str]) -> None:
     folder, _ = searched
-    before = trials(folder)
-    finished = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    before = read_trials(folder)
+    finished = [t for t in read_trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert len(finished) == 3
     assert call(folder, "optimize", "--study", "digits", "--trials", "5", "--quiet", *QUICK, *HERE) == ("", "")
-    after = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    after = [t for t in read_trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert [t["number"] for t in after] == [0, 1, 2, 3, 4]
     assert after[:3] == [t for t in before if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
 
@@ -196,7 +196,7 @@ def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_pa
     out, err = call(tmp_path, *search, "--set", "search.objective=val_auc", code=2)
     assert "'val_auc' is not measured" in err
     assert "trial 0" not in out
-    assert trials(tmp_path) == []
+    assert read_trials(tmp_path) == []
     assert "trial 0" in call(tmp_path, *search)[0]
 
 
@@ -211,7 +211,7 @@ def test_another_search_under_the_same_name_is_refused(searched: tuple[Path, str
 def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: Path) -> None:
     settings = ("--set", "training.epochs=1000", "--set", "training.patience=1000", "--set", "budget.trials=1")
     printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "8s", *settings)
-    (trial,) = [t for t in trials(tmp_path) if t["state"] == "COMPLETE"]
+    (trial,) = [t for t in read_trials(tmp_path) if t["state"] == "COMPLETE"]
     assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
     assert "1 trial in " in printed
 
@@ -233,7 +233,7 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     out, _ = call(folder, "studies", "copy", "digits", "mine")
     assert out == "Copied study 'digits'. Go on with: searchcnn optimize --study digits --name mine\n"
-    assert trials(folder, "mine") == trials(folder)
+    assert read_trials(folder, "mine") == read_trials(folder)
     assert (folder / "studies" / "mine" / "best.keras").exists()
     assert "already exists" in call(folder, "studies", "copy", "digits", "mine", code=2)[1]
     assert call(folder, "studies", "delete", "mine", "--yes")[0] == "Deleted study 'mine'.\n"
@@ -246,7 +246,7 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
 def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     call(folder, "studies", "copy", "digits", "joined")
-    begun = [trial for trial in trials(folder) if trial["state"] != "WAITING"]
+    begun = [trial for trial in read_trials(folder) if trial["state"] != "WAITING"]
     with contextlib.closing(sqlite3.connect(folder / "studies" / "joined.db")) as database, database:
         budget = "UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', ?)"
         database.execute(budget, [len(begun) + 1])
@@ -254,7 +254,7 @@ def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> No
     out, _ = call(folder, "worker", "--study", "joined", *HERE)
     assert f"trial {len(begun)}: " in out
     assert "Go on with" not in out
-    assert len([trial for trial in trials(folder, "joined") if trial["state"] != "WAITING"]) == len(begun) + 1
+    assert len([trial for trial in read_trials(folder, "joined") if trial["state"] != "WAITING"]) == len(begun) + 1
     call(folder, "studies", "delete", "joined", "--yes")
 
 

@@ -145,7 +145,7 @@ class TestReading:
 
     def test_is_shown_in_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         shown = Console(file=io.StringIO(), force_terminal=True, width=80)
-        monkeypatch.setattr("searchcnn.views.dataset.console", lambda: shown)
+        monkeypatch.setattr("searchcnn.views.dataset.make_console", lambda: shown)
         with Reading() as images:
             for text, done in (("unpacking pets.zip", 0.5), ("unpacking pets.zip", 1.0), ("decoding images", 0.25)):
                 images.watch(text, done)

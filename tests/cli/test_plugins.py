@@ -71,7 +71,7 @@ def call(folder: Path, *args: str, code: int = 0) -> str:
     return out.getvalue()
 
 
-def table(folder: Path, *args: str) -> Any:
+def call_json(folder: Path, *args: str) -> Any:
     return json.loads(call(folder, *args, "--json"))
 
 
@@ -95,7 +95,7 @@ class TestNew:
 
     @pytest.mark.slow
     def test_the_plugin_passes_all_checks(self, workspace: Path) -> None:
-        (report,) = table(workspace, "check", "my_net", "--samples", "8")
+        (report,) = call_json(workspace, "check", "my_net", "--samples", "8")
         assert {check["status"] for check in report["checks"]} == {"passed"}
         assert len(report["checks"]) == 11
 
@@ -155,7 +155,7 @@ class TestCheck:
         from searchcnn.testing import checks
 
         monkeypatch.setattr(checks, "CHECKS", {"documentation": checks.CHECKS["documentation"]})
-        names = [report["name"] for report in table(workspace, "check")]
+        names = [report["name"] for report in call_json(workspace, "check")]
         assert names[0] == "my_net"
         assert {"sequential", "residual", "inception", "transfer"} <= set(names)
 
@@ -197,7 +197,7 @@ class TestShow:
         assert "95.4k parameters" in three
         set_by_hand = call(workspace, "show", "my_net", "--set", "hidden_layer=true", "--set", "units=256")
         assert "Dense 256 · relu" in set_by_hand
-        first, again, other = (table(workspace, "show", "my_net", "--seed", seed) for seed in ("1", "1", "2"))
+        first, again, other = (call_json(workspace, "show", "my_net", "--seed", seed) for seed in ("1", "1", "2"))
         assert first == again
         assert first["values"] != other["values"]
 

@@ -36,7 +36,7 @@ SHAPE = (8, 8, 1)
 ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
 
 
-def probabilities(network: Any, data: Dataset) -> Any:
+def predict_probabilities(network: Any, data: Dataset) -> Any:
     return network.predict(data.validation.images / np.float32(255), verbose=0)
 
 
@@ -44,7 +44,7 @@ def probabilities(network: Any, data: Dataset) -> Any:
 def test_the_file_works_in_plain_keras_for_every_type_of_pixel(
     saved: Path, network: Any, few: Dataset, tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "given.npz", images=few.validation.images, expected=probabilities(network, few))
+    np.savez(tmp_path / "given.npz", images=few.validation.images, expected=predict_probabilities(network, few))
     code = """
 import sys, numpy as np, keras
 model, given = keras.models.load_model(sys.argv[1]), np.load(sys.argv[2])
@@ -67,7 +67,7 @@ def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dat
     save_model(tmp_path / "two.keras", classifier(two, SHAPE), {})
     loaded = keras.models.load_model(tmp_path / "two.keras")
     predicted = loaded.predict(few.validation.images, verbose=0)
-    assert np.allclose(predicted, probabilities(network, few), atol=1e-5)
+    assert np.allclose(predicted, predict_probabilities(network, few), atol=1e-5)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
             verify(path, few.validation.images, np.roll(expected, 1, axis=-1))
         return str(raised.value)
 
-    expected = probabilities(network, few)
+    expected = predict_probabilities(network, few)
     with ThreadPoolExecutor() as pool:  # a fresh process each
         other, unknown, truncated = pool.map(message, (saved, mine, half))
     assert re.fullmatch(r".*best.keras: the saved model's predictions differ from the trained .* by 0\.\d+", other)

@@ -213,18 +213,18 @@ def test_all_dead_hyperparameters_are_named(broken: ModuleType) -> None:
     assert message.endswith(". The same goes for 'units'")
 
 
-def mapping(hp: Any, policy: str = "float32") -> Any:
+def build_mapping(hp: Any, policy: str = "float32") -> Any:
     images = keras.Input((8, 8, 1))
     x = keras.layers.Flatten()(images)
     heads = {name: keras.layers.Dense(10, activation="softmax", dtype=policy)(x) for name in ("digit", "aside")}
     return keras.Model(images, heads)
 
 
-def half(hp: Any) -> Any:
-    return mapping(hp, "float16")
+def build_half(hp: Any) -> Any:
+    return build_mapping(hp, "float16")
 
 
-@pytest.mark.parametrize("build", [mapping, half])
+@pytest.mark.parametrize("build", [build_mapping, build_half])
 @pytest.mark.parametrize("name", ["images", "training", "saving"])
 def test_outputs_of_all_kinds_pass(build: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("searchcnn.testing.checks.verify", lambda *_: None)  # in a fresh process: tests/results does it
