@@ -16,7 +16,7 @@ import click
 from pydantic import BaseModel, BeforeValidator
 
 from searchcnn._bundled import bundled
-from searchcnn.cli.main import INTERRUPTED, LazyGroup, cli
+from searchcnn.cli.commands import INTERRUPTED, LazyGroup, cli
 from searchcnn.errors import SearchcnnError, UsageError
 from searchcnn.sources import folders
 from searchcnn.spaces import discovery
@@ -88,7 +88,7 @@ def _commands(context: click.Context, group: LazyGroup, prefix: str = "") -> Ite
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        yield prefix + name, group.short_help_of(name), command
+        yield prefix + name, group.get_short_help(name), command
         if isinstance(command, LazyGroup):
             yield from _commands(context, command, f"{prefix}{name} ")
 

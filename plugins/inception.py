@@ -44,14 +44,14 @@ class Inception(SearchSpace):
     def build(self, hp: Any) -> Model:
         """Builds the network; its first output is the main one, further ones are auxiliary heads."""
         batch_norm = hp.Choice("batch_norm", ["none", "before", "after"], default="before")
-        start = initial(hp.Choice("initializer", ["he", "glorot"]))
+        start = choose_initializers(hp.Choice("initializer", ["he", "glorot"]))
         convolution = partial(convolve, batch_norm=batch_norm, **start)
         images = Input(self.input_shape)
-        x = stem(hp, images, convolution, "small" if min(self.input_shape[:2]) < LARGE else "imagenet")
-        modules = stages(hp, x, convolution)
+        x = apply_stem(hp, images, convolution, "small" if min(self.input_shape[:2]) < LARGE else "imagenet")
+        modules = apply_stages(hp, x, convolution)
         x = layers.GlobalAveragePooling2D()(list(modules.values())[-1])
         x = drop(x, hp.Float("dropout", 0.0, 0.6, step=0.2, default=0.2))
-        features = [x, *auxiliary_heads(hp, modules, convolution, start)]
+        features = [x, *add_auxiliary_heads(hp, modules, convolution, start)]
         outputs = [layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x) for x in features]
         return Model(images, outputs if len(outputs) > 1 else outputs[0])
 
@@ -64,32 +64,32 @@ class Inception(SearchSpace):
         small = {"stem": "small", "stem_stride": 2, "widths": "ratios"}
         return {
             "inception_small": {**small, "modules_3": 2, "modules_4": 3, "modules_5": 2},
-            "googlenet": {**googlenet(), "auxiliary_heads": True, "auxiliary_units": 1024},
-            "googlenet_without_heads": {**googlenet(), "auxiliary_heads": False},
+            "googlenet": {**make_googlenet(), "auxiliary_heads": True, "auxiliary_units": 1024},
+            "googlenet_without_heads": {**make_googlenet(), "auxiliary_heads": False},
         }
 
 
-def googlenet() -> dict[str, Any]:
-    """Returns the values of GoogLeNet up to its auxiliary heads, without its local response normalisation."""
+def make_googlenet() -> dict[str, Any]:
+    """Returns the hyperparameters of GoogLeNet without its auxiliary heads and its local response normalisation."""
     start = {"batch_norm": "none", "initializer": "glorot", "stem": "imagenet", "stem_filters": 64}
     depth = {"stages": 3, "modules_3": 2, "modules_4": 5, "modules_5": 2}
     filters = {f"filters_{m}_{path}": n for m, row in GOOGLENET.items() for path, n in zip(PATHS, row, strict=True)}
     return {**start, **depth, "widths": "free", **filters, "dropout": 0.4}
 
 
-def initial(kind: str) -> dict[str, Any]:
-    """Returns how weights start, as arguments of a layer.
+def choose_initializers(kind: str) -> dict[str, Any]:
+    """Returns initializers as arguments of a layer.
 
     Args:
-        kind: "he" for He's kernels and no bias; "glorot" for Glorot's uniform kernels and biases of 0.2, as in Caffe's
-            GoogLeNet (https://github.com/BVLC/caffe/tree/master/models/bvlc_googlenet).
+        kind: "he" for He's kernels and biases of 0; "glorot" for Glorot's uniform kernels and biases of 0.2, as in
+            Caffe's GoogLeNet (https://github.com/BVLC/caffe/tree/master/models/bvlc_googlenet).
     """
     if kind == "he":
         return {"kernel_initializer": "he_normal"}
     return {"kernel_initializer": "glorot_uniform", "bias_initializer": initializers.Constant(0.2)}
 
 
-def stem(hp: Any, x: Any, convolution: Callable[..., Any], default: str) -> Any:
+def apply_stem(hp: Any, x: Any, convolution: Callable[..., Any], default: str) -> Any:
     """Applies the layers before the first module.
 
     Args:
@@ -111,11 +111,11 @@ def stem(hp: Any, x: Any, convolution: Callable[..., Any], default: str) -> Any:
 
 
 def shrink(x: Any) -> Any:
-    """Halves both axes with an overlapping max-pooling, rounding up."""
+    """Halves both axes with overlapping max-pooling, rounding up."""
     return layers.MaxPooling2D(3, 2, "same")(x)
 
 
-def stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, Any]:
+def apply_stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, Any]:
     """Applies the modules.
 
     Args:
@@ -126,20 +126,20 @@ def stages(hp: Any, x: Any, convolution: Callable[..., Any]) -> dict[str, Any]:
     Returns:
         Feature maps after each module, by its name, "3a" and so on, in order.
     """
-    widths = {"ratios": ratio_filters, "free": free_filters}[hp.Choice("widths", ["ratios", "free"])]
+    widths = {"ratios": ask_ratio_filters, "free": ask_free_filters}[hp.Choice("widths", ["ratios", "free"])]
     modules: dict[str, Any] = {}
     for stage in range(3, 3 + hp.Int("stages", 2, 3, default=3)):
         x = shrink(x) if stage > 3 else x
         names = [name for name in GOOGLENET if name.startswith(str(stage))]
         for name in names[: hp.Int(f"modules_{stage}", 1, len(names), default=len(names) // 2)]:
-            x = modules[name] = inception(x, widths(hp, name), convolution, f"inception_{name}")
+            x = modules[name] = apply_module(x, widths(hp, name), convolution, f"inception_{name}")
     return modules
 
 
-def ratio_filters(hp: Any, module: str) -> dict[str, int]:
-    """Returns the filters of a module's `PATHS` as ratios of the 3x3 path's, the reductions of what they lead to.
+def ask_ratio_filters(hp: Any, module: str) -> dict[str, int]:
+    """Returns the filters of a module's `PATHS` as ratios of the 3x3 path; reductions are ratios of the next layer.
 
-    At the smallest width each step of a ratio is still another number of filters.
+    Even at the smallest width, each step of a ratio gives a different number of filters.
     """
     ratio = partial(hp.Float, min_value=0.25, max_value=1.0, step=0.25, default=0.5)
     narrow = partial(hp.Float, min_value=0.25, max_value=0.5, step=0.125, default=0.25)
@@ -157,22 +157,22 @@ def ratio_filters(hp: Any, module: str) -> dict[str, int]:
     return {path: round(number) for path, number in filters.items()}
 
 
-def free_filters(hp: Any, module: str) -> dict[str, int]:
-    """Returns the filters of a module's `PATHS`, each asked for by itself."""
+def ask_free_filters(hp: Any, module: str) -> dict[str, int]:
+    """Returns the filters of a module's `PATHS`, each with a hyperparameter of its own."""
     return {
         path: hp.Int(f"filters_{module}_{path}", most // 8, most, sampling="log", default=most // 4)
         for path, most in zip(PATHS, GOOGLENET[module], strict=True)
     }
 
 
-def inception(x: Any, filters: dict[str, int], convolution: Callable[..., Any], name: str) -> Any:
+def apply_module(x: Any, filters: dict[str, int], convolution: Callable[..., Any], name: str) -> Any:
     """Applies one Inception module.
 
     Args:
         x: Feature maps, shape (batch, height, width, channels).
-        filters: Of each of its `PATHS`.
+        filters: Number of filters of each of its `PATHS`.
         convolution: Applies a convolution.
-        name: Begins the names of its layers.
+        name: Prefix of the names of its layers.
 
     Returns:
         Feature maps, shape (batch, height, width, filters of the four paths together).
@@ -190,44 +190,44 @@ def inception(x: Any, filters: dict[str, int], convolution: Callable[..., Any], 
     return layers.Concatenate(name=name)(paths)
 
 
-def auxiliary_heads(
+def add_auxiliary_heads(
     hp: Any, modules: dict[str, Any], convolution: Callable[..., Any], start: dict[str, Any]
 ) -> list[Any]:
-    """Returns the features of the auxiliary heads' softmax layers, if there are such heads.
+    """Returns the features for the softmax layers of the auxiliary heads, if there are any.
 
-    They stand after the first and the last but one module of stage 4: GoogLeNet's 4a and 4d. Up to two modules these
-    are the same, and there is one head.
+    The heads follow the first and the last but one module of stage 4, like GoogLeNet's 4a and 4d. With one or two
+    modules these are the same, and there is only one head.
 
     Args:
         hp: The hyperparameters.
         modules: Feature maps after each module, by its name.
         convolution: Applies a convolution.
-        start: How the weights of dense layers start.
+        start: Initializers of dense layers.
 
     Returns:
-        Features, shape (batch, units), of each head.
+        Features of each head, shape (batch, units).
     """
     if not hp.Boolean("auxiliary_heads"):
         return []
     units = hp.Int("auxiliary_units", 64, 1024, step=2, sampling="log", default=256)
     middle = [x for name, x in modules.items() if name.startswith("4")]
     return [
-        auxiliary_head(x, units, convolution, start)
+        apply_auxiliary_head(x, units, convolution, start)
         for x in (middle[:1] if len(middle) < 3 else [middle[0], middle[-2]])
     ]
 
 
-def auxiliary_head(x: Any, units: int, convolution: Callable[..., Any], start: dict[str, Any]) -> Any:
+def apply_auxiliary_head(x: Any, units: int, convolution: Callable[..., Any], start: dict[str, Any]) -> Any:
     """Turns feature maps into the features of an auxiliary head's softmax layer.
 
-    The window is GoogLeNet's, 5 pixels wide every 3 pixels, on maps below 16 pixels; on larger ones it grows, so that
-    there are never more than GoogLeNet's 4x4 positions, for each of which the dense layer has weights.
+    On maps below 16 pixels the window is GoogLeNet's, 5 pixels wide every 3 pixels. On larger ones it grows, so that
+    there are never more than GoogLeNet's 4x4 positions, each of which costs weights in the dense layer.
 
     Args:
         x: Feature maps, shape (batch, height, width, channels).
         units: Size of the dense layer; the convolution before it has an eighth of that, as in GoogLeNet.
         convolution: Applies a convolution.
-        start: How the dense layer's weights start.
+        start: Initializers of the dense layer.
 
     Returns:
         Features, shape (batch, units).

@@ -9,7 +9,7 @@ from searchcnn import SearchSpace
 from searchcnn.blocks import activate, convolve, drop, pool
 
 REDUCTION = 4
-"""Channels of a squeeze-and-excitation gate are fewer by this; the paper's 16 would leave narrow networks with one."""
+"""Factor by which a squeeze-and-excitation gate has fewer channels; the paper's 16 would leave narrow networks one."""
 
 
 class Residual(SearchSpace):
@@ -34,8 +34,8 @@ class Residual(SearchSpace):
         style = ask_style(hp)
         filters = hp.Int("filters", 16, 64, step=8, default=32)
         images = Input(self.input_shape)
-        x = stem(hp, images, filters, style)
-        x = stages(hp, x, filters, style)
+        x = apply_stem(hp, images, filters, style)
+        x = apply_stages(hp, x, filters, style)
         x = layers.GlobalAveragePooling2D()(x)
         x = drop(x, hp.Float("head_dropout", 0.0, 0.5, step=0.125, default=0.25))
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
@@ -59,7 +59,7 @@ class Style:
         bottleneck: Whether a branch is a 1x1, a 3x3 and a 1x1 convolution, the first two half as wide, instead of two
             3x3 convolutions.
         separable: Whether 3x3 convolutions are depthwise and pointwise ones.
-        squeeze_excite: Whether a branch's channels are scaled by what the whole map holds.
+        squeeze_excite: Whether a branch's channels are scaled by gates that depend on the whole map.
         batch_norm: Whether convolutions are normalised; otherwise they have biases.
         pre_activation: Whether blocks apply normalisation and activation before their convolutions instead of after.
         activation: Name of the activation.
@@ -87,7 +87,7 @@ class Style:
         )
 
     def finish(self, x: Any) -> Any:
-        """Normalises what is going to be added up, unless the next block does; returns maps of the same shape."""
+        """Normalises maps before they are added, unless the next block does; returns maps of the same shape."""
         late = self.batch_norm and not self.pre_activation
         return activate(x, "before" if late else "none", "linear")
 
@@ -104,7 +104,7 @@ def ask_style(hp: Any) -> Style:
     )
 
 
-def stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
+def apply_stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
     """Applies the first convolution.
 
     Args:
@@ -125,8 +125,8 @@ def stem(hp: Any, x: Any, filters: int, style: Style) -> Any:
     return pool(x, "max") if reduction == "pool" else x
 
 
-def stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
-    """Applies the residual blocks; their chance to be skipped grows linearly with depth.
+def apply_stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
+    """Applies the residual blocks; their probability of being skipped grows linearly with depth.
 
     Args:
         hp: The hyperparameters.
@@ -144,19 +144,19 @@ def stages(hp: Any, x: Any, filters: int, style: Style) -> Any:
     strides = [1 if stage == 0 or block else 2 for stage, count in enumerate(blocks) for block in range(count)]
     widths = [8 * round(filters * growth**stage / 8) for stage, count in enumerate(blocks) for _ in range(count)]
     for depth, (stride, width) in enumerate(zip(strides, widths, strict=True), start=1):
-        x = residual(x, width, stride, style, drop_rate * depth / len(widths))
+        x = apply_block(x, width, stride, style, drop_rate * depth / len(widths))
     return style.activate(x) if style.pre_activation else x
 
 
-def residual(x: Any, filters: int, stride: int, style: Style, drop_rate: float) -> Any:
+def apply_block(x: Any, filters: int, stride: int, style: Style, drop_rate: float) -> Any:
     """Adds a branch of convolutions to its input, which is projected where the shapes differ.
 
     Args:
         x: Feature maps, shape (batch, height, width, channels).
         filters: Number of output channels.
-        stride: Step of the block in pixels.
+        stride: Stride of the block in pixels.
         style: What all blocks have in common.
-        drop_rate: Part of the images, drawn anew in each training step, for which the branch is skipped.
+        drop_rate: Fraction of the images, drawn again in each training step, for which the branch is skipped.
 
     Returns:
         Feature maps, shape (batch, height / stride, width / stride, filters).
@@ -164,15 +164,15 @@ def residual(x: Any, filters: int, stride: int, style: Style, drop_rate: float) 
     start = style.activate(x) if style.pre_activation else x
     same = stride == 1 and x.shape[-1] == filters
     shortcut = x if same else style.finish(style.convolve(start, filters, 1, stride))
-    residue = branch(start, filters, stride, style)
+    residue = apply_branch(start, filters, stride, style)
     if drop_rate:
         residue = layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1))(residue)
     x = layers.Add()([shortcut, residue])
     return x if style.pre_activation else layers.Activation(style.activation)(x)
 
 
-def branch(x: Any, filters: int, stride: int, style: Style) -> Any:
-    """Applies the convolutions of a block, and squeeze-and-excitation; see `residual`."""
+def apply_branch(x: Any, filters: int, stride: int, style: Style) -> Any:
+    """Applies the convolutions of a block, and squeeze-and-excitation; see `apply_block`."""
     if style.bottleneck:
         x = style.activate(style.convolve(x, filters // 2, 1))
         x = style.activate(style.convolve(x, filters // 2, 3, stride))

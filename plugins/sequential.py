@@ -25,30 +25,44 @@ class Sequential(SearchSpace):
         """Builds the network; see the class."""
         activation = hp.Choice("activation", ["relu", "elu", "gelu", "silu"])
         images = Input(self.input_shape)
-        x = features(hp, images, activation)
-        x = head(hp, x, activation)
+        x = apply_blocks(hp, images, activation)
+        x = apply_head(hp, x, activation)
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns the networks of well-known tutorials, which a search has to beat."""
+        """Returns the networks of well-known tutorials, which a search should beat."""
         plain = {"batch_norm": "none", "padding": "valid", "dropout": 0.0, "head_dropout": 0.0}
         two = {"blocks": 2, "filters_1": 32, "filters_2": 64}
-        deeper = {**two, "convs": 2, "padding": "same_valid", "dropout": 0.25, **hidden(512), "head_dropout": 0.5}
+        deeper = {
+            **two,
+            "convs": 2,
+            "padding": "same_valid",
+            "dropout": 0.25,
+            **make_hidden_layer(512),
+            "head_dropout": 0.5,
+        }
         return {
-            "mnist_convnet": {**plain, **two, "blocks": 3, "filters_3": 64, "final_pool": False, **hidden(64)},
+            "mnist_convnet": {
+                **plain,
+                **two,
+                "blocks": 3,
+                "filters_3": 64,
+                "final_pool": False,
+                **make_hidden_layer(64),
+            },
             "fashion_convnet": {**plain, **two, "kernel": 5},
-            "cifar10_convnet": {**plain, **two, **hidden(128)},
+            "cifar10_convnet": {**plain, **two, **make_hidden_layer(128)},
             "cifar100_dropout": {**deeper, "batch_norm": "none"},
             "cifar100_bn": {**deeper, "batch_norm": "before"},
         }
 
 
-def hidden(units: int) -> dict[str, int]:
-    """Returns the values of one hidden dense layer."""
+def make_hidden_layer(units: int) -> dict[str, int]:
+    """Returns the hyperparameters of a single hidden dense layer."""
     return {"dense_layers": 1, "dense_1": units}
 
 
-def features(hp: Any, x: Any, activation: str) -> Any:
+def apply_blocks(hp: Any, x: Any, activation: str) -> Any:
     """Applies the blocks.
 
     Args:
@@ -83,7 +97,7 @@ def features(hp: Any, x: Any, activation: str) -> Any:
     return x
 
 
-def head(hp: Any, x: Any, activation: str) -> Any:
+def apply_head(hp: Any, x: Any, activation: str) -> Any:
     """Turns feature maps into the features of the softmax layer.
 
     Args:

@@ -14,39 +14,39 @@ from searchcnn.blocks import convolve, dense, drop
 SIZE = 224
 """Side in pixels of the square images that most pretrained networks were trained on."""
 HEAD_SHARE = 0.3
-"""Part of the epochs of fine-tuning in which a head with layers is trained alone before."""
+"""Fraction of the epochs of fine-tuning for which a head with layers is trained alone beforehand."""
 LINEAR_CUT = 2
-"""Most last blocks that are cut off where only softmax layers are tried: features of earlier ones are worse. Those of
+"""Maximum number of last blocks that are cut off if only softmax layers are tried: earlier features are worse. Those of
 EfficientNet-Lite0 gave 0.9035, 0.9035 and 0.8872 on photos of flowers with 0, 1 and 2 blocks cut off."""
 STEP = 8
-"""Sides of images that are not square are multiples of so many pixels."""
+"""Sides of images that are not square are multiples of this number of pixels."""
 SMALLEST = 32
-"""Shortest side in pixels that the networks of ``keras.applications`` take."""
+"""Shortest side in pixels that the networks of ``keras.applications`` accept."""
 
 
 class Transfer(SearchSpace):
     """A backbone that was trained on other images, and a new head.
 
-    Searched are the number of its last blocks that are cut off, the pooling, the head's layers, and how many blocks
-    are trained with the head. A softmax on fixed features is solved: it is brought to its optimum at once. Blocks are
-    trained from there on at a lower rate (Kumar et al. 2022, https://arxiv.org/abs/2202.10054). What is frozen, and the
-    batch normalisation of a pretrained backbone throughout, stays in inference mode. Preprocessing and the change of
-    the image size are part of the network.
+    The search covers how many of its last blocks are cut off, the pooling, the head's layers, and how many blocks are
+    trained with the head. A softmax layer on fixed features is solved, which finds its optimum at once. From there,
+    blocks are trained at a lower rate (Kumar et al. 2022, https://arxiv.org/abs/2202.10054). Frozen layers, and all
+    batch normalisation of a pretrained backbone, stay in inference mode. Preprocessing and resizing are part of the
+    network.
 
     Reference: Yosinski et al. 2014, https://arxiv.org/abs/1411.1792.
 
     Args:
-        backbones: Names in ``keras.applications``, with arguments if need be, as in ``MobileNet(alpha=0.25)``;
+        backbones: Names in ``keras.applications``, with arguments if needed, as in ``MobileNet(alpha=0.25)``;
             ``EfficientNetLite0``, whose weights are installed with searchcnn; or ``.keras`` files of any network that
             takes one image.
-        weights: "imagenet" (installed, or downloaded once), the path of a weights file, or "none" to train all of it
-            from scratch.
-        image_sizes: Sides in pixels to which images are resized before they enter the backbone, unless a ``.keras``
-            file has a size of its own: of a square, or of the square with as many pixels where images are not square.
-        preprocessing: What the pixels of ``.keras`` files are preprocessed by that do not do it themselves: "raw",
-            "scale", "tf", "torch", "caffe", or numbers such as ``{mean = 127, std = 128}``; by file, if they differ.
-        linear: Whether only softmax layers on features are tried: all of them are solved, nothing is trained by steps.
-        fine_tuning: Part of the study's epochs for which blocks are trained, 0..1.
+        weights: "imagenet" (installed, or downloaded once), the path of a weights file, or "none" to train the whole
+            network from scratch.
+        image_sizes: Sides in pixels of the squares to which images are resized before they enter the backbone, unless a
+            ``.keras`` file has a size of its own. Images that are not square get about as many pixels as the square.
+        preprocessing: The preprocessing for ``.keras`` files that do not do it themselves: "raw", "scale", "tf",
+            "torch", "caffe", or numbers such as ``{mean = 127, std = 128}``; by file, if they differ.
+        linear: Whether to try only softmax layers on features: they are all solved, and nothing is trained by steps.
+        fine_tuning: Fraction of the study's epochs for which blocks are trained, 0..1.
     """
 
     channels = (1, 3)
@@ -67,32 +67,32 @@ class Transfer(SearchSpace):
         self.weights = weights
         self.is_pretrained = weights != "none"
         self.image_sizes = list(image_sizes)
-        self.preprocessing = self._by_file(preprocessing)
+        self.preprocessing = self._assign_preprocessing(preprocessing)
         self.linear = linear
         self.fine_tuning = fine_tuning
         self._check()
 
     def files(self) -> list[Path]:
-        """Returns the files that weights come from."""
-        own = [] if self.weights in ("imagenet", "none") else [self.weights]
-        return [Path(name).expanduser() for name in [*own, *filter(is_file, self.backbones)]]
+        """Returns the files that weights are loaded from."""
+        weights = [] if self.weights in ("imagenet", "none") else [self.weights]
+        return [Path(name).expanduser() for name in [*weights, *filter(is_file, self.backbones)]]
 
     def build(self, hp: Any) -> Model:
         """Builds the network; see the class."""
-        backbone = self.backbone(hp)
+        backbone = self.ask_backbone(hp)
         images = Input(self.input_shape)
         x = backbone.preprocess(images)
-        frozen, unfrozen = self.divide(hp, backbone)
+        frozen, unfrozen = self.ask_division(hp, backbone)
         x = x if frozen is None else frozen(x, training=False)
         x = x if unfrozen is None else unfrozen(x)
-        x = pool(hp, x) if self.linear else head(hp, x, dropout=unfrozen is not None)
+        x = pool(hp, x) if self.linear else apply_head(hp, x, dropout=unfrozen is not None)
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def initialize(self, hp: Any, model: Model) -> None:
         """Loads the backbone's weights."""
         if not self.is_pretrained:
             return
-        for part in self.divide(hp, self.backbone(hp, self.weights)):
+        for part in self.ask_division(hp, self.ask_backbone(hp, self.weights)):
             if part is not None:
                 model.get_layer(part.name).set_weights(part.get_weights())
 
@@ -102,7 +102,7 @@ class Transfer(SearchSpace):
             Backbone.load(name, self.image_sizes[0], self.weights, self.preprocessing.get(name))
 
     def phases(self, hp: Any, model: Model) -> Iterator[Phase]:
-        """Solves the head, or trains it where it has layers; then trains the unfrozen blocks with it."""
+        """Solves the head, or trains it if it has layers; then trains the unfrozen blocks with it."""
         names = [layer.name for layer in model.layers]
         if not self.is_pretrained:
             yield Phase()
@@ -119,22 +119,24 @@ class Transfer(SearchSpace):
         yield Phase(share=self.fine_tuning, rate=rate)
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns features with a softmax layer at each size, and then the same with blocks trained, the best first."""
+        """Returns a softmax layer on features at each size, then the same with trained blocks, the best one first."""
         if not self.is_pretrained:
             return {}
-        pairs = [(name, size) for name in self.backbones for size in self._sizes_of(name)]
-        points = {self._title("features", *pair): self._point(*pair, fine_tune=False) for pair in pairs}
+        pairs = [(name, size) for name in self.backbones for size in self._list_sizes(name)]
+        points = {self._make_title("features", *pair): self._make_point(*pair, fine_tune=False) for pair in pairs}
         if not self.linear:
-            points |= {self._title("fine_tuned", *pair): self._point(*pair, fine_tune=True) for pair in pairs[::-1]}
-        return points | (self._of_birds() if "ResNet50" in self.backbones and not self.linear else {})
+            points |= {
+                self._make_title("fine_tuned", *pair): self._make_point(*pair, fine_tune=True) for pair in pairs[::-1]
+            }
+        return points | (self._make_bird_points() if "ResNet50" in self.backbones and not self.linear else {})
 
-    def _sizes_of(self, name: str) -> Sequence[int]:
+    def _list_sizes(self, name: str) -> Sequence[int]:
         return self.image_sizes if is_for_any_size(name) else [0]
 
-    def _of_birds(self) -> dict[str, dict[str, Any]]:
-        """Returns a whole ResNet50 and its features with the heads that were tried on 200 kinds of birds."""
-        features = self._point("ResNet50", SIZE, fine_tune=False)
-        whole = self._point("ResNet50", SIZE, fine_tune=True, unfrozen_blocks=17)
+    def _make_bird_points(self) -> dict[str, dict[str, Any]]:
+        """Returns a whole ResNet50, and its features, with the heads that were tried on 200 species of birds."""
+        features = self._make_point("ResNet50", SIZE, fine_tune=False)
+        whole = self._make_point("ResNet50", SIZE, fine_tune=True, unfrozen_blocks=17)
         wide = {"dense_layers": 1, "dense_1": 1024, "head_dropout": 0.0}
         convolution = {"head_convolution": True, "head_filters": 64, "convolution_dropout": 0.2}
         return {
@@ -153,43 +155,45 @@ class Transfer(SearchSpace):
         if self.weights not in ("imagenet", "none") and len(named) > 1:
             raise ValueError(f"weights '{self.weights}' fit one backbone, not {' and '.join(named)}; name one")
         if self.weights == "none" and self.linear:
-            raise ValueError("linear heads are for pretrained features: leave weights = 'none' out, or linear")
+            raise ValueError("linear heads need pretrained features: omit either weights = 'none' or linear")
         if not 0 < self.fine_tuning <= 1:
-            raise ValueError(f"fine_tuning must be a part of the epochs, above 0 and up to 1, not {self.fine_tuning}")
+            raise ValueError(
+                f"fine_tuning must be a fraction of the epochs, above 0 and up to 1, not {self.fine_tuning}"
+            )
         if self.weights == "none" and len(named) < len(self.backbones):
-            raise ValueError("a .keras file brings its own weights: leave weights = 'none' out, or the file")
-        for name, given in self.preprocessing.items():
+            raise ValueError("a .keras file has its own weights: omit either weights = 'none' or the file")
+        for name, preprocessing in self.preprocessing.items():
             if not is_file(name) or name not in self.backbones:
                 raise ValueError(f"preprocessing is for .keras files among the backbones, not for {name}")
-            Preprocessing.read(given)
+            Preprocessing.read(preprocessing)
 
-    def _by_file(self, preprocessing: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Returns the preprocessing of each file that it is given for; without files' names, that is for all."""
+    def _assign_preprocessing(self, preprocessing: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Returns the preprocessing of each file; one that does not name files is for all of them."""
         if isinstance(preprocessing, Mapping) and any(map(is_file, preprocessing)):
             return preprocessing
         files = [name for name in self.backbones if is_file(name)]
         return {} if preprocessing is None else dict.fromkeys(files or self.backbones, preprocessing)
 
-    def backbone(self, hp: Any, weights: str = "none") -> Backbone:
+    def ask_backbone(self, hp: Any, weights: str = "none") -> Backbone:
         """Asks for the backbone.
 
         Args:
             hp: The hyperparameters.
-            weights: As in the constructor.
+            weights: See the constructor.
         """
-        name = self._name(hp)
-        several = len(self._sizes_of(name)) > 1
+        name = self._ask_name(hp)
+        several = len(self._list_sizes(name)) > 1
         side = hp.Choice("image_size", self.image_sizes) if several else self.image_sizes[0]
-        return Backbone.load(name, shape_of(self.input_shape, side), weights, self.preprocessing.get(name))
+        return Backbone.load(name, compute_shape(self.input_shape, side), weights, self.preprocessing.get(name))
 
-    def divide(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
-        """Asks where the backbone is cut and from which block on it is trained.
+    def ask_division(self, hp: Any, backbone: Backbone) -> tuple[Model | None, Model | None]:
+        """Asks where the backbone is cut off, and from which block on it is trained.
 
         Returns:
-            The frozen part and the part that is trained; see `searchcnn.backbones.Backbone.divide`.
+            The frozen part and the trained part; see `searchcnn.backbones.Backbone.divide`.
         """
         count = len(backbone.blocks)
-        with self._scope(hp, self._name(hp)):
+        with self._open_scope(hp, self._ask_name(hp)):
             cut = hp.Int("cut_blocks", 0, LINEAR_CUT if self.linear else count // 2)
             if not self.is_pretrained:
                 return backbone.divide(cut, count)
@@ -198,21 +202,21 @@ class Transfer(SearchSpace):
             unfrozen = hp.Int("unfrozen_blocks", 1, count, default=max(1, count // 2))
         return backbone.divide(cut, unfrozen)
 
-    def _name(self, hp: Any) -> str:
+    def _ask_name(self, hp: Any) -> str:
         name: str = hp.Choice("backbone", self.backbones) if len(self.backbones) > 1 else self.backbones[0]
         return name
 
-    def _scope(self, hp: Any, name: str) -> AbstractContextManager[Any]:
-        """Blocks of one backbone are not those of another."""
+    def _open_scope(self, hp: Any, name: str) -> AbstractContextManager[Any]:
+        """Opens a name scope if there are several backbones, because their blocks differ."""
         return hp.name_scope(name) if len(self.backbones) > 1 else nullcontext()
 
-    def _title(self, kind: str, name: str, size: int) -> str:
-        """Returns what a point is called: what is done, with which backbone at which size, as far as they differ."""
+    def _make_title(self, kind: str, name: str, size: int) -> str:
+        """Returns the name of a point: its kind, with the backbone and the image size if there are several."""
         backbone = [Path(name).stem if is_file(name) else name] if len(self.backbones) > 1 else []
         return "_".join([kind, *backbone, *([str(size)] if len(self.image_sizes) > 1 and size else [])])
 
-    def _point(self, name: str, size: int, fine_tune: bool, **blocks: Any) -> dict[str, Any]:
-        """Returns the values of a backbone without anything cut off and with softmax on average features."""
+    def _make_point(self, name: str, size: int, fine_tune: bool, **blocks: Any) -> dict[str, Any]:
+        """Returns the hyperparameters of a whole backbone with a softmax layer on average features."""
         blocks = blocks if self.linear else {"fine_tune": fine_tune, **blocks}
         if len(self.backbones) > 1:
             blocks = {"backbone": name} | {f"{name}/{key}": value for key, value in blocks.items()}
@@ -221,14 +225,14 @@ class Transfer(SearchSpace):
         return {**blocks, **sizes, **softmax, "pooling": "average"}
 
 
-def shape_of(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
-    """Returns height and width of images that keep their shape and have about as many pixels as a square.
+def compute_shape(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
+    """Returns the height and width of images that keep their shape and have about as many pixels as a square.
 
-    >>> shape_of((160, 160, 3), 224), shape_of((64, 640, 3), 160)
+    >>> compute_shape((160, 160, 3), 224), compute_shape((64, 640, 3), 160)
     ((224, 224), (48, 504))
 
     Args:
-        input_shape: (height, width, channels) of the images as they are.
+        input_shape: Shape of the original images: (height, width, channels).
         side: Side of the square in pixels.
     """
     height, width, _ = input_shape
@@ -240,13 +244,13 @@ def shape_of(input_shape: tuple[int, int, int], side: int) -> tuple[int, int]:
     return (short, long) if height < width else (long, short)
 
 
-def head(hp: Any, x: Any, dropout: bool) -> Any:
+def apply_head(hp: Any, x: Any, dropout: bool) -> Any:
     """Turns feature maps into the features of the softmax layer.
 
     Args:
         hp: The hyperparameters.
         x: Feature maps, shape (batch, height, width, channels).
-        dropout: Whether dropout precedes the softmax layer also where there is no dense layer.
+        dropout: Whether dropout precedes the softmax layer even if there is no dense layer.
 
     Returns:
         Features, shape (batch, units).
@@ -257,7 +261,7 @@ def head(hp: Any, x: Any, dropout: bool) -> Any:
     x = pool(hp, x)
     units = [
         hp.Int(f"dense_{layer}", 64, 1024, step=2, sampling="log", default=256)
-        for layer in range(1, dense_layers(hp) + 1)
+        for layer in range(1, ask_dense_layers(hp) + 1)
     ]
     rate = hp.Float("head_dropout", 0.0, 0.8, step=0.05, default=0.2) if units or dropout else 0.0
     return dense(x, units, "relu", rate)
@@ -269,12 +273,12 @@ def pool(hp: Any, x: Any) -> Any:
     return (layers.GlobalAveragePooling2D if kind == "average" else layers.GlobalMaxPooling2D)()(x)
 
 
-def dense_layers(hp: Any) -> int:
+def ask_dense_layers(hp: Any) -> int:
     """Asks for the number of dense layers before the softmax layer."""
     count: int = hp.Int("dense_layers", 0, 3)
     return count
 
 
 def is_linear(hp: Any) -> bool:
-    """Whether the head of a point is a softmax layer and nothing else."""
-    return not (hp.Boolean("head_convolution") or dense_layers(hp))
+    """Whether the head of a point is only a softmax layer."""
+    return not (hp.Boolean("head_convolution") or ask_dense_layers(hp))

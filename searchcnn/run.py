@@ -79,12 +79,12 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
             if stored.rank(trial.stored, evaluation.value) < config.search.keep_models:
-                models.keep(trial, evaluation)
-                stored.add_model(trial.stored, models.file(trial.number), evaluation.value)
+                models.save(trial, evaluation)
+                stored.add_model(trial.stored, models.get_file(trial.number), evaluation.value)
 
         def settle() -> None:
             checkpoints.drop(stored.finished_numbers())
-            models.settle(lambda: stored.ranking(config.search.keep_models), stored.finished_numbers)
+            models.promote_best(lambda: stored.ranking(config.search.keep_models), stored.finished_numbers)
 
         if rules.remark:
             hear(Note(rules.remark))

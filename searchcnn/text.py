@@ -7,10 +7,10 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def amount(number: float | None) -> str:
+def format_amount(number: float | None) -> str:
     """Returns a number with a unit.
 
-    >>> amount(62_346), amount(1_250_000), amount(None)
+    >>> format_amount(62_346), format_amount(1_250_000), format_amount(None)
     ('62.3k', '1.25M', '')
     """
     if number is None:
@@ -21,29 +21,29 @@ def amount(number: float | None) -> str:
     return f"{number:.0f}"
 
 
-def point(hyperparameters: Mapping[str, Any]) -> str:
-    """Returns hyperparameters in one line."""
-    return "  ".join(f"{name}={short(value)}" for name, value in hyperparameters.items())
+def format_point(hyperparameters: Mapping[str, Any]) -> str:
+    """Returns hyperparameters and their values in one line."""
+    return "  ".join(f"{name}={format_value(value)}" for name, value in hyperparameters.items())
 
 
-def short(value: Any) -> str:
-    """Returns a value, floats with three digits."""
+def format_value(value: Any) -> str:
+    """Returns a value as text; floats have three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def listed(words: Sequence[str]) -> str:
-    """Returns words as a sentence lists them.
+def join_words(words: Sequence[str]) -> str:
+    """Joins words as in a sentence.
 
-    >>> listed(["a"]), listed(["a", "b", "c"])
+    >>> join_words(["a"]), join_words(["a", "b", "c"])
     ('a', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def duration(seconds: float) -> str:
-    """Returns a time span.
+def format_duration(seconds: float) -> str:
+    """Returns a time span in words.
 
-    >>> duration(9.21), duration(75), duration(3 * 3600 + 62)
+    >>> format_duration(9.21), format_duration(75), format_duration(3 * 3600 + 62)
     ('9.2s', '1m15s', '3h01m')
     """
     if seconds < 60:
@@ -52,25 +52,25 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
-def gain(value: float | None, facts: Mapping[str, Any]) -> str:
-    """Returns what the epochs of a trial have added to its softmax layer on features.
+def format_gain(value: float | None, facts: Mapping[str, Any]) -> str:
+    """Returns how much fine-tuning has improved a trial over a softmax layer on fixed features.
 
-    >>> gain(0.92, {"solved": 0.9, "tuned": True}), gain(0.9, {})
+    >>> format_gain(0.92, {"solved": 0.9, "tuned": True}), format_gain(0.9, {})
     ('+0.0200 by fine-tuning', '')
 
     Args:
-        value: The trial's score.
-        facts: What is known of it.
+        value: The value of the trial's objective.
+        facts: What is known about the trial.
     """
     if value is None or not facts.get("tuned"):
         return ""
     return f"{value - facts['solved']:+.4f} by fine-tuning"
 
 
-def interval(accuracy: float, images: int) -> str:
-    """Returns the 95 % interval of an accuracy that was measured on so many images (Wilson 1927).
+def format_interval(accuracy: float, images: int) -> str:
+    """Returns the 95 % interval of an accuracy that was measured on a number of images (Wilson 1927).
 
-    >>> interval(0.95, 20)
+    >>> format_interval(0.95, 20)
     '95 % interval 0.764 to 0.991'
     """
     from scipy.stats import binomtest
@@ -84,11 +84,11 @@ def format_score(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def note(facts: Mapping[str, Any]) -> str:
-    """Returns what is remarkable about a trial: where it comes from, why it ended."""
+def format_note(facts: Mapping[str, Any]) -> str:
+    """Returns what is worth noting about a trial: where it comes from, why it ended."""
     reason, detail = facts.get("reason", ""), facts.get("detail", "")
     if reason in ("pruner", "timeout"):
         reason = ""
     ending = "cut by the timeout" if facts.get("stopped") == "timeout" else ""
-    why = f"{reason}: {detail}" if reason and detail else reason
-    return ", ".join(part for part in (facts.get("origin", ""), why, ending) if part)
+    failure = f"{reason}: {detail}" if reason and detail else reason
+    return ", ".join(part for part in (facts.get("origin", ""), failure, ending) if part)

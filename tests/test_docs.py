@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from searchcnn.backend import start_keras
 from searchcnn.cli import datasets, plugins, studies
-from searchcnn.cli.main import COMMANDS
+from searchcnn.cli.commands import COMMANDS
 from searchcnn.run import Study
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_space

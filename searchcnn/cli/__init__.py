@@ -1,5 +1,5 @@
 """The command line: thin commands over the rooms; nothing heavy is imported before a command needs it."""
 
-from searchcnn.cli.main import main
+from searchcnn.cli.commands import main
 
 __all__ = ["main"]

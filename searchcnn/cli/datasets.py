@@ -7,10 +7,10 @@ import json
 
 import click
 
-from searchcnn.cli.main import LazyGroup
+from searchcnn.cli.commands import LazyGroup
 from searchcnn.cli.options import json_option
 
-COMMANDS = {"show": "Show what is in a dataset: counts, what is wrong with it, a picture."}
+COMMANDS = {"show": "Show what is in a dataset: counts, problems, a picture."}
 """Subcommands and their short help."""
 
 
@@ -28,18 +28,19 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from searchcnn.sources import find_datasets
 
-    found = find_datasets()
+    datasets = find_datasets()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+        click.echo(json.dumps([dataclasses.asdict(dataset) for dataset in datasets], indent=2))
         return
     from rich.text import Text
 
-    from searchcnn.views.tables import console, table
+    from searchcnn.views.tables import make_console, make_table
 
     numbers = ("shape", "train", "test", "classes")
-    made = table("dataset", "shape", "train", "test", "classes", "found", right=numbers)
-    for one in found:
-        shape = "x".join(map(str, one.shape)) if one.shape else "?"
-        counts = (f"{n:,}" if n is not None else "?" for n in (one.train, one.test, one.classes))
-        made.add_row(one.name, shape, *counts, Text(one.source or "not on this machine: downloaded when needed"))
-    console().print(made)
+    table = make_table("dataset", "shape", "train", "test", "classes", "found", right=numbers)
+    for dataset in datasets:
+        shape = "x".join(map(str, dataset.shape)) if dataset.shape else "?"
+        counts = (f"{n:,}" if n is not None else "?" for n in (dataset.train, dataset.test, dataset.classes))
+        source = Text(dataset.source or "not on this machine: downloaded when needed")
+        table.add_row(dataset.name, shape, *counts, source)
+    make_console().print(table)

@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("data", metavar="NAME|PATH")
 @click.option(
-    "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Where the picture goes.  [default: NAME.png]"
+    "--picture", type=click.Path(path_type=Path), metavar="FILE", help="File for the picture.  [default: NAME.png]"
 )
 def command(data: str, picture: Path | None) -> None:
-    """Show what is in a dataset: counts, what is wrong with it, and a picture.
+    """Show what is in a dataset: counts, problems, and a picture.
 
-    The picture shows images of each class, what augmentation makes of one, the number of images of each class and the
-    sizes they came in.
+    The picture shows images of each class, augmented versions of one image, the number of images of each class, and
+    their original sizes.
     """
     from searchcnn.files import replacing, writing
     from searchcnn.sources import load_dataset
-    from searchcnn.views.dataset import Reading, class_table
-    from searchcnn.views.picture import draw, signed
-    from searchcnn.views.tables import show
+    from searchcnn.views.dataset import Reading, make_class_table
+    from searchcnn.views.picture import draw_dataset, make_signature
+    from searchcnn.views.tables import print_lines
 
-    config = _config(data)
+    config = _make_config(data)
     file = picture or Path(f"{config.title}.png")
     _check_target(file, config)
     with Reading(least="note") as images:
         dataset = load_dataset(config, 0, images.hear)
-    show([class_table(dataset.inspection)])
+    print_lines([make_class_table(dataset.inspection)])
     with writing(file), replacing(file) as new:
-        draw(dataset).save(new, format="PNG", optimize=True, pnginfo=signed())
+        draw_dataset(dataset).save(new, format="PNG", optimize=True, pnginfo=make_signature())
     click.echo(f"Picture: {file}")
 
 
-def _config(data: str) -> DataConfig:
-    """Returns what is to be read: a dataset by its name, or else images by their path."""
+def _make_config(data: str) -> DataConfig:
+    """Returns a configuration that reads a dataset by its name, or else images by their path."""
     from searchcnn.sources import BUILTIN_NAMES
     from searchcnn.sources.location import list_own_names
     from searchcnn.study import DataConfig
@@ -50,19 +50,19 @@ def _config(data: str) -> DataConfig:
 
 
 def _check_target(file: Path, config: DataConfig) -> None:
-    """Refuses to write the picture where it cannot lie.
+    """Checks that the picture may be written to a file.
 
     Raises:
-        UsageError: If it is no PNG file, its folder is missing, or it would be one of the images.
+        UsageError: If it is not a PNG file, its folder is missing, or it is not a picture of ours or among the images.
     """
     from searchcnn.errors import UsageError
     from searchcnn.views.picture import is_signed
 
     if file.suffix.lower() != ".png":
-        raise UsageError(f"{file}: the name of the picture ends in .png, such as {file.stem}.png")
+        raise UsageError(f"{file}: the name of the picture must end in .png, such as {file.stem}.png")
     if not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder")
     if file.exists() and not is_signed(file):
-        raise UsageError(f"{file} exists, and is no picture of a dataset; name another place with --picture FILE")
+        raise UsageError(f"{file} exists, and is not a picture of a dataset; choose another file with --picture FILE")
     if config.path is not None and file.resolve().is_relative_to(Path(config.path).expanduser().resolve()):
-        raise UsageError(f"{file} would lie among the images; name another place with --picture FILE")
+        raise UsageError(f"{file} would be among the images; choose another file with --picture FILE")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from searchcnn.cli.main import INTERRUPTED
-from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, weights_option, workspace
+from searchcnn.cli.commands import INTERRUPTED
+from searchcnn.cli.options import Command, data_option, get_workspace, plugins_option, storage_option, weights_option
 
 if TYPE_CHECKING:
     from searchcnn.run import Study
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def worker_options(command: Command) -> Command:
     """Adds ``--gpus``, ``--slots-per-gpu``, ``--workers`` and ``--quiet``."""
     options: list[Callable[[Any], Any]] = [
-        click.option("--gpus", metavar="all|none|0,1", default="all", help="GPUs to use, one worker on each."),
-        click.option("--slots-per-gpu", type=click.IntRange(min=1), default=1, help="Workers that share a GPU."),
+        click.option("--gpus", metavar="all|none|0,1", default="all", help="GPUs to use, with one worker on each."),
+        click.option("--slots-per-gpu", type=click.IntRange(min=1), default=1, help="Number of workers on each GPU."),
         click.option(
             "--workers", type=click.IntRange(min=0), help="Number of worker processes; 0 searches in this process."
         ),
@@ -41,11 +41,11 @@ def worker_options(command: Command) -> Command:
 @click.option("--study", "study_name", metavar="NAME|PATH", help="A study by name, or its TOML file.")
 @data_option
 @weights_option
-@click.option("--name", metavar="NAME", help="Keep the results under another name: a new search of the same.")
+@click.option("--name", metavar="NAME", help="Keep the results under another name, as a new search.")
 @click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
-@click.option("--accept-changes", is_flag=True, help="Continue although the search space, data or recipe has changed.")
+@click.option("--accept-changes", is_flag=True, help="Continue even if the search space, data or recipe has changed.")
 @worker_options
 @plugins_option
 @storage_option
@@ -67,8 +67,8 @@ def command(
     The same command continues a search that was stopped, by Ctrl-C or by anything else; a larger budget extends it. The
     best network so far is always in studies/NAME/best.keras.
 
-    With --data alone the images are looked at first, and what is searched is proposed by what they are. With --study,
-    too, that study's settings are taken.
+    With --data alone, the images are inspected first, and a search is proposed to fit them. With --study as well, the
+    settings of that study are used.
     """
     from searchcnn.run import Study
     from searchcnn.views.dataset import Reading
@@ -76,7 +76,7 @@ def command(
     limits = {"budget.trials": trials, "budget.timeout": timeout}
     with Reading(how["quiet"]) as images:
         chosen, config = _chosen(study_name, data, name, overrides, limits, weights, storage, images)
-    study = Study(chosen, config, workspace(), storage, plugins, accept_changes)
+    study = Study(chosen, config, get_workspace(), storage, plugins, accept_changes)
     search(study, is_told=images.is_told, **how)
 
 
@@ -90,8 +90,8 @@ def _chosen(
     storage: str | None,
     images: Reading,
 ) -> tuple[str, StudyConfig]:
-    """Returns the name and the configuration of what is to be searched."""
-    place = workspace()
+    """Returns the name and the configuration of the study to search."""
+    place = get_workspace()
     if data is not None:
         from searchcnn.proposal.creation import configure_images
 
@@ -119,15 +119,15 @@ def _chosen(
 def search(
     study: Study, quiet: bool, gpus: str, slots_per_gpu: int, workers: int | None, is_told: bool = False
 ) -> None:
-    """Searches a study, shows how it goes, and leaves with the exit code of Ctrl-C if it was stopped.
+    """Searches a study, shows its progress, and exits with the exit code of Ctrl-C if it was stopped.
 
     Args:
-        study: What to search.
-        quiet: Whether only errors are shown.
-        gpus: As in `searchcnn.optimize`.
-        slots_per_gpu: As in `searchcnn.optimize`.
-        workers: As in `searchcnn.optimize`.
-        is_told: Whether the user knows already what was found in the images.
+        study: The study.
+        quiet: Whether to show errors only.
+        gpus: See `searchcnn.optimize`.
+        slots_per_gpu: See `searchcnn.optimize`.
+        workers: See `searchcnn.optimize`.
+        is_told: Whether the user already knows what was found in the images.
     """
     from searchcnn.workers import optimize
 
@@ -151,7 +151,7 @@ def _view(study: Study, quiet: bool) -> View:
 
 @contextmanager
 def _stop_on_signals(view: View) -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM ends the search in good order, a second one at once."""
+    """Lets the first Ctrl-C or SIGTERM stop the search in good order, and a second one at once."""
     stop = threading.Event()
 
     def handle(number: int, _frame: object) -> None:

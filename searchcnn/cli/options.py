@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and what they stand for."""
+"""Options and arguments that several commands share, and what they refer to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plugins_option(command: Command) -> Command:
         "plugins",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="Folder of search spaces, looked through first; may be given several times.",
+        help="Folder of search spaces, searched first; may be given several times.",
     )(command)
 
 
@@ -42,7 +42,7 @@ def data_option(command: Command) -> Command:
 
 def weights_option(command: Command) -> Command:
     """Adds ``--weights``."""
-    text = "Pretrained weights for photos: a .keras network, a file of weights, imagenet or none."
+    text = "Pretrained weights for photos: a .keras network, a weights file, imagenet or none."
     return click.option("--weights", metavar="PATH|imagenet|none", help=text)(command)
 
 
@@ -51,58 +51,58 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def workspace() -> Workspace:
+def get_workspace() -> Workspace:
     """Returns the workspace: the current folder."""
     from searchcnn.study import Workspace
 
     return Workspace(Path.cwd())
 
 
-def database(name: str, storage: str | None) -> URL:
+def get_database_url(name: str, storage: str | None) -> URL:
     """Returns the URL of a study's database."""
     from searchcnn.store import parse_url
 
-    return parse_url(storage or workspace().database_url(name))
+    return parse_url(storage or get_workspace().database_url(name))
 
 
-def stored_study(name: str, storage: str | None) -> StudySummary:
-    """Reads a study that has a database.
+def read_stored_study(name: str, storage: str | None) -> StudySummary:
+    """Reads a study from its database.
 
     Raises:
         StudyFileError: If there is no study of that name.
-        StoreError: If it has no database yet, or that cannot be read.
+        StoreError: If it has no database yet, or the database cannot be read.
     """
     from searchcnn.errors import StoreError
     from searchcnn.store import read_summary, sqlite_file
 
-    place = workspace()
+    workspace = get_workspace()
     if name.endswith(".toml"):
-        name, _ = place.find(name)
-    url = database(name, storage)
+        name, _ = workspace.find(name)
+    url = get_database_url(name, storage)
     file = sqlite_file(url)
     if file is not None and not file.exists():
-        place.find(name)
-        raise StoreError(f"study '{name}' has not been begun here; begin it with: searchcnn optimize --study {name}")
+        workspace.find(name)
+        raise StoreError(f"study '{name}' has not been started here; start it with: searchcnn optimize --study {name}")
     return read_summary(url, name)
 
 
-def read_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
-    """Reads ``32x32x3``: the shape of an image, (height, width, channels) in pixels."""
+def parse_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """Parses the shape of an image, such as ``32x32x3``: (height, width, channels) in pixels."""
     if value is None:
         return None
     parts = value.lower().split("x")
     if len(parts) == 2:
         parts.append("3")
     if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"'{value}' is no size of images; write height x width x channels, such as 32x32x3")
+        raise click.BadParameter(f"'{value}' is not an image size; write height x width x channels, such as 32x32x3")
     height, width, channels = map(int, parts)
     return height, width, channels
 
 
 def size_option(command: Command) -> Command:
     """Adds ``--size``."""
-    text = "Images: height, width and channels.  [default: 32x32x3, or the smallest that the space can handle]"
-    return click.option("--size", metavar="HxWxC", callback=read_size, help=text)(command)
+    text = "Height, width and channels of the images.  [default: 32x32x3, or the smallest that the space can handle]"
+    return click.option("--size", metavar="HxWxC", callback=parse_size, help=text)(command)
 
 
 def classes_option(command: Command) -> Command:

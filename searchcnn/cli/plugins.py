@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.main import LazyGroup
-from searchcnn.cli.options import json_option, plugins_option, workspace
+from searchcnn.cli.commands import LazyGroup
+from searchcnn.cli.options import get_workspace, json_option, plugins_option
 
 COMMANDS = {
     "new": "Write a search space to start from, and its test.",
     "show": "Show a search space: hyperparameters, baselines and a network.",
-    "check": "Check that search spaces do what they have to.",
+    "check": "Check that search spaces do what they have to do.",
 }
 """Subcommands and their short help."""
 
@@ -24,9 +24,9 @@ COMMANDS = {
 @json_option
 @click.pass_context
 def command(context: click.Context, plugins: tuple[Path, ...], as_json: bool) -> None:
-    """List the search spaces and their state, or show, check and write some.
+    """List the search spaces and their state, or show, check and write them.
 
-    Listed ones are read without being executed.
+    For the list, their files are read but not executed.
     """
     if context.invoked_subcommand is not None:
         if plugins or as_json:
@@ -34,19 +34,19 @@ def command(context: click.Context, plugins: tuple[Path, ...], as_json: bool) ->
         return
     from searchcnn.spaces import discover
 
-    found = discover(workspace(), plugins)
+    spaces = discover(get_workspace(), plugins)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in found], indent=2))
+        click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in spaces], indent=2))
         return
     from rich.text import Text
 
-    from searchcnn.views.tables import console, table
+    from searchcnn.views.tables import make_console, make_table
 
-    made = table("plugin", "source", "status", "description", "location")
+    table = make_table("plugin", "source", "status", "description", "location")
     styles = {"ok": "green", "error": "red", "shadowed": "yellow"}
-    for plugin in found:
+    for plugin in spaces:
         status = Text(plugin.status, style=styles[plugin.status])
-        made.add_row(
+        table.add_row(
             plugin.name, plugin.source, status, Text(plugin.error or plugin.description), Text(plugin.location)
         )
-    console().print(made)
+    make_console().print(table)

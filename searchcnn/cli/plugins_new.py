@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import workspace
+from searchcnn.cli.options import get_workspace
 
 PLUGIN = '''\
 """A few convolution blocks and a small head: a search space to start from."""
@@ -28,7 +28,7 @@ class {title}(SearchSpace):
     # The paper or source behind it.
     reference = "own work"
 
-    # What images it is for: `min_size = (8, 8)` refuses smaller ones, `channels = (1, 3)` other numbers of channels.
+    # Which images it is for: `min_size = (8, 8)` refuses smaller ones, `channels = (1, 3)` other numbers of channels.
 
     def build(self, hp: Any) -> Model:
         """Builds the network for one setting of its hyperparameters."""
@@ -44,7 +44,7 @@ class {title}(SearchSpace):
             x = pool(x, "max")
         x = layers.GlobalAveragePooling2D()(x)
 
-        # What matters only sometimes is asked for under an `if`: here the units of a layer that need not be there.
+        # Ask for what matters only sometimes under an `if`: here, the units of a layer that may be missing.
         if hp.Boolean("hidden_layer"):
             x = layers.Dense(hp.Int("units", 32, 256, step=2, sampling="log", default=64), activation="relu")(x)
         x = drop(x, hp.Float("dropout", 0.0, 0.5, step=0.125, default=0.25))
@@ -53,7 +53,7 @@ class {title}(SearchSpace):
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns points known to be good; a search tries them first. What they do not name has its default."""
+        """Returns points known to be good, which a search tries first; other hyperparameters have their defaults."""
         return {{"three_blocks": {{"blocks": 3, "filters_1": 32, "filters_2": 64, "filters_3": 128}}}}
 '''
 
@@ -76,24 +76,24 @@ class Test{title}(SearchSpaceTests):
 @click.argument("name")
 def command(name: str) -> None:
     """Write plugins/NAME.py, a search space to start from, and tests/test_NAME.py."""
-    place = workspace()
+    workspace = get_workspace()
     title = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    files = {place.plugins / f"{name}.py": PLUGIN, place.root / "tests" / f"test_{name}.py": TEST}
+    files = {workspace.plugins / f"{name}.py": PLUGIN, workspace.root / "tests" / f"test_{name}.py": TEST}
     _check_name(name)
     _check_files(list(files))
     _check_others(name)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.format(name=name, title=title), encoding="utf-8")
-    written = "\n         ".join(str(path.relative_to(place.root)) for path in files)
-    click.echo(f"Written: {written}\n\n{_next(name)}")
+    written = "\n         ".join(str(path.relative_to(workspace.root)) for path in files)
+    click.echo(f"Written: {written}\n\n{_format_next_steps(name)}")
 
 
 def _check_name(name: str) -> None:
-    """Refuses names that no search space can have.
+    """Checks that a search space can have a name.
 
     Raises:
-        UsageError: If it is such a name.
+        UsageError: If it cannot.
     """
     import keyword
 
@@ -106,7 +106,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_others(name: str) -> None:
-    """Refuses the name of another search space.
+    """Checks that no other search space has the name.
 
     Raises:
         UsageError: If there is one.
@@ -114,16 +114,16 @@ def _check_others(name: str) -> None:
     from searchcnn.errors import UsageError
     from searchcnn.spaces import discover
 
-    same = next((plugin for plugin in discover(workspace()) if plugin.name == name), None)
+    same = next((plugin for plugin in discover(get_workspace()) if plugin.name == name), None)
     if same is not None:
         raise UsageError(
-            f"there is a search space '{name}' already ({same.source}, {same.location}), which a new one would hide; "
+            f"there already is a search space '{name}' ({same.source}, {same.location}), which a new one would hide; "
             f"choose another name, such as my_{name}"
         )
 
 
 def _check_files(files: list[Path]) -> None:
-    """Refuses to overwrite.
+    """Checks that no file would be overwritten.
 
     Raises:
         UsageError: If one of the files exists.
@@ -135,10 +135,10 @@ def _check_files(files: list[Path]) -> None:
             raise UsageError(f"{path} exists; choose another name, or move it away")
 
 
-def _next(name: str) -> str:
+def _format_next_steps(name: str) -> str:
     setting = f"'spaces=[\"{name}\"]'"
     return f"""\
 Next:
   searchcnn plugins show {name}     what it searches, and one of its networks
-  searchcnn plugins check {name}    what is wrong with it, if anything
+  searchcnn plugins check {name}    its problems, if there are any
   searchcnn optimize --study digits --name {name} --set {setting}"""

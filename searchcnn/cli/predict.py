@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from searchcnn.cli.options import json_option, workspace
+from searchcnn.cli.options import get_workspace, json_option
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
 @click.command("predict")
 @click.argument("model", metavar="STUDY|MODEL.keras")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes shown for each image.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of classes shown for each image."
+)
 @json_option
 def command(model: str, images: tuple[Path, ...], top: int, as_json: bool) -> None:
     """Classify image files with a study's best model.
 
-    Or with an exported one, if its model card lies beside it. Images may have any size: they are brought to the one
-    that the network was trained on, in the same way. Of a folder, all images in it are classified.
+    An exported model works too, if its model card is next to it. Images may have any size: they are resized to the size
+    that the network was trained on, in the same way. Given a folder, every image in it is classified.
     """
     from searchcnn.backend import start_keras
 
     path = _model(model)
     start_keras()
-    from searchcnn.results import classify, image_files
+    from searchcnn.results import classify, list_images
 
-    predictions = list(classify(path, image_files(images)))
+    predictions = list(classify(path, list_images(images)))
     unreadable = [one for one in predictions if one.problem]
     if as_json:
         click.echo(json.dumps([_facts(one, top) for one in predictions], indent=2))
@@ -46,10 +48,10 @@ def command(model: str, images: tuple[Path, ...], top: int, as_json: bool) -> No
 
 
 def _model(name: str) -> Path:
-    """Returns the file of a model that is named by its study or its path."""
+    """Returns the file of a model, given its study or its path."""
     if name.endswith(".keras"):
         return Path(name)
-    place = workspace()
+    place = get_workspace()
     if not place.best_model(name).exists():
         place.find(name)
     return place.best_model(name)
@@ -65,14 +67,14 @@ def _facts(prediction: Prediction, top: int) -> dict[str, Any]:
 def _print(predictions: Iterable[Prediction], top: int) -> None:
     from rich.text import Text
 
-    from searchcnn.views.tables import console, table
+    from searchcnn.views.tables import make_console, make_table
 
-    made = table("file", "class", "probability", right=("probability",))
+    made = make_table("file", "class", "probability", right=("probability",))
     for prediction in predictions:
         for place, (name, value) in enumerate(_best(prediction, top)):
             file = Text("" if place else str(prediction.file), overflow="fold")
             made.add_row(file, Text(name, style="dim" if place else "bold"), f"{value:.4f}")
-    console().print(made)
+    make_console().print(made)
 
 
 def _best(prediction: Prediction, top: int) -> list[tuple[str, float]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from searchcnn.cli.options import json_option, storage_option, stored_study, workspace
+from searchcnn.cli.options import get_workspace, json_option, read_stored_study, storage_option
 
 if TYPE_CHECKING:
     from searchcnn.store import StudySummary
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @click.argument("study")
-@click.option("--top", type=click.IntRange(min=1), help="Show the best trials only, this many.")
+@click.option("--top", type=click.IntRange(min=1), help="Show only this many of the best trials.")
 @click.option("--failures", is_flag=True, help="Show the tracebacks of failed trials.")
 @json_option
 @storage_option
 def command(study: str, top: int | None, failures: bool, as_json: bool, storage: str | None) -> None:
     """Show a study's trials.
 
-    It reads the database only, and may be used while a search runs.
+    It only reads the database, so it can be used while a search is running.
     """
-    summary = stored_study(study, storage)
+    summary = read_stored_study(study, storage)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(trial) for trial in summary.trials], indent=2))
     elif failures:
@@ -35,23 +35,23 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
 
 def _print(summary: StudySummary, top: int | None) -> None:
-    from searchcnn.text import format_score, point
-    from searchcnn.views.comparison import compared_spaces
-    from searchcnn.views.summary import counts, whose
-    from searchcnn.views.tables import console, show, trial_table
+    from searchcnn.text import format_point, format_score
+    from searchcnn.views.comparison import compare_spaces
+    from searchcnn.views.summary import explain_mismatch, format_counts
+    from searchcnn.views.tables import make_console, make_trial_table, print_lines
 
     best = summary.best
     rows = summary.ranking[:top] if top else summary.trials
     if rows:
-        console().print(trial_table(rows, summary.config.objective.metric, best.number if best else None))
-    click.echo(f"{counts(summary)}{'; a search is at work' if summary.running else ''}")
-    show(compared_spaces(summary))
+        make_console().print(make_trial_table(rows, summary.config.objective.metric, best.number if best else None))
+    click.echo(f"{format_counts(summary)}{'; a search is running' if summary.running else ''}")
+    print_lines(compare_spaces(summary))
     if best is not None:
         click.echo(f"Best: trial {best.number}, {summary.config.objective.metric} {format_score(best.value)}")
-        click.echo(f"      {point(best.facts['hyperparameters'])}")
-    model = workspace().best_model(summary.name)
+        click.echo(f"      {format_point(best.facts['hyperparameters'])}")
+    model = get_workspace().best_model(summary.name)
     if model.exists():
-        click.echo(f"Model: {model.relative_to(workspace().root)}{whose(model, summary)}")
+        click.echo(f"Model: {model.relative_to(get_workspace().root)}{explain_mismatch(model, summary)}")
 
 
 def _print_failures(summary: StudySummary) -> None:

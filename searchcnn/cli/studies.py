@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from searchcnn.cli.main import LazyGroup
-from searchcnn.cli.options import json_option, workspace
+from searchcnn.cli.commands import LazyGroup
+from searchcnn.cli.options import get_workspace, json_option
 
 COMMANDS = {
     "new": "Write a study file for your images, to edit.",
-    "copy": "Copy a study, also while it is searched.",
+    "copy": "Copy a study, even while a search is running.",
     "delete": "Delete what a search has found.",
 }
 """Subcommands and their short help."""
@@ -23,39 +23,39 @@ COMMANDS = {
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the studies and their state, or write, copy and delete some.
+    """List the studies and their state, or write, copy and delete them.
 
-    Those of ./studies come before the built-in ones of the same name.
+    Studies in ./studies take precedence over built-in ones of the same name.
     """
     if context.invoked_subcommand is not None:
         if as_json:
             raise click.UsageError(f"--json is for the list, not for {context.invoked_subcommand}")
         return
-    rows = [_row(name, path) for name, path in sorted(_all().items())]
+    rows = [_make_row(name, file) for name, file in sorted(_list_files().items())]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     from rich.text import Text
 
     from searchcnn.text import format_score
-    from searchcnn.views.tables import console, table
+    from searchcnn.views.tables import make_console, make_table
 
-    made = table("study", "state", "trials", "best", "description", right=("trials", "best"))
+    table = make_table("study", "state", "trials", "best", "description", right=("trials", "best"))
     for row in rows:
-        made.add_row(
+        table.add_row(
             row["study"], row["state"], str(row["trials"] or ""), format_score(row["best"]), Text(row["description"])
         )
-    console().print(made)
+    make_console().print(table)
 
 
-def _all() -> dict[str, Path | None]:
-    """Study files by name, and databases without one: a search that was given another name."""
-    place = workspace()
-    databases = {path.stem: None for path in place.studies.glob("*.db")}
-    return {**databases, **place.study_files()}
+def _list_files() -> dict[str, Path | None]:
+    """Returns the study files by name, and None for databases without one: searches under another name."""
+    workspace = get_workspace()
+    databases = {path.stem: None for path in workspace.studies.glob("*.db")}
+    return {**databases, **workspace.study_files()}
 
 
-def _row(name: str, file: Path | None) -> dict[str, Any]:
+def _make_row(name: str, file: Path | None) -> dict[str, Any]:
     from searchcnn.errors import SearchcnnError
     from searchcnn.store import parse_url, read_summary
     from searchcnn.study import load
@@ -64,9 +64,9 @@ def _row(name: str, file: Path | None) -> dict[str, Any]:
     try:
         if file is not None:
             row["description"] = load(file).description
-        if not (workspace().studies / f"{name}.db").exists():
+        if not (get_workspace().studies / f"{name}.db").exists():
             return row
-        summary = read_summary(parse_url(workspace().database_url(name)), name)
+        summary = read_summary(parse_url(get_workspace().database_url(name)), name)
     except SearchcnnError as error:
         return {**row, "state": "error", "description": str(error)}
     best = summary.best

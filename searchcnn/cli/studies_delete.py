@@ -6,7 +6,7 @@ import shutil
 
 import click
 
-from searchcnn.cli.options import database, storage_option, stored_study, workspace
+from searchcnn.cli.options import get_database_url, get_workspace, read_stored_study, storage_option
 
 
 @click.command("delete")
@@ -17,10 +17,10 @@ def command(study: str, yes: bool, storage: str | None) -> None:
     """Delete a study's trials and models. Its study file stays."""
     from searchcnn.store.copies import delete_study
 
-    found = stored_study(study, storage)
-    folder = workspace().studies / found.name
+    summary = read_stored_study(study, storage)
+    folder = get_workspace().studies / summary.name
     if not yes:
-        click.confirm(f"Delete {len(found.trials)} trials of study '{found.name}' and {folder}?", abort=True)
-    delete_study(database(found.name, storage), found.name)
+        click.confirm(f"Delete {len(summary.trials)} trials of study '{summary.name}' and {folder}?", abort=True)
+    delete_study(get_database_url(summary.name, storage), summary.name)
     shutil.rmtree(folder, ignore_errors=True)
-    click.echo(f"Deleted study '{found.name}'.")
+    click.echo(f"Deleted study '{summary.name}'.")

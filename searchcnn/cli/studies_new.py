@@ -6,34 +6,34 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import data_option, weights_option, workspace
+from searchcnn.cli.options import data_option, get_workspace, weights_option
 
 
 @click.command("new")
 @click.argument("name")
 @data_option
 @weights_option
-@click.option("--timeout", metavar="TIME", help="Time of the search that is proposed.  [default: 1h]")
+@click.option("--timeout", metavar="TIME", help="Duration of the proposed search.  [default: 1h]")
 def command(name: str, data: str | None, weights: str | None, timeout: str | None) -> None:
     """Write studies/NAME.toml for your images, to edit.
 
-    The images are looked at, and what is searched is proposed by what they are; the file says what was found, and what
-    each key means.
+    The images are inspected, and a search is proposed to fit them; the file says what was found, and what each key
+    means.
     """
     from searchcnn.files import replacing, writing
     from searchcnn.study import valid_name
 
     if data is None:
         raise click.UsageError(f"give your images with --data PATH: searchcnn studies new {name} --data PATH")
-    file = workspace().studies / f"{valid_name(name)}.toml"
+    file = get_workspace().studies / f"{valid_name(name)}.toml"
     _check_free(file)
-    text = _proposed(name, data, weights, timeout)
+    text = _propose(name, data, weights, timeout)
     with writing(file), replacing(file) as new:
         new.write_text(text, encoding="utf-8")
     click.echo(f"Written: {file.relative_to(Path.cwd())}. Edit it, then: searchcnn optimize --study {name}")
 
 
-def _proposed(name: str, data: str, weights: str | None, timeout: str | None) -> str:
+def _propose(name: str, data: str, weights: str | None, timeout: str | None) -> str:
     from searchcnn.proposal.creation import propose
     from searchcnn.sources import load_dataset
     from searchcnn.study import DataConfig
@@ -45,10 +45,10 @@ def _proposed(name: str, data: str, weights: str | None, timeout: str | None) ->
 
 
 def _check_free(file: Path) -> None:
-    """Refuses to overwrite.
+    """Checks that no study file would be overwritten.
 
     Raises:
-        UsageError: If there is a study file of that name.
+        UsageError: If there is one of that name.
     """
     from searchcnn.errors import UsageError
 

@@ -1,24 +1,51 @@
-"""What a search leaves: a verified model, its card, its scores."""
+"""The results of a search: a verified model, its card, its scores.
 
-from searchcnn.results.card import card_path, make_card, read_card
-from searchcnn.results.evaluation import ClassScore, Scores, evaluate_model
-from searchcnn.results.export import export_model, save_model
-from searchcnn.results.models import Models
-from searchcnn.results.prediction import Prediction, classify, image_files
-from searchcnn.results.rehearsal import rehearse
+Names are imported when they are asked for: `searchcnn status` needs only the card.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from searchcnn.results.card import find_card, get_card_path, make_card, read_card
+
+if TYPE_CHECKING:
+    from searchcnn.results.evaluation import ClassScore, Scores, evaluate_model
+    from searchcnn.results.export import export_model, save_model
+    from searchcnn.results.models import Models
+    from searchcnn.results.prediction import Prediction, classify, list_images
 
 __all__ = [
     "ClassScore",
     "Models",
     "Prediction",
     "Scores",
-    "card_path",
     "classify",
     "evaluate_model",
     "export_model",
-    "image_files",
+    "find_card",
+    "get_card_path",
+    "list_images",
     "make_card",
     "read_card",
     "rehearse",
     "save_model",
 ]
+
+HOMES = {
+    "ClassScore": "searchcnn.results.evaluation",
+    "Models": "searchcnn.results.models",
+    "Prediction": "searchcnn.results.prediction",
+    "Scores": "searchcnn.results.evaluation",
+    "classify": "searchcnn.results.prediction",
+    "evaluate_model": "searchcnn.results.evaluation",
+    "export_model": "searchcnn.results.export",
+    "list_images": "searchcnn.results.prediction",
+    "save_model": "searchcnn.results.export",
+}
+"""Where public names live that are imported when they are asked for: these modules import NumPy and Optuna."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in HOMES:
+        return getattr(importlib.import_module(HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

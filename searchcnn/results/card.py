@@ -1,5 +1,6 @@
-"""The model card: a JSON file beside a saved model that says what it is and where it comes from."""
+"""The model card: a JSON file next to a saved model that says what it is and where it comes from."""
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -9,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from searchcnn.errors import StoreError
 from searchcnn.files import replacing
 
@@ -18,7 +17,9 @@ PACKAGES = ("searchcnn", "keras", "optuna", "keras-tuner", "numpy")
 
 
 def make_card(**facts: Any) -> dict[str, Any]:
-    """Returns a card with the given facts, the versions of the software and the time."""
+    """Returns a card with the given facts, the versions of the software, and the time."""
+    import keras
+
     return {
         **facts,
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
@@ -27,39 +28,47 @@ def make_card(**facts: Any) -> dict[str, Any]:
     }
 
 
-def card_path(model: Path) -> Path:
-    """Returns where the card of a model lies: ``best.json`` beside ``best.keras``."""
+def get_card_path(model: Path) -> Path:
+    """Returns the path of a model's card: ``best.json`` next to ``best.keras``."""
     return model.with_suffix(".json")
 
 
 def write_card(model: Path, card: Mapping[str, Any]) -> None:
-    """Writes a model's card in one step: a reader sees the old one or the new one."""
-    with replacing(card_path(model)) as new:
+    """Writes a model's card in one step: readers see either the old one or the new one."""
+    with replacing(get_card_path(model)) as new:
         new.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(model: Path) -> dict[str, Any]:
-    """Reads the card of a model.
+    """Reads the card of a model, and checks that it belongs to it.
 
     Raises:
-        StoreError: If there is no model, or its card is missing or not its own.
+        StoreError: If there is no model, or its card is missing or belongs to another model.
     """
-    path = card_path(model)
+    path = get_card_path(model)
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        own = card["sha256"] == sha256(model)
+        is_own = card["sha256"] == hash_file(model)
     except FileNotFoundError as error:
         raise StoreError(
-            f"{error.filename}: no such file; a study has a model when its first trial is complete, until it is deleted"
+            f"{error.filename}: no such file; a study has a model once its first trial is complete, until it is deleted"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: not a model card ({type(error).__name__}: {error})") from None
-    if not own:
-        raise StoreError(f"{path} describes another file than {model.name}; run `searchcnn optimize` again to mend it")
+    if not is_own:
+        raise StoreError(f"{path} describes a file other than {model.name}; run `searchcnn optimize` again to fix it")
     return card
 
 
-def sha256(path: Path) -> str:
+def find_card(model: Path) -> dict[str, Any]:
+    """Returns the card of a model without checking it; empty if there is none, or if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        card = json.loads(get_card_path(model).read_text(encoding="utf-8"))
+        return card if isinstance(card, dict) else {}
+    return {}
+
+
+def hash_file(path: Path) -> str:
     """Returns the hash of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

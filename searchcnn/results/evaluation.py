@@ -1,7 +1,7 @@
 """Scores a saved model on the test images, which no search has seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
 from searchcnn.files import writing
-from searchcnn.results.card import card_path, read_card, sha256, write_card
+from searchcnn.results.card import get_card_path, hash_file, read_card, write_card
 from searchcnn.results.export import load_model, predict
 
 
@@ -21,8 +21,8 @@ class ClassScore:
 
     Attributes:
         name: The class.
-        precision: Part of the images taken for this class that are of it.
-        recall: Part of this class's images that are taken for it.
+        precision: Fraction of the images taken for this class that belong to it.
+        recall: Fraction of this class's images that are taken for it.
         f1: Harmonic mean of the two.
         images: Number of test images of this class.
     """
@@ -39,7 +39,7 @@ class Scores:
     """Scores on the test images.
 
     Attributes:
-        accuracy: Part of the images that are classified right.
+        accuracy: Fraction of the images that are classified correctly.
         loss: Mean cross-entropy, in nats.
         images: Number of test images.
         classes: Scores of each class.
@@ -54,25 +54,25 @@ class Scores:
 
 
 def evaluate_model(path: Path, dataset: Dataset) -> Scores:
-    """Scores a saved model on a dataset's test images, and notes the scores in its card.
+    """Scores a saved model on a dataset's test images, and records the scores in its card.
 
     Raises:
-        StoreError: If there is no model, it was made from other images, or its card cannot be written.
+        StoreError: If there is no model, it was trained on other images, or its card cannot be written.
     """
     card = read_card(path)
     if card["data"]["fingerprint"] != dataset.fingerprint:
         raise StoreError(
-            f"{path} was trained on other images than those at {dataset.source}; "
-            "give back the old images, or search the new ones in a new study with --name"
+            f"{path} was trained on images other than those at {dataset.source}; "
+            "restore the old images, or search the new ones under another name with --name"
         )
     probabilities = predict(load_model(path), dataset.test.images)
-    before = card["scores"].get("test", {}).get("times_read", 0)
-    scores = score(probabilities, dataset, before + 1)
-    noted = {"accuracy": scores.accuracy, "loss": scores.loss, "images": scores.images, "times_read": scores.times_read}
-    card["scores"]["test"] = {**noted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    if sha256(path) != card["sha256"]:
-        raise StoreError(f"{path} was replaced by a better model meanwhile; evaluate it when the search has ended")
-    with writing(card_path(path)):
+    times_read = card["scores"].get("test", {}).get("times_read", 0) + 1
+    scores = score(probabilities, dataset, times_read)
+    record = {name: value for name, value in asdict(scores).items() if name != "classes"}
+    card["scores"]["test"] = {**record, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    if hash_file(path) != card["sha256"]:
+        raise StoreError(f"{path} has been replaced by a better model; evaluate it when the search has ended")
+    with writing(get_card_path(path)):
         write_card(path, card)
     return scores
 
@@ -85,10 +85,10 @@ def score(probabilities: Any, dataset: Dataset, times_read: int = 1) -> Scores:
     predicted = np.argmax(probabilities, axis=-1)
     table = precision_recall_fscore_support(labels, predicted, labels=list(numbers), zero_division=0.0)
     rows = zip(dataset.class_names, *table, strict=True)
-    exact = np.asarray(probabilities, dtype=np.float64)
+    float64 = np.asarray(probabilities, dtype=np.float64)
     return Scores(
         accuracy=float(accuracy_score(labels, predicted)),
-        loss=float(log_loss(labels, exact / exact.sum(axis=-1, keepdims=True), labels=list(numbers))),
+        loss=float(log_loss(labels, float64 / float64.sum(axis=-1, keepdims=True), labels=list(numbers))),
         images=len(labels),
         classes=[ClassScore(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in rows],
         times_read=times_read,

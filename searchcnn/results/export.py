@@ -10,26 +10,26 @@ import numpy.typing as npt
 
 from searchcnn.errors import StoreError, UsageError, first_line
 from searchcnn.files import replacing
-from searchcnn.results.card import read_card, sha256, write_card
+from searchcnn.results.card import hash_file, read_card, write_card
 from searchcnn.results.verification import verify
 
 SAMPLE = 16
-"""Images on which a saved model is compared with the trained network."""
+"""Number of images on which a saved model is compared with the trained network."""
 SLICE = 2048
-"""Images that are read at once to predict their classes."""
+"""Number of images that are read at once to predict their classes."""
 
 
 def save_model(path: Path, network: Any, card: Mapping[str, Any]) -> None:
-    """Saves a classifier and its card; an older file is replaced at once.
+    """Saves a classifier and its card; an older file is replaced in one step.
 
     Args:
-        path: Where to, ending in ``.keras``.
+        path: The file, ending in ``.keras``.
         network: A Keras model from raw pixels to class probabilities; see `searchcnn.training.classifier`.
         card: Facts for the model card.
     """
     with replacing(path) as new:
         network.save(new)
-        fingerprint = sha256(new)
+        fingerprint = hash_file(new)
     write_card(path, {**card, "sha256": fingerprint})
 
 
@@ -38,7 +38,7 @@ def predict(model: Any, images: Any) -> npt.NDArray[np.float32]:
 
     Args:
         model: A saved classifier.
-        images: Raw pixels, shape (samples, height, width, channels); need not be in memory.
+        images: Raw pixels, shape (samples, height, width, channels); they need not be in memory.
 
     Returns:
         Shape (samples, classes).
@@ -61,7 +61,7 @@ def load_model(path: Path) -> Any:
     except Exception as error:  # Keras raises almost anything on a file that it does not know
         raise StoreError(
             f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}; "
-            "its card says which version has saved it"
+            "its card says which version saved it"
         ) from error
 
 
@@ -69,12 +69,12 @@ def export_model(source: Path, target: Path) -> None:
     """Copies a study's model and card elsewhere, and checks the copy in a fresh process.
 
     Raises:
-        UsageError: If the target's name or folder will not do.
+        UsageError: If the target's name or folder is invalid.
         StoreError: If there is no model, or a better one has just replaced it.
         StudyFailedError: If the copy does not work.
     """
     if target.suffix != ".keras":
-        raise UsageError(f"{target}: the name of a Keras model ends in .keras, such as {target.stem}.keras")
+        raise UsageError(f"{target}: the name of a Keras model must end in .keras, such as {target.stem}.keras")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: no such folder")
     if target.resolve() == source.resolve():
@@ -83,8 +83,8 @@ def export_model(source: Path, target: Path) -> None:
     try:
         with replacing(target) as new:
             shutil.copyfile(source, new)
-            if sha256(new) != card["sha256"]:
-                raise StoreError(f"{source} was replaced by a better model meanwhile; export it again")
+            if hash_file(new) != card["sha256"]:
+                raise StoreError(f"{source} has been replaced by a better model; export it again")
             _verify_copy(source, new, card)
         write_card(target, card)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The models of a study's best trials, and the best of them: on disk from the first complete trial on."""
+"""The models of a study's best trials, and the best of them: on disk as soon as a trial is complete."""
 
 import contextlib
 import shutil
@@ -15,27 +15,27 @@ import numpy.typing as npt
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, replacing, writing
-from searchcnn.results.card import card_path, make_card, read_card, write_card
+from searchcnn.results.card import get_card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
-from searchcnn.results.verification import verify, verifying
+from searchcnn.results.verification import verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.study import StudyConfig
 
 TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
 PAUSE = 0.1
-"""Seconds between two looks at a model that another process may be replacing."""
+"""Seconds between two attempts to read a model that another process may be replacing."""
 
 
 class Models:
     """Keeps the networks of a study's best trials as Keras files with cards.
 
     Args:
-        path: The file of the best one, a copy of one of the others.
+        path: The file of the best one, which is a copy of one of the others.
         study: The study's name.
         config: The study's configuration.
         dataset: Its images.
-        plugins: Where each search space comes from, by name: its location and fingerprint.
+        plugins: Location and fingerprint of each search space, by name.
     """
 
     def __init__(
@@ -48,30 +48,29 @@ class Models:
         self._plugins = plugins
         self._images = dataset.validation.images[:SAMPLE]
         self._expected: dict[int, npt.NDArray[np.float32]] = {}
-        self._is_settled = False
+        self._is_promoted = False
 
-    def file(self, trial: int) -> Path:
-        """Returns the file of a trial's network, given its number."""
+    def get_file(self, trial: int) -> Path:
+        """Returns the file of the network of the trial with this number."""
         return self.path.parent / "models" / f"trial-{trial:04}.keras"
 
-    def keep(self, trial: Trial, evaluation: Evaluation) -> None:
+    def save(self, trial: Trial, evaluation: Evaluation) -> None:
         """Saves a trial's network.
 
         Raises:
-            StoreError: If it cannot be written; the trial has not ended then, and goes on next time.
+            StoreError: If it cannot be written; the trial has not ended then, and continues next time.
         """
-        path = self.file(trial.number)
+        path = self.get_file(trial.number)
         with writing(path):
-            save_model(path, evaluation.network, self._card(trial, evaluation))
-        self._expected[trial.number] = self._predictions(evaluation.network)
-        self._is_settled = False
+            save_model(path, evaluation.network, self._make_card(trial, evaluation))
+        self._expected[trial.number] = self._predict_sample(evaluation.network)
+        self._is_promoted = False
 
-    def settle(self, ranking: Callable[[], Sequence[int]], finished: Callable[[], Sequence[int]]) -> None:
+    def promote_best(self, ranking: Callable[[], Sequence[int]], finished: Callable[[], Sequence[int]]) -> None:
         """Makes the best trial's network the best model, and deletes those of trials that are not among the best.
 
-        It does nothing where no network was saved since the last time.
-
-        Several processes may do so at the same time: each looks again when it is done.
+        It does nothing if no network has been saved since the last time. Several processes may do so at the same time:
+        each checks again when it is done.
 
         Args:
             ranking: Returns the numbers of the best trials, the best one first.
@@ -80,33 +79,33 @@ class Models:
         Raises:
             StoreError: If the best model cannot be written.
         """
-        if self._is_settled:
+        if self._is_promoted:
             return
         with writing(self.path):
-            self._promote_best(ranking)
-            files = [self.file(number) for number in set(finished()) - set(ranking())]
-            discard(self.file(0).parent, {name for file in files for name in (file.name, card_path(file).name)})
-        self._is_settled = True
+            self._replace_best(ranking)
+            files = [self.get_file(number) for number in set(finished()) - set(ranking())]
+            discard(self.get_file(0).parent, {name for file in files for name in (file.name, get_card_path(file).name)})
+        self._is_promoted = True
 
-    def _promote_best(self, ranking: Callable[[], Sequence[int]]) -> None:
+    def _replace_best(self, ranking: Callable[[], Sequence[int]]) -> None:
         for _ in range(TRIES):
-            files = ((number, _identity(self.file(number))) for number in ranking())
+            files = ((number, _read_identity(self.get_file(number))) for number in ranking())
             best, identity = next((file for file in files if file[1]), (None, None))
-            if best is None or _identity(self.path) == identity:
+            if best is None or _read_identity(self.path) == identity:
                 return
-            with contextlib.suppress(FileNotFoundError, StoreError):  # another process has deleted or replaced it
-                self._promote(best)
+            with contextlib.suppress(FileNotFoundError, StoreError):  # another process may have deleted or replaced it
+                self._copy_to_best(best)
 
-    def _promote(self, trial: int) -> None:
-        source = self.file(trial)
+    def _copy_to_best(self, trial: int) -> None:
+        source = self.get_file(trial)
         card = read_card(source)
         with replacing(self.path) as new:
-            shutil.copyfile(source, new)  # no link: what damages one of them leaves the other
+            shutil.copyfile(source, new)  # not a link: if one of them is damaged, the other is not
         write_card(self.path, card)
 
     @contextlib.contextmanager
-    def rehearsing(self, network: Any) -> Iterator[None]:
-        """Saves a classifier elsewhere, and verifies it while the body runs.
+    def rehearse_saving(self, network: Any) -> Iterator[None]:
+        """Saves a classifier in a temporary folder, and verifies it while the body runs.
 
         Raises:
             StudyFailedError: If plain Keras cannot load it or predicts something else.
@@ -116,7 +115,7 @@ class Models:
             with writing(Path(tempfile.gettempdir())):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / self.path.name
                 save_model(path, network, {})
-            stack.enter_context(verifying(path, self._images, lambda: self._predictions(network)))
+            stack.enter_context(verify_meanwhile(path, self._images, lambda: self._predict_sample(network)))
             yield
 
     @property
@@ -124,32 +123,33 @@ class Models:
         """Whether there is nothing left to verify: the card of the saved model says so, or there is no model.
 
         Raises:
-            StoreError: If the model is damaged; there was no good copy of it to mend it with.
+            StoreError: If the model is damaged, and there is no good copy to replace it.
         """
-        card = self._read()
+        card = self._read_card()
         return card is None or bool(card.get("verified"))
 
     def verify(self) -> None:
         """Checks that plain Keras loads the saved model and predicts what the trained network does.
 
-        The card says so afterwards. Of a model that an earlier run has saved and left unverified, the network is gone;
-        it is compared with itself, loaded here. A model that another process replaces meanwhile is left to that one.
+        Its card says so afterwards. If an earlier run saved the model without verifying it, the trained network is
+        gone: the model is loaded here and compared with itself. If another process replaces the model meanwhile, it is
+        left to that process.
 
         Raises:
             StudyFailedError: If it does not load or predicts something else.
-            StoreError: If the model is damaged, or the card, or what the check needs, cannot be written.
+            StoreError: If the model is damaged, or the card or the files for the check cannot be written.
         """
-        card = self._read()
+        card = self._read_card()
         if card is None:
             return
         try:
             self._verify(card)
         except (StudyFailedError, StoreError):
-            if self._read() == card:
+            if self._read_card() == card:
                 raise
             return
-        with writing(card_path(self.path)):
-            if self._read() == card:
+        with writing(get_card_path(self.path)):
+            if self._read_card() == card:
                 write_card(self.path, {**card, "verified": True})
 
     def _verify(self, card: Mapping[str, Any]) -> None:
@@ -159,7 +159,7 @@ class Models:
         with writing(Path(tempfile.gettempdir())):
             verify(self.path, self._images, expected)
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read_card(self) -> dict[str, Any] | None:
         """Reads the card of the best model; None if there is no model."""
         for _ in range(TRIES):
             if not self.path.exists():
@@ -168,17 +168,17 @@ class Models:
                 return read_card(self.path)
             time.sleep(PAUSE)  # another process may have replaced the model, and be about to replace its card
         raise StoreError(
-            f"{self.path} or its card is damaged, and no trial in {self.file(0).parent} can replace it; delete it, and "
-            "a better trial writes it anew, or search again with --name"
+            f"{self.path} or its card is damaged, and no trial in {self.get_file(0).parent} can replace it; delete it, "
+            "and a better trial will write it again, or search again with --name"
         )
 
-    def _predictions(self, network: Any) -> npt.NDArray[np.float32]:
-        return predict(network, self._images)  # compiled, as in the check: numbers of 16 bits are rounded alike
+    def _predict_sample(self, network: Any) -> npt.NDArray[np.float32]:
+        return predict(network, self._images)  # compiled, as in the check: 16-bit numbers are rounded the same way
 
-    def _card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
-        data, metric, folds = self._dataset, self._config.objective.metric, self._config.data.folds
-        measured = len(data.validation) + (len(data.train) if folds else 0)
-        where = {"images": measured, "folds": folds} if folds else {"images": measured}
+    def _make_card(self, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
+        data, objective, folds = self._dataset, self._config.objective.metric, self._config.data.folds
+        images = len(data.validation) + (len(data.train) if folds else 0)
+        sample = {"images": images, "folds": folds} if folds else {"images": images}
         return make_card(
             study=self._study,
             trial=trial.number,
@@ -195,13 +195,13 @@ class Models:
             input_shape=data.input_shape,
             preparation=asdict(data.preparation),
             classes=data.class_names,
-            scores={"validation": {metric.removeprefix("val_"): evaluation.value, **where}},
+            scores={"validation": {objective.removeprefix("val_"): evaluation.value, **sample}},
             fitted_to=["train", "validation"] if folds else ["train"],
         )
 
 
-def _identity(model: Path) -> tuple[int, str] | None:
-    """Returns a model's trial and fingerprint; None if it or its card is missing or damaged."""
+def _read_identity(model: Path) -> tuple[int, str] | None:
+    """Returns the trial and the fingerprint of a model; None if it or its card is missing or damaged."""
     with contextlib.suppress(StoreError):
         card = read_card(model)
         return card.get("trial", -1), card["sha256"]

@@ -12,26 +12,25 @@ import numpy.typing as npt
 
 from searchcnn.data import Preparation
 from searchcnn.data.decoding import read_file, try_reading
-from searchcnn.data.formats import FORMAT_NAMES
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import StoreError, UsageError
-from searchcnn.results.card import card_path, read_card
+from searchcnn.results.card import get_card_path, read_card
 from searchcnn.results.export import load_model, predict
 from searchcnn.sources.image_folder import list_entries
 from searchcnn.sources.layout import is_image
 
 BATCH = 256
-"""Images that are decoded and classified together."""
+"""Number of images that are decoded and classified together."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model takes an image for.
+    """The classes that a model predicts for an image.
 
     Attributes:
         file: The image.
-        probabilities: Of each class by name, the highest first; empty if the file cannot be read.
-        problem: Why it cannot be read; else empty.
+        probabilities: Probability of each class by name, the highest first; empty if the file cannot be read.
+        problem: Why it cannot be read; empty if it can.
     """
 
     file: Path
@@ -43,65 +42,68 @@ def classify(model: Path, files: Iterable[Path]) -> Iterator[Prediction]:
     """Classifies image files.
 
     Args:
-        model: A ``.keras`` file of a study, or an exported one, with its card beside it.
-        files: The images, of any size and any format that Pillow reads.
+        model: A ``.keras`` file of a study, or an exported one, with its card next to it.
+        files: The images, of any size and in any format that Pillow reads.
 
     Returns:
-        One prediction for each file, in their order, as they are made.
+        One prediction for each file, in the same order, as soon as it is made.
 
     Raises:
         StoreError: If the model cannot be loaded, or its card does not say how images are prepared.
     """
     card = read_card(model)
-    preparation = _preparation(model, card)
-    return _classified(load_model(model), card["classes"], preparation, files)
+    preparation = _read_preparation(model, card)
+    return _classify_batches(load_model(model), card["classes"], preparation, files)
 
 
-def image_files(paths: Iterable[Path]) -> list[Path]:
-    """Returns the files, and the images in the folders, in order of their names.
+def list_images(paths: Iterable[Path]) -> list[Path]:
+    """Returns the files, and the images in the folders, sorted by name.
 
     Raises:
-        UsageError: If one of them does not exist, or there is no image in a folder.
+        UsageError: If one of them does not exist, or a folder contains no image.
     """
-    return [file for path in paths for file in _files(path)]
+    return [file for path in paths for file in _list_files(path)]
 
 
-def _files(path: Path) -> list[Path]:
+def _list_files(path: Path) -> list[Path]:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; expected an image or a folder of images")
     if not path.is_dir():
         return [path]
-    found = sorted(Path(entry.path) for entry in list_entries(path) if is_image(entry.name))
-    if not found:
-        raise UsageError(f"{path}: holds no images; expected {FORMAT_NAMES} files")
-    return found
+    files = sorted(Path(entry.path) for entry in list_entries(path) if is_image(entry.name))
+    if not files:
+        raise UsageError(f"{path}: holds no images; expected JPEG, PNG, GIF, BMP, WebP, TIFF or PNM files")
+    return files
 
 
-def _preparation(model: Path, card: Mapping[str, Any]) -> Preparation:
+def _read_preparation(model: Path, card: Mapping[str, Any]) -> Preparation:
     if "preparation" not in card or "classes" not in card:
         raise StoreError(
-            f"{card_path(model)} does not say how images are prepared: an older searchcnn has written it; search again "
-            "to get a model that does, or load this one with Keras"
+            f"{get_card_path(model)} does not say how images are prepared: it was written by an older searchcnn; "
+            "search again to get a model that does, or load this one with Keras"
         )
     return Preparation(**card["preparation"])
 
 
-def _classified(
+def _classify_batches(
     model: Any, classes: Sequence[str], preparation: Preparation, files: Iterable[Path]
 ) -> Iterator[Prediction]:
     rest = iter(files)
     while batch := list(itertools.islice(rest, BATCH)):
         with silence_pillow():
-            read = [try_reading(partial(_read, file, preparation)) for file in batch]
-        pixels = [one for one in read if not isinstance(one, str)]
+            images = [try_reading(partial(_read, file, preparation)) for file in batch]
+        pixels = [image for image in images if not isinstance(image, str)]
         rows = iter(predict(model, np.stack(pixels)) if pixels else ())
-        for file, one in zip(batch, read, strict=True):
-            yield Prediction(file, {}, one) if isinstance(one, str) else Prediction(file, _ranked(classes, next(rows)))
+        for file, image in zip(batch, images, strict=True):
+            if isinstance(image, str):
+                yield Prediction(file, {}, problem=image)
+            else:
+                yield Prediction(file, _rank(classes, next(rows)))
 
 
 def _read(file: Path, preparation: Preparation) -> npt.NDArray[np.uint8]:
     return preparation.read(read_file(file))
 
 
-def _ranked(classes: Sequence[str], probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
+def _rank(classes: Sequence[str], probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
     return {classes[label]: float(probabilities[label]) for label in np.argsort(-probabilities, kind="stable")}

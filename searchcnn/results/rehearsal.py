@@ -23,7 +23,7 @@ def rehearse(trainer: Trainer, models: Models, hear: Hear) -> Iterator[None]:
     with contextlib.ExitStack() as rehearsals:
         for name, member in trainer.space.members.items():
             network, recipe = run_dry(trainer, name)
-            rehearsals.enter_context(models.rehearsing(network))
+            rehearsals.enter_context(models.rehearse_saving(network))
             check_stability(trainer, name)
             if recipe.pixels and not member.own_preprocessing:
                 hear(Note(f"search space '{name}': its networks scale pixels themselves; they get {recipe.pixels}"))

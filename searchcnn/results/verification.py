@@ -1,4 +1,4 @@
-"""Proves that a saved model works without searchcnn: plain Keras loads it in a fresh process and predicts the same."""
+"""Verifies that a saved model works without searchcnn: plain Keras loads it in a new process and predicts the same."""
 
 import contextlib
 import subprocess
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from searchcnn.errors import StudyFailedError
 
 TOLERANCE = 1e-4
-"""Largest difference of a probability; float32 sums differ a little with the order of the additions."""
+"""Largest difference between probabilities; float32 sums depend a little on the order of the additions."""
 
 SCRIPT = """
 import sys
@@ -33,46 +33,46 @@ def verify(model: Path, images: npt.NDArray[np.uint8], probabilities: npt.NDArra
         probabilities: What the trained network predicts for them, shape (batch, classes).
 
     Raises:
-        StudyFailedError: If it does not load or predicts something else.
+        StudyFailedError: If it does not load, or predicts something else.
     """
-    with verifying(model, images, lambda: probabilities):
+    with verify_meanwhile(model, images, lambda: probabilities):
         pass
 
 
 @contextlib.contextmanager
-def verifying(
+def verify_meanwhile(
     model: Path, images: npt.NDArray[np.uint8], predict: Callable[[], npt.NDArray[np.float32]]
 ) -> Iterator[None]:
-    """Verifies a model as `verify` does, while the body runs.
+    """Verifies a model like `verify`, while the body runs.
 
     Args:
         model: The `.keras` file.
         images: Raw pixels, shape (batch, height, width, channels).
-        predict: Returns what the trained network predicts for them; is called before the body.
+        predict: Returns what the trained network predicts for them; called before the body.
 
     Raises:
-        StudyFailedError: If it does not load or predicts something else.
+        StudyFailedError: If it does not load, or predicts something else.
     """
     with tempfile.TemporaryDirectory() as folder:
-        given, predicted, errors = (Path(folder) / name for name in ("images.npy", "predictions.npy", "errors"))
-        np.save(given, images)
-        command = [sys.executable, "-c", SCRIPT, str(model.resolve()), str(given), str(predicted)]
-        with errors.open("w") as file:
+        inputs, outputs, log = (Path(folder) / name for name in ("images.npy", "predictions.npy", "errors"))
+        np.save(inputs, images)
+        command = [sys.executable, "-c", SCRIPT, str(model.resolve()), str(inputs), str(outputs)]
+        with log.open("w") as file:
             process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, start_new_session=True)
         try:
             probabilities = predict()
             yield
             if process.wait() != 0:
-                raise StudyFailedError(_unloadable(model, errors.read_text(errors="replace")))
+                raise StudyFailedError(_describe_failure(model, log.read_text(errors="replace")))
         finally:
             process.kill()
             process.wait()
-        _compare(model, np.load(predicted), probabilities)
+        _compare(model, np.load(outputs), probabilities)
 
 
-def _unloadable(model: Path, errors: str) -> str:
-    last = (errors.strip().splitlines() or ["no message"])[-1]
-    return f"{model}: plain Keras cannot load the saved model: {last}; a search space may use stock layers only"
+def _describe_failure(model: Path, errors: str) -> str:
+    message = (errors.strip().splitlines() or ["no message"])[-1]
+    return f"{model}: plain Keras cannot load the saved model: {message}; a search space may only use stock layers"
 
 
 def _compare(model: Path, loaded: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> None:

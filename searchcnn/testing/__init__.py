@@ -1,4 +1,4 @@
-"""Tests search spaces: what every one of them has to do, for the authors of plugins.
+"""Checks that search spaces do what every search space has to do, for the authors of plugins.
 
 `SearchSpaceTests` needs pytest; nothing else here does.
 """

@@ -1,7 +1,8 @@
 """Runs the checks."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def check_space(
     classes: int = 10,
     limits: LimitsConfig = LIMITS,
 ) -> list[Result]:
-    """Checks whether a search space does what every search space has to do.
+    """Checks that a search space does what every search space has to do.
 
     Nothing is downloaded: pretrained weights are not loaded.
 
@@ -32,11 +33,11 @@ def check_space(
             ``build(hp)``.
         samples: Number of random points.
         options: Arguments of its constructor.
-        workspace: Folder in whose ``plugins/`` a name is looked for; the current one by default.
+        workspace: Folder with the ``plugins/`` in which a name is looked for; the current one by default.
         folders: More folders of plugins, searched first.
         image: Shape of the images: (height, width, channels) in pixels; 32x32 by default, or the space's smallest.
         classes: Number of classes.
-        limits: What the default network and one in ten random ones must keep.
+        limits: Limits for the default network and one in ten random ones.
 
     Returns:
         One result for each check.
@@ -44,29 +45,40 @@ def check_space(
     Raises:
         PluginError: If the space cannot be found or loaded.
     """
-    settings = {"workspace": workspace, "folders": folders, "image": image, "classes": classes, "limits": limits}
-    return list(run_checks(Subject(space, samples, options, **settings)))  # type: ignore[arg-type]
+    subject = Subject(
+        space, samples, options, workspace=workspace, folders=folders, image=image, classes=classes, limits=limits
+    )
+    return list(run_checks(subject))
 
 
-def run_checks(subject: Subject) -> Iterator[Result]:
-    """Yields the result of each check as soon as it is there."""
+def run_checks(
+    subject: Subject, surround: Callable[[str], AbstractContextManager[Any]] = nullcontext
+) -> Iterator[Result]:
+    """Runs all checks, and yields the result of each one as soon as it is there.
+
+    Args:
+        subject: The search space.
+        surround: Given the name of a check, returns a context manager in which it runs.
+    """
     for name in CHECKS:
-        yield run_check(name, subject)
+        with surround(name):
+            result = run_check(name, subject)
+        yield result
 
 
 def run_check(name: str, subject: Subject) -> Result:
-    """Runs one check; whatever goes wrong in it is a failure.
+    """Runs one check; any error in it is a failure.
 
     Args:
         name: One of `searchcnn.testing.checks.CHECKS`.
         subject: The search space.
     """
-    began = time.perf_counter()
-    status, message = _outcome(name, subject)
-    return Result(name, status, message, time.perf_counter() - began)
+    start = time.perf_counter()
+    status, message = _run(name, subject)
+    return Result(name, status, message, time.perf_counter() - start)
 
 
-def _outcome(name: str, subject: Subject) -> tuple[Status, str]:
+def _run(name: str, subject: Subject) -> tuple[Status, str]:
     try:
         return "passed", CHECKS[name](subject)
     except CheckSkippedError as skipped:

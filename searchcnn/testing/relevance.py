@@ -1,4 +1,4 @@
-"""Whether each hyperparameter that is asked for changes the network."""
+"""Finds out whether each hyperparameter that is asked for changes the network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ from searchcnn.testing.sample import Sample
 from searchcnn.testing.subject import Image, Subject
 
 PROBABILITIES = (0.0, 0.999, 0.5, 0.25, 0.75)
-"""Where in its range a hyperparameter's other values are looked for."""
+"""Positions in the range of a hyperparameter from which its other values are taken."""
 MOST_VALUES = 4
-"""Other values of a hyperparameter that are tried out."""
+"""Maximum number of other values of a hyperparameter that are tried."""
 LARGER = 8
-"""On images this much larger a hyperparameter may matter that does not matter on maps of one pixel."""
+"""Factor by which images are enlarged: a hyperparameter may not matter on maps of one pixel, but on larger ones."""
 
 
 @dataclass
 class Contexts:
-    """The points in which a hyperparameter is asked for; those that differ most from the ones before come first.
+    """The points in which a hyperparameter is asked for; those that differ most from earlier ones come first.
 
     Attributes:
-        waiting: The points.
+        waiting: The points that have not been taken.
         seen: Names and values of the points that have been taken.
     """
 
@@ -35,67 +35,67 @@ class Contexts:
         return best
 
 
-def pairs(samples: list[Sample], count: int) -> Iterator[tuple[Sample, Any]]:
-    """Yields points with a hyperparameter that is asked for in them: each hyperparameter in turn, so many in all.
+def pick_pairs(samples: list[Sample], count: int) -> Iterator[tuple[Sample, Any]]:
+    """Yields pairs of a point and a hyperparameter that is asked for in it, each hyperparameter in turn.
 
-    Each one comes at least once.
+    Each hyperparameter comes at least once.
 
     Args:
         samples: Points that have a network.
-        count: Number of pairs, if there are as many hyperparameters or fewer.
+        count: Number of pairs, unless there are more hyperparameters.
     """
-    known = {one.name: Contexts([]) for sample in samples for one in sample.active}
+    contexts_of = {hp.name: Contexts([]) for sample in samples for hp in sample.active}
     for sample in samples:
-        for name in {one.name for one in sample.active}:
-            known[name].waiting.append(sample)
+        for name in {hp.name for hp in sample.active}:
+            contexts_of[name].waiting.append(sample)
     taken = 0
     is_first = True
     while taken < count or is_first:
-        turns = [(name, contexts) for name, contexts in known.items() if contexts.waiting]
+        turns = [(name, contexts) for name, contexts in contexts_of.items() if contexts.waiting]
         if not turns:
             return
         for name, contexts in turns:
             if taken < count or is_first:
                 sample = contexts.take()
-                yield sample, next(one for one in sample.active if one.name == name)
+                yield sample, next(hp for hp in sample.active if hp.name == name)
                 taken += 1
         is_first = False
 
 
-def other_values(hp: Any, value: Any) -> list[Any]:
+def list_other_values(hp: Any, value: Any) -> list[Any]:
     """Returns some other values of a hyperparameter, the ends of its range first."""
-    values = getattr(hp, "values", None) if type(hp).__name__ in ("Choice", "Boolean") else None
-    known = list(values) if values is not None else [hp.prob_to_value(probability) for probability in PROBABILITIES]
-    return [one for one in dict.fromkeys([*known, hp.default]) if one != value][:MOST_VALUES]
+    choices = getattr(hp, "values", None) if type(hp).__name__ in ("Choice", "Boolean") else None
+    values = list(choices) if choices is not None else [hp.prob_to_value(position) for position in PROBABILITIES]
+    return [other for other in dict.fromkeys([*values, hp.default]) if other != value][:MOST_VALUES]
 
 
 def is_dead(subject: Subject, sample: Sample, hp: Any) -> bool:
-    """Whether no other value of a hyperparameter changes the network, neither for the usual images nor larger ones.
+    """Whether no other value of a hyperparameter changes the network, neither for the usual images nor for larger ones.
 
     A hyperparameter with one value is not dead: it is a constant with a name.
     """
-    others = other_values(hp, sample.values[hp.name])
+    others = list_other_values(hp, sample.values[hp.name])
     if not others or _changes(subject, sample, hp.name, others):
         return False
-    larger = _larger(subject)
-    return larger is None or not _changes(subject, subject.point(sample.values, larger), hp.name, others, larger)
+    larger = _create_larger(subject)
+    return larger is None or not _changes(subject, subject.try_values(sample.values, larger), hp.name, others, larger)
 
 
 def is_leaking(subject: Subject, sample: Sample, hp: Any) -> bool:
     """Whether another value of a hyperparameter changes the network although a conditional scope switches it off."""
     if hp.name in sample.values:
         return False
-    others = other_values(hp, None)
-    return any(subject.point({**sample.values, hp.name: value}).signature != sample.signature for value in others)
+    others = list_other_values(hp, None)
+    return any(subject.try_values({**sample.values, hp.name: value}).signature != sample.signature for value in others)
 
 
 def _changes(subject: Subject, sample: Sample, name: str, others: list[Any], space: Any | None = None) -> bool:
-    points = (subject.point({**sample.values, name: value}, space) for value in others)
-    return any(one.signature != sample.signature for one in points)
+    changed = (subject.try_values({**sample.values, name: value}, space) for value in others)
+    return any(other.signature != sample.signature for other in changed)
 
 
-def _larger(subject: Subject) -> Any | None:
-    """Returns the space for larger images, if it says for what images it is."""
+def _create_larger(subject: Subject) -> Any | None:
+    """Creates the space for larger images; None if it does not say which images it is for."""
     if not subject.has_sizes:
         return None
     height, width, channels = subject.image

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +12,8 @@ class Result:
 
     Attributes:
         check: Name of the check.
-        status: ``skipped`` where the check has no meaning for this space, or another one has to be passed first.
-        message: What was found; of a failed check, what is wrong and what to do.
+        status: ``skipped`` if the check is meaningless for this space, or if another check has to pass first.
+        message: What was found; for a failed check, what is wrong and how to fix it.
         seconds: How long it took.
     """
 
@@ -24,13 +24,13 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether the check was passed."""
+        """Whether the check passed."""
         return self.status == "passed"
 
 
 class CheckFailedError(Exception):
-    """A search space does not do what a check expects; the message says what is wrong and what to do."""
+    """A search space does not do what a check expects; the message says what is wrong and how to fix it."""
 
 
 class CheckSkippedError(Exception):
-    """A check cannot be made; the message says why."""
+    """A check cannot be run; the message says why."""

@@ -13,7 +13,7 @@ NO_COST = Cost(0, 0)
 
 
 class _Lenient:
-    """Collects what `CheckedHyperParameters` refuses, so that a build goes on as it would in Keras Tuner."""
+    """Collects what `CheckedHyperParameters` refuses, so that a build continues as it would in Keras Tuner."""
 
     conflicts: list[str]
 
@@ -26,11 +26,11 @@ class _Lenient:
 
 
 class RandomHyperParameters(CheckedHyperParameters):
-    """Hyperparameters with random values: the same for the same seed, in whatever order they are asked for.
+    """Hyperparameters with random values: the same ones for the same seed, whatever the order they are asked for in.
 
     Args:
-        seed: Of the random values.
-        values: Values by name that are not left to chance.
+        seed: Seed of the random values.
+        values: Values, by name, that are not random.
     """
 
     def __init__(self, seed: int, values: dict[str, Any] | None = None) -> None:
@@ -43,28 +43,28 @@ class RandomHyperParameters(CheckedHyperParameters):
 
 
 class GivenPoint(_Lenient, CheckedHyperParameters):
-    """Values that are given; others have their default."""
+    """A point with given values; the other hyperparameters have their defaults."""
 
 
 class RandomPoint(_Lenient, RandomHyperParameters):
-    """Values that are random."""
+    """A point with random values."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A point of a search space that was tried out.
+    """A point of a search space that has been tried.
 
     Attributes:
-        values: Of the hyperparameters that were asked for and are active, by name.
+        values: Values, by name, of the hyperparameters that were asked for and are active.
         declared: All hyperparameters that were declared, in order.
         active: Those that are not switched off by a conditional scope.
         conflicts: Hyperparameters that were declared twice with different meanings, in words.
-        signature: Of its network; empty if there is none.
-        cost: Of its network without auxiliary heads.
-        whole: Of its network with auxiliary heads.
+        signature: Signature of its network; empty if there is none.
+        cost: Cost of its network without auxiliary heads.
+        whole: Cost of its network with auxiliary heads.
         error: Why there is no network; empty if there is one.
-        is_infeasible: Whether the space says so itself, by an `InfeasibleError`.
-        reason: The reason of that.
+        is_infeasible: Whether the space itself says so, with an `InfeasibleError`.
+        reason: The reason of the `InfeasibleError`.
     """
 
     values: dict[str, Any]

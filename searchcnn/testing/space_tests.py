@@ -1,4 +1,4 @@
-"""The checks as a class of pytest."""
+"""The checks as a pytest class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,11 +29,11 @@ class SearchSpaceTests:
         space: A plugin's name, ``path/to/file.py:name`` or ``package.module:name``; a class, an instance or a function.
         samples: Number of random points.
         options: Arguments of the space's constructor.
-        workspace: Folder in whose ``plugins/`` a name is looked for; the current one by default.
+        workspace: Folder with the ``plugins/`` in which a name is looked for; the current one by default.
         folders: More folders of plugins, searched first.
         image: Shape of the images: (height, width, channels) in pixels; 32x32 by default, or the space's smallest.
         classes: Number of classes.
-        limits: What the default network and one in ten random ones must keep.
+        limits: Limits for the default network and one in ten random ones.
     """
 
     space: Any
@@ -50,14 +50,14 @@ class SearchSpaceTests:
     @pytest.mark.parametrize("check", list(CHECKS))
     def test_conforms(self, check: str) -> None:
         """Runs one check."""
-        result = run_check(check, self._shared())
+        result = run_check(check, self._get_subject())
         if result.status == "skipped":
             pytest.skip(result.message)
         assert result.passed, result.message
 
     @classmethod
-    def _shared(cls) -> Subject:
-        """Returns the space under test, the same one for all tests of a class: random points are built once."""
+    def _get_subject(cls) -> Subject:
+        """Returns the space under test, shared by all tests of a class so that random points are built only once."""
         if "_subject" not in vars(cls):
             space = cls.__dict__.get("space", cls.space)  # a function would become a method
             cls._subject = Subject(

@@ -1,4 +1,4 @@
-"""The search space that is checked: builds its networks, with and without weights, and watches what else that does."""
+"""The search space under test: builds its networks, with and without weights, and watches for side effects."""
 
 import inspect
 import sys
@@ -17,7 +17,7 @@ from searchcnn.study import LimitsConfig, Workspace
 from searchcnn.testing.result import CheckSkippedError
 from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
 from searchcnn.testing.signature import describe_network
-from searchcnn.testing.surroundings import watched
+from searchcnn.testing.surroundings import watch_settings
 from searchcnn.training.cost import measure_cost
 from searchcnn.training.network import adopt_policy, build, without_heads
 
@@ -25,15 +25,15 @@ Image = tuple[int, int, int]
 """Shape of an image: (height, width, channels) in pixels."""
 
 SIDE = 32
-"""Sides of the image for which points are tried, in pixels, unless the space wants larger ones."""
+"""Side in pixels of the images for which points are tried, unless the space needs larger ones."""
 LIMITS = LimitsConfig(max_params=50_000_000, max_macs=5_000_000_000)
-"""Beyond this a network is of little use on one machine."""
+"""A network beyond these is of little use on one machine."""
 INVALID = "invalid graph"
-"""Reason of what Keras finds infeasible."""
+"""Reason of points that Keras finds infeasible."""
 REPEATED = 10
-"""Most points that are built more than once."""
+"""Maximum number of points that are built more than once."""
 BETWEEN = 25
-"""Networks after which what they leave in Keras is cleared."""
+"""Number of networks after which Keras's state is cleared."""
 
 
 class Subject:
@@ -43,11 +43,11 @@ class Subject:
         space: The space: loaded, a name or path as in a study, a class, an instance or a function ``build(hp)``.
         samples: Number of random points.
         options: Arguments of its constructor.
-        workspace: Folder in whose ``plugins/`` a name is looked for.
-        folders: More folders of plugins.
+        workspace: Folder with the ``plugins/`` in which a name is looked for.
+        folders: More folders of plugins, searched first.
         image: Shape of the images; 32x32 pixels by default, or the space's smallest if that is larger.
         classes: Number of classes.
-        limits: What the default network and some random ones must keep.
+        limits: Limits for the default network and some of the random ones.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Subject:
         classes: int = 10,
         limits: LimitsConfig = LIMITS,
     ) -> None:
-        self.loaded = loaded(space, Workspace(workspace or Path.cwd()), folders)
+        self.loaded = load_any(space, Workspace(workspace or Path.cwd()), folders)
         self.samples = samples
         self.classes = classes
         self.limits = limits
@@ -87,7 +87,7 @@ class Subject:
 
     @property
     def has_sizes(self) -> bool:
-        """Whether the space says for what images it is: only subclasses of `SearchSpace` do."""
+        """Whether the space says which images it is for: only subclasses of `SearchSpace` do."""
         return self.space.knows_sizes
 
     @cached_property
@@ -96,16 +96,16 @@ class Subject:
         return self.create()
 
     def create(self, image: Image | None = None) -> SearchSpace:
-        """Creates the space anew for images of a shape."""
+        """Creates a new instance of the space for images of a shape."""
         return self.loaded.create(image or self.image, self.classes, self._options)
 
     def build(self, hp: Any, space: SearchSpace | None = None) -> Any:
-        """Builds a network with weights; changes to the state of the process are noted and undone."""
+        """Builds a network with weights; changes to the state of the process are recorded and undone."""
         self._tidy()
         space = space or self.space
         with keep_settings():
             adopt_policy(space)
-            with watched(self._note):
+            with watch_settings(self._note):
                 return build(space, hp, space.input_shape, self.classes)
 
     def sketch(self, hp: Any, space: SearchSpace | None = None) -> Any:
@@ -113,31 +113,31 @@ class Subject:
         with keras.StatelessScope(initialize_variables=False):
             return self.build(hp, space)
 
-    def sample(self, point: Callable[[], Any], space: SearchSpace | None = None) -> Sample:
-        """Tries a point out, with weights where it does not work without.
+    def try_point(self, point: Callable[[], Any], space: SearchSpace | None = None) -> Sample:
+        """Tries a point, with weights if it does not work without.
 
         Args:
             point: Returns the hyperparameters.
             space: The space; `Subject.space` by default.
         """
         if not self._has_weights:
-            found = self._sample(point(), self.sketch, space or self.space)
-            if found.is_network or (found.is_infeasible and found.reason != INVALID):
-                return found
-        found = self._sample(point(), self.build, space or self.space)
-        self._has_weights |= found.is_network
-        return found
+            sample = self._try(point(), self.sketch, space or self.space)
+            if sample.is_network or (sample.is_infeasible and sample.reason != INVALID):
+                return sample
+        sample = self._try(point(), self.build, space or self.space)
+        self._has_weights |= sample.is_network
+        return sample
 
-    def point(self, values: Mapping[str, Any], space: SearchSpace | None = None) -> Sample:
-        """Tries given values out; what they do not name has its default."""
-        return self.sample(lambda: GivenPoint(dict(values)), space)
+    def try_values(self, values: Mapping[str, Any], space: SearchSpace | None = None) -> Sample:
+        """Tries the given values; the other hyperparameters have their defaults."""
+        return self.try_point(lambda: GivenPoint(dict(values)), space)
 
-    def model(self, point: Callable[[], Any]) -> Any:
+    def build_network(self, point: Callable[[], Any]) -> Any:
         """Builds the network of a point that has one, without weights if that works."""
         return self.build(point()) if self._has_weights else self.sketch(point())
 
     def explain(self, error: BaseException) -> str:
-        """Returns what a search space has raised in one line, with the place in its code."""
+        """Returns an error of a search space in one line, with its file and line."""
         try:
             with blamed(self.loaded.location, self.loaded.module):
                 raise error
@@ -149,19 +149,19 @@ class Subject:
         """The default point.
 
         Raises:
-            CheckSkippedError: If it has no network, which the check of images tells about.
+            CheckSkippedError: If it has no network, which the check of images reports.
         """
-        found = self.point({})
-        if not found.is_network:
+        sample = self.try_values({})
+        if not sample.is_network:
             raise CheckSkippedError("the default network cannot be built")
-        return found
+        return sample
 
     @property
     def survey(self) -> list[Sample]:
-        """Random points, once there is a default network.
+        """Random points, provided that there is a default network.
 
         Raises:
-            CheckSkippedError: If there is none.
+            CheckSkippedError: If there is no default network.
         """
         assert self.default
         return self.sampled
@@ -169,28 +169,28 @@ class Subject:
     @cached_property
     def sampled(self) -> list[Sample]:
         """Random points, always the same ones."""
-        return [self.sample(partial(RandomPoint, seed)) for seed in range(self.samples)]
+        return [self.try_point(partial(RandomPoint, seed)) for seed in range(self.samples)]
 
     @property
     def networks(self) -> list[Sample]:
         """The random points that have a network, and the default one."""
-        return [self.default, *(one for one in self.survey if one.is_network)]
+        return [self.default, *(sample for sample in self.survey if sample.is_network)]
 
-    def _sample(self, hp: Any, make: Callable[..., Any], space: SearchSpace) -> Sample:
-        found: dict[str, Any] = {}
+    def _try(self, hp: Any, make: Callable[..., Any], space: SearchSpace) -> Sample:
+        facts: dict[str, Any] = {}
         try:
             model = make(hp, space)
-            found = {
+            facts = {
                 "whole": measure_cost(model),
                 "cost": measure_cost(without_heads(model)),
                 "signature": describe_network(space, hp, model),
             }
         except InfeasibleError as error:
-            found = {"is_infeasible": True, "reason": error.reason, "error": str(error)}
+            facts = {"is_infeasible": True, "reason": error.reason, "error": str(error)}
         except (Exception, SystemExit) as error:
-            found = {"error": self.explain(error)}
-        active = tuple(one for one in hp.space if hp.is_active(one))
-        return Sample(hp.active, tuple(hp.space), active, tuple(getattr(hp, "conflicts", ())), **found)
+            facts = {"error": self.explain(error)}
+        active = tuple(parameter for parameter in hp.space if hp.is_active(parameter))
+        return Sample(hp.active, tuple(hp.space), active, tuple(getattr(hp, "conflicts", ())), **facts)
 
     def _note(self, change: str) -> None:
         if change not in self.changes:
@@ -202,11 +202,11 @@ class Subject:
             clear_keras()
 
 
-def loaded(space: Any, workspace: Workspace, folders: Sequence[Path] = ()) -> LoadedSpace:
-    """Returns a search space ready to be created; it may be a name, or an object as a plugin's file defines it.
+def load_any(space: Any, workspace: Workspace, folders: Sequence[Path] = ()) -> LoadedSpace:
+    """Loads a search space, given by its name or as an object that a plugin's file could define.
 
     Raises:
-        PluginError: If it cannot be found or loaded, or is no search space.
+        PluginError: If it cannot be found or loaded, or is not a search space.
     """
     if isinstance(space, LoadedSpace):
         return space
@@ -215,7 +215,7 @@ def loaded(space: Any, workspace: Workspace, folders: Sequence[Path] = ()) -> Lo
     definition = space if isinstance(space, type) or inspect.isroutine(space) else type(space)
     if not hasattr(definition, "__module__"):
         raise PluginError(
-            f"{space!r} is no search space; expected a name, a class, an instance or a function build(hp)"
+            f"{space!r} is not a search space; expected a name, a class, an instance or a function build(hp)"
         )
     name = getattr(space, "__name__", type(space).__name__)
     module = definition.__module__

@@ -1,4 +1,4 @@
-"""The state of the process that building a network must leave alone."""
+"""The state of the process, which building a network must not change."""
 
 import logging
 import os
@@ -17,17 +17,17 @@ SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "keras.config.epsilon()": (keras.config.epsilon, keras.config.set_epsilon),
     "keras.config.image_data_format()": (keras.config.image_data_format, keras.config.set_image_data_format),
     "the current folder": (os.getcwd, os.chdir),
-    "os.environ": (lambda: dict(os.environ), lambda before: _put_back(os.environ, before)),
+    "os.environ": (lambda: dict(os.environ), lambda before: _restore(os.environ, before)),
     "sys.path": (lambda: list(sys.path), lambda before: sys.path.__setitem__(slice(None), before)),
     "the level of the root logger": (lambda: logging.root.level, logging.root.setLevel),
-    "warnings.filters": (lambda: list(warnings.filters), lambda before: _put_back_filters(before)),
+    "warnings.filters": (lambda: list(warnings.filters), lambda before: _restore_filters(before)),
 }
-"""What is watched, each with how it is read and how it is put back."""
+"""The settings that are watched, each with functions that read and restore it."""
 
 
 @contextmanager
-def watched(report: Callable[[str], None]) -> Iterator[None]:
-    """Reports each setting that the body leaves changed, and puts it back.
+def watch_settings(report: Callable[[str], None]) -> Iterator[None]:
+    """Reports each setting that the body has changed, and restores it.
 
     Args:
         report: Called with the setting and its two values, in words.
@@ -39,45 +39,45 @@ def watched(report: Callable[[str], None]) -> Iterator[None]:
         for name, (read, write) in SETTINGS.items():
             after = read()
             if after != before[name]:
-                report(f"{name}{_change(before[name], after)}")
+                report(f"{name}{_describe_change(before[name], after)}")
                 write(before[name])
 
 
-def reseeded(build: Callable[[], Any]) -> list[str]:
-    """Returns the generators that a build seeds: whatever their state before, it is the same afterwards.
+def find_reseeded(build: Callable[[], Any]) -> list[str]:
+    """Returns the generators that a build seeds: their state afterwards does not depend on their state before.
 
-    Drawing from them is no fault; Keras does so too, for the seeds of its layers.
+    Drawing from them is allowed; Keras does so too, for the seeds of its layers.
     """
     python, numpy = random.getstate(), np.random.get_state()
-    ends = []
+    states = []
     try:
         for seed in (1, 2):
             random.seed(seed)
             np.random.seed(seed)
             build()
-            ends.append({"random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)["state"]})
+            states.append({"random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)["state"]})
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-    return [name for name in ends[0] if str(ends[0][name]) == str(ends[1][name])]
+    return [name for name in states[0] if str(states[0][name]) == str(states[1][name])]
 
 
-def _change(before: Any, after: Any) -> str:
-    """Returns how a value has changed; of a table or list, what is new in it or gone from it."""
+def _describe_change(before: Any, after: Any) -> str:
+    """Describes how a value has changed; for a table or list, what has been added, changed or removed."""
     if isinstance(before, Mapping):
         keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
         return f" ({', '.join(sorted(keys))})"
     if isinstance(before, list):
-        changed = [one for one in after if one not in before] + [one for one in before if one not in after]
+        changed = [item for item in after if item not in before] + [item for item in before if item not in after]
         return f" ({', '.join(map(str, changed)) or 'its order'})"
     return f" (from {before!r} to {after!r})"
 
 
-def _put_back(mapping: Any, before: Mapping[str, str]) -> None:
+def _restore(mapping: Any, before: Mapping[str, str]) -> None:
     mapping.clear()
     mapping.update(before)
 
 
-def _put_back_filters(before: list[Any]) -> None:
-    warnings.resetwarnings()  # so that Python forgets what it has looked up
+def _restore_filters(before: list[Any]) -> None:
+    warnings.resetwarnings()  # so that Python forgets its cached lookups
     warnings.filters[:] = before  # type: ignore[index]

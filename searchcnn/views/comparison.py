@@ -1,4 +1,4 @@
-"""What a result is compared with: the study's other search spaces, and what others have published."""
+"""Compares results: a study's search spaces with each other, and a score with published ones."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from searchcnn.text import format_score, listed
-from searchcnn.views.tables import space_table
+from searchcnn.text import format_score, join_words
+from searchcnn.views.tables import make_space_table
 
 if TYPE_CHECKING:
     from searchcnn.store import SpaceSummary, StudySummary, TrialSummary
 
 
-def compared_spaces(summary: StudySummary) -> Iterator[str | Table]:
-    """Yields a table of a study's search spaces and one sentence about them; nothing where there is only one."""
+def compare_spaces(summary: StudySummary) -> Iterator[str | Table]:
+    """Yields a table of a study's search spaces and a sentence about them; nothing if there is only one."""
     spaces = summary.spaces
     if len(spaces) > 1 and summary.finished_count:
-        yield space_table(spaces, summary.config.objective.metric)
-        yield verdict(spaces)
+        yield make_space_table(spaces, summary.config.objective.metric)
+        yield format_verdict(spaces)
 
 
-def verdict(spaces: Sequence[SpaceSummary]) -> str:
-    """Returns which search space won, over what, and what the others' best networks cost beside its own.
+def format_verdict(spaces: Sequence[SpaceSummary]) -> str:
+    """Says which search space won, against which others, and how much their best networks cost compared with its own.
 
     Args:
         spaces: The search spaces, the best first.
     """
-    won, *others = spaces
-    if won.best is None:
-        return f"no complete trial yet of {listed([space.name for space in spaces])}"
-    score = format_score(won.best.value)
+    winner, *others = spaces
+    if winner.best is None:
+        return f"no complete trial yet of {join_words([space.name for space in spaces])}"
+    score = format_score(winner.best.value)
     is_level = any(other.best and format_score(other.best.value) == score for other in others)
-    beaten = [_beside(won.best, other.name, other.best) for other in others if other.best]
-    without = [other.name for other in others if not other.best]
-    against = f" against {listed(beaten)}"
-    if not beaten:
-        return f"only {won.name} has a complete trial: {score}"
-    missing = f"; no complete trial of {listed(without)}" if without else ""
-    return f"{won.name} {'was the first at' if is_level else 'won:'} {score}{against}{missing}"
+    rivals = [_format_rival(winner.best, other.name, other.best) for other in others if other.best]
+    missing = [other.name for other in others if not other.best]
+    if not rivals:
+        return f"only {winner.name} has a complete trial: {score}"
+    without = f"; no complete trial of {join_words(missing)}" if missing else ""
+    verb = "was the first at" if is_level else "won:"
+    return f"{winner.name} {verb} {score} against {join_words(rivals)}{without}"
 
 
-def _beside(best: TrialSummary, name: str, other: TrialSummary) -> str:
+def _format_rival(best: TrialSummary, name: str, other: TrialSummary) -> str:
     ratio = other.facts["macs"] / max(1, best.facts["macs"])
     return f"{name} {format_score(other.value)} (with {ratio:.2g}x the MACs)"
 
 
-def beside_published(accuracy: float, published: Mapping[str, float]) -> Iterator[str]:
-    """Yields one line for each published score, the best first: what it is, and how far ours is from it."""
-    for name, score in best_first(published):
+def compare_with_published(accuracy: float, published: Mapping[str, float]) -> Iterator[str]:
+    """Yields one line for each published score, the best first, with the difference of ours."""
+    for name, score in rank_published(published):
         gap = round(accuracy - score, 4)
         ours = f"{abs(gap):.4f} {'higher' if gap > 0 else 'lower'}" if gap else "the same"
         yield f"published: {name} {score:.4f} (ours is {ours})"
 
 
-def best_first(published: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Returns published scores with the names of their networks, the best first."""
+def rank_published(published: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Returns the names of published networks with their scores, the best first."""
     return sorted(published.items(), key=lambda item: -item[1])

@@ -1,4 +1,4 @@
-"""When a hyperparameter is asked for: inferred from points that were tried out."""
+"""Infers when a hyperparameter is asked for, from points that were tried out."""
 
 import itertools
 import math
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from searchcnn.testing.sample import Sample
-from searchcnn.text import short
+from searchcnn.text import format_value
 
 MOST_TERMS = 3
-"""Conditions of more terms are not looked for."""
+"""Conditions with more terms are not looked for."""
 DISCRETE = 12
 """A number with more values than this is compared with its bounds only."""
 
@@ -22,7 +22,7 @@ class Term:
     Attributes:
         name: The hyperparameter.
         operator: One of ``=``, ``>=`` and ``<=``.
-        values: With what it is compared; one of several for ``=``.
+        values: What it is compared with; any one of them for ``=``.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Term:
     values: tuple[Any, ...]
 
     def __str__(self) -> str:
-        """Returns it as a user reads it."""
-        return f"{self.name} {self.operator} {' or '.join(map(short, self.values))}"
+        """Returns the term as users read it."""
+        return f"{self.name} {self.operator} {' or '.join(map(format_value, self.values))}"
 
     def holds(self, sample: Sample) -> bool:
-        """Whether it holds at a point; not where its hyperparameter is not asked for."""
+        """Whether it holds at a point; it does not if its hyperparameter is not asked for there."""
         if self.name not in sample.values:
             return False
         value = sample.values[self.name]
@@ -43,58 +43,57 @@ class Term:
         return bool(value >= self.values[0] if self.operator == ">=" else value <= self.values[0])
 
 
-def condition(name: str, samples: Sequence[Sample]) -> str:
-    """Returns when a hyperparameter is asked for: nothing for always, "sometimes" if no simple condition fits.
+def infer_condition(name: str, samples: Sequence[Sample]) -> str:
+    """Returns when a hyperparameter is asked for: empty for always, "sometimes" if no simple condition fits.
 
     Args:
         name: The hyperparameter.
-        samples: Points with a network, in which it is asked for or not.
+        samples: Points that have a network, whether or not it is asked for in them.
     """
     asked = [sample for sample in samples if name in sample.values]
     others = [sample for sample in samples if name not in sample.values]
     if not others:
         return ""
     order = [hp.name for hp in asked[0].declared]
-    terms = _useful(list(_necessary(name, asked, samples)), others)
+    terms = _select_useful(list(_find_necessary(name, asked, samples)), others)
     for count in range(1, MOST_TERMS + 1):
         for chosen in itertools.combinations(terms, count):
             if not any(all(term.holds(sample) for term in chosen) for sample in others):
                 return ", ".join(str(term) for term in sorted(chosen, key=lambda term: order.index(term.name)))
-    return _either(asked, others) or "sometimes"
+    return _find_alternatives(asked, others) or "sometimes"
 
 
-def _either(asked: Sequence[Sample], others: Sequence[Sample]) -> str:
-    """Returns the choices each of which is enough, and one of which is always made; nothing if there are none."""
+def _find_alternatives(asked: Sequence[Sample], others: Sequence[Sample]) -> str:
+    """Returns choices of which one is always made, and each of which is sufficient; empty if there are none."""
     terms = {
         Term(hp.name, "=", (sample.values[hp.name],))
         for sample in asked
         for hp in sample.active
         if not hasattr(hp, "min_value")
     }
-    enough = sorted((term for term in terms if not any(map(term.holds, others))), key=str)
+    sufficient = sorted((term for term in terms if not any(map(term.holds, others))), key=str)
     chosen: list[Term] = []
-    left = list(asked)
-    while left and enough and len(chosen) < MOST_TERMS:
-        chosen.append(max(enough, key=lambda term: sum(map(term.holds, left))))
-        left = [sample for sample in left if not chosen[-1].holds(sample)]
-    return "" if left else " or ".join(map(str, chosen))
+    rest = list(asked)
+    while rest and sufficient and len(chosen) < MOST_TERMS:
+        chosen.append(max(sufficient, key=lambda term: sum(map(term.holds, rest))))
+        rest = [sample for sample in rest if not chosen[-1].holds(sample)]
+    return "" if rest else " or ".join(map(str, chosen))
 
 
-def _necessary(name: str, asked: Sequence[Sample], samples: Sequence[Sample]) -> Iterator[Term]:
-    """Yields what holds at each point where the hyperparameter is asked for, the nearest declared before it first."""
+def _find_necessary(name: str, asked: Sequence[Sample], samples: Sequence[Sample]) -> Iterator[Term]:
+    """Yields terms that hold wherever the hyperparameter is asked for, the last one declared before it first."""
     order = [hp.name for hp in asked[0].declared]
     for hp in reversed(asked[0].declared[: order.index(name)]):
         if all(hp.name in sample.values for sample in asked):
             taken = {sample.values[hp.name] for sample in asked}
-            known = {sample.values[hp.name] for sample in samples if hp.name in sample.values}
-            yield from _terms(hp, taken, known)
+            values = {sample.values[hp.name] for sample in samples if hp.name in sample.values}
+            yield from _find_terms(hp, taken, values - taken)
 
 
-def _terms(hp: Any, taken: set[Any], known: set[Any]) -> Iterator[Term]:
-    """Yields a comparison that all taken values pass and the other known ones do not, if there is a simple one."""
-    rest = known - taken
+def _find_terms(hp: Any, taken: set[Any], rest: set[Any]) -> Iterator[Term]:
+    """Yields a comparison that all taken values pass and the rest do not, if there is a simple one."""
     is_number = hasattr(hp, "min_value")
-    if not rest or (is_number and _count(hp) > DISCRETE):
+    if not rest or (is_number and _count_values(hp) > DISCRETE):
         return
     if is_number and len(taken) > 1 and min(taken) > max(rest):
         yield Term(hp.name, ">=", (min(taken),))
@@ -104,8 +103,8 @@ def _terms(hp: Any, taken: set[Any], known: set[Any]) -> Iterator[Term]:
         yield Term(hp.name, "=", tuple(sorted(taken, key=str)))
 
 
-def _count(hp: Any) -> float:
-    """Returns how many values a number can have."""
+def _count_values(hp: Any) -> float:
+    """Returns how many values a numeric hyperparameter can have."""
     if hp.step is None:
         return float("inf") if type(hp).__name__ == "Float" else hp.max_value - hp.min_value + 1
     if getattr(hp, "sampling", None) in (None, "linear"):
@@ -113,7 +112,7 @@ def _count(hp: Any) -> float:
     return math.log(hp.max_value / hp.min_value, hp.step) + 1
 
 
-def _useful(terms: Sequence[Term], others: Sequence[Sample]) -> list[Term]:
+def _select_useful(terms: Sequence[Term], others: Sequence[Sample]) -> list[Term]:
     """Returns the terms that fail somewhere, those that fail most often first."""
-    fails = {term: sum(not term.holds(sample) for sample in others) for term in terms}
-    return sorted((term for term in terms if fails[term]), key=lambda term: -fails[term])
+    failures = {term: sum(not term.holds(sample) for sample in others) for term in terms}
+    return sorted((term for term in terms if failures[term]), key=lambda term: -failures[term])

@@ -1,4 +1,4 @@
-"""What is in a dataset, for people: a line, a table of what is wrong with it, and how far it is read."""
+"""Shows what is in a dataset: a line, a table of what is wrong with it, and the progress of reading it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from searchcnn.data import ImagesInspected
 from searchcnn.events import Event, Note, Progress
-from searchcnn.views.tables import console, show, table
+from searchcnn.views.tables import make_console, make_table, print_lines
 
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
@@ -22,23 +22,23 @@ STYLES = {"note": "dim", "warning": "yellow", "error": "red"}
 
 
 class Reading:
-    """Shows, while the body of a ``with`` runs, how far images are read, and then what was found in them.
+    """Shows how many images are read while the body of a ``with`` runs, and then what was found in them.
 
     Args:
-        quiet: Whether nothing is shown.
-        least: The lowest level of a finding that is shown.
+        quiet: Whether to show nothing.
+        least: The lowest level of findings to show.
 
     Attributes:
-        is_told: Whether it was shown what was found.
+        is_told: Whether the findings have been shown.
     """
 
     def __init__(self, quiet: bool = False, least: Level = "warning") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        shown = console()
+        console = make_console()
         self._progress = Progress(
-            *columns, console=shown, transient=True, redirect_stdout=False, disable=quiet or not shown.is_terminal
+            *columns, console=console, transient=True, redirect_stdout=False, disable=quiet or not console.is_terminal
         )
         self._quiet = quiet
         self._least: Level = least
@@ -61,7 +61,7 @@ class Reading:
                 self._move(text, done)
             case ImagesInspected(inspection):
                 self.is_told = True
-                self._print(report_lines(inspection, self._least))
+                self._print(format_inspection(inspection, self._least))
             case Note(text):
                 self._print([text])
 
@@ -76,29 +76,29 @@ class Reading:
     def _print(self, lines: Iterable[str | Table]) -> None:
         self._progress.stop()
         if not self._quiet:
-            show(lines)
+            print_lines(lines)
 
 
-def report_lines(inspection: Inspection, least: Level = "note") -> Iterator[str | Table]:
-    """Yields a line on a dataset's size, and the table of what was found in it, if something was.
+def format_inspection(inspection: Inspection, least: Level = "note") -> Iterator[str | Table]:
+    """Yields a line on a dataset's size, and a table of what was found in it, if anything was.
 
     Args:
         inspection: What was found.
-        least: The lowest level that is shown.
+        least: The lowest level of findings to show.
     """
-    yield size_line(inspection)
+    yield format_size(inspection)
     levels = list(STYLES)
-    shown = [finding for finding in inspection.findings if levels.index(finding.level) >= levels.index(least)]
-    if shown:
-        made = table("", "found", "for example", "what to do")
-        for finding in shown:
+    findings = [finding for finding in inspection.findings if levels.index(finding.level) >= levels.index(least)]
+    if findings:
+        table = make_table("", "found", "for example", "what to do")
+        for finding in findings:
             cells = (finding.level, finding.what, finding.example, finding.remedy)
-            made.add_row(*(Text(cell, overflow="fold") for cell in cells), style=STYLES[finding.level])
-        yield made
+            table.add_row(*(Text(cell, overflow="fold") for cell in cells), style=STYLES[finding.level])
+        yield table
 
 
-def size_line(inspection: Inspection) -> str:
-    """Returns how many classes and images of which size a dataset has, and in which parts."""
+def format_size(inspection: Inspection) -> str:
+    """Returns the number of classes, the size of the images, and the number of images in each part."""
     height, width, channels = inspection.shape
     number = max((len(counts) for counts in inspection.counts.values()), default=0)
     classes = f"{number} class{'' if number == 1 else 'es'}"
@@ -109,12 +109,12 @@ def size_line(inspection: Inspection) -> str:
     )
 
 
-def class_table(inspection: Inspection) -> Table:
-    """Returns the number of images of each class by part, and their sums."""
+def make_class_table(inspection: Inspection) -> Table:
+    """Returns a table with the number of images of each class in each part, and their sums."""
     parts = list(inspection.counts)
-    made = table("class", *parts, right=parts)
+    table = make_table("class", *parts, right=parts)
     for name in inspection.counts["train"]:
-        made.add_row(Text(name), *(f"{inspection.counts[part].get(name, 0):,}" for part in parts))
-    made.add_section()
-    made.add_row(Text("all", style="bold"), *(f"{sum(inspection.counts[part].values()):,}" for part in parts))
-    return made
+        table.add_row(Text(name), *(f"{inspection.counts[part].get(name, 0):,}" for part in parts))
+    table.add_section()
+    table.add_row(Text("all", style="bold"), *(f"{sum(inspection.counts[part].values()):,}" for part in parts))
+    return table

@@ -30,10 +30,10 @@ from searchcnn.events import (
     Trouble,
 )
 from searchcnn.store.summary import TrialSummary, read_summary
-from searchcnn.text import amount, duration, format_score, point
-from searchcnn.views.dataset import report_lines
-from searchcnn.views.summary import closing_lines
-from searchcnn.views.tables import trial_table
+from searchcnn.text import format_amount, format_duration, format_point, format_score
+from searchcnn.views.dataset import format_inspection
+from searchcnn.views.summary import summarize_study
+from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import Remaining, ShownTrial, View
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class LiveView(View):
 
     def show_inspection(self, inspection: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it; that stays on the screen."""
-        for line in report_lines(inspection, "warning"):
+        for line in format_inspection(inspection, "warning"):
             self._live.console.print(Text(line) if isinstance(line, str) else line)
 
     def stopping(self) -> None:
@@ -136,7 +136,7 @@ class LiveView(View):
 
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
-        for line in closing_lines(self.study, arguments, stopped):
+        for line in summarize_study(self.study, arguments, stopped):
             self._console.print(Text(line) if isinstance(line, str) else line)
 
     def _show_earlier_trials(self) -> None:
@@ -189,7 +189,7 @@ class LiveView(View):
 
     def _table(self, rows: Sequence[TrialSummary]) -> Table:
         best = self._best()
-        return trial_table(rows, self.study.config.objective.metric, best.number if best else None)
+        return make_trial_table(rows, self.study.config.objective.metric, best.number if best else None)
 
     def _header(self) -> Text:
         config = self.study.config
@@ -208,12 +208,16 @@ class LiveView(View):
             Text(place),
             Text(sparkline(running.curve), style="cyan"),
             Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
-            Text(duration(time.monotonic() - running.began), style="dim"),
+            Text(format_duration(time.monotonic() - running.began), style="dim"),
         )
         facts = running.facts
-        size = f"{amount(facts.get('params'))} parameters, {amount(facts.get('macs'))} MACs" if facts else "building"
+        size = (
+            f"{format_amount(facts.get('params'))} parameters, {format_amount(facts.get('macs'))} MACs"
+            if facts
+            else "building"
+        )
         title = f"trial {number}" + (f" · {running.origin}" if running.origin else "") + f" · {size}"
-        values = Text(point(facts.get("hyperparameters", {})), style="dim", overflow="ellipsis", no_wrap=True)
+        values = Text(format_point(facts.get("hyperparameters", {})), style="dim", overflow="ellipsis", no_wrap=True)
         return Panel(Group(grid, values), title=title, title_align="left", border_style="cyan")
 
     def _footer(self) -> Text:
@@ -223,8 +227,8 @@ class LiveView(View):
         trials = f"{len(self._trials)}" + (f"/{budget.trials}" if budget.trials else "")
         pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
         parts.append(f"{trials} trials, {pruned} pruned")
-        left = f", {duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
-        parts.append(f"{duration(used)} used{left}")
+        left = f", {format_duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
+        parts.append(f"{format_duration(used)} used{left}")
         parts.append("stopping; Ctrl-C again: at once" if self._stopping else "Ctrl-C stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
@@ -236,7 +240,7 @@ class LiveView(View):
 def _features(running: _Running) -> str:
     """Returns how far the features of a trial are, and how long they will still take."""
     left = running.features.seconds(running.fraction) if running.features else math.inf
-    remaining = f", {duration(left)} left" if left < math.inf else ""
+    remaining = f", {format_duration(left)} left" if left < math.inf else ""
     return f"features {running.fraction:.0%}{remaining}"
 
 

@@ -1,4 +1,4 @@
-"""A network in lines, as it is drawn in a terminal: from the images down, with branches and repetitions."""
+"""Draws a network as lines for a terminal: from the images down, with branches and repetitions."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from searchcnn.text import TIMES
 from searchcnn.training.cost import measure_cost
 
 FOLDED = ("Activation", "BatchNormalization", "Dropout", "LayerNormalization", "ReLU", "SpatialDropout2D")
-"""Layers that are shown in the line of the layer before them."""
+"""Layers that are shown on the line of the layer before them."""
 SHORT = {
     "BatchNormalization": "BatchNorm",
     "GlobalAveragePooling2D": "GlobalAveragePooling",
@@ -20,19 +20,19 @@ SHORT = {
     "MaxPooling2D": "MaxPooling",
     "AveragePooling2D": "AveragePooling",
 }
-"""Shorter names of layers."""
+"""Short names of layers."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a drawing: a layer, with what follows it and does not change its shape.
+    """One line of a drawing: a layer, together with what follows it without changing the shape.
 
     Attributes:
         rule: The rules of the branches that it lies in.
         text: What it is.
-        shape: Of its output: (height, width, channels), or fewer; empty if the line is no layer.
-        params: Number of weights, of all repetitions.
-        macs: Multiply-accumulates of one image, of all repetitions.
+        shape: Shape of its output: (height, width, channels), or fewer; empty if the line is not a layer.
+        params: Number of weights, including repetitions.
+        macs: Multiply-accumulates for one image, including repetitions.
     """
 
     rule: str
@@ -42,17 +42,17 @@ class Line:
     macs: int = 0
 
 
-def outline(model: Any) -> list[Line]:
+def draw_outline(model: Any) -> list[Line]:
     """Draws a network.
 
-    A point from which several paths go, up to the one where they meet again, is a block: `╭` begins its first path,
-    `├` each further one, and `╰` is where they meet. Lines and blocks that repeat are shown once, with their number.
+    Several paths that leave a point, up to the point where they meet again, are a block: `╭` begins its first path,
+    `├` each further one, and `╰` is where they meet. Lines and blocks that repeat are shown once, with their count.
 
     Args:
         model: A functional or sequential Keras model. Outputs after the first are auxiliary heads.
     """
-    steps = _steps(functional(model))
-    return _merged(_Drawing(steps).segments(steps[0]))
+    steps = _list_steps(functional(model))
+    return _merge(_Drawing(steps).draw_segments(steps[0]))
 
 
 @dataclass(eq=False)
@@ -62,10 +62,10 @@ class _Step:
     Attributes:
         operation: The layer.
         is_first: Whether it is the layer's first use.
-        shape: Of its output, without the batch.
+        shape: Shape of its output, without the batch.
         before: The steps whose outputs it takes.
-        following: The steps that take its output; one that takes it twice is there twice.
-        is_main: Whether the first output depends on it; it belongs to an auxiliary head otherwise.
+        following: The steps that take its output; one that takes it twice is listed twice.
+        is_main: Whether the first output depends on it; otherwise it belongs to an auxiliary head.
         meeting: The next step that all paths from it go through, if there is one.
     """
 
@@ -84,49 +84,49 @@ class _Step:
 
 
 class _Drawing:
-    """Walks through the steps of a network, given in an order in which each comes after those before it."""
+    """Walks through the steps of a network, given in the order in which they are computed."""
 
     def __init__(self, steps: Sequence[_Step]) -> None:
-        place = {step: index for index, step in enumerate(steps)}
+        order = {step: index for index, step in enumerate(steps)}
         for step in reversed(steps):
-            step.meeting = _meeting(step, place)
+            step.meeting = _find_meeting(step, order)
 
-    def segments(self, step: _Step | None, stop: _Step | None = None) -> Iterator[list[Line]]:
-        """Yields the lines of what follows each other, from a step to the one before ``stop``.
+    def draw_segments(self, step: _Step | None, stop: _Step | None = None) -> Iterator[list[Line]]:
+        """Yields the segments from a step to the one before ``stop``.
 
         A segment is one line, or the lines of a block with its meeting point.
         """
         while step is not None and step is not stop:
-            last, line = _line(step, stop)
+            last, line = _draw_line(step, stop)
             yield [line]
-            yield from self._heads(last)
+            yield from self._draw_heads(last)
             while len(last.next) > 1:
-                block, meeting = self._paths(last, stop), last.meeting
+                block, meeting = self._draw_paths(last, stop), last.meeting
                 if meeting is None or meeting is stop:
                     yield block
                     return
-                last, line = _line(meeting, stop)
+                last, line = _draw_line(meeting, stop)
                 yield [*block, replace(line, rule="╰ ")]
-                yield from self._heads(last)
+                yield from self._draw_heads(last)
             step = next(iter(last.next), None)
 
-    def _paths(self, step: _Step, stop: _Step | None) -> list[Line]:
+    def _draw_paths(self, step: _Step, stop: _Step | None) -> list[Line]:
         """Returns the lines of the paths from a step to the one where they meet."""
-        found: list[Line] = []
+        lines: list[Line] = []
         for start in step.next:
-            path = _merged(self.segments(start, step.meeting or stop)) or [Line("", "identity")]
-            found += _ruled(path, "├ " if found else "╭ ", "│ ")
-        return found
+            path = _merge(self.draw_segments(start, step.meeting or stop)) or [Line("", "identity")]
+            lines += _prefix(path, "├ " if lines else "╭ ", "│ ")
+        return lines
 
-    def _heads(self, step: _Step) -> Iterator[list[Line]]:
+    def _draw_heads(self, step: _Step) -> Iterator[list[Line]]:
         """Yields the auxiliary heads that leave the main path after a step."""
         for start in step.following:
             if step.is_main and not start.is_main:
                 yield [Line("┆ ", "auxiliary head, cut off when the network is saved")]
-                yield _ruled(_merged(self.segments(start)), "┆ ", "┆ ")
+                yield _prefix(_merge(self.draw_segments(start)), "┆ ", "┆ ")
 
 
-def _steps(model: Any) -> list[_Step]:
+def _list_steps(model: Any) -> list[_Step]:
     """Returns the steps of a functional model in the order in which they are computed, from its images on."""
     seen: set[int] = set()
     makers: dict[int, _Step] = {}
@@ -139,11 +139,11 @@ def _steps(model: Any) -> list[_Step]:
             makers[id(tensor)].following.append(step)
         makers |= {id(tensor): step for tensor in call.output_tensors}
         steps.append(step)
-    _mark(makers[id(model.outputs[0])])
+    _mark_main(makers[id(model.outputs[0])])
     return steps
 
 
-def _mark(step: _Step) -> None:
+def _mark_main(step: _Step) -> None:
     """Marks all steps that a step depends on, and itself."""
     waiting = [step]
     while waiting:
@@ -153,57 +153,56 @@ def _mark(step: _Step) -> None:
             waiting += step.before
 
 
-def _meeting(step: _Step, place: Mapping[_Step, int]) -> _Step | None:
-    """Returns the next step that all paths from one go through; those of later steps are known."""
+def _find_meeting(step: _Step, order: Mapping[_Step, int]) -> _Step | None:
+    """Returns the next step that all paths from a step go through; it has been found for all later steps."""
     ends = set(step.next)
     while len(ends) > 1:
-        first = min(ends, key=lambda end: place[end])
+        first = min(ends, key=lambda end: order[end])
         if first.meeting is None:
             return None
         ends = (ends - {first}) | {first.meeting}
     return next(iter(ends), None)
 
 
-def _line(step: _Step, stop: _Step | None) -> tuple[_Step, Line]:
-    """Returns the last of the steps that are shown in the line of one, and that line."""
+def _draw_line(step: _Step, stop: _Step | None) -> tuple[_Step, Line]:
+    """Returns the line of a step, and the last one of the steps that are shown on it."""
     run = [step]
     while len(following := run[-1].following) == 1:
         if following[0] is stop or type(following[0].operation).__name__ not in FOLDED:
             break
         run += following
-    prices = [(one, measure_cost(one.operation)) for one in run if isinstance(one.operation, keras.Layer)]
-    params = sum(price.params for one, price in prices if one.is_first)
-    text = " · ".join(part for one in run for part in _words(one.operation))
-    return run[-1], Line("", text, run[-1].shape, params, sum(price.macs for _, price in prices))
+    costs = [(use, measure_cost(use.operation)) for use in run if isinstance(use.operation, keras.Layer)]
+    params = sum(cost.params for use, cost in costs if use.is_first)
+    text = " · ".join(words for use in run for words in _describe(use.operation))
+    return run[-1], Line("", text, run[-1].shape, params, sum(cost.macs for _, cost in costs))
 
 
-def _merged(segments: Iterable[list[Line]]) -> list[Line]:
-    """Returns the lines of segments, those that follow each other and are the same once, with their number."""
-    found: list[Line] = []
-    for _, group in itertools.groupby(segments):
-        same = list(group)
-        found += _times(same[0], len(same))
-    return found
+def _merge(segments: Iterable[list[Line]]) -> list[Line]:
+    """Returns the lines of segments; equal ones that follow each other are drawn once, with their count."""
+    lines: list[Line] = []
+    for segment, repetitions in itertools.groupby(segments):
+        lines += _repeat(segment, len(list(repetitions)))
+    return lines
 
 
-def _times(segment: list[Line], count: int) -> list[Line]:
+def _repeat(segment: list[Line], count: int) -> list[Line]:
     if count == 1:
         return segment
-    many = [replace(line, params=count * line.params, macs=count * line.macs) for line in segment]
-    if len(many) == 1:
-        return [replace(many[0], text=f"{count} {TIMES} {many[0].text}")]
-    begin = many[0].rule[0] if many[0].rule else ""
-    opening = Line("╭ ", f"{count} {TIMES} this block")
-    return [opening, *([replace(many[0], rule="├ " + many[0].rule[2:])] if begin == "╭" else many[:1]), *many[1:]]
+    lines = [replace(line, params=count * line.params, macs=count * line.macs) for line in segment]
+    if len(lines) == 1:
+        return [replace(lines[0], text=f"{count} {TIMES} {lines[0].text}")]
+    if lines[0].rule.startswith("╭"):
+        lines[0] = replace(lines[0], rule="├ " + lines[0].rule[2:])
+    return [Line("╭ ", f"{count} {TIMES} this block"), *lines]
 
 
-def _ruled(lines: list[Line], first: str, others: str) -> list[Line]:
-    """Returns the lines of a path with the rule of its block before them."""
-    return [replace(line, rule=(others if place else first) + line.rule) for place, line in enumerate(lines)]
+def _prefix(lines: list[Line], first: str, others: str) -> list[Line]:
+    """Returns the lines of a path with the rules of its block in front of them."""
+    return [replace(line, rule=(others if index else first) + line.rule) for index, line in enumerate(lines)]
 
 
-def _words(operation: Any) -> list[str]:
-    """Returns a layer, and its activation, in words."""
+def _describe(operation: Any) -> list[str]:
+    """Describes a layer and its activation in words."""
     name, config = type(operation).__name__, operation.get_config() if isinstance(operation, keras.Layer) else {}
     activation = config.get("activation")
     after = [activation] if isinstance(activation, str) and activation != "linear" else []
@@ -215,11 +214,11 @@ def _words(operation: Any) -> list[str]:
     if name == "InputLayer":
         return ["images"]
     size = [str(config[key]) for key in ("filters", "units", "rate", "target_shape") if key in config]
-    return [f"{SHORT.get(name, name)} {', '.join([*size, *_window(config)])}".strip(), *after]
+    return [f"{SHORT.get(name, name)} {', '.join([*size, *_describe_window(config)])}".strip(), *after]
 
 
-def _window(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the kernel or pooling window of a layer, its stride if that is not the usual one, and its padding."""
+def _describe_window(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the kernel or pooling window of a layer, its stride unless it is the usual one, and its padding."""
     window = config.get("kernel_size") or config.get("pool_size")
     if window is None:
         return

@@ -1,9 +1,8 @@
-"""The last lines of `searchcnn optimize`: what was found and how to go on."""
+"""Writes the last lines of `searchcnn optimize`: what was found, and how to go on."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,44 +11,45 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from searchcnn.text import amount, duration, format_score, interval, point
-from searchcnn.views.comparison import best_first, compared_spaces
+from searchcnn.results.card import find_card
+from searchcnn.text import format_amount, format_duration, format_interval, format_point, format_score
+from searchcnn.views.comparison import compare_spaces, rank_published
 
 if TYPE_CHECKING:
     from searchcnn.run import Study
     from searchcnn.store import StudySummary, TrialSummary
 
 
-OTHER_SEARCH = " of another search of that name, in another database"
-"""What is said of a model that none of the study's trials has left."""
+OTHER_SEARCH = " of another search with that name, in another database"
+"""Describes a model that comes from none of the study's trials."""
 
 
-def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str | Table]:
-    """Yields the lines, and the table of the search spaces where there are several.
+def summarize_study(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str | Table]:
+    """Yields the lines, and a table of the search spaces if there are several.
 
     Args:
         study: The study that was searched.
-        arguments: What the user gave to `searchcnn`.
-        stopped: Whether the user stopped it.
+        arguments: The arguments that the user gave to `searchcnn`.
+        stopped: Whether the user stopped the search.
     """
     from searchcnn.store import read_summary
 
     summary = read_summary(study.url, study.name)
-    yield counts(summary)
-    yield from compared_spaces(summary)
+    yield format_counts(summary)
+    yield from compare_spaces(summary)
     best = summary.best
     if best is None:
         yield "No trial is complete yet, so there is no model."
     else:
         metric = study.config.objective.metric
-        size = f"{amount(best.facts['params'])} parameters, {amount(best.facts['macs'])} MACs"
+        size = f"{format_amount(best.facts['params'])} parameters, {format_amount(best.facts['macs'])} MACs"
         yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"
-        yield f"      {point(best.facts['hyperparameters'])}"
-        yield from _certainty(study, best)
-        yield from _tuning(summary)
-        yield f"Model: {_relative(study)}{_state_of_model(study, summary)}"
+        yield f"      {format_point(best.facts['hyperparameters'])}"
+        yield from _describe_certainty(study, best)
+        yield from _describe_tuning(summary)
+        yield f"Model: {_format_path(study)}{_describe_model(study, summary)}"
     if study.config.published:
-        published = (f"{name} {score:.4f}" for name, score in best_first(study.config.published))
+        published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
         yield f"To beat: {', '.join(published)}"
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
@@ -59,96 +59,88 @@ def closing_lines(study: Study, arguments: Sequence[str], stopped: bool) -> Iter
         if study.config.data.path is not None:
             yield f"Use it:     {shlex.join(['searchcnn', 'predict', study.name, 'IMAGE...'])}"
         if "worker" not in arguments[:1]:  # a worker takes the budget that it finds
-            yield f"Go on with: {shlex.join(['searchcnn', *_without_budget(arguments), *_larger_budget(study)])}"
+            yield f"Go on with: {shlex.join(['searchcnn', *_remove_budget(arguments), *_double_budget(study)])}"
 
 
-def _certainty(study: Study, best: TrialSummary) -> Iterator[str]:
-    """Yields how sure the best accuracy is, if it is one and the card says on how many images it was measured."""
-    measured: Any = _card(study.workspace.best_model(study.name))
+def _describe_certainty(study: Study, best: TrialSummary) -> Iterator[str]:
+    """Yields how certain the best accuracy is, if it is one and the card says on how many images it was measured."""
+    card = find_card(study.workspace.best_model(study.name))
     with contextlib.suppress(KeyError, TypeError):
-        measured = measured["scores"]["validation"]
-        images, folds = int(measured["images"]), measured.get("folds")
+        score = card["scores"]["validation"]
+        images, folds = int(score["images"]), score.get("folds")
         if study.config.objective.metric == "val_accuracy" and best.value is not None and images:
-            how = f" in {folds} folds" if folds else ""
-            yield f"      on {images:,} images{how}: {interval(best.value, images)}"
+            split = f" in {folds} folds" if folds else ""
+            yield f"      on {images:,} images{split}: {format_interval(best.value, images)}"
 
 
-def _tuning(summary: StudySummary) -> Iterator[str]:
-    """Yields what fine-tuning has bought, where networks were fine-tuned and heads were solved."""
+def _describe_tuning(summary: StudySummary) -> Iterator[str]:
+    """Yields what fine-tuning has gained, if networks were fine-tuned and heads were solved."""
     tuned = next((trial for trial in summary.ranking if trial.facts.get("tuned")), None)
     head = next((trial for trial in summary.ranking if "solved" in trial.facts and not trial.facts.get("tuned")), None)
     if tuned is None or head is None or tuned.value is None or head.value is None:
         return
     yield (
-        f"Fine-tuning: {format_score(tuned.value)} (trial {tuned.number}, {duration(tuned.seconds)}), "
+        f"Fine-tuning: {format_score(tuned.value)} (trial {tuned.number}, {format_duration(tuned.seconds)}), "
         f"{tuned.value - head.value:+.4f} over the best softmax on features (trial {head.number}, "
-        f"{duration(head.seconds)})"
+        f"{format_duration(head.seconds)})"
     )
 
 
-def counts(summary: StudySummary) -> str:
-    """Returns how many trials ended how, and the time they took."""
+def format_counts(summary: StudySummary) -> str:
+    """Returns the number of trials in each state, and the time they took."""
     states = Counter(trial.state for trial in summary.trials)
     ended = ", ".join(f"{states[state]} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAIL") if states[state])
     waiting = f"; {states['WAITING']} waiting" if states["WAITING"] else ""
     running = states["RUNNING"]
-    how = "at work" if summary.running else f"interrupted, go{'es' if running == 1 else ''} on with the same command"
-    interrupted = f"; {running} {how}" if running else ""
+    state = "running" if summary.running else "interrupted; the same command continues"
+    unfinished = f"; {running} {state}" if running else ""
     trials = f"{summary.finished_count} trial{'' if summary.finished_count == 1 else 's'}"
-    return f"{trials} in {duration(summary.seconds)}: {ended or 'none ended'}{interrupted}{waiting}"
+    return f"{trials} in {format_duration(summary.seconds)}: {ended or 'none ended'}{unfinished}{waiting}"
 
 
-def _state_of_model(study: Study, summary: StudySummary) -> str:
+def _describe_model(study: Study, summary: StudySummary) -> str:
     model = study.workspace.best_model(study.name)
     if not model.exists():
-        return " is not here; a better trial writes it anew, or search again with --name"
-    verified = _card(model).get("verified")
-    proof = "loads with plain Keras: verified" if verified else "verified when the search goes on"
-    return f"{whose(model, summary)} ({proof})"
+        return " is missing; a better trial will write it again, or search again with --name"
+    verified = find_card(model).get("verified")
+    proof = "loads with plain Keras: verified" if verified else "will be verified when the search continues"
+    return f"{explain_mismatch(model, summary)} ({proof})"
 
 
-def whose(model: Path, summary: StudySummary) -> str:
-    """Returns whose network a study's model is where it is not the best trial's; empty where it is, or is not known."""
-    card, best = _card(model), summary.best
+def explain_mismatch(model: Path, summary: StudySummary) -> str:
+    """Says which trial a study's model comes from if that is not the best one; empty if it is, or is unknown."""
+    card, best = find_card(model), summary.best
     if best is None or "trial" not in card:
         return ""
-    known = [(trial.number, trial.value) for trial in summary.ranking]
-    if (card["trial"], _score(card, summary.config.objective.metric)) not in known:
+    scores = [(trial.number, trial.value) for trial in summary.ranking]
+    if (card["trial"], _read_score(card, summary.config.objective.metric)) not in scores:
         return OTHER_SEARCH
-    return "" if card["trial"] == best.number else f" of trial {card['trial']}; that of trial {best.number} is not here"
+    return "" if card["trial"] == best.number else f" of trial {card['trial']}; that of trial {best.number} is missing"
 
 
-def _card(model: Path) -> dict[str, Any]:
-    """Reads a model's card, as far as that is possible; `searchcnn.results` would import Keras."""
-    with contextlib.suppress(OSError, ValueError):
-        card = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
-        return card if isinstance(card, dict) else {}
-    return {}
-
-
-def _score(card: dict[str, Any], metric: str) -> object:
-    """Returns the value of a metric that a card says of its network; None where it says nothing."""
+def _read_score(card: dict[str, Any], metric: str) -> object:
+    """Returns the value of a metric in a card; None if there is none."""
     with contextlib.suppress(KeyError, TypeError):
         return card["scores"]["validation"][metric.removeprefix("val_")]
     return None
 
 
-def _relative(study: Study) -> str:
+def _format_path(study: Study) -> str:
     path = study.workspace.best_model(study.name)
     return str(path.relative_to(study.workspace.root) if path.is_relative_to(study.workspace.root) else path)
 
 
-def _without_budget(arguments: Sequence[str]) -> list[str]:
-    kept, options = [], iter(arguments)
-    for argument in options:
+def _remove_budget(arguments: Sequence[str]) -> list[str]:
+    others, rest = [], iter(arguments)
+    for argument in rest:
         if argument in ("--trials", "--timeout"):
-            next(options)
+            next(rest)
         elif not argument.startswith(("--trials=", "--timeout=")):
-            kept.append(argument)
-    return kept
+            others.append(argument)
+    return others
 
 
-def _larger_budget(study: Study) -> list[str]:
+def _double_budget(study: Study) -> list[str]:
     budget = study.config.budget
     trials = ["--trials", str(2 * budget.trials)] if budget.trials else []
-    return trials + (["--timeout", duration(2 * budget.timeout)] if budget.timeout else [])
+    return trials + (["--timeout", format_duration(2 * budget.timeout)] if budget.timeout else [])

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from searchcnn.text import amount, duration, format_score, note
+from searchcnn.text import format_amount, format_duration, format_note, format_score
 
 if TYPE_CHECKING:
     from searchcnn.store import SpaceSummary, TrialSummary
@@ -26,81 +26,85 @@ STYLES: Mapping[str, str] = {
 }
 """Colour of each trial state."""
 PIPED_WIDTH = 160
-"""Columns of a table that is not shown in a terminal."""
+"""Width in characters of a table that is not shown in a terminal."""
 
 
-def console() -> Console:
-    """Returns where tables are printed: as wide as the terminal, wide enough for grep where there is none."""
-    shown = Console()
-    return shown if shown.is_terminal else Console(width=PIPED_WIDTH)
+def make_console() -> Console:
+    """Returns a console to print tables on: as wide as the terminal, or wide enough for grep if there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPED_WIDTH)
 
 
-def show(lines: Iterable[str | Table]) -> None:
+def print_lines(lines: Iterable[str | Table]) -> None:
     """Prints lines and tables."""
     for line in lines:
         if isinstance(line, str):
             click.echo(line)
         else:
-            console().print(line)
+            make_console().print(line)
 
 
-def busy(text: str, quiet: bool) -> AbstractContextManager[Any]:
-    """Shows what is going on while the body runs: in a terminal, unless it is to be quiet."""
-    shown = console()
-    return shown.status(text) if shown.is_terminal and not quiet else nullcontext()
+def show_status(text: str, quiet: bool) -> AbstractContextManager[Any]:
+    """Shows what is going on while the body runs; only in a terminal, and unless quiet."""
+    console = make_console()
+    return console.status(text) if console.is_terminal and not quiet else nullcontext()
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
+def make_table(*columns: str, right: Sequence[str] = ()) -> Table:
     """Returns an empty table.
 
     Args:
         columns: Headings.
-        right: Those of columns of numbers.
+        right: Headings of the columns that are aligned right, such as numbers.
     """
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
-    return made
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return table
 
 
-def trial_table(trials: Sequence[TrialSummary], metric: str, best: int | None) -> Table:
-    """Returns trials as a table, the best one marked."""
+def make_trial_table(trials: Sequence[TrialSummary], metric: str, best: int | None) -> Table:
+    """Returns a table of trials, with the best one marked."""
     numbers = ("trial", metric, "epochs", "params", "MACs", "time")
-    made = table("trial", "state", metric, "epochs", "params", "MACs", "time", "space", "note", right=numbers)
+    table = make_table("trial", "state", metric, "epochs", "params", "MACs", "time", "space", "note", right=numbers)
     for trial in trials:
         facts = trial.facts
-        made.add_row(
+        table.add_row(
             f"{'★ ' if trial.number == best else ''}{trial.number}",
             Text(trial.state, style=STYLES.get(trial.state, "")),
             format_score(trial.value),
             str(trial.epochs or ""),
-            amount(facts.get("params")),
-            amount(facts.get("macs")),
-            duration(trial.seconds) if trial.seconds else "",
+            format_amount(facts.get("params")),
+            format_amount(facts.get("macs")),
+            format_duration(trial.seconds) if trial.seconds else "",
             facts.get("space", ""),
-            Text(note(facts), overflow="ellipsis", no_wrap=True),
+            Text(format_note(facts), overflow="ellipsis", no_wrap=True),
             style="bold" if trial.number == best else "",
         )
-    return made
+    return table
 
 
-def space_table(spaces: Sequence[SpaceSummary], metric: str) -> Table:
-    """Returns search spaces as a table, the first one marked if it has a complete trial."""
+def make_space_table(spaces: Sequence[SpaceSummary], metric: str) -> Table:
+    """Returns a table of search spaces, with the first one marked if it has a complete trial."""
     best = f"best {metric}"
     numbers = ("trials", "complete", "pruned", "time", best, "params", "MACs", "epochs")
-    made = table("search space", *numbers, right=numbers)
-    for place, space in enumerate(spaces):
-        won = place == 0 and space.best is not None
+    table = make_table("search space", *numbers, right=numbers)
+    for rank, space in enumerate(spaces):
+        is_winner = rank == 0 and space.best is not None
         counts = (str(number) for number in (space.trials, space.complete, space.pruned))
-        time = duration(space.seconds) if space.seconds else ""
-        made.add_row(
-            f"{'★ ' if won else ''}{space.name}", *counts, time, *_network(space.best), style="bold" if won else ""
+        time = format_duration(space.seconds) if space.seconds else ""
+        table.add_row(
+            f"{'★ ' if is_winner else ''}{space.name}",
+            *counts,
+            time,
+            *_format_network(space.best),
+            style="bold" if is_winner else "",
         )
-    return made
+    return table
 
 
-def _network(trial: TrialSummary | None) -> tuple[str, ...]:
+def _format_network(trial: TrialSummary | None) -> tuple[str, ...]:
     if trial is None:
         return ("",) * 4
     facts = trial.facts
-    return format_score(trial.value), amount(facts["params"]), amount(facts["macs"]), str(trial.epochs)
+    return format_score(trial.value), format_amount(facts["params"]), format_amount(facts["macs"]), str(trial.epochs)

@@ -25,7 +25,7 @@ from searchcnn.events import (
     TrialStarted,
     Trouble,
 )
-from searchcnn.text import amount, duration, format_score, gain
+from searchcnn.text import format_amount, format_duration, format_gain, format_score
 
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
@@ -151,24 +151,24 @@ class PlainView(View):
 
     def show_inspection(self, inspection: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it."""
-        from searchcnn.views.dataset import report_lines
-        from searchcnn.views.tables import show
+        from searchcnn.views.dataset import format_inspection
+        from searchcnn.views.tables import print_lines
 
-        show(report_lines(inspection, "warning"))
+        print_lines(format_inspection(inspection, "warning"))
 
     def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
         """Shows the best trial and the next commands."""
-        from searchcnn.views.summary import closing_lines
-        from searchcnn.views.tables import show
+        from searchcnn.views.summary import summarize_study
+        from searchcnn.views.tables import print_lines
 
-        show(closing_lines(self.study, arguments, stopped))
+        print_lines(summarize_study(self.study, arguments, stopped))
 
     def _trial(self, number: int) -> ShownTrial:
         return self._trials.setdefault(number, ShownTrial())
 
     def _say_network(self, number: int, facts: Mapping[str, Any]) -> None:
         origin = f", {self._trial(number).origin}" if self._trial(number).origin else ""
-        size = f"{amount(facts['params'])} parameters, {amount(facts['macs'])} MACs"
+        size = f"{format_amount(facts['params'])} parameters, {format_amount(facts['macs'])} MACs"
         self._say(f"trial {number}: {facts['space']}{origin}, {size}")
 
     def _say_features(self, number: int, fraction: float) -> None:
@@ -179,14 +179,16 @@ class PlainView(View):
             self._say(f"trial {number}: computing the features of what is not trained")
         if not trial.features.is_told and trial.features.elapsed > TELLING:
             trial.features.is_told = True
-            self._say(f"trial {number}: features {fraction:.0%}, {duration(trial.features.seconds(fraction))} left")
+            self._say(
+                f"trial {number}: features {fraction:.0%}, {format_duration(trial.features.seconds(fraction))} left"
+            )
 
     def _say_epoch(self, number: int, epoch: Epoch) -> None:
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
         self._trial(number).features = None
         what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
         shown = "softmax on features, solved" if epoch.is_solved else what
-        self._say(f"trial {number}: {shown}  {metrics}  {duration(epoch.seconds)}")
+        self._say(f"trial {number}: {shown}  {metrics}  {format_duration(epoch.seconds)}")
 
     def _say_end(self, event: TrialFinished) -> None:
         outcome, facts = event.outcome, self._trial(event.number).facts
@@ -196,11 +198,11 @@ class PlainView(View):
             format_score(value),
             outcome.reason,
             str(outcome.facts.get("detail", "")),
-            gain(value, facts),
+            format_gain(value, facts),
             "cut by the timeout" if outcome.value is not None and facts.get("stopped") == "timeout" else "",
             "best so far" if event.is_best else "",
         ]
         self._say(f"trial {event.number}: {outcome.state}  " + "  ".join(part for part in parts if part))
 
     def _say(self, text: str) -> None:
-        click.echo(f"[{duration(time.monotonic() - self._began):>6}] {text}")
+        click.echo(f"[{format_duration(time.monotonic() - self._began):>6}] {text}")

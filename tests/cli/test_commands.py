@@ -35,7 +35,7 @@ HERE = ("--workers", "0")
 """In this process, without one that starts TensorFlow; where what a search does matters, not where it runs."""
 
 
-def trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
+def read_trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
     found: list[dict[str, object]] = json.loads(call(folder, "status", study, "--json")[0])
     return found
 
@@ -78,7 +78,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
             process.send_signal(signal.SIGINT)
             break
     rest, err = process.communicate(timeout=60)
-    return Interrupted(folder, process.returncode, "".join(lines) + rest, err, trials(folder))
+    return Interrupted(folder, process.returncode, "".join(lines) + rest, err, read_trials(folder))
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +114,11 @@ def test_the_same_command_goes_on_and_prints_plain_lines_when_piped(searched: tu
 
 def test_the_same_command_continues_and_a_larger_budget_extends(searched: tuple[Path, str]) -> None:
     folder, _ = searched
-    before = trials(folder)
-    finished = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    before = read_trials(folder)
+    finished = [t for t in read_trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert len(finished) == 3
     assert call(folder, "optimize", "--study", "digits", "--trials", "5", "--quiet", *QUICK, *HERE) == ("", "")
-    after = [t for t in trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    after = [t for t in read_trials(folder) if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert [t["number"] for t in after] == [0, 1, 2, 3, 4]
     assert after[:3] == [t for t in before if t["state"] in ("COMPLETE", "PRUNED", "FAIL")]
 
@@ -129,7 +129,7 @@ def test_status_shows_the_trials_without_keras_or_optuna(searched: tuple[Path, s
     assert "COMPLETE" in shown
     assert "★ " in shown
     script = (
-        "import sys; from searchcnn.cli.main import cli; cli(['status', 'digits'], standalone_mode=False); "
+        "import sys; from searchcnn.cli.commands import cli; cli(['status', 'digits'], standalone_mode=False); "
         "sys.exit(int(bool({'keras', 'tensorflow', 'optuna'} & set(sys.modules))))"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, check=False).returncode == 0
@@ -182,10 +182,10 @@ def test_lists_answer_and_name_what_there_is(searched: tuple[Path, str]) -> None
         (["optimize", "--study", "digits", "--set", 'spaces=["sequentiel"]'], 2, "did you mean 'sequential'?"),
         (["optimize", "--study", "digits", "--storage", "nonsense"], 1, "is not a database URL"),
         (["optimize", "--study", "digits", "--name", "a/b"], 2, "cannot name a study"),
-        (["status", "digits"], 1, "has not been begun here"),
+        (["status", "digits"], 1, "has not been started here"),
         (["status", "nosuch"], 2, "no study named 'nosuch'"),
         (["export", "digits", "x.keras"], 1, "no such file"),
-        (["evaluate", "digits"], 1, "has not been begun here"),
+        (["evaluate", "digits"], 1, "has not been started here"),
     ],
 )
 def test_bad_input_is_one_clear_line(tmp_path: Path, args: list[str], code: int, message: str) -> None:
@@ -203,7 +203,7 @@ def test_a_wrong_metric_is_found_before_the_first_trial_and_can_be_mended(tmp_pa
     out, err = call(tmp_path, *search, "--set", "search.objective=val_auc", code=2)
     assert "'val_auc' is not measured" in err
     assert "trial 0" not in out
-    assert trials(tmp_path) == []
+    assert read_trials(tmp_path) == []
     assert "trial 0" in call(tmp_path, *search)[0]
 
 
@@ -218,7 +218,7 @@ def test_another_search_under_the_same_name_is_refused(searched: tuple[Path, str
 def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: Path) -> None:
     settings = ("--set", "training.epochs=1000", "--set", "training.patience=1000", "--set", "budget.trials=1")
     printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "8s", *settings)
-    (trial,) = [t for t in trials(tmp_path) if t["state"] == "COMPLETE"]
+    (trial,) = [t for t in read_trials(tmp_path) if t["state"] == "COMPLETE"]
     assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
     assert "1 trial in " in printed
 
@@ -240,9 +240,9 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     out, _ = call(folder, "studies", "copy", "digits", "mine")
     assert out == "Copied study 'digits'. Go on with: searchcnn optimize --study digits --name mine\n"
-    assert trials(folder, "mine") == trials(folder)
+    assert read_trials(folder, "mine") == read_trials(folder)
     assert (folder / "studies" / "mine" / "best.keras").exists()
-    assert "exists already" in call(folder, "studies", "copy", "digits", "mine", code=2)[1]
+    assert "already exists" in call(folder, "studies", "copy", "digits", "mine", code=2)[1]
     assert call(folder, "studies", "delete", "mine", "--yes")[0] == "Deleted study 'mine'.\n"
     assert not list((folder / "studies").glob("mine*"))
     assert "no study named 'mine'" in call(folder, "studies", "delete", "mine", "--yes", code=2)[1]
@@ -253,15 +253,15 @@ def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:
 def test_a_worker_joins_a_study_that_was_begun(searched: tuple[Path, str]) -> None:
     folder, _ = searched
     call(folder, "studies", "copy", "digits", "joined")
-    begun = [trial for trial in trials(folder) if trial["state"] != "WAITING"]
+    begun = [trial for trial in read_trials(folder) if trial["state"] != "WAITING"]
     with contextlib.closing(sqlite3.connect(folder / "studies" / "joined.db")) as database, database:
         budget = "UPDATE searchcnn_studies SET config = json_set(config, '$.budget.trials', ?)"
         database.execute(budget, [len(begun) + 1])
-    assert "has not been begun here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
+    assert "has not been started here" in call(folder, "worker", "--study", "fashion_mnist", code=1)[1]
     out, _ = call(folder, "worker", "--study", "joined", *HERE)
     assert f"trial {len(begun)}: " in out
     assert "Go on with" not in out
-    assert len([trial for trial in trials(folder, "joined") if trial["state"] != "WAITING"]) == len(begun) + 1
+    assert len([trial for trial in read_trials(folder, "joined") if trial["state"] != "WAITING"]) == len(begun) + 1
     call(folder, "studies", "delete", "joined", "--yes")
 
 
@@ -272,8 +272,8 @@ def test_a_model_of_another_search_is_not_taken_for_the_study_s(searched: tuple[
     content = json.loads(card.read_text())
     content["scores"]["validation"]["accuracy"] = 0.123
     card.write_text(json.dumps(content))
-    said = "best.keras of another search of that name, in another database"
+    said = "best.keras of another search with that name, in another database"
     assert said in call(folder, "status", "shared")[0]
     _, err = call(folder, "evaluate", "shared", code=1)
-    assert "is of another search of that name, in another database; give that with --storage, or" in err
+    assert "is of another search with that name, in another database; name that database with --storage, or" in err
     call(folder, "studies", "delete", "shared", "--yes")

@@ -128,9 +128,9 @@ class TestOptimize:
             (["studies", "new", "a/b", "--data", "pets"], "cannot name a study"),
             (["datasets", "show", "digitz"], "did you mean 'digits'?"),
             (["datasets", "show", "./nowhere"], "no such file or folder"),
-            (["datasets", "show", "digits", "--picture", "x.jpg"], "ends in .png"),
+            (["datasets", "show", "digits", "--picture", "x.jpg"], "must end in .png"),
             (["datasets", "show", "digits", "--picture", "no/x.png"], "no: no such folder"),
-            (["datasets", "show", "pets", "--picture", "pets/x.png"], "would lie among the images"),
+            (["datasets", "show", "pets", "--picture", "pets/x.png"], "would be among the images"),
             (["datasets", "--json", "show", "digits"], "is for the list, not for show"),
             (["predict", "nosuch", "x.png"], "no study named 'nosuch'"),
             (["predict", "digits"], "Missing argument 'IMAGE...'"),
@@ -147,7 +147,7 @@ class TestReading:
 
     def test_is_shown_in_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         shown = Console(file=io.StringIO(), force_terminal=True, width=80)
-        monkeypatch.setattr("searchcnn.views.dataset.console", lambda: shown)
+        monkeypatch.setattr("searchcnn.views.dataset.make_console", lambda: shown)
         with Reading() as images:
             for text, done in (("unpacking pets.zip", 0.5), ("unpacking pets.zip", 1.0), ("decoding images", 0.25)):
                 images.hear(Progress(text, done))

@@ -71,7 +71,7 @@ def call(folder: Path, *args: str, code: int = 0) -> str:
     return out.getvalue()
 
 
-def table(folder: Path, *args: str) -> Any:
+def call_json(folder: Path, *args: str) -> Any:
     return json.loads(call(folder, *args, "--json"))
 
 
@@ -95,7 +95,7 @@ class TestNew:
 
     @pytest.mark.slow
     def test_the_plugin_passes_all_checks(self, workspace: Path) -> None:
-        (report,) = table(workspace, "check", "my_net", "--samples", "8")
+        (report,) = call_json(workspace, "check", "my_net", "--samples", "8")
         assert {check["status"] for check in report["checks"]} == {"passed"}
         assert len(report["checks"]) == 11
 
@@ -127,7 +127,7 @@ class TestNew:
             ("3d", "such as net_3d"),
             ("class", "such as net_class"),
             ("_hidden", "such as hidden"),
-            ("sequential", "there is a search space 'sequential' already (built-in, "),
+            ("sequential", "there already is a search space 'sequential' (built-in, "),
         ],
     )
     def test_refuses_names(self, tmp_path: Path, name: str, message: str) -> None:
@@ -155,7 +155,7 @@ class TestCheck:
         from searchcnn.testing import checks
 
         monkeypatch.setattr(checks, "CHECKS", {"documentation": checks.CHECKS["documentation"]})
-        names = [report["name"] for report in table(workspace, "check")]
+        names = [report["name"] for report in call_json(workspace, "check")]
         assert names[0] == "my_net"
         assert {"sequential", "residual", "inception", "transfer"} <= set(names)
 
@@ -197,7 +197,7 @@ class TestShow:
         assert "95.4k parameters" in three
         set_by_hand = call(workspace, "show", "my_net", "--set", "hidden_layer=true", "--set", "units=256")
         assert "Dense 256 · relu" in set_by_hand
-        first, again, other = (table(workspace, "show", "my_net", "--seed", seed) for seed in ("1", "1", "2"))
+        first, again, other = (call_json(workspace, "show", "my_net", "--seed", seed) for seed in ("1", "1", "2"))
         assert first == again
         assert first["values"] != other["values"]
 
@@ -209,8 +209,8 @@ class TestShow:
             (("--set", "blocks=9"), "hyperparameter 'blocks' cannot be 9"),
             (("--set", "units=64"), "'units' is not asked for here, only with "),
             (("--baseline", "three_blocks", "--seed", "1"), "--baseline and --seed both say which network to draw"),
-            (("--set", "blocks"), "'blocks' is no setting; write KEY=VALUE"),
-            (("--size", "32"), "'32' is no size of images"),
+            (("--set", "blocks"), "'blocks' is not a setting; write KEY=VALUE"),
+            (("--size", "32"), "'32' is not an image size"),
         ],
     )
     def test_what_makes_no_sense(self, workspace: Path, options: tuple[str, ...], message: str) -> None:
@@ -224,7 +224,7 @@ class TestShow:
 def test_the_list_and_the_help_need_no_keras(workspace: Path) -> None:
     for args in ([], ["--help"], ["check", "--help"], ["show", "--help"], ["new", "other"], ["show", "no_such"]):
         script = (
-            "import sys\nfrom searchcnn.cli.main import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+            "import sys\nfrom searchcnn.cli.commands import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
             "assert not {'keras', 'tensorflow', 'optuna'} & set(sys.modules)"
         )
         command = [sys.executable, "-c", script, "plugins", *args]

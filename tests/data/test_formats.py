@@ -9,7 +9,7 @@ from PIL import Image
 from searchcnn.data.formats import FORMAT_NAMES, IMAGE_FORMATS, IMAGE_SUFFIXES, ImageFormat
 from searchcnn.data.preparation import decode
 from searchcnn.errors import SearchcnnError
-from searchcnn.results.prediction import image_files
+from searchcnn.results.prediction import list_images
 from searchcnn.sources.layout import arrange, is_image
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def test_messages_name_every_format(tmp_path: Path) -> None:
         arrange("pets", [])
     messages.append(str(caught.value))
     with pytest.raises(SearchcnnError) as caught:
-        image_files([tmp_path])
+        list_images([tmp_path])
     messages.append(str(caught.value))
     for message in messages:
         assert FORMAT_NAMES in message

@@ -36,20 +36,20 @@ def googlenet(inception: LoadedSpace) -> Any:
     return space.build(CheckedHyperParameters(inception.baselines(space)["googlenet"]))
 
 
-def main(model: Any) -> Any:
+def cut_heads(model: Any) -> Any:
     """Returns the network without its auxiliary heads."""
     return keras.Model(model.inputs, model.outputs[0])
 
 
-def modules(model: Any) -> list[str]:
+def list_modules(model: Any) -> list[str]:
     return [layer.name.removeprefix("inception_") for layer in model.layers if type(layer).__name__ == "Concatenate"]
 
 
-def of_kind(model: Any, kind: str) -> list[Any]:
+def list_layers(model: Any, kind: str) -> list[Any]:
     return [layer for layer in model.layers if type(layer).__name__ == kind]
 
 
-def description(model: Any) -> list[str]:
+def describe(model: Any) -> list[str]:
     """Returns each layer's kind and settings, without its number."""
     settings = [{**layer.get_config(), "name": ""} for layer in model.layers]
     return [f"{type(layer).__name__} {config}" for layer, config in zip(model.layers, settings, strict=True)]
@@ -57,7 +57,7 @@ def description(model: Any) -> list[str]:
 
 def test_googlenet_has_its_number_of_parameters(googlenet: Any) -> None:
     assert googlenet.count_params() == 10_334_030
-    assert main(googlenet).count_params() == 5_983_802
+    assert cut_heads(googlenet).count_params() == 5_983_802
 
 
 @pytest.mark.parametrize(
@@ -80,27 +80,27 @@ def test_the_modules_of_googlenet_are_those_of_the_paper(googlenet: Any, module:
 
 
 def test_the_maps_of_googlenet_are_those_of_the_paper(googlenet: Any) -> None:
-    assert modules(googlenet) == ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
+    assert list_modules(googlenet) == ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
     shapes = {"3a": (28, 28, 256), "3b": (28, 28, 480), "4a": (14, 14, 512), "4e": (14, 14, 832), "5b": (7, 7, 1024)}
     assert {name: googlenet.get_layer(f"inception_{name}").output.shape[1:] for name in shapes} == shapes
-    stem = [(layer.filters, layer.kernel_size, layer.strides) for layer in of_kind(googlenet, "Conv2D")[:3]]
+    stem = [(layer.filters, layer.kernel_size, layer.strides) for layer in list_layers(googlenet, "Conv2D")[:3]]
     assert stem == [(64, (7, 7), (2, 2)), (64, (1, 1), (1, 1)), (192, (3, 3), (1, 1))]
-    assert [layer.rate for layer in of_kind(main(googlenet), "Dropout")] == [0.4]
+    assert [layer.rate for layer in list_layers(cut_heads(googlenet), "Dropout")] == [0.4]
 
 
 def test_the_heads_of_googlenet_stand_after_4a_and_4d(googlenet: Any) -> None:
     heads = [keras.Model(googlenet.inputs, output) for output in googlenet.outputs[1:]]
-    assert [modules(head)[-1] for head in heads] == ["4a", "4d"]
+    assert [list_modules(head)[-1] for head in heads] == ["4a", "4d"]
     for head in heads:
-        (pool,) = of_kind(head, "AveragePooling2D")
+        (pool,) = list_layers(head, "AveragePooling2D")
         assert (pool.pool_size, pool.strides, pool.output.shape[1:3]) == ((5, 5), (3, 3), (4, 4))
-        assert of_kind(head, "Flatten")[0].output.shape == (None, 4 * 4 * 128)
-        assert [layer.units for layer in of_kind(head, "Dense")] == [1024, 10]
-        assert [layer.rate for layer in of_kind(head, "Dropout")] == [0.7]
+        assert list_layers(head, "Flatten")[0].output.shape == (None, 4 * 4 * 128)
+        assert [layer.units for layer in list_layers(head, "Dense")] == [1024, 10]
+        assert [layer.rate for layer in list_layers(head, "Dropout")] == [0.7]
 
 
 def test_the_weights_of_googlenet_start_as_in_caffe(googlenet: Any) -> None:
-    convolutions = of_kind(googlenet, "Conv2D")
+    convolutions = list_layers(googlenet, "Conv2D")
     assert len(convolutions) == 3 + 9 * 6 + 2
     for layer in convolutions:
         assert type(layer.kernel_initializer).__name__ == "GlorotUniform"
@@ -111,7 +111,7 @@ def test_googlenet_is_also_there_without_heads(inception: LoadedSpace, googlenet
     space = inception.create(*IMAGENET)
     alone = space.build(CheckedHyperParameters(inception.baselines(space)["googlenet_without_heads"]))
     assert len(alone.outputs) == 1
-    assert [weight.shape for weight in alone.weights] == [weight.shape for weight in main(googlenet).weights]
+    assert [weight.shape for weight in alone.weights] == [weight.shape for weight in cut_heads(googlenet).weights]
 
 
 def test_the_small_network_is_small(inception: LoadedSpace, sketch: Sketch) -> None:
@@ -141,14 +141,14 @@ def test_ratios_of_one_width(inception: LoadedSpace, sketch: Sketch) -> None:
 def test_heads_stand_in_the_middle_stage(inception: LoadedSpace, sketch: Sketch, depth: int, places: list[str]) -> None:
     model = sketch(inception.create(*CIFAR10), CheckedHyperParameters({"modules_4": depth, "auxiliary_heads": True}))
     heads = [keras.Model(model.inputs, output) for output in model.outputs[1:]]
-    assert [modules(head)[-1] for head in heads] == places
+    assert [list_modules(head)[-1] for head in heads] == places
 
 
 @pytest.mark.parametrize(("side", "positions"), [(8, 1), (28, 4), (64, 3), (150, 4)])
 def test_a_head_looks_at_few_positions(inception: LoadedSpace, sketch: Sketch, side: int, positions: int) -> None:
     values = {"stem": "small", "stem_stride": 1, "auxiliary_heads": True}
     model = sketch(inception.create((side, side, 1), 2), CheckedHyperParameters(values))
-    (pool,) = of_kind(model, "AveragePooling2D")
+    (pool,) = list_layers(model, "AveragePooling2D")
     assert pool.output.shape[1:3] == (positions, positions)
 
 
@@ -172,7 +172,7 @@ def test_no_hyperparameter_is_declared_in_vain(inception: LoadedSpace, sketch: S
         assert ("modules_5" in asked) == (hp.get("stages") == 3)
         assert ("auxiliary_units" in asked) == hp.get("auxiliary_heads")
         assert ("growth" in asked) == ("ratio_1x1" in asked) == (hp.get("widths") == "ratios")
-        free = modules(model) if hp.get("widths") == "free" else []
+        free = list_modules(model) if hp.get("widths") == "free" else []
         filters = {f"filters_{module}_{path}" for module in free for path in PATHS}
         assert {name for name in asked if name.startswith("filters_")} == filters
 
@@ -185,12 +185,12 @@ def test_each_hyperparameter_changes_even_the_narrowest_network(
     hp = CheckedHyperParameters(
         {"widths": widths, "width": 16, "growth": 1.0, "stages": 2, "modules_4": 1, "auxiliary_heads": True}
     )
-    before = description(sketch(space, hp))
+    before = describe(sketch(space, hp))
     for item in hp.space:
         if widths == "ratios" or item.name.startswith("filters_3a"):  # the rest is alike
             other = next(value for p in (0.01, 0.99) if (value := item.prob_to_value(p)) != hp.get(item.name))
             changed = CheckedHyperParameters({**hp.values, item.name: other})
-            assert description(sketch(space, changed)) != before, item.name
+            assert describe(sketch(space, changed)) != before, item.name
 
 
 def test_the_weight_of_the_heads_is_searched(inception: LoadedSpace, sketch: Sketch) -> None:

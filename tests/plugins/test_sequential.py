@@ -28,7 +28,7 @@ def sequential(tmp_path_factory: pytest.TempPathFactory) -> LoadedSpace:
     return load_space("sequential", Workspace(tmp_path_factory.mktemp("empty")))
 
 
-def layers(model: Any) -> list[str]:
+def list_layers(model: Any) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]
 
 
@@ -54,7 +54,7 @@ def test_the_dropout_network_layer_by_layer(sequential: LoadedSpace) -> None:
     space = sequential.create(*CIFAR25)
     model = space.build(CheckedHyperParameters(sequential.baselines(space)["cifar100_dropout"]))
     block = ["Conv2D", "Activation", "Conv2D", "Activation", "MaxPooling2D", "Dropout"]
-    assert layers(model) == ["InputLayer", *block, *block, "Flatten", "Dense", "Dropout", "Dense"]
+    assert list_layers(model) == ["InputLayer", *block, *block, "Flatten", "Dense", "Dropout", "Dense"]
     assert [layer.rate for layer in model.layers if layer.name.startswith("dropout")] == [0.25, 0.25, 0.5]
     assert [layer.padding for layer in model.layers if layer.name.startswith("conv")] == ["same", "valid"] * 2
 
@@ -63,7 +63,7 @@ def test_the_dropout_network_layer_by_layer(sequential: LoadedSpace) -> None:
 def test_batch_norm_stands_on_its_side_of_the_activation(sequential: LoadedSpace, place: str) -> None:
     model = sequential.create(*CIFAR10).build(CheckedHyperParameters({"batch_norm": place}))
     pair = ["BatchNormalization", "Activation"]
-    assert layers(model)[2:4] == (pair if place == "before" else pair[::-1])
+    assert list_layers(model)[2:4] == (pair if place == "before" else pair[::-1])
 
 
 def test_the_default_network_is_small(sequential: LoadedSpace) -> None:

@@ -71,11 +71,11 @@ def train(trainer: Trainer, begin: Begin, preset: dict[str, Any], **how: Any) ->
     return trainer(trial), trial
 
 
-def curve(trial: Trial) -> list[Epoch]:
+def read_curve(trial: Trial) -> list[Epoch]:
     return trial._study.curve(trial.number)
 
 
-def accuracy(network: Any, images: Any, labels: Any) -> float:
+def score(network: Any, images: Any, labels: Any) -> float:
     return float((network.predict(images, verbose=0).argmax(-1) == labels).mean())
 
 
@@ -100,10 +100,8 @@ def test_a_solved_trial(make: MakeTrainer, stored: Stored, few: Dataset, kept: P
         assert done.value == evaluation.value == pytest.approx(epoch.metrics["val_accuracy"])
         assert evaluation.recipe["optimizer"] == "lbfgs"
         network = evaluation.network
-        assert accuracy(network, few.validation.images, few.validation.labels) == pytest.approx(done.value, abs=0.011)
-        assert accuracy(network, few.train.images, few.train.labels) == pytest.approx(
-            epoch.metrics["accuracy"], abs=0.011
-        )
+        assert score(network, few.validation.images, few.validation.labels) == pytest.approx(done.value, abs=0.011)
+        assert score(network, few.train.images, few.train.labels) == pytest.approx(epoch.metrics["accuracy"], abs=0.011)
         assert done.value is not None
         assert done.value > 0.4
     assert len(list(kept.glob("*.npy"))) == 4
@@ -119,7 +117,7 @@ def test_a_solved_trial_asks_for_class_weights_and_they_count(make: MakeTrainer,
         assert trial.facts["hyperparameters"]["training/class_weights"] is weighted
         of_the_rare = few.validation.labels <= 4
         recalls.append(
-            accuracy(evaluation.network, few.validation.images[of_the_rare], few.validation.labels[of_the_rare])
+            score(evaluation.network, few.validation.images[of_the_rare], few.validation.labels[of_the_rare])
         )
     assert recalls[1] > recalls[0]
 
@@ -129,7 +127,7 @@ def test_without_room_for_features_it_is_the_same(make: MakeTrainer, begin: Begi
     assert len(list(kept.glob("*.npy"))) == 2
     other, second = train(make(limits={"feature_cache": 0}), begin, FEATURES)
     assert len(list(kept.glob("*.npy"))) == 2
-    assert curve(first)[0].metrics == curve(second)[0].metrics
+    assert read_curve(first)[0].metrics == read_curve(second)[0].metrics
     for mine, its in zip(one.network.get_weights(), other.network.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
 
@@ -139,8 +137,8 @@ def test_fine_tuning_begins_at_the_solved_head(make: MakeTrainer, begin: Begin) 
     training = {"epochs": 4, "learning_rate": 1e-12}
     _, solved = train(make(training=training), begin, FEATURES)
     evaluation, tuned = train(make(training=training), begin, TUNED)
-    first, *others = curve(tuned)
-    assert first.metrics == curve(solved)[0].metrics
+    first, *others = read_curve(tuned)
+    assert first.metrics == read_curve(solved)[0].metrics
     assert [epoch.number for epoch in others] == [2, 3, 4]
     assert [epoch.learning_rate for epoch in others] == pytest.approx([1e-13] * 3)
     for fact in ("penalty", "solved"):
@@ -148,7 +146,7 @@ def test_fine_tuning_begins_at_the_solved_head(make: MakeTrainer, begin: Begin) 
     assert tuned.facts["solved"] == first.metrics["val_accuracy"]
     assert tuned.facts["tuned"]
     assert "tuned" not in solved.facts
-    assert evaluation.value == max(epoch.metrics["val_accuracy"] for epoch in curve(tuned))
+    assert evaluation.value == max(epoch.metrics["val_accuracy"] for epoch in read_curve(tuned))
     for epoch in others:  # at such a rate it stays where it begins
         assert epoch.metrics["val_accuracy"] == pytest.approx(first.metrics["val_accuracy"], abs=0.011)
         assert epoch.metrics["val_loss"] == pytest.approx(first.metrics["val_loss"], rel=0.01)
@@ -157,7 +155,7 @@ def test_fine_tuning_begins_at_the_solved_head(make: MakeTrainer, begin: Begin) 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_a_solved_head_may_take_all_epochs(make: MakeTrainer, begin: Begin, schedule: str) -> None:
     _, trial = train(make(training={"epochs": 1, "schedule": schedule}), begin, TUNED)
-    assert [epoch.learning_rate for epoch in curve(trial)] == [None]
+    assert [epoch.learning_rate for epoch in read_curve(trial)] == [None]
 
 
 def test_what_is_solved_is_not_pruned(make: MakeTrainer, begin: Begin) -> None:
@@ -168,7 +166,7 @@ def test_what_is_solved_is_not_pruned(make: MakeTrainer, begin: Begin) -> None:
     trial.preset = TUNED
     with pytest.raises(TrialPrunedError):
         trainer(trial)
-    assert len(curve(trial)) == 2
+    assert len(read_curve(trial)) == 2
 
 
 def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
@@ -212,7 +210,7 @@ def test_a_stop_before_it_is_solved(make: MakeTrainer, begin: Begin) -> None:
     trial.preset = FEATURES
     with pytest.raises(InterruptedTrialError):
         trainer(trial)
-    assert curve(trial) == []
+    assert read_curve(trial) == []
 
 
 class Odd(SearchSpace):
@@ -295,7 +293,7 @@ def test_a_study_in_folds(
 
     dataset = load_dataset(study.config.data, 0)
     network = keras.models.load_model(study.workspace.best_model(study.name))
-    known = [accuracy(network, part.images, part.labels) for part in (dataset.train, dataset.validation)]
+    known = [score(network, part.images, part.labels) for part in (dataset.train, dataset.validation)]
     assert best.value is not None
     assert min(known) > best.value  # it was fitted to all of them: its value is of layers that were not
 

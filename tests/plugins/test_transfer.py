@@ -50,14 +50,14 @@ def small(transfer: LoadedSpace, weights: Path) -> Any:
     return transfer.create(*DIGITS, options)
 
 
-def trainable(model: Any) -> int:
+def count_trainable(model: Any) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-def phases(space: Any, hp: Any, model: Any) -> Iterator[tuple[float, float, bool, int]]:
+def list_phases(space: Any, hp: Any, model: Any) -> Iterator[tuple[float, float, bool, int]]:
     """Yields the share and the rate of each phase, whether it is solved, and the number of trainable weights."""
     for phase in space.phases(hp, model):
-        yield phase.share, phase.rate, phase.is_solved, trainable(model)
+        yield phase.share, phase.rate, phase.is_solved, count_trainable(model)
 
 
 SOFTMAX = 2048 * 200 + 200
@@ -89,7 +89,7 @@ def test_reference_networks(
     assert model.count_params() == RESNET + head
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == drops
     assert {layer.name for layer in model.layers} & {FROZEN, UNFROZEN} == {UNFROZEN if is_tuned else FROZEN}
-    planned = list(phases(space, hp, model))
+    planned = list(list_phases(space, hp, model))
     is_linear = head == SOFTMAX
     assert planned == (
         [(0.3, 1.0, is_linear, head), (1.0, 0.05, False, UNFREEZABLE + head)]
@@ -119,8 +119,8 @@ def test_baselines_fit_the_options(transfer: LoadedSpace, options: dict[str, Any
     assert values.keys() - {"head_convolution", "pooling", "dense_layers", "head_dropout"} == keys
     hp = CheckedHyperParameters(values)
     with keras.StatelessScope(initialize_variables=False):
-        backbone = space.backbone(hp)
-        space.divide(hp, backbone)
+        backbone = space.ask_backbone(hp)
+        space.ask_division(hp, backbone)
     assert backbone.network.name == "resnet50"
     assert keys <= hp.active.keys()
 
@@ -145,7 +145,7 @@ def test_known_points_begin_with_the_cheapest(transfer: LoadedSpace, options: di
 
 
 def test_a_file_has_known_points_of_its_own_size(transfer: LoadedSpace, tmp_path: Path) -> None:
-    path = foreign(tmp_path / "fixed.keras", (12, 12), keras.layers.Rescaling(1 / 255))
+    path = save_foreign(tmp_path / "fixed.keras", (12, 12), keras.layers.Rescaling(1 / 255))
     space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32, 64]})
     points = transfer.baselines(space)
     assert list(points) == [
@@ -156,7 +156,9 @@ def test_a_file_has_known_points_of_its_own_size(transfer: LoadedSpace, tmp_path
         hp = CheckedHyperParameters(values)
         model = space.build(hp)
         assert values.keys() <= hp.active.keys()
-        assert len(list(phases(space, hp, model))) == (2 if any("unfrozen_blocks" in key for key in hp.active) else 1)
+        assert len(list(list_phases(space, hp, model))) == (
+            2 if any("unfrozen_blocks" in key for key in hp.active) else 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -173,8 +175,8 @@ def test_a_file_has_known_points_of_its_own_size(transfer: LoadedSpace, tmp_path
 def test_images_keep_their_shape(
     transfer: LoadedSpace, shape: tuple[int, int, int], side: int, expected: tuple[int, int]
 ) -> None:
-    shape_of = type(transfer.create(*DIGITS)).build.__globals__["shape_of"]
-    assert shape_of(shape, side) == expected
+    compute_shape = type(transfer.create(*DIGITS)).build.__globals__["compute_shape"]
+    assert compute_shape(shape, side) == expected
 
 
 def test_wide_images_enter_as_wide_ones(transfer: LoadedSpace, sketch: Sketch) -> None:
@@ -188,7 +190,7 @@ def test_linear_heads_have_few_hyperparameters(transfer: LoadedSpace, sketch: Sk
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32, 64], "linear": True})
     hp = CheckedHyperParameters()
     model = sketch(space, hp)
-    assert list(phases(space, hp, model)) == [(1.0, 1.0, True, 256 * 10 + 10)]
+    assert list(list_phases(space, hp, model)) == [(1.0, 1.0, True, 256 * 10 + 10)]
     assert {item.name: getattr(item, "max_value", None) for item in hp.space} == {
         "image_size": None,
         "cut_blocks": 2,
@@ -221,7 +223,7 @@ def test_a_part_of_the_epochs_is_for_fine_tuning(
 ) -> None:
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "image_sizes": [32], "fine_tuning": 0.5})
     hp = CheckedHyperParameters({"fine_tune": True, **values})
-    planned = [phase[:3] for phase in phases(space, hp, sketch(space, hp))]
+    planned = [phase[:3] for phase in list_phases(space, hp, sketch(space, hp))]
     assert planned == [(0.15, 1.0, is_solved), (0.5, 0.05, False)]
 
 
@@ -257,7 +259,7 @@ def test_every_point_is_a_network(small: Any, sketch: Sketch, seed: int) -> None
     hp = RandomHyperParameters(seed)
     model = sketch(small, hp)
     assert model.output_shape == (None, 10), hp.values
-    planned = list(phases(small, hp, model))
+    planned = list(list_phases(small, hp, model))
     tuned = hp.values["fine_tune"]
     assert len(planned) == 1 + tuned
     assert ("unfrozen_blocks" in hp.values) == ("fine_tuning_rate" in hp.values) == tuned
@@ -271,14 +273,14 @@ def test_from_scratch_all_is_trained_in_one_phase(transfer: LoadedSpace) -> None
     space.initialize(hp, model)
     for mine, its in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, its)
-    (phase,) = phases(space, hp, model)
-    statistics = sum(2 * leaf.gamma.shape[0] for leaf in normalisations(model))
+    (phase,) = list_phases(space, hp, model)
+    statistics = sum(2 * leaf.gamma.shape[0] for leaf in list_normalisations(model))
     assert phase == (1.0, 1.0, False, model.count_params() - statistics)
     assert not {"fine_tune", "unfrozen_blocks", "fine_tuning_rate"} & set(hp.values)
     assert "cut_blocks" in hp.values
 
 
-def normalisations(model: Any) -> list[Any]:
+def list_normalisations(model: Any) -> list[Any]:
     return [leaf for leaf in leaves(model) if isinstance(leaf, keras.layers.BatchNormalization)]
 
 
@@ -386,7 +388,7 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
     assert declared == [{f"{paths[0]}/unfrozen_blocks": 2}, {f"{paths[1]}/unfrozen_blocks": 3}]
 
 
-def foreign(path: Path, sides: tuple[int | None, int | None], *front: Any) -> str:
+def save_foreign(path: Path, sides: tuple[int | None, int | None], *front: Any) -> str:
     """Saves a network of others, for colours."""
     convolutions = [keras.layers.Conv2D(4, 3, padding="same") for _ in range(2)]
     keras.Sequential([keras.Input((*sides, 3)), *front, *convolutions, keras.layers.GlobalMaxPooling2D()]).save(path)
@@ -395,8 +397,8 @@ def foreign(path: Path, sides: tuple[int | None, int | None], *front: Any) -> st
 
 def test_networks_of_others(transfer: LoadedSpace, tmp_path: Path) -> None:
     """Of one size and of any, with their own preprocessing and without."""
-    fixed = foreign(tmp_path / "fixed.keras", (12, 12), keras.layers.Rescaling(1 / 255))
-    free = foreign(tmp_path / "free.keras", (None, None))
+    fixed = save_foreign(tmp_path / "fixed.keras", (12, 12), keras.layers.Rescaling(1 / 255))
+    free = save_foreign(tmp_path / "free.keras", (None, None))
     options = {"backbones": [fixed, free], "image_sizes": [16, 20], "preprocessing": {free: "tf"}}
     space = transfer.create(*DIGITS, options)
     for name, sizes, scale in ((fixed, {12}, [255.0]), (free, {16, 20}, [2.0] * 3)):
@@ -416,7 +418,7 @@ def test_the_network_that_comes_with_searchcnn(transfer: LoadedSpace) -> None:
     hp = CheckedHyperParameters({"cut_blocks": 8, "fine_tune": True, "unfrozen_blocks": 2, "image_size": 48})
     model = space.build(hp)
     space.initialize(hp, model)
-    whole = space.backbone(hp, "imagenet").network
+    whole = space.ask_backbone(hp, "imagenet").network
     for name, first in ((FROZEN, "stem_conv"), (UNFROZEN, "block_4b_depthwise_conv")):
         given = model.get_layer(name).get_layer(first).get_weights()
         np.testing.assert_array_equal(given, whole.get_layer(first).get_weights())
@@ -427,10 +429,10 @@ def test_the_network_that_comes_with_searchcnn(transfer: LoadedSpace) -> None:
 
 
 def test_preprocessing_for_all_files(transfer: LoadedSpace, tmp_path: Path) -> None:
-    path = foreign(tmp_path / "net.keras", (12, 12))
+    path = save_foreign(tmp_path / "net.keras", (12, 12))
     space = transfer.create(*DIGITS, {"backbones": [path, SMALL], "image_sizes": [32], "preprocessing": {"std": 51}})
-    assert space.backbone(CheckedHyperParameters({"backbone": path})).preprocessing.scale == (5.0,)
-    assert space.backbone(CheckedHyperParameters({"backbone": SMALL})).preprocessing.scale == (2.0,) * 3
+    assert space.ask_backbone(CheckedHyperParameters({"backbone": path})).preprocessing.scale == (5.0,)
+    assert space.ask_backbone(CheckedHyperParameters({"backbone": SMALL})).preprocessing.scale == (2.0,) * 3
     with pytest.raises(PluginError, match="nothing in it says what pixels it was trained on; set the option prepro"):
         transfer.create(*DIGITS, {"backbones": [path]}).build(CheckedHyperParameters())
 
@@ -443,7 +445,7 @@ def test_a_classifier_on_a_network_of_others(
     from searchcnn.results import save_model
 
     monkeypatch.setattr(features, "cache_folder", lambda kind: tmp_path / kind)
-    path = foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
+    path = save_foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
     space = transfer.create(*DIGITS, {"backbones": [path], "image_sizes": [12], "preprocessing": "tf"})
     network, _ = run_dry(Trainer(study_config(), few, {"transfer": space}), "transfer")
     save_model(tmp_path / "best.keras", network, {})
@@ -460,9 +462,9 @@ def test_a_classifier_on_a_network_of_others(
         ({"backbones": []}, "must name at least one each"),
         ({"image_sizes": []}, "must name at least one each"),
         ({"backbones": [SMALL, "VGG16"], "weights": "a.weights.h5"}, "fit one backbone, not MobileNet.* and VGG16"),
-        ({"backbones": ["best.keras"], "weights": "none"}, "a .keras file brings its own"),
-        ({"weights": "none", "linear": True}, "linear heads are for pretrained features"),
-        ({"fine_tuning": 0.0}, "fine_tuning must be a part of the epochs, above 0 and up to 1, not 0.0"),
+        ({"backbones": ["best.keras"], "weights": "none"}, "a .keras file has its own"),
+        ({"weights": "none", "linear": True}, "linear heads need pretrained features"),
+        ({"fine_tuning": 0.0}, "fine_tuning must be a fraction of the epochs, above 0 and up to 1, not 0.0"),
         ({"fine_tuning": 1.5}, "above 0 and up to 1, not 1.5"),
         ({"preprocessing": "tf"}, "preprocessing is for .keras files among the backbones, not for EfficientNetLite0"),
         ({"backbones": ["a.keras"], "preprocessing": {"b.keras": "tf"}}, "among the backbones, not for b.keras"),

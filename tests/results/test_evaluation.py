@@ -51,7 +51,7 @@ def test_each_reading_is_noted(saved: Path, scores: Scores, digits: Dataset) -> 
 
 def test_other_images_are_refused(saved: Path, digits: Dataset) -> None:
     other = replace(digits, fingerprint="0" * 32, source="/data/other.npz")
-    with pytest.raises(StoreError, match=r"was trained on other images than those at /data/other.npz"):
+    with pytest.raises(StoreError, match=r"was trained on images other than those at /data/other.npz"):
         evaluate_model(saved, other)
     assert "test" not in read_card(saved)["scores"]
 

@@ -36,7 +36,7 @@ SHAPE = (8, 8, 1)
 ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
 
 
-def probabilities(network: Any, data: Dataset) -> Any:
+def predict_probabilities(network: Any, data: Dataset) -> Any:
     return network.predict(data.validation.images / np.float32(255), verbose=0)
 
 
@@ -44,7 +44,7 @@ def probabilities(network: Any, data: Dataset) -> Any:
 def test_the_file_works_in_plain_keras_for_every_type_of_pixel(
     saved: Path, network: Any, few: Dataset, tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "given.npz", images=few.validation.images, expected=probabilities(network, few))
+    np.savez(tmp_path / "given.npz", images=few.validation.images, expected=predict_probabilities(network, few))
     code = """
 import sys, numpy as np, keras
 model, given = keras.models.load_model(sys.argv[1]), np.load(sys.argv[2])
@@ -67,7 +67,7 @@ def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dat
     save_model(tmp_path / "two.keras", classifier(two, SHAPE), {})
     loaded = keras.models.load_model(tmp_path / "two.keras")
     predicted = loaded.predict(few.validation.images, verbose=0)
-    assert np.allclose(predicted, probabilities(network, few), atol=1e-5)
+    assert np.allclose(predicted, predict_probabilities(network, few), atol=1e-5)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def keep(finished: Any, study_config: Callable[..., StudyConfig], begin: Callabl
     def keep_(models: Models, number: int, value: float, recipe: Mapping[str, Any] | None = None, **facts: Any) -> None:
         trial = begin(study_config(), number)
         trial.facts.update({"space": "net", "hyperparameters": {}, "params": 1, "macs": 1, **facts})
-        models.keep(trial, Evaluation(value, finished, recipe=recipe or {}))
+        models.save(trial, Evaluation(value, finished, recipe=recipe or {}))
 
     return keep_
 
@@ -92,7 +92,7 @@ def test_the_card(tmp_path: Path, few: Dataset, models_at: Callable[[Path], Mode
     best = models_at(tmp_path / "best.keras")
     recipe = {"rotation": 15.0, "normalization": "zca"}
     keep(best, 2, 0.75, recipe, hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
-    best.settle(lambda: [2], lambda: [2])
+    best.promote_best(lambda: [2], lambda: [2])
     card = read_card(tmp_path / "best.keras")
     assert card["sha256"] == hashlib.sha256((tmp_path / "best.keras").read_bytes()).hexdigest()
     assert {key: card[key] for key in ("study", "trial", "space", "plugin", "hyperparameters", "params", "macs")} == {
@@ -124,7 +124,7 @@ def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
     def end(number: int, *ranked: int) -> tuple[int, list[str]]:
         keep(models, number, 0.5)
         ranking[:] = ranked
-        models.settle(lambda: ranking, lambda: range(number + 1))
+        models.promote_best(lambda: ranking, lambda: range(number + 1))
         files = sorted(path.name for path in (tmp_path / "models").glob("*.keras"))
         assert len(list((tmp_path / "models").iterdir())) == 2 * len(files)  # and their cards
         return read_card(models.path)["trial"], files
@@ -132,16 +132,16 @@ def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
     assert end(0, 0) == (0, ["trial-0000.keras"])
     assert end(1, 0, 1) == (0, ["trial-0000.keras", "trial-0001.keras"])
     assert end(2, 2, 0) == (2, ["trial-0000.keras", "trial-0002.keras"])
-    models.file(2).unlink()  # by the user; the next best one is taken
-    models.file(2).with_suffix(".json").unlink()
+    models.get_file(2).unlink()  # by the user; the next best one is taken
+    models.get_file(2).with_suffix(".json").unlink()
     assert end(3, 2, 3) == (3, ["trial-0003.keras"])
     models.path.unlink()
-    models_at(models.path).settle(lambda: ranking, list)
+    models_at(models.path).promote_best(lambda: ranking, list)
     assert read_card(models.path)["trial"] == 3
 
 
 def test_a_card_that_is_missing_or_of_another_model(saved: Path) -> None:
-    with pytest.raises(StoreError, match=r"other.json: no such file; a study has a model when its first trial"):
+    with pytest.raises(StoreError, match=r"other.json: no such file; a study has a model once its first trial"):
         read_card(saved.with_name("other.keras"))
     text = saved.with_suffix(".json").read_text()
     for wrong in ("{}", "[]", "not JSON", '"text"'):
@@ -152,7 +152,7 @@ def test_a_card_that_is_missing_or_of_another_model(saved: Path) -> None:
     saved.with_suffix(".json").write_text(text)
     assert read_card(saved)["study"] == "test"
     saved.write_bytes(saved.read_bytes() + b"x")
-    with pytest.raises(StoreError, match=r"best.json describes another file than best.keras"):
+    with pytest.raises(StoreError, match=r"best.json describes a file other than best.keras"):
         read_card(saved)
     saved.unlink()
     with pytest.raises(StoreError, match=r"best.keras: no such file"):
@@ -179,7 +179,7 @@ def test_saving_replaces_the_file_at_once(saved: Path, finished: Any) -> None:
     assert sorted(path.name for path in saved.parent.iterdir()) == ["best.json", "best.keras"]
 
 
-@pytest.mark.parametrize("failing", ["sha256", "save"])
+@pytest.mark.parametrize("failing", ["hash_file", "save"])
 def test_an_interrupted_save_leaves_the_old_file(
     saved: Path, finished: Any, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -194,7 +194,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     if failing == "save":
         monkeypatch.setattr(keras.Model, "save", half)
     else:
-        monkeypatch.setattr(export_module, "sha256", interrupted)
+        monkeypatch.setattr(export_module, "hash_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_model(saved, finished, {"study": "new"})
     assert saved.read_bytes() == before
@@ -221,12 +221,14 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
             verify(path, few.validation.images, np.roll(expected, 1, axis=-1))
         return str(raised.value)
 
-    expected = probabilities(network, few)
+    expected = predict_probabilities(network, few)
     with ThreadPoolExecutor() as pool:  # a fresh process each
         other, unknown, truncated = pool.map(message, (saved, mine, half))
     assert re.fullmatch(r".*best.keras: the saved model's predictions differ from the trained .* by 0\.\d+", other)
-    assert re.fullmatch(r".*mine.keras: plain Keras cannot load the saved model: .*; .* stock layers only", unknown)
-    assert re.fullmatch(r".*half.keras: plain Keras cannot load the saved model: .*; .* stock layers only", truncated)
+    assert re.fullmatch(r".*mine.keras: plain Keras cannot load the saved model: .*; .* only use stock layers", unknown)
+    assert re.fullmatch(
+        r".*half.keras: plain Keras cannot load the saved model: .*; .* only use stock layers", truncated
+    )
 
 
 @pytest.mark.parametrize("loaded", [np.nan, 0.5])
@@ -250,13 +252,13 @@ def test_a_rehearsal_leaves_the_best_model_alone(
     checked: list[Path] = []
 
     @contextlib.contextmanager
-    def verifying(path: Path, images: Any, predict: Callable[[], Any]) -> Iterator[None]:
+    def verify_meanwhile(path: Path, images: Any, predict: Callable[[], Any]) -> Iterator[None]:
         checked.append(path)
         yield
 
-    monkeypatch.setattr(models_module, "verifying", verifying)
+    monkeypatch.setattr(models_module, "verify_meanwhile", verify_meanwhile)
     best = models_at(tmp_path / "study" / "best.keras")
-    with best.rehearsing(finished):
+    with best.rehearse_saving(finished):
         pass
     assert [path.name for path in checked] == ["best.keras"]
     assert not (tmp_path / "study").exists()
@@ -288,8 +290,8 @@ def test_export(saved: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("model.h5", r"model.h5: the name of a Keras model ends in .keras, such as model.keras"),
-        ("model", r"ends in .keras, such as model.keras"),
+        ("model.h5", r"model.h5: the name of a Keras model must end in .keras, such as model.keras"),
+        ("model", r"must end in .keras, such as model.keras"),
         ("none/model.keras", r"none: no such folder"),
         ("studies/test/best.keras", r"is the study's own model; name another file"),
     ],
@@ -322,7 +324,7 @@ def test_export_while_a_better_model_is_saved(
         return card
 
     monkeypatch.setattr(export_module, "read_card", read_and_replace)
-    with pytest.raises(StoreError, match="was replaced by a better model meanwhile; export it again"):
+    with pytest.raises(StoreError, match="has been replaced by a better model; export it again"):
         export_model(saved, tmp_path / "copy.keras")
     assert not list(tmp_path.glob("*copy*"))
 

@@ -14,7 +14,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.study import LimitsConfig
 from searchcnn.testing import CHECKS, Result, check_space
-from searchcnn.text import listed
+from searchcnn.text import join_words
 
 start_keras()
 
@@ -24,15 +24,15 @@ from searchcnn.testing.conformance import run_check  # noqa: E402
 from searchcnn.testing.subject import Subject  # noqa: E402
 
 BROKEN = [
-    ("Undocumented", "documentation", "no docstring; say in the first line"),
+    ("Undocumented", "documentation", "no docstring; say what is searched in the first line"),
     ("Unreferenced", "documentation", "no reference; set `reference`"),
     ("OddSizes", "images", "images 37x29x1: .*broken.py:.* ValueError: the height must be even; build it from self"),
-    ("Logits", "images", "images 32x32x3: the first output is no probabilities: .*; end the network with a softmax"),
+    ("Logits", "images", "images 32x32x3: the first output is not probabilities: .*; end the network with a softmax"),
     ("Lambda", "images", "uses .*Lambda, which plain Keras cannot load; use stock layers only"),
     ("OwnLayer", "images", "uses .*Identity, which plain Keras cannot load; use stock layers only"),
     ("Silent", "samples", r"InfeasibleError without a reason; raise .* with filters=16"),
     ("Infeasible", "samples", r"of 12 random points are infeasible \(too wide \d+\): .*; narrow the ranges"),
-    ("Failing", "samples", r"\d of 12 random points fail: .*broken.py:\d+: KeyError: 'sixteen'; mend it, or raise Inf"),
+    ("Failing", "samples", r"\d of 12 random points fail: .*broken.py:\d+: KeyError: 'sixteen'; fix it, or raise Inf"),
     ("Redeclared", "stability", "'filters' is declared twice with different meanings: .*; give each its own name"),
     ("OtherRange", "stability", "'filters' has several meanings, .*; give each its own name. The latter with is_wide="),
     (
@@ -57,17 +57,17 @@ BROKEN = [
         "'extra' changes the network although a conditional scope .*; use the value that hp.Int()",
     ),
     ("NoSuchBaseline", "baselines", "'wide': there is no hyperparameter 'filter'; did you mean 'filters'?"),
-    ("BaselineOutOfRange", "baselines", "'wide': .* cannot be 64; .*; give a value of its range, or widen that"),
+    ("BaselineOutOfRange", "baselines", "'wide': .* cannot be 64; .*; choose a value in its range, or widen it"),
     ("BaselineNotAskedFor", "baselines", "'wide': 'units' is not asked for .* hidden=False; leave it out"),
     (
         "Disconnected",
         "training",
-        "2 weights stay as they are in training: .*kernel.*; no gradient reaches them: connect",
+        "2 weights do not change in training: .*kernel.*; no gradient reaches them: connect",
     ),
     (
         "OwnActivation",
         "saving",
-        "plain Keras cannot load the saved model: .*; a search space may use stock layers only",
+        "plain Keras cannot load the saved model: .*; a search space may only use stock layers",
     ),
     ("Remembering", "isolation", "another one between them, give different networks: .*; derive everything from hp"),
     ("Seeding", "isolation", "building seeds random and numpy.random: all trials .*; leave seeds alone"),
@@ -96,24 +96,24 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.Model, "run_eagerly", property(lambda model: True, lambda model, value: None))
 
 
-def results(subject: Subject, *needed: str) -> dict[str, Result]:
-    """Runs all checks, but saves only where that is needed: it starts a process."""
+def run_checks(subject: Subject, *needed: str) -> dict[str, Result]:
+    """Runs all checks, but saves only if that is needed: it starts a process."""
     return {name: run_check(name, subject) for name in CHECKS if name != "saving" or name in needed}
 
 
 QUICK = ("Undocumented", "Logits", "Failing", "Redeclared", "Dead", "NoSuchBaseline")
-"""Those that run by default."""
+"""The broken spaces that are checked by default."""
 
 
 @pytest.mark.parametrize(
     ("name", "check", "message"),
-    [pytest.param(*one, id=one[0], marks=() if one[0] in QUICK else pytest.mark.slow) for one in BROKEN],
+    [pytest.param(*case, id=case[0], marks=() if case[0] in QUICK else pytest.mark.slow) for case in BROKEN],
 )
 def test_what_is_broken_in_one_way_fails_one_check(broken: ModuleType, name: str, check: str, message: str) -> None:
-    found = results(Subject(getattr(broken, name), 12), check)
-    failed = [one.check for one in found.values() if one.status == "failed"]
-    assert failed == [check], "\n".join(f"{one.check}: {one.message}" for one in found.values())
-    assert_matches(message, found[check].message)
+    results = run_checks(Subject(getattr(broken, name), 12), check)
+    failed = [result.check for result in results.values() if result.status == "failed"]
+    assert failed == [check], "\n".join(f"{result.check}: {result.message}" for result in results.values())
+    assert_matches(message, results[check].message)
 
 
 def assert_matches(pattern: str, message: str) -> None:
@@ -123,52 +123,52 @@ def assert_matches(pattern: str, message: str) -> None:
 
 
 def test_nothing_fails_where_nothing_is_broken(broken: ModuleType) -> None:
-    found = results(Subject(broken.Sound, 12))
-    assert all(one.passed for one in found.values()), found
+    results = run_checks(Subject(broken.Sound, 12))
+    assert all(result.passed for result in results.values()), results
 
 
 @pytest.mark.slow
 def test_all_checks_pass_where_nothing_is_broken(broken: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # trains as users do
-    found = check_space(broken.Sound, samples=12)
-    assert [one.check for one in found] == list(CHECKS)
-    assert all(one.passed for one in found), found
-    assert all(one.seconds >= 0 for one in found)
+    results = check_space(broken.Sound, samples=12)
+    assert [result.check for result in results] == list(CHECKS)
+    assert all(result.passed for result in results), results
+    assert all(result.seconds >= 0 for result in results)
 
 
 def test_a_network_over_the_limits(broken: ModuleType) -> None:
     result = run_check("size", Subject(broken.Sound, 12, limits=LimitsConfig(max_params=100)))
     assert "the default network is over a limit, max_params: " in result.message
-    assert "give smaller defaults" in result.message
+    assert "choose smaller defaults" in result.message
 
 
 def test_random_networks_over_the_limits(broken: ModuleType) -> None:
     subject = Subject(broken.Sound, 12)
     subject.limits = LimitsConfig(max_params=subject.default.cost.params)
-    subject.sampled = [one for one in subject.sampled if one.values["filters"] > 4]
+    subject.sampled = [sample for sample in subject.sampled if sample.values["filters"] > 4]
     result = run_check("size", subject)
     assert f"0 of {len(subject.sampled)} random networks have at most" in result.message
 
 
 def test_the_process_is_put_back(broken: ModuleType) -> None:
     before = keras.config.epsilon(), list(warnings.filters)
-    Subject(broken.Polluting, 2).point({})
+    Subject(broken.Polluting, 2).try_values({})
     assert (keras.config.epsilon(), list(warnings.filters)) == before
     assert "SEARCHCNN_TEST_OF_POLLUTION" not in os.environ
 
 
 def test_a_check_never_crashes(broken: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject(broken.Sound, 2)
-    monkeypatch.setattr(Subject, "point", lambda *_: dict[str, int]()["surprise"])
+    monkeypatch.setattr(Subject, "try_values", lambda *_: dict[str, int]()["surprise"])
     result = run_check("stability", subject)
     assert result.status == "failed"
     assert "KeyError: 'surprise'" in result.message
 
 
 def test_what_cannot_be_checked_before_is_skipped(broken: ModuleType) -> None:
-    found = results(Subject(broken.Lambda, 2))
-    skipped = [one.check for one in found.values() if one.status == "skipped"]
-    assert listed(skipped) == "samples, stability, relevance, baselines, pixels, training, size and isolation"
+    results = run_checks(Subject(broken.Lambda, 2))
+    skipped = [result.check for result in results.values() if result.status == "skipped"]
+    assert join_words(skipped) == "samples, stability, relevance, baselines, pixels, training, size and isolation"
 
 
 def test_a_space_with_its_own_fit_may_use_hyperparameters_there(broken: ModuleType) -> None:
@@ -196,8 +196,8 @@ def test_a_function_is_checked_for_its_own_images_only(broken: ModuleType) -> No
 
 def test_the_same_points_are_drawn_each_time(broken: ModuleType) -> None:
     first, second = (Subject(broken.Sound, 5).sampled for _ in range(2))
-    assert [one.values for one in first] == [one.values for one in second]
-    assert len({str(one.values) for one in first}) > 2
+    assert [sample.values for sample in first] == [sample.values for sample in second]
+    assert len({str(sample.values) for sample in first}) > 2
 
 
 def test_all_dead_hyperparameters_are_named(broken: ModuleType) -> None:
@@ -213,18 +213,18 @@ def test_all_dead_hyperparameters_are_named(broken: ModuleType) -> None:
     assert message.endswith(". The same goes for 'units'")
 
 
-def mapping(hp: Any, policy: str = "float32") -> Any:
+def build_mapping(hp: Any, policy: str = "float32") -> Any:
     images = keras.Input((8, 8, 1))
     x = keras.layers.Flatten()(images)
     heads = {name: keras.layers.Dense(10, activation="softmax", dtype=policy)(x) for name in ("digit", "aside")}
     return keras.Model(images, heads)
 
 
-def half(hp: Any) -> Any:
-    return mapping(hp, "float16")
+def build_half(hp: Any) -> Any:
+    return build_mapping(hp, "float16")
 
 
-@pytest.mark.parametrize("build", [mapping, half])
+@pytest.mark.parametrize("build", [build_mapping, build_half])
 @pytest.mark.parametrize("name", ["images", "training", "saving"])
 def test_outputs_of_all_kinds_pass(build: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("searchcnn.testing.checks.verify", lambda *_: None)  # in a fresh process: tests/results does it

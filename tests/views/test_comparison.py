@@ -17,9 +17,9 @@ from searchcnn.run import Study
 from searchcnn.search import make_sampler
 from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
 from searchcnn.study import ComponentConfig, StudyConfig, Workspace
-from searchcnn.views.comparison import beside_published, verdict
-from searchcnn.views.summary import OTHER_SEARCH, closing_lines
-from searchcnn.views.tables import show
+from searchcnn.views.comparison import compare_with_published, format_verdict
+from searchcnn.views.summary import OTHER_SEARCH, summarize_study
+from searchcnn.views.tables import print_lines
 
 Config = Callable[..., StudyConfig]
 PUBLISHED = {"cifar10_convnet": 0.6709, "googlenet": 0.8191}
@@ -56,15 +56,15 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Study]:
     return make
 
 
-def printed(study: Study) -> list[str]:
-    """Returns the closing lines of a search, as a pipe gets them."""
+def print_summary(study: Study) -> list[str]:
+    """Prints the last lines of a search into a pipe, and returns them."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        show(closing_lines(study, ["optimize", "--study", "compared"], stopped=False))
+        print_lines(summarize_study(study, ["optimize", "--study", "compared"], stopped=False))
     return out.getvalue().splitlines()
 
 
-def status(folder: Path, *args: str) -> str:
+def show_status(folder: Path, *args: str) -> str:
     out = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), pytest.raises(SystemExit):
         main(["status", "compared", *args])
@@ -78,7 +78,7 @@ SENTENCE = (
 
 
 def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Study]) -> None:
-    lines = printed(search())
+    lines = print_summary(search())
     head = next(number for number, line in enumerate(lines) if "search space" in line)
     columns = ["trials", "complete", "pruned", "time", "best", "val_accuracy", "params", "MACs", "epochs"]
     assert lines[head].split() == ["search", "space", *columns]
@@ -93,33 +93,35 @@ def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Study
 
 def test_status_compares_them_too_and_json_stays_a_list_of_trials(search: Callable[..., Study]) -> None:
     study = search()
-    shown = status(study.workspace.root)
-    assert SENTENCE in shown.splitlines()
-    assert "★ residual" in shown
-    assert [trial["facts"]["space"] for trial in json.loads(status(study.workspace.root, "--json"))] == [
+    output = show_status(study.workspace.root)
+    assert SENTENCE in output.splitlines()
+    assert "★ residual" in output
+    assert [trial["facts"]["space"] for trial in json.loads(show_status(study.workspace.root, "--json"))] == [
         space for space, *_ in TRIALS
     ]
 
 
 def test_one_search_space_is_compared_with_nothing(search: Callable[..., Study]) -> None:
     study = search([("residual", 0.8, 1000)])
-    assert not [line for line in [*printed(study), *status(study.workspace.root).splitlines()] if "won" in line]
+    assert not [
+        line for line in [*print_summary(study), *show_status(study.workspace.root).splitlines()] if "won" in line
+    ]
 
 
 def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[..., Study]) -> None:
-    assert "search space" not in status(search([]).workspace.root)
+    assert "search space" not in show_status(search([]).workspace.root)
 
 
 def test_what_there_is_to_beat(search: Callable[..., Study]) -> None:
-    assert "To beat: googlenet 0.8191, cifar10_convnet 0.6709" in printed(search())
+    assert "To beat: googlenet 0.8191, cifar10_convnet 0.6709" in print_summary(search())
 
 
 def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> None:
-    assert not [line for line in printed(search(published={})) if "To beat" in line]
+    assert not [line for line in print_summary(search(published={})) if "To beat" in line]
 
 
 @pytest.mark.parametrize(
-    ("card", "said"),
+    ("card", "note"),
     [
         ({"trial": 1, "scores": {"validation": {"accuracy": 0.8312}}}, ""),
         ({"trial": 1}, OTHER_SEARCH),
@@ -130,18 +132,18 @@ def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> N
         ([["trial", 1]], ""),
     ],
 )
-def test_a_card_that_is_no_model_s_is_no_traceback(search: Callable[..., Study], card: object, said: str) -> None:
+def test_a_card_of_no_model_is_not_a_traceback(search: Callable[..., Study], card: object, note: str) -> None:
     study = search()
     model = study.workspace.best_model(study.name)
     model.parent.mkdir()
     model.touch()
     model.with_suffix(".json").write_text(json.dumps(card))
-    line = f"Model: studies/compared/best.keras{said}"
-    assert line in status(study.workspace.root).splitlines()
-    assert f"{line} (verified when the search goes on)" in printed(study)
+    line = f"Model: studies/compared/best.keras{note}"
+    assert line in show_status(study.workspace.root).splitlines()
+    assert f"{line} (will be verified when the search continues)" in print_summary(study)
 
 
-def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
+def make_space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
     best = None if value is None else TrialSummary(0, "COMPLETE", value, 1, 1.0, {"params": 1, "macs": macs})
     return SpaceSummary(name, 1, int(value is not None), 0, 1.0, best)
 
@@ -149,15 +151,18 @@ def space(name: str, value: float | None, macs: int = 100) -> SpaceSummary:
 @pytest.mark.parametrize(
     ("spaces", "sentence"),
     [
-        ([space("a", 0.9), space("b", 0.8, 250)], "a won: 0.9000 against b 0.8000 (with 2.5x the MACs)"),
-        ([space("a", 0.90001), space("b", 0.9)], "a was the first at 0.9000 against b 0.9000 (with 1x the MACs)"),
-        ([space("a", 0.9), space("b", None), space("c", None)], "only a has a complete trial: 0.9000"),
-        ([space("a", None), space("b", None)], "no complete trial yet of a and b"),
-        ([space("a", 0.9, 0), space("b", 0.8, 0)], "a won: 0.9000 against b 0.8000 (with 0x the MACs)"),
+        ([make_space("a", 0.9), make_space("b", 0.8, 250)], "a won: 0.9000 against b 0.8000 (with 2.5x the MACs)"),
+        (
+            [make_space("a", 0.90001), make_space("b", 0.9)],
+            "a was the first at 0.9000 against b 0.9000 (with 1x the MACs)",
+        ),
+        ([make_space("a", 0.9), make_space("b", None), make_space("c", None)], "only a has a complete trial: 0.9000"),
+        ([make_space("a", None), make_space("b", None)], "no complete trial yet of a and b"),
+        ([make_space("a", 0.9, 0), make_space("b", 0.8, 0)], "a won: 0.9000 against b 0.8000 (with 0x the MACs)"),
     ],
 )
 def test_one_sentence_says_which_won(spaces: list[SpaceSummary], sentence: str) -> None:
-    assert verdict(spaces) == sentence
+    assert format_verdict(spaces) == sentence
 
 
 @pytest.mark.parametrize(
@@ -168,4 +173,4 @@ def test_one_sentence_says_which_won(spaces: list[SpaceSummary], sentence: str) 
     ],
 )
 def test_our_score_beside_published_ones(accuracy: float, lines: list[str]) -> None:
-    assert list(beside_published(accuracy, PUBLISHED)) == [f"published: {line}" for line in lines]
+    assert list(compare_with_published(accuracy, PUBLISHED)) == [f"published: {line}" for line in lines]

@@ -10,21 +10,21 @@ from searchcnn.backend import start_keras
 start_keras()
 
 from searchcnn.testing.sample import RandomPoint, Sample  # noqa: E402
-from searchcnn.views.conditions import condition  # noqa: E402
+from searchcnn.views.conditions import infer_condition  # noqa: E402
 
 
-def sampled(ask: Callable[[Any], None], count: int = 64) -> list[Sample]:
-    """Returns points of a builder that asks for hyperparameters only."""
+def sample_points(ask: Callable[[Any], None], count: int = 64) -> list[Sample]:
+    """Returns random points of a function that only asks for hyperparameters."""
     points = [RandomPoint(seed) for seed in range(count)]
+    samples = []
     for hp in points:
         ask(hp)
-    return [
-        Sample(hp.active, tuple(hp.space), tuple(one for one in hp.space if hp.is_active(one)), (), ("network",))
-        for hp in points
-    ]
+        active = tuple(parameter for parameter in hp.space if hp.is_active(parameter))
+        samples.append(Sample(hp.active, tuple(hp.space), active, (), ("network",)))
+    return samples
 
 
-def several(hp: Any) -> None:
+def ask_several(hp: Any) -> None:
     blocks, head = hp.Int("blocks", 1, 5), hp.Choice("head", ["flat", "average", "max"])
     rate, width = hp.Float("rate", 0.0, 1.0), hp.Int("width", 1, 1000)
     is_deep = hp.Boolean("is_deep")
@@ -66,4 +66,4 @@ def several(hp: Any) -> None:
     ],
 )
 def test_conditions(name: str, expected: str) -> None:
-    assert condition(name, sampled(several)) == expected
+    assert infer_condition(name, sample_points(ask_several)) == expected

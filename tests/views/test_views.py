@@ -27,7 +27,7 @@ from searchcnn.store import TrialSummary
 from searchcnn.study import Workspace, validate
 from searchcnn.views import live
 from searchcnn.views.live import LiveView
-from searchcnn.views.tables import trial_table
+from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import PlainView
 
 NETWORK = {"params": 62_346, "macs": 3_800_000, "space": "sequential", "hyperparameters": {"kernel": 5}}
@@ -39,11 +39,11 @@ def study(tmp_path: Path) -> Study:
     return Study("digits", validate(table, "test"), Workspace(tmp_path))
 
 
-def drawn(view: LiveView) -> str:
+def draw(view: LiveView) -> str:
     console = Console(file=io.StringIO(), width=120, height=40, force_terminal=False)
     console.print(view._render())
-    shown: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return shown
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return output
 
 
 def epoch(trial: int, number: int, score: float) -> EpochFinished:
@@ -59,13 +59,13 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monke
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(Progress("reading digits"))
-    assert "reading digits" in drawn(view)
+    assert "reading digits" in draw(view)
     view.hear(TrialStarted(0))
     view.hear(NetworkBuilt(0, NETWORK))
     view.hear(epoch(0, 1, 0.81))
     view.hear(epoch(0, 2, 0.92))
     view.hear(EpochProgressed(0, 3, 0.5))
-    running = drawn(view)
+    running = draw(view)
     assert "trial 0 · 62.3k parameters, 3.8M MACs" in running
     assert "epoch 3/10" in running
     assert "▁█ 0.9200" in running
@@ -73,12 +73,12 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monke
     view.hear(TrialFinished(0, Outcome("COMPLETE", 0.92), 0.92, is_best=True))
     view.hear(TrialStarted(1))
     view.hear(TrialFinished(1, Outcome("PRUNED", reason="max_params")))
-    ended = drawn(view)
+    ended = draw(view)
     assert "best 0.9200 (trial 0)" in ended
     assert "2/4 trials, 1 pruned" in ended
     assert "left" in ended
     view.stopping()
-    assert "stopping" in drawn(view)
+    assert "stopping" in draw(view)
 
 
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(
@@ -87,14 +87,14 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(TrialGivenUp(7, "killed", "its process died 2 times"))  # of an earlier run
-    assert "trial 7: FAIL  killed: its process died 2 times" in drawn(view)
+    assert "trial 7: FAIL  killed: its process died 2 times" in draw(view)
     for number in (0, 1):
         view.hear(TrialStarted(number))
     view.hear(epoch(0, 1, 0.81))
     view.hear(TrialGivenUp(0, "timeout", "it did not end within 10 s"))
     view.hear(EpochProgressed(0, 2, 0.5))  # what its worker still had said when it was killed
     view.hear(epoch(0, 2, 0.92))
-    shown = drawn(view)
+    shown = draw(view)
     assert "trial 0: FAIL  timeout: it did not end within 10 s" in shown
     assert next(line.split()[:4] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "0.8100", "1"]
     assert "trial 0 ·" not in shown
@@ -142,8 +142,8 @@ def test_a_table_marks_the_best_and_says_why_trials_ended() -> None:
         TrialSummary(2, "COMPLETE", 0.8, 1, 2.0, {"stopped": "timeout"}),
     ]
     console = Console(file=io.StringIO(), width=120)
-    console.print(trial_table(rows, "val_accuracy", best=0))
-    shown: str = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "★ 0" in shown
-    assert "max_macs: 3 > 2" in shown
-    assert "cut by the timeout" in shown
+    console.print(make_trial_table(rows, "val_accuracy", best=0))
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "★ 0" in output
+    assert "max_macs: 3 > 2" in output
+    assert "cut by the timeout" in output

@@ -29,7 +29,7 @@ from searchcnn.run import Study
 from searchcnn.search import Budget, Evaluation, Search
 from searchcnn.store import read_summary
 from searchcnn.study import StudyConfig, Workspace, load
-from searchcnn.views.summary import closing_lines
+from searchcnn.views.summary import summarize_study
 from searchcnn.workers import optimize
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
@@ -304,11 +304,11 @@ def test_a_model_that_is_lost_is_replaced_by_the_next_best_and_the_user_is_told(
     truncate(best.parent / "models" / "trial-0001.keras")
     optimize(study, workers=0)
     assert read_card(best)["trial"] == 0
-    lines = [str(line) for line in closing_lines(study, [], False)]
+    lines = [str(line) for line in summarize_study(study, [], False)]
     assert "Best: trial 1" in "".join(lines)
     (line,) = (line for line in lines if line.startswith("Model: "))
     assert line == (
-        "Model: studies/mine/best.keras of trial 0; that of trial 1 is not here (loads with plain Keras: verified)"
+        "Model: studies/mine/best.keras of trial 0; that of trial 1 is missing (loads with plain Keras: verified)"
     )
 
 
@@ -322,9 +322,9 @@ def test_models_that_are_all_damaged(tmp_path: Path, finished: Path, monkeypatch
         optimize(study, workers=0)
     best.unlink()
     optimize(study, workers=0)
-    lines = [str(line) for line in closing_lines(study, [], False)]
+    lines = [str(line) for line in summarize_study(study, [], False)]
     assert (
-        "Model: studies/mine/best.keras is not here; a better trial writes it anew, or search again with --name"
+        "Model: studies/mine/best.keras is missing; a better trial will write it again, or search again with --name"
         in lines
     )
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from searchcnn.cli.main import INTERRUPTED
+from searchcnn.cli.commands import INTERRUPTED
 from searchcnn.run import Study
 from searchcnn.store import read_summary
 from searchcnn.store.tables import EpochRow

@@ -16,7 +16,7 @@ from searchcnn.files import is_full, refusal
 
 COMMANDS = {
     "optimize": "Search a study, or your images, until the budget is spent.",
-    "worker": "Join the search of a study, from any shell or machine.",
+    "worker": "Join the search of a study from any shell or machine.",
     "status": "Show a study's trials.",
     "evaluate": "Score a study's best model on the test images.",
     "predict": "Classify image files with a study's best model.",
@@ -25,20 +25,20 @@ COMMANDS = {
     "datasets": "List the datasets and where they are, or show one.",
     "plugins": "List, show, check and write search spaces.",
 }
-"""Subcommands and their short help; each lives in the module of its name and is imported when it is run."""
+"""Subcommands and their short help; each is in the module of its name, which is imported when the command is run."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells count signals."""
+"""Exit code after Ctrl-C, following the convention of shells."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for.
+    """A group whose commands are imported when they are needed.
 
     Args:
-        args: Of a click group.
-        lazy: The commands' short help, by name, in the order in which a user needs them.
-        module: Begins the names of the modules in which they live.
-        options: Of a click group.
+        args: Arguments of a click group.
+        lazy: The short help of each command, by name, in the order in which users need them.
+        module: Prefix of the names of the commands' modules.
+        options: Options of a click group.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, str], module: str, **options: Any) -> None:
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
         """Returns the names of the commands."""
         return list(self._lazy)
 
-    def short_help_of(self, name: str) -> str:
+    def get_short_help(self, name: str) -> str:
         """Returns the short help of a command, without importing it."""
         return self._lazy[name]
 
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command, and names the nearest one if there is none of that name."""
+        """Finds a command; if there is none with that name, suggests the nearest one."""
         if args and args[0] not in self._lazy and not args[0].startswith("-"):
             raise click.UsageError(f"no command '{args[0]}'{nearest(args[0], self._lazy)}", ctx)
         return super().resolve_command(ctx, args)
@@ -103,15 +103,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         args: The arguments; those of the process by default.
     """
     own_process()
-    given = list(sys.argv[1:] if args is None else args)
+    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        code = cli.main(args=given, prog_name="searchcnn", standalone_mode=False, obj=given)
+        code = cli.main(args=arguments, prog_name="searchcnn", standalone_mode=False, obj=arguments)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except SearchcnnError as error:
-        _leave(error)
+        _exit_with(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(INTERRUPTED)
@@ -121,12 +121,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         if not is_full(error):
             raise
-        with contextlib.suppress(OSError):  # what is left to be printed has no room either
+        with contextlib.suppress(OSError):  # there is no space for the rest of the output either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(refusal(f"{error.filename or 'what is printed'}: cannot be written", error))
+        _exit_with(refusal(f"{error.filename or 'what is printed'}: cannot be written", error))
 
 
-def _leave(error: SearchcnnError) -> NoReturn:
-    """Prints an error and leaves with its exit code."""
+def _exit_with(error: SearchcnnError) -> NoReturn:
+    """Prints an error and exits with its exit code."""
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
     sys.exit(error.exit_code)
