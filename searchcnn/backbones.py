@@ -13,11 +13,11 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, SearchcnnError, first_line, nearest
-from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points, summaries
-from searchcnn.pixels import own_range
-from searchcnn.saved import DROPOUT, exported, features, load, takes_any_size, unfold
-from searchcnn.weights.applications import application
-from searchcnn.weights.downloads import downloads
+from searchcnn.graph import MIXING, SPATIAL, find_leaves, find_narrow_points, find_summaries, list_calls, list_inputs
+from searchcnn.pixels import detect_range
+from searchcnn.saved import DROPOUT, cut_features, load, take_apart, takes_any_size, unfold
+from searchcnn.weights.applications import find_network
+from searchcnn.weights.downloads import replace_downloads
 
 __all__ = ["FROZEN", "UNFROZEN", "Backbone", "Preprocessing", "is_file", "is_for_any_size", "unfreeze"]
 
@@ -63,16 +63,16 @@ class Preprocessing:
             ValueError: If it is none of them.
         """
         if isinstance(given, Mapping):
-            return cls(*_numbers(given))
+            return cls(*_read_numbers(given))
         if given == "scale":
             return cls()
         if given not in NAMED:
             hint = nearest(str(given), [*NAMED, "scale"])
             raise ValueError(f"preprocessing {given!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
-        return _preprocessing(getattr(keras.applications, NAMED[given]))
+        return _find_preprocessing(getattr(keras.applications, NAMED[given]))
 
     def of(self, channels: int) -> "Preprocessing":
-        """Returns it for a network with so many channels.
+        """Returns it for a network with that number of channels.
 
         Raises:
             ValueError: If it has values for other channels.
@@ -137,30 +137,30 @@ class Backbone:
         """
         size = (size, size) if isinstance(size, int) else size
         if is_file(name):
-            return cls._saved(Path(name).expanduser(), size, preprocessing)
-        make, arguments = application(name)
+            return cls._load_file(Path(name).expanduser(), size, preprocessing)
+        make, arguments = find_network(name)
         network = _make(name, make, {**arguments, "input_shape": (*size, 3), "include_top": False}, weights)
-        return cls(network, _preprocessing(make))
+        return cls(network, _find_preprocessing(make))
 
     @classmethod
-    def _saved(cls, path: Path, size: tuple[int, int], given: str | Mapping[str, Any] | None) -> Self:
+    def _load_file(cls, path: Path, size: tuple[int, int], given: str | Mapping[str, Any] | None) -> Self:
         model = load(path)
-        if own := exported(path, model):
+        if own := take_apart(path, model):
             if given is not None:
                 raise PluginError(f"backbone {path}: searchcnn has saved it; leave preprocessing out, it has its own")
             return cls(own[0], normalization=own[1])
-        network = features(path, unfold(path, model, size))
-        return cls(network, _pixels(path, network, given))
+        network = cut_features(path, unfold(path, model, size))
+        return cls(network, _choose_preprocessing(path, network, given))
 
     @property
     def blocks(self) -> list[Any]:
         """The output of each block, a symbolic tensor, from the first to the last."""
-        narrow, gates = {id(tensor) for tensor in narrow_points(self.network)}, summaries(self.network)
+        narrow, gates = {id(tensor) for tensor in find_narrow_points(self.network)}, find_summaries(self.network)
         ends: list[Any] = []
         is_spatial = is_mixing = False
-        for call, following in itertools.pairwise([*calls(self.network), None]):
+        for call, following in itertools.pairwise([*list_calls(self.network), None]):
             (output, *_) = call.output_tensors
-            for leaf in leaves(call.operation) if id(output) not in gates else ():
+            for leaf in find_leaves(call.operation) if id(output) not in gates else ():
                 is_spatial |= isinstance(leaf, SPATIAL) and max(leaf.kernel_size) > 1
                 is_mixing |= is_spatial and isinstance(leaf, MIXING)
             if is_mixing and id(output) in narrow and following and self._begins_block(output, following.operation):
@@ -216,8 +216,8 @@ class Backbone:
 
     def _begins_block(self, output: Any, following: Any) -> bool:
         """Whether what follows a narrow point mixes pixels or channels, or has several branches."""
-        is_mixing = any(isinstance(leaf, (*SPATIAL, *MIXING)) for leaf in leaves(following))
-        return is_mixing or sum(tensor is output for tensor in inputs(self.network)) > 1
+        is_mixing = any(isinstance(leaf, (*SPATIAL, *MIXING)) for leaf in find_leaves(following))
+        return is_mixing or sum(tensor is output for tensor in list_inputs(self.network)) > 1
 
 
 def unfreeze(part: Any) -> None:
@@ -227,7 +227,7 @@ def unfreeze(part: Any) -> None:
         part: A Keras model.
     """
     part.trainable = True
-    for leaf in leaves(part):
+    for leaf in find_leaves(part):
         if isinstance(leaf, layers.BatchNormalization):
             leaf.trainable = False
 
@@ -253,7 +253,7 @@ def is_for_any_size(name: str) -> bool:
 def _freeze(model: Any) -> None:
     """Makes a network compute the same in training as otherwise: no updates, no batch statistics, no dropout."""
     model.trainable = False
-    for leaf in leaves(model):
+    for leaf in find_leaves(model):
         if isinstance(leaf, DROPOUT):
             leaf.rate = 0.0
 
@@ -271,7 +271,7 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
         if weights != "imagenet" and not file.is_file():
             raise PluginError(f"weights '{weights}': no such file; expected a weights file, 'imagenet' or 'none'")
         try:
-            with downloads():
+            with replace_downloads():
                 return make(weights=weights if weights == "imagenet" else str(file), **arguments)
         except ConnectionError as error:
             raise PluginError(f"backbone '{name}': {error}") from error
@@ -284,18 +284,18 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
             ) from error
 
 
-def _preprocessing(make: Callable[..., Any]) -> Preprocessing:
+def _find_preprocessing(make: Callable[..., Any]) -> Preprocessing:
     """Finds the scale, offset and order of channels of a network's own ``preprocess_input``, which are all it does."""
     module: Any = sys.modules[make.__module__]
     black = module.preprocess_input(np.zeros((1, 1, 1, 3)))[0, 0, 0]
     colours = module.preprocess_input(255.0 * np.eye(3).reshape(3, 1, 1, 3))[:, 0, 0] - black
     is_flipped = bool(abs(colours[0, 2]) > abs(colours[0, 0]))
     matrix = colours[::-1] if is_flipped else colours
-    return Preprocessing(_tuple(matrix.diagonal()), _tuple(black), is_flipped)
+    return Preprocessing(_as_tuple(matrix.diagonal()), _as_tuple(black), is_flipped)
 
 
-def _pixels(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> Preprocessing:
-    found = own_range(network)
+def _choose_preprocessing(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> Preprocessing:
+    found = detect_range(network)
     if given is None:
         if found is not None:
             return Preprocessing((255.0,) if found == "0..255" else (1.0,))
@@ -314,21 +314,22 @@ def _pixels(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> 
         raise PluginError(f"backbone {path}: {error}") from error
 
 
-def _numbers(given: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+def _read_numbers(given: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     pairs = ({"scale", "offset", "order"}, {"mean", "std", "order"})
     order = given.get("order", "rgb")
     if not given.keys() - {"order"} or not any(given.keys() <= pair for pair in pairs) or order not in ("rgb", "bgr"):
         raise ValueError(f"preprocessing {dict(given)} is unknown; expected {NUMBERS}, and order = 'bgr' if need be")
     scale, offset, mean, std = (
-        _values(key, given.get(key, default)) for key, default in (("scale", 1), ("offset", 0), ("mean", 0), ("std", 1))
+        _read_values(key, given.get(key, default))
+        for key, default in (("scale", 1), ("offset", 0), ("mean", 0), ("std", 1))
     )
     if 0 in (*scale, *std):
         raise ValueError("preprocessing: scale and std must not be 0")
     scaled = np.divide(scale, std)
-    return _tuple(255.0 * scaled), _tuple(np.subtract(offset, np.divide(mean, std))), order == "bgr"
+    return _as_tuple(255.0 * scaled), _as_tuple(np.subtract(offset, np.divide(mean, std))), order == "bgr"
 
 
-def _values(key: str, given: Any) -> list[float]:
+def _read_values(key: str, given: Any) -> list[float]:
     values = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if len(values) not in (1, 3) or any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
         raise ValueError(f"preprocessing: {key} must be a number, or three for the channels, not {given!r}")
@@ -337,5 +338,5 @@ def _values(key: str, given: Any) -> list[float]:
     return values
 
 
-def _tuple(values: Any) -> tuple[float, ...]:
+def _as_tuple(values: Any) -> tuple[float, ...]:
     return tuple(map(float, values))

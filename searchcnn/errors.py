@@ -1,7 +1,7 @@
 """The errors that searchcnn raises on purpose.
 
 Every message says what happened, what was expected and how to fix it, in one line. The command line prints the message
-alone and leaves with the class's ``exit_code``; a traceback therefore always means a bug.
+alone and exits with the class's ``exit_code``; a traceback therefore always means a bug.
 
     SearchcnnError                 1
     ├── UsageError                 2   the command, a file or a value given by the user
@@ -26,7 +26,7 @@ class SearchcnnError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return make_printable(super().__str__())
 
 
 class UsageError(SearchcnnError):
@@ -88,7 +88,7 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     r"""Returns a text in one line, without what would control a terminal or cannot be written.
 
     >>> printable("two\nlines\x1b")

@@ -17,10 +17,10 @@ from searchcnn.errors import InfeasibleError, PluginError, first_line, nearest
 from searchcnn.search import Budget, Evaluation, Listener, Search, Trial, check_limits, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
-from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
+from searchcnn.store import StoredStudy, guard_database, open_storage, parse_url
 from searchcnn.study import StudyConfig, TrainingConfig, Workspace
 from searchcnn.study.rules import RULES, difference
-from searchcnn.weights import watching
+from searchcnn.weights import watch_downloads
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
@@ -82,7 +82,7 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    with watching(_download(listener)), explaining(url), closing(open_storage(url)) as storage:
+    with watch_downloads(_download(listener)), guard_database(url), closing(open_storage(url)) as storage:
         stored = StoredStudy(storage, study.name, config.search.maximize, sampler, pruner)
         stored.connection.tell = listener.trouble
         stored.takeover.tell = listener.trial_given_up

@@ -22,7 +22,7 @@ def command(data: str, picture: Path | None) -> None:
     The picture shows images of each class, what augmentation makes of one, the number of images of each class and the
     sizes they came in.
     """
-    from searchcnn.files import replacing, writing
+    from searchcnn.files import guard_writing, replace_file
     from searchcnn.sources import load_dataset
     from searchcnn.views.dataset import Reading, class_table
     from searchcnn.views.picture import draw, signed
@@ -34,7 +34,7 @@ def command(data: str, picture: Path | None) -> None:
     with Reading(least="note") as images:
         dataset = load_dataset(config, 0, images.watch, images.tell)
     show([class_table(dataset.report)])
-    with writing(file), replacing(file) as new:
+    with guard_writing(file), replace_file(file) as new:
         draw(dataset).save(new, format="PNG", optimize=True, pnginfo=signed())
     click.echo(f"Picture: {file}")
 

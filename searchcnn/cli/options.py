@@ -73,13 +73,13 @@ def stored_study(name: str, storage: str | None) -> StudySummary:
         StoreError: If it has no database yet, or that cannot be read.
     """
     from searchcnn.errors import StoreError
-    from searchcnn.store import read_summary, sqlite_file
+    from searchcnn.store import find_sqlite_file, read_summary
 
     place = workspace()
     if name.endswith(".toml"):
         name, _ = place.find(name)
     url = database(name, storage)
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     if file is not None and not file.exists():
         place.find(name)
         raise StoreError(f"study '{name}' has not been begun here; begin it with: searchcnn optimize --study {name}")

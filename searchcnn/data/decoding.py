@@ -18,7 +18,7 @@ from searchcnn.data.collection import PIXELS, UNREADABLE, Collection, content_ha
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import Picture, Preparation, choose_size, decode, look
-from searchcnn.errors import DataError, printable
+from searchcnn.errors import DataError, make_printable
 from searchcnn.study import DataConfig
 
 SAMPLE = 1_000
@@ -118,7 +118,7 @@ def decode_files(
         np.array([PARTS.index(files[number].part) for number in good], np.int8),
         np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
         np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
-        [printable(files[number].place) for number in good],
+        [make_printable(files[number].place) for number in good],
         class_names,
         preparation,
         tuple(findings),

@@ -13,12 +13,12 @@ from searchcnn.data import Report
 from searchcnn.data.dataset import Arrays
 from searchcnn.data.decoding import Watch
 from searchcnn.errors import DataError, StudyChangedError, StudyFileError, UsageError
-from searchcnn.files import replacing, writing
+from searchcnn.files import guard_writing, replace_file
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.proposal.study_file import TIMEOUT, propose
 from searchcnn.run import Study
 from searchcnn.sources import load_dataset, objects
-from searchcnn.store import parse_url, read_begun
+from searchcnn.store import parse_url, read_if_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
 from searchcnn.study.config import seconds
 
@@ -119,7 +119,7 @@ def images_study(
     if file is not None:
         say(f"{kept}: as {file} says")
         return kept, load(file, overrides, extra)
-    if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
+    if begun := read_if_begun(parse_url(storage or place.database_url(kept)), kept):
         _check_weights(begun.config, weights, kept)
         say(f"{kept}: goes on as it was begun; only the budget may change")
         return kept, _as_begun(begun.config, images, overrides, extra)
@@ -265,7 +265,7 @@ def _keep(data: Any, file: Path) -> Path:
     except ValueError as error:
         raise DataError(f"data: {error}") from error
     if not file.exists():
-        with writing(file), replacing(file) as new:
+        with guard_writing(file), replace_file(file) as new:
             np.savez(new, **arrays)
     elif not _holds(file, arrays):
         raise UsageError(f"{file} holds other images; give the new study another name, or delete the old one")

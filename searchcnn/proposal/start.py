@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from searchcnn.backend import find_gpus, keras_home
+from searchcnn.backend import find_gpus, locate_keras_home
 from searchcnn.data import Report, why_not_photos
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.weights.applications import EMBEDDED
@@ -137,14 +137,14 @@ def find_weights(seconds: float, given: str | None = None) -> Weights:
 
 
 def _given(weights: str) -> Weights:
-    from searchcnn.weights import network_of
+    from searchcnn.weights import identify_network
 
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UsageError(f"--weights {weights}: no such file; expected a .keras network or a file of weights")
     if path.suffix == ".keras":
         return Weights((weights,), words=f"pretrained {path.stem}")
-    name = network_of(path)
+    name = identify_network(path)
     return Weights((name,), weights, f"pretrained {name}")
 
 
@@ -162,13 +162,13 @@ def _downloaded(seconds: float) -> list[str]:
 
 def _is_had(name: str) -> bool:
     """Downloads the weights of a network, unless they are there; returns whether they are."""
-    from searchcnn.weights import bring, is_cached, is_online
+    from searchcnn.weights import download, is_cached, is_online
 
     if is_online():
         with contextlib.suppress(ConnectionError, StoreError):
-            bring(name)
+            download(name)
             return True
-    return any((keras_home() / "models").glob("*")) and is_cached(name)
+    return any((locate_keras_home() / "models").glob("*")) and is_cached(name)
 
 
 def choose_start(report: Report, seconds: float, weights: Weights, given: Sequence[str] = ()) -> Start:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from searchcnn.data import Report
 from searchcnn.data.examine import is_imbalanced, is_mirrorable
-from searchcnn.errors import printable
+from searchcnn.errors import make_printable
 from searchcnn.proposal.start import COSTS, PRETRAINED, Start
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
@@ -73,14 +73,14 @@ def propose(name: str, path: str, report: Report, start: Start, timeout: str = T
 
 def _comments(name: str, report: Report, start: Start) -> Iterator[str]:
     """Yields what was found, and how to go on."""
-    yield f"# {printable(name)}: what was found in {printable(report.source)}"
+    yield f"# {make_printable(name)}: what was found in {make_printable(report.source)}"
     yield "#"
     yield from _wrapped("classes", _classes(report))
     yield from _wrapped("sizes", _sizes(report))
     yield from _wrapped("parts", report.parts())
-    yield from _wrapped("begins", printable(start.reason))
+    yield from _wrapped("begins", make_printable(start.reason))
     for finding in report.findings:
-        yield from _wrapped(finding.level, printable(str(finding)))
+        yield from _wrapped(finding.level, make_printable(str(finding)))
     yield "#"
     yield "# A value alone is fixed; a list is a choice that is searched, {min = ..., max = ...} a range."
     yield f"# Search it:  searchcnn optimize --study {name}"
@@ -90,7 +90,7 @@ def _classes(report: Report) -> str:
     names = list(report.counts["train"])
     few = sorted(report.counts["train"].values())
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    shown = ", ".join(printable(one) for one in names[:MOST_NAMES])
+    shown = ", ".join(make_printable(one) for one in names[:MOST_NAMES])
     each = f"{few[0]:,} to {few[-1]:,}" if few[0] != few[-1] else f"{few[0]:,}"
     return f"{len(names)}: {shown}{more}; {each} training images of each"
 

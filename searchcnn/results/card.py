@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from searchcnn.errors import StoreError
-from searchcnn.files import replacing
+from searchcnn.files import replace_file
 
 PACKAGES = ("searchcnn", "keras", "optuna", "keras-tuner", "numpy")
 
@@ -34,7 +34,7 @@ def card_path(model: Path) -> Path:
 
 def write_card(model: Path, card: Mapping[str, Any]) -> None:
     """Writes a model's card in one step: a reader sees the old one or the new one."""
-    with replacing(card_path(model)) as new:
+    with replace_file(card_path(model)) as new:
         new.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 

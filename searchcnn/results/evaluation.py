@@ -10,7 +10,7 @@ import numpy as np
 
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
-from searchcnn.files import writing
+from searchcnn.files import guard_writing
 from searchcnn.results.card import card_path, read_card, sha256, write_card
 from searchcnn.results.export import load_model, predict
 
@@ -72,7 +72,7 @@ def evaluate_model(path: Path, dataset: Dataset) -> Scores:
     card["scores"]["test"] = {**noted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     if sha256(path) != card["sha256"]:
         raise StoreError(f"{path} was replaced by a better model meanwhile; evaluate it when the search has ended")
-    with writing(card_path(path)):
+    with guard_writing(card_path(path)):
         write_card(path, card)
     return scores
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
-from searchcnn.files import discard, replacing, writing
+from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.results.card import card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify, verifying
@@ -61,7 +61,7 @@ class Models:
             StoreError: If it cannot be written; the trial has not ended then, and goes on next time.
         """
         path = self.file(trial.number)
-        with writing(path):
+        with guard_writing(path):
             save_model(path, evaluation.network, self._card(trial, evaluation))
         self._expected[trial.number] = self._predictions(evaluation.network)
         self._is_settled = False
@@ -82,7 +82,7 @@ class Models:
         """
         if self._is_settled:
             return
-        with writing(self.path):
+        with guard_writing(self.path):
             self._promote_best(ranking)
             files = [self.file(number) for number in set(finished()) - set(ranking())]
             discard(self.file(0).parent, {name for file in files for name in (file.name, card_path(file).name)})
@@ -100,7 +100,7 @@ class Models:
     def _promote(self, trial: int) -> None:
         source = self.file(trial)
         card = read_card(source)
-        with replacing(self.path) as new:
+        with replace_file(self.path) as new:
             shutil.copyfile(source, new)  # no link: what damages one of them leaves the other
         write_card(self.path, card)
 
@@ -113,7 +113,7 @@ class Models:
             StoreError: If it cannot be written.
         """
         with contextlib.ExitStack() as stack:
-            with writing(Path(tempfile.gettempdir())):
+            with guard_writing(Path(tempfile.gettempdir())):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / self.path.name
                 save_model(path, network, {})
             stack.enter_context(verifying(path, self._images, lambda: self._predictions(network)))
@@ -148,7 +148,7 @@ class Models:
             if self._read() == card:
                 raise
             return
-        with writing(card_path(self.path)):
+        with guard_writing(card_path(self.path)):
             if self._read() == card:
                 write_card(self.path, {**card, "verified": True})
 
@@ -156,7 +156,7 @@ class Models:
         expected = self._expected.get(card.get("trial", -1))
         if expected is None:
             expected = predict(load_model(self.path), self._images)
-        with writing(Path(tempfile.gettempdir())):
+        with guard_writing(Path(tempfile.gettempdir())):
             verify(self.path, self._images, expected)
 
     def _read(self) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
-from searchcnn.errors import DataError, printable
+from searchcnn.errors import DataError, make_printable
 from searchcnn.sources.parts import doubtful, look_alikes, part_of
 
 SUFFIXES = frozenset(
@@ -230,7 +230,7 @@ def _look_alikes(root: str, named: Named) -> Iterator[Finding]:
 
 def _layout(root: str, named: Named, folders: Iterable[Names], findings: list[Finding]) -> Layout:
     """Makes places of paths that begin with their part."""
-    places = [Place(path, names[0], printable(names[1])) for path, names in named.items() if len(names) > 2]
+    places = [Place(path, names[0], make_printable(names[1])) for path, names in named.items() if len(names) > 2]
     if not any(place.part == "train" for place in places):
         example = next(path for path, names in named.items() if len(names) <= 2)
         raise DataError(
@@ -243,7 +243,7 @@ def _layout(root: str, named: Named, folders: Iterable[Names], findings: list[Fi
             Finding("warning", _count(loose, "image", "in no folder of a class"), ", ".join(loose[:3]), "left out")
         )
     used = {place.class_name for place in places}
-    known = {printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
+    known = {make_printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
     empty = sorted(known - used)
     if empty:
         findings.append(Finding("warning", _count(empty, "folder", "without images"), ", ".join(empty[:3]), "no class"))

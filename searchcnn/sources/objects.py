@@ -148,8 +148,8 @@ def _module(name: str) -> Any:
 
 def _said(error: BaseException) -> str:
     """Returns what a user's code has raised in one line, with the place in it."""
-    line = modules.line_of(error)
-    return modules.plain(first_line(error)) + (f" ({line})" if line else "")
+    line = modules.find_line(error)
+    return modules.strip_prefix(first_line(error)) + (f" ({line})" if line else "")
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Arrays:

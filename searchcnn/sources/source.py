@@ -14,7 +14,7 @@ from searchcnn.data.dataset import Arrays, Split
 from searchcnn.data.decoding import ImageFile, Watch, decode_files
 from searchcnn.data.metadata import quiet
 from searchcnn.errors import DataError, nearest
-from searchcnn.files import stamp
+from searchcnn.files import read_change_marker
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
 from searchcnn.sources.builtin import BUILTIN, NAMES
 from searchcnn.sources.download import download
@@ -42,7 +42,7 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format(archive.holds, archive.list_images, stamp),
+    Format(archive.holds, archive.list_images, read_change_marker),
     Format(table.holds, table.list_images, table.signature),
     Format(image_folder.holds, image_folder.list_images, image_folder.signature),
 )
@@ -92,7 +92,12 @@ def _of_path(path: str, config: DataConfig, watch: Watch) -> tuple[Collection, s
 def _of_place(place: Path, config: DataConfig, watch: Watch) -> Collection:
     """Reads what lies in a folder or file, or takes it from the cache."""
     if npz.holds(place):
-        return _kept(place, stamp(place), config, lambda to: _of_arrays(npz.read(place), str(place), config).save(to))
+        return _kept(
+            place,
+            read_change_marker(place),
+            config,
+            lambda to: _of_arrays(npz.read(place), str(place), config).save(to),
+        )
     if (format := next((format for format in FORMATS if format.holds(place)), None)) is None:
         raise DataError(f"{place}: cannot be read; expected {EXPECTED}")
     return _kept(place, format.signature(place), config, lambda to: _decode(format, place, config, to, watch))

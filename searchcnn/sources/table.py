@@ -11,7 +11,7 @@ from typing import Any
 from searchcnn.data.decoding import ImageFile, Watch, content
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
-from searchcnn.files import stamp
+from searchcnn.files import read_change_marker
 from searchcnn.sources.layout import Layout, Place
 from searchcnn.sources.missing import doubted, is_missing
 from searchcnn.sources.parts import part_of
@@ -134,4 +134,4 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[Sequence[Any]]]:
 def signature(path: Path) -> str:
     """Returns a text that changes when the table, or a file that it names, is written."""
     files, _ = list_images(path)
-    return "\n".join([stamp(path), *(stamp(path.parent / file.place) for file in files)])
+    return "\n".join([read_change_marker(path), *(read_change_marker(path.parent / file.place) for file in files)])

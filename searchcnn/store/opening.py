@@ -7,7 +7,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 
 from searchcnn.errors import StoreError
-from searchcnn.store.database import check_place, connect, explain, harden, sqlite_file
+from searchcnn.store.database import check_file_system, connect, explain, find_sqlite_file, harden
 from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.migrations import migrate
 from searchcnn.store.optuna_private import models
@@ -23,14 +23,14 @@ def open_storage(url: URL) -> Storage:
     Raises:
         StoreError: If it is damaged, foreign, of another layout, or cannot be reached or written.
     """
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-            check_place(file)
+            check_file_system(file)
             if not file.exists():
                 file.touch()
-        return _prepared(url)
+        return _prepare(url)
     except DATABASE_ERRORS as error:
         raise explain(error, url) from None
     except RuntimeError as error:  # Optuna's check of its own tables' layout
@@ -39,7 +39,7 @@ def open_storage(url: URL) -> Storage:
         raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _prepared(url: URL) -> Storage:
+def _prepare(url: URL) -> Storage:
     """Opens a database and makes what is missing in it; processes that come at the same time take turns."""
     engine = connect(url)
     try:

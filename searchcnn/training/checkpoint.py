@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.files import discard, replacing
+from searchcnn.files import discard, replace_file
 from searchcnn.store import Epoch
 
 Arrays = Sequence[npt.NDArray[Any]]
@@ -58,7 +58,7 @@ class Checkpoint:
         }
         facts["epochs"] = [dataclasses.asdict(epoch) for epoch in self.epochs]
         arrays = {f"{group}/{index}": array for group in GROUPS for index, array in enumerate(getattr(self, group))}
-        with replacing(path) as new, new.open("wb") as file:
+        with replace_file(path) as new, new.open("wb") as file:
             np.savez(file, facts=np.array(json.dumps({"key": key, **facts})), **arrays)
 
     @classmethod

@@ -14,7 +14,7 @@ import numpy as np
 from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset, Fold, Split, make_folds
 from searchcnn.errors import InfeasibleError, PluginError, nearest
-from searchcnn.pixels import PixelRange, own_range
+from searchcnn.pixels import PixelRange, detect_range
 from searchcnn.search import (
     Cost,
     Evaluation,
@@ -157,7 +157,7 @@ class Trainer:
     def _own_pixels(self, space: Any, model: Any) -> PixelRange | None:
         """Returns the pixels that a network was made for which preprocesses them itself; None for one that does not."""
         is_detected = self._builders_count and self.config.training.detect_scaling
-        found = own_range(model) if is_detected else None
+        found = detect_range(model) if is_detected else None
         return "0..1" if found is None and getattr(space, "own_preprocessing", False) else found
 
     def statistics(self) -> list[Any]:

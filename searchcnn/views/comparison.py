@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def compared_spaces(summary: StudySummary) -> Iterator[str | Table]:
     """Yields a table of a study's search spaces and one sentence about them; nothing where there is only one."""
     spaces = summary.spaces
-    if len(spaces) > 1 and summary.finished:
+    if len(spaces) > 1 and summary.finished_count:
         yield space_table(spaces, summary.config.search.objective)
         yield verdict(spaces)
 

@@ -94,7 +94,7 @@ def counts(summary: StudySummary) -> str:
     running = states["RUNNING"]
     how = "at work" if summary.running else f"interrupted, go{'es' if running == 1 else ''} on with the same command"
     interrupted = f"; {running} {how}" if running else ""
-    trials = f"{summary.finished} trial{'' if summary.finished == 1 else 's'}"
+    trials = f"{summary.finished_count} trial{'' if summary.finished_count == 1 else 's'}"
     return f"{trials} in {duration(summary.seconds)}: {ended or 'none ended'}{interrupted}{waiting}"
 
 

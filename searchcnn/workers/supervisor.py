@@ -16,10 +16,10 @@ from typing import Any
 
 from searchcnn import errors
 from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
-from searchcnn.files import writing
+from searchcnn.files import guard_writing
 from searchcnn.run import Study
 from searchcnn.search import Listener
-from searchcnn.store import DEADLY, Takeover, explaining, open_storage
+from searchcnn.store import DEADLY, Takeover, guard_database, open_storage
 from searchcnn.store.connection import PATIENCE
 from searchcnn.workers.events import deliver
 from searchcnn.workers.slots import Slot
@@ -100,7 +100,7 @@ class _Supervisor:
 
     def _start(self, slot: Slot) -> None:
         log = self._study.workspace.log(self._study.name)
-        with writing(log):
+        with guard_writing(log):
             log.parent.mkdir(parents=True, exist_ok=True)
             file = log.open("a", encoding="utf-8")
         environment = {**os.environ, **slot.environment}
@@ -208,7 +208,7 @@ class _Supervisor:
         worker.process.kill()
         worker.process.wait()
         worker.trial, worker.ending = None, {"ending": "recycled"}
-        with explaining(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
+        with guard_database(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
             Takeover(storage).give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
         self._listener.trial_given_up(trial, "timeout", detail)
 

@@ -20,7 +20,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.backbones import FROZEN, UNFROZEN  # noqa: E402
-from searchcnn.graph import leaves  # noqa: E402
+from searchcnn.graph import find_leaves  # noqa: E402
 from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
 from searchcnn.training import Trainer, callbacks, dry_run, features  # noqa: E402
 
@@ -279,7 +279,7 @@ def test_from_scratch_all_is_trained_in_one_phase(transfer: LoadedSpace) -> None
 
 
 def normalisations(model: Any) -> list[Any]:
-    return [leaf for leaf in leaves(model) if isinstance(leaf, keras.layers.BatchNormalization)]
+    return [leaf for leaf in find_leaves(model) if isinstance(leaf, keras.layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize(("cut", "unfrozen"), [(0, 0), (3, 4), (7, 7), (5, 14)])

@@ -55,7 +55,7 @@ def test_a_deleted_study_leaves_others_alone(make: Callable[..., StoredStudy], t
     make("old")
     study = make("other")
     delete_study(url(tmp_path / "old.db"), "old")
-    assert read_summary(url(tmp_path / "old.db"), "other").finished == 1
+    assert read_summary(url(tmp_path / "old.db"), "other").finished_count == 1
     with study.run(), pytest.raises(StoreError, match=f"process {os.getpid()} on .* works on study 'other'"):
         delete_study(url(tmp_path / "old.db"), "other")
     delete_study(url(tmp_path / "old.db"), "other")

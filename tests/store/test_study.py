@@ -20,11 +20,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, StudyChangedError
-from searchcnn.store import Epoch, StoredStudy, open_storage, parse_url, read_summary, sqlite_file
+from searchcnn.store import Epoch, StoredStudy, find_sqlite_file, open_storage, parse_url, read_summary
 from searchcnn.store.database import connect
-from searchcnn.store.intervals import covered
-from searchcnn.store.migrations import STEPS, migrate, schema_version
-from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now
+from searchcnn.store.migrations import STEPS, migrate, read_schema_version
+from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now, union_length
 from searchcnn.study import validate
 
 Open = Callable[..., StoredStudy]
@@ -214,7 +213,7 @@ def test_a_truncated_database(url: URL, open_study: Open, part: float) -> None:
     for read in (use, lambda url: read_summary(url, "x")):
         with pytest.raises(StoreError) as caught:
             read(url)
-        assert "begin anew, or restore a copy" in one_line(caught.value)
+        assert "start again, or restore a copy" in one_line(caught.value)
         assert "x.db" in str(caught.value)
 
 
@@ -286,11 +285,11 @@ def test_other_databases_are_refused() -> None:
 
 
 def test_urls() -> None:
-    assert sqlite_file(parse_url("sqlite:///a/b.db")) == Path("a/b.db")
-    assert sqlite_file(parse_url("sqlite:////a/b.db")) == Path("/a/b.db")
-    assert sqlite_file(parse_url("sqlite://")) is None
-    assert sqlite_file(parse_url("sqlite:///:memory:")) is None
-    assert sqlite_file(parse_url("postgresql://host/name")) is None
+    assert find_sqlite_file(parse_url("sqlite:///a/b.db")) == Path("a/b.db")
+    assert find_sqlite_file(parse_url("sqlite:////a/b.db")) == Path("/a/b.db")
+    assert find_sqlite_file(parse_url("sqlite://")) is None
+    assert find_sqlite_file(parse_url("sqlite:///:memory:")) is None
+    assert find_sqlite_file(parse_url("postgresql://host/name")) is None
 
 
 def test_a_missing_driver() -> None:
@@ -322,7 +321,7 @@ def test_migrations_are_applied_once(url: URL, open_study: Open) -> None:
     for _ in range(2):
         with study.storage.engine.begin() as connection:
             migrate(connection)
-            assert schema_version(connection) == len(STEPS)
+            assert read_schema_version(connection) == len(STEPS)
     with connect(url).connect() as connection:
         tables = [table for table in inspect(connection).get_table_names() if table.startswith("searchcnn_")]
     assert sorted(tables) == [
@@ -345,13 +344,13 @@ def test_migrations_are_applied_once(url: URL, open_study: Open) -> None:
         ([(5, 5)], 0),
     ],
 )
-def test_covered(intervals: list[tuple[float, float]], expected: float) -> None:
-    assert covered(intervals) == expected
+def test_union_length(intervals: list[tuple[float, float]], expected: float) -> None:
+    assert union_length(intervals) == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)).map(lambda pair: (min(pair), max(pair)))))
-def test_covered_counts_each_second_once(intervals: list[tuple[int, int]]) -> None:
-    assert covered(intervals) == len({second for start, end in intervals for second in range(start, end)})
+def test_union_length_counts_each_second_once(intervals: list[tuple[int, int]]) -> None:
+    assert union_length(intervals) == len({second for start, end in intervals for second in range(start, end)})
 
 
 def test_seconds_of_several_runs(url: URL, open_study: Open) -> None:
@@ -398,7 +397,7 @@ def test_a_summary_is_what_optuna_reads(url: URL, busy: StoredStudy) -> None:
     assert summary.best
     assert (summary.best.number, summary.best.value) == (theirs.best_trial.number, theirs.best_value)
     assert [t.number for t in summary.ranking] == [1, 4, 0]
-    assert (summary.finished, busy.count_finished()) == (5, 5)
+    assert (summary.finished_count, busy.count_finished()) == (5, 5)
     assert [summary.count(state.name) for state in TrialState] == [
         sum(t.state == state for t in theirs.trials) for state in TrialState
     ]
@@ -424,7 +423,7 @@ def test_a_summary_is_read_while_a_search_writes(url: URL, busy: StoredStudy) ->
 def test_a_new_study_has_no_best(url: URL, open_study: Open) -> None:
     begin(open_study())
     summary = read_summary(url, "x")
-    assert (summary.best, summary.finished, summary.seconds) == (None, 0, 0.0)
+    assert (summary.best, summary.finished_count, summary.seconds) == (None, 0, 0.0)
 
 
 def test_a_summary_needs_neither_optuna_nor_keras(url: URL, busy: StoredStudy) -> None:

@@ -17,7 +17,7 @@ from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
 from searchcnn.keras_private import replace_get_file
 from searchcnn.weights import downloads as places
-from searchcnn.weights import is_cached, is_online, watching
+from searchcnn.weights import is_cached, is_online, watch_downloads
 
 start_keras()
 
@@ -95,7 +95,7 @@ def test_a_download_and_what_is_said_of_it(home: Path, served: Path) -> None:
     network = save(served / FILE, alpha=0.25)
     seen: list[tuple[str, int, int | None]] = []
     assert not is_cached(NAME)
-    with watching(lambda *come: seen.append(come)):
+    with watch_downloads(lambda *come: seen.append(come)):
         backbone = Backbone.load(NAME, 32, "imagenet")
     assert same(backbone, network)
     size = (served / FILE).stat().st_size
