@@ -51,25 +51,25 @@ class Preprocessing:
     is_flipped: bool = False
 
     @classmethod
-    def read(cls, given: str | Mapping[str, Any]) -> "Preprocessing":
+    def read(cls, setting: str | Mapping[str, Any]) -> "Preprocessing":
         """Reads what the option of a search space says.
 
         Args:
-            given: "raw", "scale", "tf", "torch" or "caffe", the last three as in ``keras.applications``. Or numbers on
-                pixels 0..255, one or one for each channel: ``scale`` and ``offset``, or ``mean`` and ``std``, in the
+            setting: "raw", "scale", "tf", "torch" or "caffe", the last three as in ``keras.applications``. Or numbers
+                on pixels 0..255, one or one for each channel: ``scale`` and ``offset``, or ``mean`` and ``std``, in the
                 network's own order of the channels, which ``order = "bgr"`` reverses.
 
         Raises:
             ValueError: If it is none of them.
         """
-        if isinstance(given, Mapping):
-            return cls(*_read_numbers(given))
-        if given == "scale":
+        if isinstance(setting, Mapping):
+            return cls(*_read_numbers(setting))
+        if setting == "scale":
             return cls()
-        if given not in NAMED:
-            hint = nearest(str(given), [*NAMED, "scale"])
-            raise ValueError(f"preprocessing {given!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
-        return _find_preprocessing(getattr(keras.applications, NAMED[given]))
+        if setting not in NAMED:
+            hint = nearest(str(setting), [*NAMED, "scale"])
+            raise ValueError(f"preprocessing {setting!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
+        return _find_preprocessing(getattr(keras.applications, NAMED[setting]))
 
     def of(self, channels: int) -> "Preprocessing":
         """Returns it for a network with that number of channels.
@@ -143,14 +143,14 @@ class Backbone:
         return cls(network, _find_preprocessing(make))
 
     @classmethod
-    def _load_file(cls, path: Path, size: tuple[int, int], given: str | Mapping[str, Any] | None) -> Self:
+    def _load_file(cls, path: Path, size: tuple[int, int], preprocessing: str | Mapping[str, Any] | None) -> Self:
         model = load(path)
         if own := take_apart(path, model):
-            if given is not None:
+            if preprocessing is not None:
                 raise PluginError(f"backbone {path}: searchcnn has saved it; leave preprocessing out, it has its own")
             return cls(own[0], normalization=own[1])
         network = cut_features(path, unfold(path, model, size))
-        return cls(network, _choose_preprocessing(path, network, given))
+        return cls(network, _choose_preprocessing(path, network, preprocessing))
 
     @property
     def blocks(self) -> list[Any]:
@@ -180,11 +180,11 @@ class Backbone:
             Two Keras models, named `FROZEN` and `UNFROZEN`, that follow each other; None for one without a block.
         """
         blocks = self.blocks
-        kept = blocks[: len(blocks) - cut]
-        border = max(0, len(kept) - unfrozen)
-        between = kept[border - 1] if border else self.network.input
+        remaining = blocks[: len(blocks) - cut]
+        border = max(0, len(remaining) - unfrozen)
+        between = remaining[border - 1] if border else self.network.input
         first = keras.Model(self.network.input, between, name=FROZEN) if border else None
-        second = keras.Model(between, kept[-1], name=UNFROZEN) if border < len(kept) else None
+        second = keras.Model(between, remaining[-1], name=UNFROZEN) if border < len(remaining) else None
         if first is not None:
             _freeze(first)
         if second is not None:
@@ -294,33 +294,38 @@ def _find_preprocessing(make: Callable[..., Any]) -> Preprocessing:
     return Preprocessing(_as_tuple(matrix.diagonal()), _as_tuple(black), is_flipped)
 
 
-def _choose_preprocessing(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> Preprocessing:
-    found = detect_range(network)
-    if given is None:
-        if found is not None:
-            return Preprocessing((255.0,) if found == "0..255" else (1.0,))
+def _choose_preprocessing(path: Path, network: Any, preprocessing: str | Mapping[str, Any] | None) -> Preprocessing:
+    pixels = detect_range(network)
+    if preprocessing is None:
+        if pixels is not None:
+            return Preprocessing((255.0,) if pixels == "0..255" else (1.0,))
         raise PluginError(
             f"backbone {path}: nothing in it says what pixels it was trained on; set the option preprocessing to "
             f"{MODES}, or {NUMBERS}"
         )
-    if found is not None and given in ("tf", "torch", "caffe"):
+    if pixels is not None and preprocessing in ("tf", "torch", "caffe"):
         raise PluginError(
-            f"backbone {path}: preprocessing = '{given}' would be done twice: its own first layers scale pixels of "
-            f"{found}; leave preprocessing out, or say which pixels it takes: 'raw' (0..255) or 'scale' (0..1)"
+            f"backbone {path}: preprocessing = '{preprocessing}' would be done twice: its own first layers scale "
+            f"pixels of {pixels}; leave preprocessing out, or say which pixels it takes: 'raw' (0..255) or "
+            "'scale' (0..1)"
         )
     try:
-        return Preprocessing.read(given).of(network.input_shape[-1])
+        return Preprocessing.read(preprocessing).of(network.input_shape[-1])
     except ValueError as error:
         raise PluginError(f"backbone {path}: {error}") from error
 
 
-def _read_numbers(given: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+def _read_numbers(numbers: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     pairs = ({"scale", "offset", "order"}, {"mean", "std", "order"})
-    order = given.get("order", "rgb")
-    if not given.keys() - {"order"} or not any(given.keys() <= pair for pair in pairs) or order not in ("rgb", "bgr"):
-        raise ValueError(f"preprocessing {dict(given)} is unknown; expected {NUMBERS}, and order = 'bgr' if need be")
+    order = numbers.get("order", "rgb")
+    if (
+        not numbers.keys() - {"order"}
+        or not any(numbers.keys() <= pair for pair in pairs)
+        or order not in ("rgb", "bgr")
+    ):
+        raise ValueError(f"preprocessing {dict(numbers)} is unknown; expected {NUMBERS}, and order = 'bgr' if need be")
     scale, offset, mean, std = (
-        _read_values(key, given.get(key, default))
+        _read_values(key, numbers.get(key, default))
         for key, default in (("scale", 1), ("offset", 0), ("mean", 0), ("std", 1))
     )
     if 0 in (*scale, *std):
@@ -329,12 +334,14 @@ def _read_numbers(given: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[fl
     return _as_tuple(255.0 * scaled), _as_tuple(np.subtract(offset, np.divide(mean, std))), order == "bgr"
 
 
-def _read_values(key: str, given: Any) -> list[float]:
-    values = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    if len(values) not in (1, 3) or any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
-        raise ValueError(f"preprocessing: {key} must be a number, or three for the channels, not {given!r}")
+def _read_values(key: str, setting: Any) -> list[float]:
+    values = list(setting) if isinstance(setting, Sequence) and not isinstance(setting, str) else [setting]
+    if len(values) not in (1, 3) or any(
+        isinstance(value, bool) or not isinstance(value, int | float) for value in values
+    ):
+        raise ValueError(f"preprocessing: {key} must be a number, or three for the channels, not {setting!r}")
     if not np.isfinite(values).all():
-        raise ValueError(f"preprocessing: {key} must be finite, not {given!r}")
+        raise ValueError(f"preprocessing: {key} must be finite, not {setting!r}")
     return values
 
 

@@ -91,17 +91,17 @@ def first_line(error: BaseException) -> str:
 def make_printable(text: str) -> str:
     r"""Returns a text in one line, without what would control a terminal or cannot be written.
 
-    >>> printable("two\nlines\x1b")
+    >>> make_printable("two\nlines\x1b")
     'two lines?'
     """
-    return "".join(one if one.isprintable() else "?" for one in " ".join(text.splitlines()))
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.splitlines()))
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Returns ``"; did you mean 'x'?"`` for the known word most like ``word``, or an empty string.
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the one of some words that is most like ``word``, or an empty string.
 
     >>> nearest("epoch", ["epochs", "batch_size"])
     "; did you mean 'epochs'?"
     """
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -99,7 +99,7 @@ def is_full(error: BaseException) -> bool:
 def explain_refusal(what: str, error: OSError) -> StoreError:
     """Returns the one-line form of what a disk raised.
 
-    >>> str(refusal("x: cannot be written", OSError(errno.ENOSPC, "No space left")))
+    >>> str(explain_refusal("x: cannot be written", OSError(errno.ENOSPC, "No space left")))
     'x: cannot be written: No space left; free some space, then run the same command: what was finished is safe'
 
     Args:

@@ -292,9 +292,9 @@ def _read_imports(file: Path) -> Iterator[tuple[str, int]]:
         tree = ast.parse(file.read_bytes(), str(file))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((one.name, 0) for one in node.names)
+            yield from ((alias.name, 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((f"{node.module or ''}.{one.name}".lstrip("."), node.level) for one in node.names)
+            yield from ((f"{node.module or ''}.{alias.name}".lstrip("."), node.level) for alias in node.names)
 
 
 def _is_installed(name: str) -> bool:

@@ -72,10 +72,10 @@ def _measure_gain(model: Any, scale: float) -> float:
         model: The network.
         scale: What the images, pixels 0..1, are multiplied by first.
     """
-    one, other = (_draw_patches(model, seed) for seed in range(2))
-    apart = np.abs(_probe(model, scale * other) - _probe(model, scale * one))
+    first, second = (_draw_patches(model, seed) for seed in range(2))
+    apart = np.abs(_probe(model, scale * second) - _probe(model, scale * first))
     moved = apart[np.isfinite(apart) & (apart > SMALLEST)]
-    return float(np.median(moved) / np.median(np.abs(other - one))) if moved.size else 0.0
+    return float(np.median(moved) / np.median(np.abs(second - first))) if moved.size else 0.0
 
 
 def _measure_line(model: Any) -> tuple[float, float]:

@@ -58,8 +58,8 @@ def is_lost(error: BaseException) -> bool:
 
     A SQLite file has no connection to lose: what it says is final.
     """
-    known = error if isinstance(error, DBAPIError) else error.__cause__
-    return isinstance(known, OperationalError | InterfaceError) and not isinstance(known.orig, sqlite3.Error)
+    cause = error if isinstance(error, DBAPIError) else error.__cause__
+    return isinstance(cause, OperationalError | InterfaceError) and not isinstance(cause.orig, sqlite3.Error)
 
 
 def repeat_while_lost(method: Method) -> Method:

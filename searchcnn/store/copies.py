@@ -17,7 +17,7 @@ from searchcnn.store.tables import RunRow
 
 
 def copy_study(source: Path, name: str, target: Path, new: str) -> None:
-    """Copies a study's SQLite file, also while it is searched, under another name.
+    """Copies a study's SQLite file under another name, even while a search is running.
 
     Args:
         source: The file.

@@ -65,9 +65,9 @@ class Takeover:
         trial = models.TrialModel
         is_running = and_(trial.study_id == study_id, trial.number == number, trial.state == TrialState.RUNNING)
         with self._storage.scoped_session() as session, session.begin():
-            found = session.scalar(select(trial).where(is_running).with_for_update())
-            if found is not None:
-                _fail(found, reason, detail, session)
+            row = session.scalar(select(trial).where(is_running).with_for_update())
+            if row is not None:
+                _fail(row, reason, detail, session)
 
     def _find_abandoned(self, study_id: int, session: Session) -> Iterator[tuple[int, LeaseRow | None]]:
         """Yields the running trials that nobody works on, locked, with their leases; deaths in them are counted."""

@@ -118,7 +118,7 @@ def _list_blocks() -> Iterator[tuple[str, Stage, int]]:
 
 def _add_block(x: Any, name: str, stage: Stage, stride: int) -> Any:
     """Widens, mixes neighbouring pixels, and narrows again: MBConv."""
-    given, channels = x, x.shape[-1]
+    shortcut, channels = x, x.shape[-1]
     if stage.expansion > 1:
         x = _activate(_convolve(x, f"{name}_expand", channels * stage.expansion), f"{name}_expand")
     x = layers.DepthwiseConv2D(
@@ -131,7 +131,7 @@ def _add_block(x: Any, name: str, stage: Stage, stride: int) -> Any:
     )(x)
     x = _activate(_normalize(x, f"{name}_depthwise"), f"{name}_depthwise")
     x = _convolve(x, f"{name}_project", stage.channels)
-    return layers.Add(name=f"{name}_add")([x, given]) if given.shape == x.shape and stride == 1 else x
+    return layers.Add(name=f"{name}_add")([x, shortcut]) if shortcut.shape == x.shape and stride == 1 else x
 
 
 def _convolve(x: Any, name: str, channels: int, kernel: int = 1, stride: int = 1) -> Any:
