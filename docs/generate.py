@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 import click
 from pydantic import BaseModel, BeforeValidator
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.cli.commands import INTERRUPTED, LazyGroup, cli
 from searchcnn.errors import SearchcnnError, UsageError
 from searchcnn.sources import folders
@@ -104,7 +104,7 @@ def _command(parent: click.Context, name: str, command: click.Command) -> str:
 
 
 def _configuration_page() -> str:
-    example = (bundled("studies") / "digits.toml").read_text(encoding="utf-8").strip()
+    example = (locate_bundled("studies") / "digits.toml").read_text(encoding="utf-8").strip()
     forms = """\
 ## Values that are searched
 

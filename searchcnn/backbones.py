@@ -13,11 +13,11 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, SearchcnnError, first_line, nearest
-from searchcnn.graph import MIXING, SPATIAL, calls, inputs, leaves, narrow_points, summaries
-from searchcnn.pixels import own_range
-from searchcnn.saved import DROPOUT, exported, features, load, takes_any_size, unfold
-from searchcnn.weights.applications import application
-from searchcnn.weights.downloads import downloads
+from searchcnn.graph import MIXING, SPATIAL, find_leaves, find_narrow_points, find_summaries, list_calls, list_inputs
+from searchcnn.pixels import detect_range
+from searchcnn.saved import DROPOUT, cut_features, load, take_apart, takes_any_size, unfold
+from searchcnn.weights.applications import find_network
+from searchcnn.weights.downloads import replace_downloads
 
 __all__ = ["FROZEN", "UNFROZEN", "Backbone", "Preprocessing", "is_file", "is_for_any_size", "unfreeze"]
 
@@ -51,28 +51,28 @@ class Preprocessing:
     is_flipped: bool = False
 
     @classmethod
-    def read(cls, given: str | Mapping[str, Any]) -> "Preprocessing":
+    def read(cls, setting: str | Mapping[str, Any]) -> "Preprocessing":
         """Reads what the option of a search space says.
 
         Args:
-            given: "raw", "scale", "tf", "torch" or "caffe", the last three as in ``keras.applications``. Or numbers on
-                pixels 0..255, one or one for each channel: ``scale`` and ``offset``, or ``mean`` and ``std``, in the
+            setting: "raw", "scale", "tf", "torch" or "caffe", the last three as in ``keras.applications``. Or numbers
+                on pixels 0..255, one or one for each channel: ``scale`` and ``offset``, or ``mean`` and ``std``, in the
                 network's own order of the channels, which ``order = "bgr"`` reverses.
 
         Raises:
             ValueError: If it is none of them.
         """
-        if isinstance(given, Mapping):
-            return cls(*_numbers(given))
-        if given == "scale":
+        if isinstance(setting, Mapping):
+            return cls(*_read_numbers(setting))
+        if setting == "scale":
             return cls()
-        if given not in NAMED:
-            hint = nearest(str(given), [*NAMED, "scale"])
-            raise ValueError(f"preprocessing {given!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
-        return _preprocessing(getattr(keras.applications, NAMED[given]))
+        if setting not in NAMED:
+            hint = nearest(str(setting), [*NAMED, "scale"])
+            raise ValueError(f"preprocessing {setting!r} is unknown{hint}; expected {MODES}, or {NUMBERS}")
+        return _find_preprocessing(getattr(keras.applications, NAMED[setting]))
 
     def of(self, channels: int) -> "Preprocessing":
-        """Returns it for a network with so many channels.
+        """Returns it for a network with that number of channels.
 
         Raises:
             ValueError: If it has values for other channels.
@@ -137,30 +137,30 @@ class Backbone:
         """
         size = (size, size) if isinstance(size, int) else size
         if is_file(name):
-            return cls._saved(Path(name).expanduser(), size, preprocessing)
-        make, arguments = application(name)
+            return cls._load_file(Path(name).expanduser(), size, preprocessing)
+        make, arguments = find_network(name)
         network = _make(name, make, {**arguments, "input_shape": (*size, 3), "include_top": False}, weights)
-        return cls(network, _preprocessing(make))
+        return cls(network, _find_preprocessing(make))
 
     @classmethod
-    def _saved(cls, path: Path, size: tuple[int, int], given: str | Mapping[str, Any] | None) -> Self:
+    def _load_file(cls, path: Path, size: tuple[int, int], preprocessing: str | Mapping[str, Any] | None) -> Self:
         model = load(path)
-        if own := exported(path, model):
-            if given is not None:
+        if own := take_apart(path, model):
+            if preprocessing is not None:
                 raise PluginError(f"backbone {path}: searchcnn has saved it; leave preprocessing out, it has its own")
             return cls(own[0], normalization=own[1])
-        network = features(path, unfold(path, model, size))
-        return cls(network, _pixels(path, network, given))
+        network = cut_features(path, unfold(path, model, size))
+        return cls(network, _choose_preprocessing(path, network, preprocessing))
 
     @property
     def blocks(self) -> list[Any]:
         """The output of each block, a symbolic tensor, from the first to the last."""
-        narrow, gates = {id(tensor) for tensor in narrow_points(self.network)}, summaries(self.network)
+        narrow, gates = {id(tensor) for tensor in find_narrow_points(self.network)}, find_summaries(self.network)
         ends: list[Any] = []
         is_spatial = is_mixing = False
-        for call, following in itertools.pairwise([*calls(self.network), None]):
+        for call, following in itertools.pairwise([*list_calls(self.network), None]):
             (output, *_) = call.output_tensors
-            for leaf in leaves(call.operation) if id(output) not in gates else ():
+            for leaf in find_leaves(call.operation) if id(output) not in gates else ():
                 is_spatial |= isinstance(leaf, SPATIAL) and max(leaf.kernel_size) > 1
                 is_mixing |= is_spatial and isinstance(leaf, MIXING)
             if is_mixing and id(output) in narrow and following and self._begins_block(output, following.operation):
@@ -180,11 +180,11 @@ class Backbone:
             Two Keras models, named `FROZEN` and `UNFROZEN`, that follow each other; None for one without a block.
         """
         blocks = self.blocks
-        kept = blocks[: len(blocks) - cut]
-        border = max(0, len(kept) - unfrozen)
-        between = kept[border - 1] if border else self.network.input
+        remaining = blocks[: len(blocks) - cut]
+        border = max(0, len(remaining) - unfrozen)
+        between = remaining[border - 1] if border else self.network.input
         first = keras.Model(self.network.input, between, name=FROZEN) if border else None
-        second = keras.Model(between, kept[-1], name=UNFROZEN) if border < len(kept) else None
+        second = keras.Model(between, remaining[-1], name=UNFROZEN) if border < len(remaining) else None
         if first is not None:
             _freeze(first)
         if second is not None:
@@ -216,8 +216,8 @@ class Backbone:
 
     def _begins_block(self, output: Any, following: Any) -> bool:
         """Whether what follows a narrow point mixes pixels or channels, or has several branches."""
-        is_mixing = any(isinstance(leaf, (*SPATIAL, *MIXING)) for leaf in leaves(following))
-        return is_mixing or sum(tensor is output for tensor in inputs(self.network)) > 1
+        is_mixing = any(isinstance(leaf, (*SPATIAL, *MIXING)) for leaf in find_leaves(following))
+        return is_mixing or sum(tensor is output for tensor in list_inputs(self.network)) > 1
 
 
 def unfreeze(part: Any) -> None:
@@ -227,7 +227,7 @@ def unfreeze(part: Any) -> None:
         part: A Keras model.
     """
     part.trainable = True
-    for leaf in leaves(part):
+    for leaf in find_leaves(part):
         if isinstance(leaf, layers.BatchNormalization):
             leaf.trainable = False
 
@@ -253,7 +253,7 @@ def is_for_any_size(name: str) -> bool:
 def _freeze(model: Any) -> None:
     """Makes a network compute the same in training as otherwise: no updates, no batch statistics, no dropout."""
     model.trainable = False
-    for leaf in leaves(model):
+    for leaf in find_leaves(model):
         if isinstance(leaf, DROPOUT):
             leaf.rate = 0.0
 
@@ -271,7 +271,7 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
         if weights != "imagenet" and not file.is_file():
             raise PluginError(f"weights '{weights}': no such file; expected a weights file, 'imagenet' or 'none'")
         try:
-            with downloads():
+            with replace_downloads():
                 return make(weights=weights if weights == "imagenet" else str(file), **arguments)
         except ConnectionError as error:
             raise PluginError(f"backbone '{name}': {error}") from error
@@ -284,58 +284,66 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
             ) from error
 
 
-def _preprocessing(make: Callable[..., Any]) -> Preprocessing:
+def _find_preprocessing(make: Callable[..., Any]) -> Preprocessing:
     """Finds the scale, offset and order of channels of a network's own ``preprocess_input``, which are all it does."""
     module: Any = sys.modules[make.__module__]
     black = module.preprocess_input(np.zeros((1, 1, 1, 3)))[0, 0, 0]
     colours = module.preprocess_input(255.0 * np.eye(3).reshape(3, 1, 1, 3))[:, 0, 0] - black
     is_flipped = bool(abs(colours[0, 2]) > abs(colours[0, 0]))
     matrix = colours[::-1] if is_flipped else colours
-    return Preprocessing(_tuple(matrix.diagonal()), _tuple(black), is_flipped)
+    return Preprocessing(_as_tuple(matrix.diagonal()), _as_tuple(black), is_flipped)
 
 
-def _pixels(path: Path, network: Any, given: str | Mapping[str, Any] | None) -> Preprocessing:
-    found = own_range(network)
-    if given is None:
-        if found is not None:
-            return Preprocessing((255.0,) if found == "0..255" else (1.0,))
+def _choose_preprocessing(path: Path, network: Any, preprocessing: str | Mapping[str, Any] | None) -> Preprocessing:
+    pixels = detect_range(network)
+    if preprocessing is None:
+        if pixels is not None:
+            return Preprocessing((255.0,) if pixels == "0..255" else (1.0,))
         raise PluginError(
             f"backbone {path}: nothing in it says what pixels it was trained on; set the option preprocessing to "
             f"{MODES}, or {NUMBERS}"
         )
-    if found is not None and given in ("tf", "torch", "caffe"):
+    if pixels is not None and preprocessing in ("tf", "torch", "caffe"):
         raise PluginError(
-            f"backbone {path}: preprocessing = '{given}' would be done twice: its own first layers scale pixels of "
-            f"{found}; leave preprocessing out, or say which pixels it takes: 'raw' (0..255) or 'scale' (0..1)"
+            f"backbone {path}: preprocessing = '{preprocessing}' would be done twice: its own first layers scale "
+            f"pixels of {pixels}; leave preprocessing out, or say which pixels it takes: 'raw' (0..255) or "
+            "'scale' (0..1)"
         )
     try:
-        return Preprocessing.read(given).of(network.input_shape[-1])
+        return Preprocessing.read(preprocessing).of(network.input_shape[-1])
     except ValueError as error:
         raise PluginError(f"backbone {path}: {error}") from error
 
 
-def _numbers(given: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+def _read_numbers(numbers: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     pairs = ({"scale", "offset", "order"}, {"mean", "std", "order"})
-    order = given.get("order", "rgb")
-    if not given.keys() - {"order"} or not any(given.keys() <= pair for pair in pairs) or order not in ("rgb", "bgr"):
-        raise ValueError(f"preprocessing {dict(given)} is unknown; expected {NUMBERS}, and order = 'bgr' if need be")
+    order = numbers.get("order", "rgb")
+    if (
+        not numbers.keys() - {"order"}
+        or not any(numbers.keys() <= pair for pair in pairs)
+        or order not in ("rgb", "bgr")
+    ):
+        raise ValueError(f"preprocessing {dict(numbers)} is unknown; expected {NUMBERS}, and order = 'bgr' if need be")
     scale, offset, mean, std = (
-        _values(key, given.get(key, default)) for key, default in (("scale", 1), ("offset", 0), ("mean", 0), ("std", 1))
+        _read_values(key, numbers.get(key, default))
+        for key, default in (("scale", 1), ("offset", 0), ("mean", 0), ("std", 1))
     )
     if 0 in (*scale, *std):
         raise ValueError("preprocessing: scale and std must not be 0")
     scaled = np.divide(scale, std)
-    return _tuple(255.0 * scaled), _tuple(np.subtract(offset, np.divide(mean, std))), order == "bgr"
+    return _as_tuple(255.0 * scaled), _as_tuple(np.subtract(offset, np.divide(mean, std))), order == "bgr"
 
 
-def _values(key: str, given: Any) -> list[float]:
-    values = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    if len(values) not in (1, 3) or any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
-        raise ValueError(f"preprocessing: {key} must be a number, or three for the channels, not {given!r}")
+def _read_values(key: str, setting: Any) -> list[float]:
+    values = list(setting) if isinstance(setting, Sequence) and not isinstance(setting, str) else [setting]
+    if len(values) not in (1, 3) or any(
+        isinstance(value, bool) or not isinstance(value, int | float) for value in values
+    ):
+        raise ValueError(f"preprocessing: {key} must be a number, or three for the channels, not {setting!r}")
     if not np.isfinite(values).all():
-        raise ValueError(f"preprocessing: {key} must be finite, not {given!r}")
+        raise ValueError(f"preprocessing: {key} must be finite, not {setting!r}")
     return values
 
 
-def _tuple(values: Any) -> tuple[float, ...]:
+def _as_tuple(values: Any) -> tuple[float, ...]:
     return tuple(map(float, values))

@@ -28,7 +28,7 @@ _is_own = False
 
 
 def own_process() -> None:
-    """Makes this process searchcnn's own: libraries do not log, Keras starts in silence, and is no garbage to collect.
+    """Makes this process searchcnn's own: libraries do not log, and Keras starts in silence.
 
     It is for the ``main`` function of a command or of a worker, before Keras starts. It imports nothing.
     """
@@ -49,7 +49,7 @@ def silence(library: str) -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
 
 
-def keras_home() -> Path:
+def locate_keras_home() -> Path:
     """Returns the folder that Keras downloads into."""
     home = os.environ.get("KERAS_HOME")
     return Path(home) if home else Path.home() / ".keras"
@@ -78,7 +78,7 @@ def start_keras() -> None:
     """
     if "keras" in sys.modules:
         return
-    with quiet_stderr() if _is_own else contextlib.nullcontext(), warnings.catch_warnings():
+    with silence_stderr() if _is_own else contextlib.nullcontext(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("keras")
         importlib.import_module("keras_tuner")
@@ -89,7 +89,7 @@ def start_keras() -> None:
 
 
 @contextlib.contextmanager
-def quiet_stderr(show_failure: bool = True) -> Iterator[None]:
+def silence_stderr(show_failure: bool = True) -> Iterator[None]:
     """Holds back what native code writes to standard error.
 
     TensorFlow's C++ start-up lines go to the file descriptor, past ``sys.stderr``.

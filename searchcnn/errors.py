@@ -1,7 +1,7 @@
 """The errors that searchcnn raises on purpose.
 
 Every message says what happened, what was expected and how to fix it, in one line. The command line prints the message
-alone and leaves with the class's ``exit_code``; a traceback therefore always means a bug.
+alone and exits with the class's ``exit_code``; a traceback therefore always means a bug.
 
     SearchcnnError                 1
     ├── UsageError                 2   the command, a file or a value given by the user
@@ -26,7 +26,7 @@ class SearchcnnError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return make_printable(super().__str__())
 
 
 class UsageError(SearchcnnError):
@@ -88,20 +88,20 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     r"""Returns a text in one line, without what would control a terminal or cannot be written.
 
-    >>> printable("two\nlines\x1b")
+    >>> make_printable("two\nlines\x1b")
     'two lines?'
     """
-    return "".join(one if one.isprintable() else "?" for one in " ".join(text.splitlines()))
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.splitlines()))
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Returns ``"; did you mean 'x'?"`` for the known word most like ``word``, or an empty string.
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the one of some words that is most like ``word``, or an empty string.
 
     >>> nearest("epoch", ["epochs", "batch_size"])
     "; did you mean 'epochs'?"
     """
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

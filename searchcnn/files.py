@@ -20,7 +20,7 @@ HALF_WRITTEN = re.compile(r"^\.\d+\.")
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """Yields a file to write, which takes its name when the body ends, and goes when it fails.
 
     A reader sees the old one or the new one, never a part.
@@ -50,7 +50,7 @@ def discard(folder: Path, names: Collection[str]) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def guard_writing(path: Path) -> Iterator[None]:
     """Turns what a disk refuses in the body into one line for the user.
 
     Args:
@@ -62,7 +62,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(f"{path}: cannot be written", error) from error
+        raise explain_refusal(f"{path}: cannot be written", error) from error
 
 
 def check_writable(folder: Path) -> None:
@@ -71,18 +71,18 @@ def check_writable(folder: Path) -> None:
     Raises:
         StoreError: If they cannot.
     """
-    with writing(folder):
+    with guard_writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
 
 
-def cache_folder(kind: str) -> Path:
+def locate_cache(kind: str) -> Path:
     """Returns the folder for what searchcnn itself has fetched or computed, such as "datasets" or "features"."""
     return platformdirs.user_cache_path("searchcnn") / kind
 
 
-def stamp(path: Path) -> str:
+def read_change_marker(path: Path) -> str:
     """Returns a text that changes with a file, missing or not, and with who may read it: its path, size and times."""
     try:
         facts = path.stat()
@@ -96,10 +96,10 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
-def refusal(what: str, error: OSError) -> StoreError:
+def explain_refusal(what: str, error: OSError) -> StoreError:
     """Returns the one-line form of what a disk raised.
 
-    >>> str(refusal("x: cannot be written", OSError(errno.ENOSPC, "No space left")))
+    >>> str(explain_refusal("x: cannot be written", OSError(errno.ENOSPC, "No space left")))
     'x: cannot be written: No space left; free some space, then run the same command: what was finished is safe'
 
     Args:

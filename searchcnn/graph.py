@@ -25,30 +25,30 @@ def as_array(tensor: Any) -> npt.NDArray[np.float32]:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")), np.float32)
 
 
-def functional(model: Any) -> Any:
+def make_functional(model: Any) -> Any:
     """Returns a sequential model as a functional one, and others as they are."""
     return keras.Model(model.inputs[0], model.outputs[0]) if isinstance(model, keras.Sequential) else model
 
 
-def calls(model: Any) -> list[Any]:
+def list_calls(model: Any) -> list[Any]:
     """Returns the calls that a functional or sequential model is made of, in the order in which they are computed.
 
     An operation has one for each time that it was called in this model, whatever other models it is part of. Each has
     an ``operation``, ``input_tensors`` and ``output_tensors``.
     """
-    by_depth = read_nodes(functional(model))
+    by_depth = read_nodes(make_functional(model))
     return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
 
 
-def narrow_points(model: Any) -> Iterator[Any]:
+def find_narrow_points(model: Any) -> Iterator[Any]:
     """Yields the symbolic tensors of a model that are all that later operations see of the earlier ones.
 
     Args:
         model: A functional or sequential Keras model.
     """
-    waiting = Counter(id(tensor) for tensor in [*inputs(model), *model.outputs])
+    waiting = Counter(id(tensor) for tensor in [*list_inputs(model), *model.outputs])
     live: set[int] = set()
-    for call in calls(model):
+    for call in list_calls(model):
         waiting.subtract(id(tensor) for tensor in call.input_tensors)
         outputs = {id(tensor) for tensor in call.output_tensors}
         live = {tensor for tensor in live if waiting[tensor]} | outputs
@@ -56,32 +56,32 @@ def narrow_points(model: Any) -> Iterator[Any]:
             yield call.output_tensors[0]
 
 
-def summaries(model: Any) -> set[int]:
+def find_summaries(model: Any) -> set[int]:
     """Returns the ids of the symbolic tensors that come from global pooling alone, as in squeeze and excitation.
 
     Args:
         model: A functional or sequential Keras model.
     """
-    found: set[int] = set()
-    for call in calls(model):
-        given = {id(tensor) for tensor in call.input_tensors}
-        if isinstance(call.operation, GLOBAL) or (given and given <= found):
-            found |= {id(tensor) for tensor in call.output_tensors}
-    return found
+    pooled: set[int] = set()
+    for call in list_calls(model):
+        sources = {id(tensor) for tensor in call.input_tensors}
+        if isinstance(call.operation, GLOBAL) or (sources and sources <= pooled):
+            pooled |= {id(tensor) for tensor in call.output_tensors}
+    return pooled
 
 
-def leaves(operation: Any) -> Iterator[Any]:
+def find_leaves(operation: Any) -> Iterator[Any]:
     """Yields a layer, or the layers of a model, those of models in it included."""
     inner = getattr(operation, "layers", None)
     if inner is None:
         yield operation
     for part in inner or ():
-        yield from leaves(part)
+        yield from find_leaves(part)
 
 
-def inputs(model: Any) -> list[Any]:
-    """Returns what the calls of a model are given, a tensor once for each use."""
-    return [tensor for call in calls(model) for tensor in call.input_tensors]
+def list_inputs(model: Any) -> list[Any]:
+    """Returns the tensors that the calls of a model take, each once for each use."""
+    return [tensor for call in list_calls(model) for tensor in call.input_tensors]
 
 
 def is_stock(layer: Any) -> bool:
@@ -89,7 +89,7 @@ def is_stock(layer: Any) -> bool:
     return type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, layers.Lambda)
 
 
-def named_outputs(model: Any) -> dict[str, Any]:
+def name_outputs(model: Any) -> dict[str, Any]:
     """Returns the outputs of a model by name, in the order in which its author gave them."""
     if isinstance(model, keras.Sequential):  # has no names, and no `output` before it was called
         return {model.layers[-1].name: model.outputs[0]}
@@ -103,8 +103,8 @@ def has_output_mapping(model: Any) -> bool:
     return not isinstance(model, keras.Sequential) and isinstance(model.output, dict)
 
 
-def without_augmentation(model: Any) -> Any:
-    """Returns a network without its random image layers: Keras runs them in training mode unless it is told not to.
+def remove_augmentation(model: Any) -> Any:
+    """Returns a network without its random image layers: Keras runs them in training mode unless told not to.
 
     Args:
         model: A functional or sequential Keras model.
@@ -113,19 +113,19 @@ def without_augmentation(model: Any) -> Any:
         A network of the same layers and weights; the model itself if it has no such layer. A layer that does something
         where nothing is trained, too, stays and is told so.
     """
-    if not any(_is_random_by_default(leaf) for leaf in leaves(model)):
+    if not any(_is_random_by_default(leaf) for leaf in find_leaves(model)):
         return model
-    return keras.models.clone_model(functional(model), clone_function=_inner, call_function=_call)
+    return keras.models.clone_model(make_functional(model), clone_function=_strip_model, call_function=_call_or_skip)
 
 
-def _inner(operation: Any) -> Any:
-    return without_augmentation(operation) if isinstance(operation, keras.Model) else operation
+def _strip_model(operation: Any) -> Any:
+    return remove_augmentation(operation) if isinstance(operation, keras.Model) else operation
 
 
-def _call(operation: Any, *arguments: Any, **options: Any) -> Any:
-    if all(isinstance(leaf, layers.InputLayer) for leaf in leaves(operation)):
+def _call_or_skip(operation: Any, *arguments: Any, **options: Any) -> Any:
+    if all(isinstance(leaf, layers.InputLayer) for leaf in find_leaves(operation)):
         return arguments[0]  # nothing is left of a model
-    if not any(_is_random_by_default(leaf) for leaf in leaves(operation)):
+    if not any(_is_random_by_default(leaf) for leaf in find_leaves(operation)):
         return operation(*arguments, **options)
     if _is_idle(operation, arguments[0]):
         return arguments[0]

@@ -1,9 +1,9 @@
-"""The user's Python files and modules, which find what lies beside them wherever and whenever they import it.
+"""The user's Python files and modules, which find what lies next to them wherever and whenever they import it.
 
 A file is executed as `python file.py` would, a module as `python -m package.module`: the file's own folder comes before
 what is installed. Nothing is put on `sys.path`, where it would be everybody's: what a file imports belongs to a package
 that only this file knows of. So two files in different folders each get their own ``layers.py``, and a ``random.py``
-beside one of them is not what Keras imports.
+next to one of them is not what Keras imports.
 """
 
 import ast
@@ -44,7 +44,7 @@ def execute(path: Path) -> ModuleType:
         Exception: Whatever the file raises; what it has imported by then is forgotten.
     """
     path = path.resolve()
-    root = _root(path.parent)
+    root = _find_root(path.parent)
     namespace = Namespace(str(path), path.stem, [path.parent, root])
     inside = path.with_suffix("").relative_to(root).parts
     if len(inside) > 1 and _is_relative(path):
@@ -62,12 +62,12 @@ def import_module(name: str) -> ModuleType:
     return importlib.import_module(name) if namespace.resolve(name) is None else namespace.import_module(name)
 
 
-def line_of(error: BaseException, module: str = "") -> str:
+def find_line(error: BaseException, module: str = "") -> str:
     """Returns the innermost ``file:line`` of the user's code that an error comes from; empty if there is none.
 
     Args:
         error: What was raised.
-        module: A module of the user's that is no file's own, such as that of an installed package.
+        module: A module of the user's that does not belong to a file, such as that of an installed package.
     """
     if isinstance(error, SyntaxError) and (error.filename or "").endswith(".py"):  # a file that is imported
         return f"{error.filename}:{error.lineno or 1}"
@@ -76,13 +76,13 @@ def line_of(error: BaseException, module: str = "") -> str:
     return "{}:{}".format(*own[-1]) if own else ""
 
 
-def plain(text: str) -> str:
+def strip_prefix(text: str) -> str:
     """Returns a text that names modules of the user's as the user does."""
     return re.sub(rf"{PREFIX}\w+?_[0-9a-f]{{8}}\.", "", text)
 
 
-def imported(module: ModuleType) -> list[Path]:
-    """Returns the files beside a module, of its package or the current folder, that it imports: now, later or perhaps.
+def find_imported_files(module: ModuleType) -> list[Path]:
+    """Returns the files next to a module, of its package or the current folder, that it imports: now, later or perhaps.
 
     A module that is installed has none.
     """
@@ -90,18 +90,18 @@ def imported(module: ModuleType) -> list[Path]:
     if namespace is None or module.__file__ is None:
         return []
     own = Path(module.__file__)
-    found, waiting = {own: None}, [own]
+    files, waiting = {own: None}, [own]
     while waiting:
-        new = [file for file in namespace.named(waiting.pop()) if file not in found]
-        found |= dict.fromkeys(new)
+        new = [file for file in namespace.find_imports(waiting.pop()) if file not in files]
+        files |= dict.fromkeys(new)
         waiting += new
-    return [file for file in found if file != own]
+    return [file for file in files if file != own]
 
 
-def loaded(module: ModuleType) -> list[ModuleType]:
-    """Returns a module and those beside it that were imported so far."""
+def list_loaded(module: ModuleType) -> list[ModuleType]:
+    """Returns a module and those next to it that were imported so far."""
     package = module.__name__.partition(".")[0]
-    return [one for name, one in list(sys.modules.items()) if name.startswith(f"{package}.")]
+    return [module for name, module in list(sys.modules.items()) if name.startswith(f"{package}.")]
 
 
 class Namespace:
@@ -130,14 +130,14 @@ class Namespace:
         name = f"{self.name}.{path.stem.replace('.', '_')}"
         spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
         assert spec and spec.loader
-        with self._begun():
+        with self._begin():
             module = sys.modules[name] = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         return module
 
     def import_module(self, name: str) -> ModuleType:
         """Imports a module of the package."""
-        with self._begun(), self._plain_names():
+        with self._begin(), self._name_plainly():
             return importlib.import_module(f"{self.name}.{name}")
 
     def resolve(self, name: str) -> str | None:
@@ -146,9 +146,9 @@ class Namespace:
         is_bare = spec is not None and spec.origin is None  # a folder without __init__.py is Python's last choice
         return None if spec is None or (is_bare and _is_installed(name)) else f"{self.name}.{name}"
 
-    def named(self, file: Path) -> Iterator[Path]:
+    def find_imports(self, file: Path) -> Iterator[Path]:
         """Yields the files of the package that a file names in its imports."""
-        for name, level in _imports(file):
+        for name, level in _read_imports(file):
             own = level > 0 or name.partition(".")[0] not in RESERVED or f"{self.name}.{name}" in sys.modules
             folders: Any = [str(file.parents[level - 1])] if level else self._folders
             for part in name.split(".") if own else ():
@@ -172,23 +172,23 @@ class Namespace:
         is_itself = own is not None and (globals or {}).get("__name__") == own
         if own is None or is_itself or name.partition(".")[0] in RESERVED:
             try:
-                with self._plain_names():
+                with self._name_plainly():
                     module = builtins.__import__(name, globals, locals, fromlist or (), level)
-                if own is None or is_itself or not _missing(module, fromlist):
+                if own is None or is_itself or not _find_missing(module, fromlist):
                     return self._importlib if module is importlib else module
             except ImportError:
                 if own is None or is_itself:
                     raise
-        with self._plain_names():
+        with self._name_plainly():
             module = builtins.__import__(own, globals, locals, fromlist or (), 0)
         if not fromlist:  # `import a.b` means a
             return sys.modules[f"{self.name}.{name.partition('.')[0]}"]
-        if missing := _missing(module, fromlist):
+        if missing := _find_missing(module, fromlist):
             raise ImportError(f"cannot import name '{missing[0]}' from '{name}' ({module.__file__})", name=name)
         return module
 
     @contextlib.contextmanager
-    def _begun(self) -> Iterator[None]:
+    def _begin(self) -> Iterator[None]:
         """Forgets what the package had imported, and again what it imports in the body if that fails."""
         self._forget()
         package = ModuleType(self.name)
@@ -206,13 +206,13 @@ class Namespace:
             del sys.modules[name]
 
     @contextlib.contextmanager
-    def _plain_names(self) -> Iterator[None]:
+    def _name_plainly(self) -> Iterator[None]:
         """Makes errors of the body name modules as the user does."""
         try:
             yield
         except ImportError as error:
             advice = f"; {ADVICE}" if "relative import" in str(error) and ADVICE not in str(error) else ""
-            error.msg = plain(str(error)) + advice
+            error.msg = strip_prefix(str(error)) + advice
             raise
 
 
@@ -240,7 +240,7 @@ class _Importlib(ModuleType):
 
 
 class _Loader(SourceFileLoader):
-    """Executes a file with the built-in functions of its package; reads and writes no bytecode beside it."""
+    """Executes a file with the built-in functions of its package; reads and writes no bytecode next to it."""
 
     def exec_module(self, module: ModuleType) -> None:
         module.__dict__["__builtins__"] = NAMESPACES[module.__name__.partition(".")[0]].builtins
@@ -274,7 +274,7 @@ def _is_own(frame: FrameType, module: str) -> bool:
     return name.startswith(PREFIX) or (module != "" and name.partition(".")[0] == module.partition(".")[0])
 
 
-def _root(folder: Path) -> Path:
+def _find_root(folder: Path) -> Path:
     """Returns the folder that the outermost package of a folder lies in; the folder itself if it is not a package."""
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():
         folder = folder.parent
@@ -282,19 +282,19 @@ def _root(folder: Path) -> Path:
 
 
 def _is_relative(file: Path) -> bool:
-    return any(level for _, level in _imports(file))
+    return any(level for _, level in _read_imports(file))
 
 
-def _imports(file: Path) -> Iterator[tuple[str, int]]:
+def _read_imports(file: Path) -> Iterator[tuple[str, int]]:
     """Yields what a file imports, inside functions too: names, with the number of dots before them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(file.read_bytes(), str(file))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((one.name, 0) for one in node.names)
+            yield from ((alias.name, 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((f"{node.module or ''}.{one.name}".lstrip("."), node.level) for one in node.names)
+            yield from ((f"{node.module or ''}.{alias.name}".lstrip("."), node.level) for alias in node.names)
 
 
 def _is_installed(name: str) -> bool:
@@ -305,7 +305,7 @@ def _is_installed(name: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _missing(module: ModuleType, names: Sequence[str] | None) -> list[str]:
+def _find_missing(module: ModuleType, names: Sequence[str] | None) -> list[str]:
     """Returns those of the names that a module does not have."""
     return [
         name

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.graph import as_array, calls, functional, leaves
+from searchcnn.graph import as_array, find_leaves, list_calls, make_functional
 
 PixelRange: TypeAlias = Literal["0..1", "0..255"]
 """Pixels as they enter a network: scaled, or as they are in an image file."""
@@ -29,7 +29,7 @@ PATCHES = 4
 Values = npt.NDArray[np.float64]
 
 
-def own_range(model: Any) -> PixelRange | None:
+def detect_range(model: Any) -> PixelRange | None:
     """Finds out for which pixels a network was made that scales them itself.
 
     It is probed with images of both ranges: what reaches the first layer with weights tells by what pixels are
@@ -44,19 +44,19 @@ def own_range(model: Any) -> PixelRange | None:
     """
     if "int" in keras.backend.standardize_dtype(model.inputs[0].dtype):
         return "0..255"
-    gain, spread = _gain(model, 1.0), _gain(model, 255.0)
+    gain, spread = _measure_gain(model, 1.0), _measure_gain(model, 255.0)
     if math.isclose(gain, spread, rel_tol=0.05):
         return None  # as where each image is standardised
     if gain < WEAKEST:
         return "0..255"
-    uniform, middle = _line(model)
+    uniform, middle = _measure_line(model)
     if middle > HIGHEST:
         return "0..255"
     is_idle = any(math.isclose(slope, 1, rel_tol=NEAR) for slope in (gain, uniform)) and abs(middle) < NEAR
     return None if is_idle or middle <= LOWEST else "0..1"
 
 
-def _patches(model: Any, seed: int) -> Values:
+def _draw_patches(model: Any, seed: int) -> Values:
     """Returns one image of random patches, pixels 0..1; of a network for images of any size a small one."""
     shape = [side or 32 for side in model.inputs[0].shape[1:]]
     image = np.random.default_rng(seed).random([*(min(side, PATCHES) for side in shape[:2]), *shape[2:]])
@@ -65,23 +65,23 @@ def _patches(model: Any, seed: int) -> Values:
     return image[np.newaxis]
 
 
-def _gain(model: Any, scale: float) -> float:
+def _measure_gain(model: Any, scale: float) -> float:
     """Returns how far two images are apart behind the network's scaling, for a step of 1 between them; the median.
 
     Args:
         model: The network.
         scale: What the images, pixels 0..1, are multiplied by first.
     """
-    one, other = (_patches(model, seed) for seed in range(2))
-    apart = np.abs(_reached(model, scale * other) - _reached(model, scale * one))
+    first, second = (_draw_patches(model, seed) for seed in range(2))
+    apart = np.abs(_probe(model, scale * second) - _probe(model, scale * first))
     moved = apart[np.isfinite(apart) & (apart > SMALLEST)]
-    return float(np.median(moved) / np.median(np.abs(other - one))) if moved.size else 0.0
+    return float(np.median(moved) / np.median(np.abs(second - first))) if moved.size else 0.0
 
 
-def _line(model: Any) -> tuple[float, float]:
+def _measure_line(model: Any) -> tuple[float, float]:
     """Returns what images of one colour are multiplied by, and which pixel becomes zero; the median of the channels."""
-    shape = _patches(model, 0).shape
-    black, white = _reached(model, np.zeros(shape)), _reached(model, np.full(shape, 255.0))
+    shape = _draw_patches(model, 0).shape
+    black, white = _probe(model, np.zeros(shape)), _probe(model, np.full(shape, 255.0))
     gains = (white - black) / 255  # of the whole range: numbers of 16 bits do not see one step of it
     places = np.flatnonzero(np.isfinite(gains) & (np.abs(gains) > SMALLEST))
     if not places.size:
@@ -89,19 +89,21 @@ def _line(model: Any) -> tuple[float, float]:
     return float(np.median(gains[places])), float(np.median(-black[places] / gains[places]))
 
 
-def _reached(model: Any, images: Values) -> Values:
+def _probe(model: Any, images: Values) -> Values:
     """Returns what reaches the first layer with weights, flat."""
-    return as_array(_before_weights(model, images.astype(np.float32))).astype(np.float64).ravel()
+    return as_array(_run_up_to_weights(model, images.astype(np.float32))).astype(np.float64).ravel()
 
 
-def _before_weights(model: Any, images: Any) -> Any:
+def _run_up_to_weights(model: Any, images: Any) -> Any:
     """Returns what reaches the first layer that has weights, ``Normalization`` excepted: its weights are a scaling."""
-    graph = functional(model)
-    for call in calls(graph):
+    graph = make_functional(model)
+    for call in list_calls(graph):
         layer = call.operation
-        if all(isinstance(leaf, keras.layers.Normalization) for leaf in leaves(layer) if getattr(leaf, "weights", ())):
+        if all(
+            isinstance(leaf, keras.layers.Normalization) for leaf in find_leaves(layer) if getattr(leaf, "weights", ())
+        ):
             continue
         (reached, *_) = call.input_tensors
         before = keras.Model(graph.inputs[0], reached)(images, training=False)
-        return _before_weights(layer, before) if isinstance(layer, keras.Model) else before
+        return _run_up_to_weights(layer, before) if isinstance(layer, keras.Model) else before
     return images

@@ -14,10 +14,10 @@ from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_spaces
 from searchcnn.spaces.creation import create, origins, prepare
 from searchcnn.spaces.identity import identify_imports, identify_spaces
-from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
+from searchcnn.store import StoredStudy, guard_database, open_storage, parse_url
 from searchcnn.study import StudyConfig, Workspace
 from searchcnn.study.identity import identify
-from searchcnn.weights import heard_by
+from searchcnn.weights import watch_downloads
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
     created = create(spaces, config, dataset)
     models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
-    with heard_by(hear), explaining(url), closing(open_storage(url, hear)) as storage:
+    with watch_downloads(hear), guard_database(url), closing(open_storage(url, hear)) as storage:
         stored = StoredStudy(storage, study.name, config.objective, sampler, pruner)
         rules = stored.rules
         same = identify(config, dataset.fingerprint, dataset.inspection.new_parts) | identify_spaces(spaces, created)

@@ -11,7 +11,16 @@ import numpy as np
 from keras import layers
 
 from searchcnn.errors import PluginError, first_line
-from searchcnn.graph import GLOBAL, MIXING, SPATIAL, calls, functional, is_stock, leaves, narrow_points
+from searchcnn.graph import (
+    GLOBAL,
+    MIXING,
+    SPATIAL,
+    find_leaves,
+    find_narrow_points,
+    is_stock,
+    list_calls,
+    make_functional,
+)
 from searchcnn.keras_private import find_operation, flatten_layers, is_functional
 
 DROPOUT: Final = (layers.Dropout, layers.AlphaDropout, layers.GaussianDropout)
@@ -35,14 +44,14 @@ def load(path: Path) -> Any:
     if path.suffix != ".keras":
         raise PluginError(
             f"backbone {path}: expected a .keras file; of a whole model in another format, "
-            "keras.models.load_model(FILE).save('net.keras') makes one; a file of weights belongs into `weights`"
+            "keras.models.load_model(FILE).save('net.keras') makes one; a file of weights belongs in `weights`"
         )
     if not path.is_file():
         raise PluginError(f"backbone {path}: no such file; expected a network that model.save('net.keras') has made")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises almost anything on a file that it does not know
-        raise PluginError(f"backbone {path}: {_reason(path, error)}") from error
+        raise PluginError(f"backbone {path}: {_explain(path, error)}") from error
 
 
 def takes_any_size(path: Path) -> bool:
@@ -57,12 +66,12 @@ def takes_any_size(path: Path) -> bool:
         return False  # loading it says what is wrong
 
 
-def exported(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
+def take_apart(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
     """Takes a classifier that searchcnn has saved apart.
 
     Returns:
         Its network up to the last feature maps, and the layers that make of images scaled to 0..1 what it takes; None
-        for a model of others.
+        for a model from elsewhere.
 
     Raises:
         PluginError: If it has no feature maps.
@@ -73,8 +82,8 @@ def exported(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
     _pixels, scale, *normalization, network = parts
     if scale.scale == 1:  # the network scales pixels 0..255 itself
         normalization = [layers.Rescaling(255.0)]
-    maps = [tensor for tensor in narrow_points(network) if len(tensor.shape) == 4]
-    cut = keras.Model(functional(network).input, maps[-1])
+    maps = [tensor for tensor in find_narrow_points(network) if len(tensor.shape) == 4]
+    cut = keras.Model(make_functional(network).input, maps[-1])
     if not cut.weights:
         raise PluginError(f"backbone {path}: it computes no feature maps; {EXPECTED}")
     return cut, tuple(normalization)
@@ -91,20 +100,20 @@ def unfold(path: Path, model: Any, size: tuple[int, int]) -> Any:
     Raises:
         PluginError: If it is not one from an image to one output, or not made of stock layers.
     """
-    if fault := _fault(model):
+    if fault := _find_fault(model):
         raise PluginError(f"backbone {path}: {fault}")
-    model = _in_full_precision(model)
+    model = _convert_to_float32(model)
     _name_apart(model, {})
     height, width, channels = model.inputs[0].shape[1:]
     images = keras.Input((height or size[0], width or size[1], channels), dtype="float32", name="images")
     network = keras.Model(model.inputs[0], model.outputs[0])
     while True:
-        network = keras.models.clone_model(network, images, lambda layer: layer, call_function=_call)
-        if not any(_is_compound(call.operation) or _is_augmentation(call.operation) for call in calls(network)):
+        network = keras.models.clone_model(network, images, lambda layer: layer, call_function=_call_inside)
+        if not any(_is_compound(call.operation) or _is_augmentation(call.operation) for call in list_calls(network)):
             return network
 
 
-def features(path: Path, network: Any) -> Any:
+def cut_features(path: Path, network: Any) -> Any:
     """Cuts a network off behind its last feature maps, before a classifier.
 
     Args:
@@ -114,29 +123,29 @@ def features(path: Path, network: Any) -> Any:
     Raises:
         PluginError: If it has none.
     """
-    maps = _last_maps(network)
+    maps = _find_last_maps(network)
     if maps is None:
         raise PluginError(f"backbone {path}: it computes no feature maps; {EXPECTED}")
-    kept = {id(call.operation) for call in calls(keras.Model(network.input, maps))}
-    behind = [call.operation for call in calls(network) if id(call.operation) not in kept]
+    before = {id(call.operation) for call in list_calls(keras.Model(network.input, maps))}
+    behind = [call.operation for call in list_calls(network) if id(call.operation) not in before]
     ends = [*behind, find_operation(maps)]
     if any(map(_is_score, ends)) and not any(map(_has_weights, behind)):
-        maps = _before_scores(network, maps)
+        maps = _find_maps_before_scores(network, maps)
     cut = keras.Model(network.input, maps)
-    if fault := _sequences(behind) or _images(cut):
+    if fault := _describe_sequences(behind) or _describe_images(cut):
         raise PluginError(f"backbone {path}: {fault}")
     return cut
 
 
-def _sequences(behind: list[Any]) -> str:
+def _describe_sequences(behind: list[Any]) -> str:
     """Says that what is behind the maps goes on with them as a sequence; empty if it does not."""
-    found = [operation.name for operation in behind if isinstance(operation, ATTENTION)]
-    if not found:
+    names = [operation.name for operation in behind if isinstance(operation, ATTENTION)]
+    if not names:
         return ""
-    return f"its features are not maps but sequences ('{found[0]}' is an attention layer); expected convolutions"
+    return f"its features are not maps but sequences ('{names[0]}' is an attention layer); expected convolutions"
 
 
-def _images(cut: Any) -> str:
+def _describe_images(cut: Any) -> str:
     """Says that the last maps are images again; empty if they are not."""
     height, width = cut.output.shape[1:3]
     if height < cut.input.shape[1] or not any(isinstance(layer, ENLARGING) for layer in cut.layers):
@@ -147,12 +156,12 @@ def _images(cut: Any) -> str:
     )
 
 
-def _before_scores(network: Any, maps: Any) -> Any:
+def _find_maps_before_scores(network: Any, maps: Any) -> Any:
     """Returns what the last convolution is given, which is the classifier where its maps are averaged."""
-    narrow = {id(tensor) for tensor in narrow_points(network)}
-    last = [call for call in calls(network) if isinstance(call.operation, (*SPATIAL, *MIXING))][-1]
-    (given, *_) = last.input_tensors
-    return given if id(given) in narrow and _is_mixed(network, given) else maps
+    narrow = {id(tensor) for tensor in find_narrow_points(network)}
+    last = [call for call in list_calls(network) if isinstance(call.operation, (*SPATIAL, *MIXING))][-1]
+    (tensor, *_) = last.input_tensors
+    return tensor if id(tensor) in narrow and _is_mixed(network, tensor) else maps
 
 
 def _is_score(operation: Any) -> bool:
@@ -165,20 +174,20 @@ def _is_mixed(network: Any, tensor: Any) -> bool:
     return any(isinstance(layer, (*SPATIAL, *MIXING)) for layer in keras.Model(network.input, tensor).layers)
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _explain(path: Path, error: Exception) -> str:
     if foreign := re.search(r"Could not locate \w+ '(.+?)'", str(error)):
         return f"it uses '{foreign[1]}', which plain Keras cannot load; expected a network of stock layers only"
     if "`Lambda`" in str(error):
         return "it uses a Lambda layer, which plain Keras cannot load; expected a network of stock layers only"
     if not zipfile.is_zipfile(path):
-        return "it is damaged, or another file with that ending; save the network anew: model.save('net.keras')"
+        return "it is damaged, or another file with that ending; save the network again: model.save('net.keras')"
     return f"Keras {keras.__version__} cannot load it: {first_line(error)}; expected what model.save has made"
 
 
-def _fault(model: Any) -> str:
-    """Says what makes a model no backbone; empty if nothing does."""
+def _find_fault(model: Any) -> str:
+    """Says why a model is not a backbone; empty if nothing does."""
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    if not (isinstance(model, keras.Model) and inputs and outputs and is_functional(functional(model))):
+    if not (isinstance(model, keras.Model) and inputs and outputs and is_functional(make_functional(model))):
         return f"it holds a {type(model).__name__}, not a functional or sequential Keras model"
     if len(inputs) > 1 or len(outputs) > 1:
         what, count = ("inputs", len(inputs)) if len(inputs) > 1 else ("outputs", len(outputs))
@@ -194,23 +203,23 @@ def _fault(model: Any) -> str:
     return ""
 
 
-def _in_full_precision(model: Any) -> Any:
+def _convert_to_float32(model: Any) -> Any:
     """Returns a model whose weights and features are float32: others cannot be trained without a scaled loss."""
     if all(layer.compute_dtype == layer.variable_dtype == "float32" for layer in flatten_layers(model)):
         return model
-    full = keras.saving.deserialize_keras_object(_with_float32(keras.saving.serialize_keras_object(model)))
+    full = keras.saving.deserialize_keras_object(_set_float32(keras.saving.serialize_keras_object(model)))
     full.set_weights([np.asarray(weight, "float32") for weight in model.get_weights()])
     return full
 
 
-def _with_float32(config: Any) -> Any:
+def _set_float32(config: Any) -> Any:
     if isinstance(config, list):
-        return [_with_float32(part) for part in config]
+        return [_set_float32(part) for part in config]
     if not isinstance(config, dict):
         return config
     if config.get("class_name") == "DTypePolicy" and "float" in config["config"]["name"]:
         return {**config, "config": {"name": "float32"}}
-    return {key: _with_float32(part) for key, part in config.items()}
+    return {key: _set_float32(part) for key, part in config.items()}
 
 
 def _is_compound(operation: Any) -> bool:
@@ -225,11 +234,11 @@ def _is_augmentation(operation: Any) -> bool:
 
 def _has_weights(operation: Any) -> bool:
     return any(
-        getattr(part, "weights", ()) and not isinstance(part, layers.Normalization) for part in leaves(operation)
+        getattr(part, "weights", ()) and not isinstance(part, layers.Normalization) for part in find_leaves(operation)
     )
 
 
-def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+def _call_inside(operation: Any, *args: Any, **kwargs: Any) -> Any:
     if _is_augmentation(operation):
         return args[0]
     return operation.call(*args, training=None) if _is_compound(operation) else operation(*args, **kwargs)
@@ -237,7 +246,7 @@ def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _name_apart(part: Any, taken: dict[str, Any]) -> None:
     """Renames layers that would have the same name in one piece."""
-    inner = [call.operation for call in calls(part)] if isinstance(part, keras.Model) else part.layers
+    inner = [call.operation for call in list_calls(part)] if isinstance(part, keras.Model) else part.layers
     for operation in inner:
         while taken.setdefault(operation.name, operation) is not operation:
             operation.name = f"{part.name}_{operation.name}"
@@ -245,13 +254,13 @@ def _name_apart(part: Any, taken: dict[str, Any]) -> None:
             _name_apart(operation, taken)
 
 
-def _last_maps(network: Any) -> Any:
-    """Returns the last narrow point, as in `narrow_points`, before feature maps are pooled for a classifier."""
-    narrow = {id(tensor) for tensor in narrow_points(network)}
+def _find_last_maps(network: Any) -> Any:
+    """Returns the last narrow point, as in `find_narrow_points`, before feature maps are pooled for a classifier."""
+    narrow = {id(tensor) for tensor in find_narrow_points(network)}
     maps, is_mixed, is_pooled = None, False, False
-    for call in calls(network):
+    for call in list_calls(network):
         (output, *_) = call.output_tensors
-        parts = list(leaves(call.operation))
+        parts = list(find_leaves(call.operation))
         is_mixed |= any(isinstance(part, (*SPATIAL, *MIXING)) for part in parts)
         if any(isinstance(part, SPATIAL) and max(part.kernel_size) > 1 for part in parts):
             is_pooled = False

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from searchcnn.files import replacing, writing
+from searchcnn.files import guard_writing, replace_file
 
 STALL_SECONDS: Final = 60.0
 """A download that has brought nothing for this time has failed."""
@@ -61,7 +61,7 @@ def fetch(url: str, path: Path, digest: str | None = None, progress: Progress | 
         ServerError: If the server does not have it, stops sending it, or sends another one.
         StoreError: If it cannot be written.
     """
-    with writing(path), replacing(path) as new:
+    with guard_writing(path), replace_file(path) as new:
         with new.open("wb") as file:
             _receive(url, file, progress)
         if not is_whole(new, digest):
@@ -75,11 +75,11 @@ def is_whole(path: Path, digest: str | None = None) -> bool:
     if digest is None:
         return True
     with path.open("rb") as file:
-        return hashlib.file_digest(file, _algorithm(digest)).hexdigest() == digest
+        return hashlib.file_digest(file, _choose_algorithm(digest)).hexdigest() == digest
 
 
-def _algorithm(digest: str) -> Any:
-    """Returns what makes such a hash; MD5 is no protection here, but all that there is of many weights."""
+def _choose_algorithm(digest: str) -> Any:
+    """Returns what makes such a hash; MD5 does not protect here, but many weights have nothing else."""
     return (lambda: hashlib.md5(usedforsecurity=False)) if len(digest) == MD5_DIGITS else hashlib.sha256
 
 
@@ -92,16 +92,16 @@ def _ask(url: str, seconds: float, problems: list[str]) -> None:
         error.close()
         problems.clear()
     except Exception as error:  # in a thread, anything else would be a traceback on the terminal
-        problems.append(_reason(url, error))
+        problems.append(_explain(url, error))
 
 
 def _receive(url: str, file: BinaryIO, progress: Progress | None) -> None:
-    with _translated(url):
+    with _translate_errors(url):
         response = urllib.request.urlopen(url, timeout=STALL_SECONDS)
     with response:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else None
-        for block in iter(lambda: _block(url, response), b""):
+        for block in iter(lambda: _read_block(url, response), b""):
             file.write(block)
             if progress is not None:
                 progress(file.tell(), total)
@@ -109,23 +109,23 @@ def _receive(url: str, file: BinaryIO, progress: Progress | None) -> None:
         raise ServerError(f"{url}: it ended after {file.tell()} of {total} bytes")
 
 
-def _block(url: str, response: Any) -> bytes:
-    with _translated(url):
+def _read_block(url: str, response: Any) -> bytes:
+    with _translate_errors(url):
         block: bytes = response.read(BLOCK)
         return block
 
 
 @contextlib.contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translate_errors(url: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
         raise ServerError(f"{url}: nothing came for {STALL_SECONDS:g} s") from error
     except (OSError, http.client.HTTPException) as error:
-        raise ServerError(_reason(url, error)) from error
+        raise ServerError(_explain(url, error)) from error
 
 
-def _reason(url: str, error: Exception) -> str:
+def _explain(url: str, error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return f"{url}: {error.code} {error.reason}"

@@ -267,7 +267,7 @@ def test_tensorflow_has_its_private_names() -> None:
 
 
 def test_optuna_has_its_private_names() -> None:
-    from searchcnn.store.optuna_private import Cache, HookedStorage, models, study_id, trial_id
+    from searchcnn.store.optuna_private import Cache, HookedStorage, get_study_id, get_trial_id, models
 
     class Hooked(HookedStorage):
         def store_param(self, trial_id: int, name: str, value: float, *distributions: Any) -> None:
@@ -288,13 +288,13 @@ def test_optuna_has_its_private_names() -> None:
     trial = study.ask()
     assert hasattr(study, "_study_id"), gone("optuna", "Study._study_id")
     assert hasattr(trial, "_trial_id"), gone("optuna", "Trial._trial_id")
-    assert trials == [study_id(study)], gone("optuna", "RDBStorage._get_prepared_new_trial")
+    assert trials == [get_study_id(study)], gone("optuna", "RDBStorage._get_prepared_new_trial")
     trial.suggest_float("rate", 0.5, 0.5)
     trial.suggest_int("units", 3, 3)
     assert params == [("rate", 0.5), ("units", 3)], gone("optuna", "RDBStorage._set_trial_param")
     with storage.scoped_session() as session, session.begin():
-        storage.set_attribute(session, models.TrialUserAttributeModel, trial_id(trial), "origin", "here")
-    stored = storage.get_trial(trial_id(trial))
+        storage.set_attribute(session, models.TrialUserAttributeModel, get_trial_id(trial), "origin", "here")
+    stored = storage.get_trial(get_trial_id(trial))
     assert stored.user_attrs == {"origin": "here"}, gone("optuna", "RDBStorage._set_trial_attr_without_commit")
     assert stored.params == {"rate": 0.5, "units": 3}
     storage.remove_session()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, Preprocessing, _preprocessing
+from searchcnn.backbones import FROZEN, UNFROZEN, Backbone, Preprocessing, _find_preprocessing
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
-from searchcnn.graph import leaves, narrow_points
+from searchcnn.graph import find_leaves, find_narrow_points
 from searchcnn.training.normalization import Normalization
 
 start_keras()
@@ -92,7 +92,7 @@ def network(body: Callable[[Any], Any], channels: int = 3) -> Any:
     keras.utils.set_random_seed(0)
     images = keras.Input((8, 8, channels), name="images")
     model = keras.Model(images, body(images))
-    for leaf in leaves(model):
+    for leaf in find_leaves(model):
         if isinstance(leaf, layers.BatchNormalization):  # statistics that are not those of new layers
             leaf.set_weights([weight + 0.1 * (place + 1) for place, weight in enumerate(leaf.get_weights())])
     return model
@@ -151,7 +151,7 @@ def test_blocks_of_known_networks(name: str, size: int, count: int) -> None:
     ],
 )
 def test_narrow_points(body: Callable[[Any], Any], points: list[str]) -> None:
-    assert names(narrow_points(network(body))) == points
+    assert names(find_narrow_points(network(body))) == points
 
 
 def test_narrow_points_of_several_outputs() -> None:
@@ -161,9 +161,9 @@ def test_narrow_points_of_several_outputs() -> None:
     b = layers.Conv2D(4, 3, name="b")(a)
     side = layers.Flatten(name="side")(b)
     c = layers.Conv2D(4, 3, name="c")(b)
-    assert names(narrow_points(keras.Model(images, [c, side]))) == ["images", "a", "b"]
-    assert names(narrow_points(keras.Model(images, [c, b]))) == ["images", "a", "b"]
-    assert names(narrow_points(keras.Model(images, [c, a]))) == ["images", "a"]
+    assert names(find_narrow_points(keras.Model(images, [c, side]))) == ["images", "a", "b"]
+    assert names(find_narrow_points(keras.Model(images, [c, b]))) == ["images", "a", "b"]
+    assert names(find_narrow_points(keras.Model(images, [c, a]))) == ["images", "a"]
 
 
 def test_narrow_points_of_a_layer_that_is_called_twice() -> None:
@@ -172,26 +172,26 @@ def test_narrow_points_of_a_layer_that_is_called_twice() -> None:
     a = shared(images)
     b = layers.Conv2D(3, 3, padding="same", name="b")(a)
     model = keras.Model(images, layers.Add(name="add")([shared(a), b]))
-    assert names(narrow_points(model)) == ["images", "shared", "add"]
-    assert [tensor is a for tensor in narrow_points(model)] == [False, True, False]
+    assert names(find_narrow_points(model)) == ["images", "shared", "add"]
+    assert [tensor is a for tensor in find_narrow_points(model)] == [False, True, False]
 
 
 def test_narrow_points_where_the_layers_are_part_of_other_models() -> None:
     images, others = keras.Input((8, 8, 3), name="images"), keras.Input((9, 9, 3), name="others")
     a, b = layers.Conv2D(4, 3, name="a"), layers.Conv2D(4, 3, name="b")
     keras.Model(others, b(a(others)))
-    assert names(narrow_points(keras.Model(images, b(a(images))))) == ["images", "a", "b"]
+    assert names(find_narrow_points(keras.Model(images, b(a(images))))) == ["images", "a", "b"]
     grown = keras.Sequential()
     for layer in (keras.Input((8, 8, 3), name="images"), a, b):
         grown.add(layer)
-    assert [tuple(tensor.shape[1:]) for tensor in narrow_points(grown)] == [(8, 8, 3), (6, 6, 4), (4, 4, 4)]
+    assert [tuple(tensor.shape[1:]) for tensor in find_narrow_points(grown)] == [(8, 8, 3), (6, 6, 4), (4, 4, 4)]
 
 
 @pytest.mark.parametrize("application", ["MobileNet", "ResNet50", "DenseNet121", "EfficientNetB0"])
 def test_preprocessing_is_that_of_keras(application: str) -> None:
     """They are the four kinds: to -1..1, BGR without the mean, normalised, and none."""
     make = getattr(keras.applications, application)
-    backbone = Backbone(network(chain), _preprocessing(make))
+    backbone = Backbone(network(chain), _find_preprocessing(make))
     module = getattr(keras.applications, make.__module__.rpartition(".")[2])
     expected = module.preprocess_input(255.0 * IMAGES)
     np.testing.assert_allclose(backbone.preprocess(IMAGES), expected, rtol=1e-5, atol=1e-4)
@@ -204,7 +204,7 @@ def test_every_application_is_understood() -> None:
     makes = {make.__module__: make for key, make in vars(keras.applications).items() if key[0].isupper()}
     assert len(makes) > 10
     for module, make in makes.items():
-        backbone = Backbone(network(no_convolution), _preprocessing(make))
+        backbone = Backbone(network(no_convolution), _find_preprocessing(make))
         keras_own = getattr(keras.applications, module.rpartition(".")[2]).preprocess_input
         np.testing.assert_allclose(backbone.preprocess(IMAGES), keras_own(255.0 * IMAGES), rtol=1e-5, atol=1e-4)
 
@@ -310,7 +310,7 @@ def test_the_parts_in_a_network_that_plain_keras_saves_and_loads(tmp_path: Path)
     given = IMAGES[:, :6, :7, :1]
     np.testing.assert_allclose(run(loaded, given), run(model, given), rtol=1e-5, atol=1e-5)
     assert len(loaded.trainable_weights) == len(second.trainable_weights)
-    assert [leaf.rate for leaf in leaves(loaded) if isinstance(leaf, layers.Dropout)] == [0.0, 0.0, 0.5]
+    assert [leaf.rate for leaf in find_leaves(loaded) if isinstance(leaf, layers.Dropout)] == [0.0, 0.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -325,10 +325,10 @@ def test_the_parts_in_a_network_that_plain_keras_saves_and_loads(tmp_path: Path)
         ("MobileNet(alpha=0.25", "none", "expected a name such as ResNet50 or MobileNet(alpha=0.25)"),
         ("", "none", "expected a name such as ResNet50 or MobileNet(alpha=0.25)"),
         ("ResNet50\0", "none", "expected a name such as ResNet50 or MobileNet(alpha=0.25)"),
-        ("MobileNet(alfa=0.25)", "none", "'alfa' is no argument that may be set; it has alpha, depth_multiplier,"),
-        ("MobileNet(include_top=True)", "none", "'include_top' is no argument that may be set"),
-        ("MobileNet(**{'alpha': 1})", "none", "'None' is no argument that may be set"),
-        ("ResNet50(alpha=1)", "none", "'alpha' is no argument that may be set; it has none"),
+        ("MobileNet(alfa=0.25)", "none", "'alfa' is not an argument that can be set; it has alpha, depth_multiplier,"),
+        ("MobileNet(include_top=True)", "none", "'include_top' is not an argument that can be set"),
+        ("MobileNet(**{'alpha': 1})", "none", "'None' is not an argument that can be set"),
+        ("ResNet50(alpha=1)", "none", "'alpha' is not an argument that can be set; it has none"),
         ("MobileNet(alpha=None)", "none", "backbone 'MobileNet(alpha=None)': TypeError: "),
         (
             SMALL,

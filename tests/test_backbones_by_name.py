@@ -10,7 +10,7 @@ import pytest
 
 from searchcnn.backbones import Backbone
 from searchcnn.backend import start_keras
-from searchcnn.graph import SPATIAL, calls, is_stock, leaves
+from searchcnn.graph import SPATIAL, find_leaves, is_stock, list_calls
 
 start_keras()
 
@@ -52,7 +52,7 @@ def test_blocks_pixels_and_parts(
     found = [block._keras_history.operation.name for block in blocks]
     assert len(blocks) == count
     assert [end for end in found if end in ends] == ends
-    assert all(map(is_stock, leaves(backbone.network)))
+    assert all(map(is_stock, find_leaves(backbone.network)))
     for brightness, expected in enumerate(pixels):
         np.testing.assert_allclose(first_pixels(backbone, brightness), expected, atol=2e-3)
     check_parts(backbone, tmp_path)
@@ -61,7 +61,9 @@ def test_blocks_pixels_and_parts(
 def first_pixels(backbone: Backbone, brightness: int) -> Any:
     """Returns what reaches the first convolution of a uniform grayscale image: channels of a pixel in the middle."""
     network = backbone.network
-    first = next(call for call in calls(network) if any(isinstance(leaf, SPATIAL) for leaf in leaves(call.operation)))
+    first = next(
+        call for call in list_calls(network) if any(isinstance(leaf, SPATIAL) for leaf in find_leaves(call.operation))
+    )
     seen = keras.Model(network.input, first.input_tensors[0])
     images = np.full((1, 10, 10, 1), brightness, "float32")
     return np.asarray(seen(backbone.preprocess(images)))[0, SIZE // 2, SIZE // 2]

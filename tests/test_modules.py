@@ -176,7 +176,7 @@ def test_errors_name_modules_as_the_user_does_and_the_innermost_line(folder: Pat
         modules.execute(folder / "net.py")
     assert message in str(raised.value)
     assert modules.PREFIX not in str(raised.value)
-    assert modules.line_of(raised.value).endswith(f"/{line}")
+    assert modules.find_line(raised.value).endswith(f"/{line}")
     assert not [name for name in set(sys.modules) - before if name.startswith(modules.PREFIX)]
 
 
@@ -185,11 +185,11 @@ def test_an_error_in_a_module_keeps_its_line(folder: Path, monkeypatch: pytest.M
     monkeypatch.chdir(folder)
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'layers'$") as raised:  # as with python -m
         modules.import_module("deep.nets")
-    assert modules.line_of(raised.value).endswith("/deep/nets.py:2")
+    assert modules.find_line(raised.value).endswith("/deep/nets.py:2")
 
 
 def names(module: ModuleType, folder: Path) -> list[str]:
-    return sorted(file.relative_to(folder).as_posix() for file in modules.imported(module))
+    return sorted(file.relative_to(folder).as_posix() for file in modules.find_imported_files(module))
 
 
 def test_what_a_file_imports(folder: Path) -> None:

@@ -73,12 +73,12 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
 def test_the_installed_package_works_elsewhere(python: Path, tmp_path: Path) -> None:
     code = """
 import sys, searchcnn
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.spaces import discover
 from searchcnn.study import Workspace
 from pathlib import Path
 for kind in ("plugins", "studies"):
-    assert bundled(kind).parent.parent == Path(searchcnn.__file__).parent, bundled(kind)
+    assert locate_bundled(kind).parent.parent == Path(searchcnn.__file__).parent, locate_bundled(kind)
 print(searchcnn.__file__, *[plugin.name for plugin in discover(Workspace(Path.cwd())) if plugin.status == "ok"])
 assert "keras" not in sys.modules
 """

@@ -12,7 +12,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.pixels import own_range  # noqa: E402
+from searchcnn.pixels import detect_range  # noqa: E402
 
 layers, applications, ops = keras.layers, keras.applications, keras.ops
 
@@ -69,7 +69,7 @@ def per_image(x: Any) -> Any:
     ],
 )
 def test_what_reaches_the_first_weights(first: Any, expected: str | None) -> None:
-    assert own_range(network(first)) == expected
+    assert detect_range(network(first)) == expected
 
 
 def test_networks_that_hold_their_scaling() -> None:
@@ -79,7 +79,7 @@ def test_networks_that_hold_their_scaling() -> None:
         images = keras.Input((32, 32, 3))
         nested = keras.Model(images, layers.Dense(4)(inner(images)))
         for model in (inner, keras.Sequential([keras.Input((32, 32, 3)), inner, layers.Dense(4)]), nested):
-            assert own_range(model) == expected
+            assert detect_range(model) == expected
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
@@ -87,9 +87,9 @@ def test_half_precision(policy: str) -> None:
     keras.config.set_dtype_policy(policy)
     try:
         torch = layers.Normalization(mean=[123.0, 116.0, 103.0], variance=[3364.0] * 3)
-        assert own_range(network(torch)) == own_range(network(layers.Rescaling(1 / 127.5, -1))) == "0..255"
-        assert own_range(network(layers.Rescaling(2.0, -1))) == "0..1"
-        assert own_range(network(layers.Dropout(0.1))) is None
+        assert detect_range(network(torch)) == detect_range(network(layers.Rescaling(1 / 127.5, -1))) == "0..255"
+        assert detect_range(network(layers.Rescaling(2.0, -1))) == "0..1"
+        assert detect_range(network(layers.Dropout(0.1))) is None
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -99,24 +99,24 @@ def test_pixels_that_are_always_the_same_do_not_count() -> None:
     images = np.random.default_rng(0).random((50, 32, 32, 3)) * 255 * (np.arange(32) > 7)[:, None, None]
     adapted = layers.Normalization(axis=(1, 2, 3))
     adapted.adapt(images.astype("float32"))
-    assert own_range(network(adapted)) == "0..255"
+    assert detect_range(network(adapted)) == "0..255"
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (64,), (4, 4, 4, 1)])
 def test_images_of_other_ranks(shape: tuple[int, ...]) -> None:
     images = keras.Input(shape)
-    assert own_range(keras.Model(images, layers.Dense(3)(layers.Flatten()(images / 255)))) == "0..255"
-    assert own_range(keras.Model(images, layers.Dense(3)(layers.Flatten()(images)))) is None
+    assert detect_range(keras.Model(images, layers.Dense(3)(layers.Flatten()(images / 255)))) == "0..255"
+    assert detect_range(keras.Model(images, layers.Dense(3)(layers.Flatten()(images)))) is None
 
 
 def test_bytes_are_pixels_as_they_are() -> None:
     images = keras.Input((8, 8, 1), dtype="uint8")
     x = layers.BatchNormalization()(ops.cast(images, "float32"))
-    assert own_range(keras.Model(images, layers.Dense(3)(layers.Flatten()(x)))) == "0..255"
+    assert detect_range(keras.Model(images, layers.Dense(3)(layers.Flatten()(x)))) == "0..255"
 
 
 def test_images_of_any_size_one_channel_and_bytes() -> None:
     for shape, dtype in (((None, None, 3), "float32"), ((8, 8, 1), "uint8")):
         images = keras.Input(shape, dtype=dtype)
         x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(images)))
-        assert own_range(keras.Model(images, x)) == "0..255"
+        assert detect_range(keras.Model(images, x)) == "0..255"

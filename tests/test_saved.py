@@ -11,7 +11,7 @@ import pytest
 from searchcnn.backbones import Backbone, Preprocessing, is_file, is_for_any_size
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
-from searchcnn.graph import calls
+from searchcnn.graph import list_calls
 
 start_keras()
 
@@ -378,7 +378,7 @@ def test_a_layer_that_only_this_process_knows(save: Save) -> None:
         ("text.keras", "it is damaged, or another file with that ending"),
         ("cut.keras", "it is damaged, or another file with that ending"),
         ("net.h5", "expected a .keras file"),
-        ("net.weights.h5", "a file of weights belongs into `weights`"),
+        ("net.weights.h5", "a file of weights belongs in `weights`"),
         ("net.tflite", "expected a .keras file"),
         ("folder.keras/net", "expected a .keras file"),
     ],
@@ -419,7 +419,9 @@ def test_a_network_as_tutorials_make_it(save: Save) -> None:
     backbone = Backbone.load(save(keras.Model(images, classify(x))), 99)
     known = Backbone.load("MobileNetV2(alpha=0.35)", 64)
     assert (len(backbone.blocks), backbone.preprocessing.scale) == (len(known.blocks), (255.0,))
-    assert [len(call.output_tensors) for call in calls(backbone.network)] == [1] * len(calls(backbone.network))
+    assert [len(call.output_tensors) for call in list_calls(backbone.network)] == [1] * len(
+        list_calls(backbone.network)
+    )
 
 
 @pytest.mark.slow

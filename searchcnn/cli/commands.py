@@ -12,7 +12,7 @@ import click
 import searchcnn
 from searchcnn.backend import own_process
 from searchcnn.errors import SearchcnnError, nearest
-from searchcnn.files import is_full, refusal
+from searchcnn.files import explain_refusal, is_full
 
 COMMANDS = {
     "optimize": "Search a study, or your images, until the budget is spent.",
@@ -123,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
             raise
         with contextlib.suppress(OSError):  # there is no space for the rest of the output either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _exit_with(refusal(f"{error.filename or 'what is printed'}: cannot be written", error))
+        _exit_with(explain_refusal(f"{error.filename or 'what is printed'}: cannot be written", error))
 
 
 def _exit_with(error: SearchcnnError) -> NoReturn:

@@ -22,7 +22,7 @@ def command(data: str, picture: Path | None) -> None:
     The picture shows images of each class, augmented versions of one image, the number of images of each class, and
     their original sizes.
     """
-    from searchcnn.files import replacing, writing
+    from searchcnn.files import guard_writing, replace_file
     from searchcnn.sources import load_dataset
     from searchcnn.views.dataset import Reading, make_class_table
     from searchcnn.views.picture import draw_dataset, make_signature
@@ -34,7 +34,7 @@ def command(data: str, picture: Path | None) -> None:
     with Reading(least="note") as images:
         dataset = load_dataset(config, 0, images.hear)
     print_lines([make_class_table(dataset.inspection)])
-    with writing(file), replacing(file) as new:
+    with guard_writing(file), replace_file(file) as new:
         draw_dataset(dataset).save(new, format="PNG", optimize=True, pnginfo=make_signature())
     click.echo(f"Picture: {file}")
 

@@ -73,13 +73,13 @@ def read_stored_study(name: str, storage: str | None) -> StudySummary:
         StoreError: If it has no database yet, or the database cannot be read.
     """
     from searchcnn.errors import StoreError
-    from searchcnn.store import read_summary, sqlite_file
+    from searchcnn.store import find_sqlite_file, read_summary
 
     workspace = get_workspace()
     if name.endswith(".toml"):
         name, _ = workspace.find(name)
     url = get_database_url(name, storage)
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     if file is not None and not file.exists():
         workspace.find(name)
         raise StoreError(f"study '{name}' has not been started here; start it with: searchcnn optimize --study {name}")

@@ -20,7 +20,7 @@ def command(name: str, data: str | None, weights: str | None, timeout: str | Non
     The images are inspected, and a search is proposed to fit them; the file says what was found, and what each key
     means.
     """
-    from searchcnn.files import replacing, writing
+    from searchcnn.files import guard_writing, replace_file
     from searchcnn.study import valid_name
 
     if data is None:
@@ -28,7 +28,7 @@ def command(name: str, data: str | None, weights: str | None, timeout: str | Non
     file = get_workspace().studies / f"{valid_name(name)}.toml"
     _check_free(file)
     text = _propose(name, data, weights, timeout)
-    with writing(file), replacing(file) as new:
+    with guard_writing(file), replace_file(file) as new:
         new.write_text(text, encoding="utf-8")
     click.echo(f"Written: {file.relative_to(Path.cwd())}. Edit it, then: searchcnn optimize --study {name}")
 

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import psutil
 
 from searchcnn.data.collection import FACTS, Collection
-from searchcnn.files import cache_folder, writing
+from searchcnn.files import guard_writing, locate_cache
 
 VERSION = 2
 """Number of the format in which images are kept, and of the rules that sort them; it is part of each key."""
@@ -31,8 +31,8 @@ def load_or_make(name: str, key: str, make: Callable[[Path], None]) -> Collectio
         StoreError: If the disk is full or the cache cannot be written.
     """
     digest = hashlib.blake2b(f"{VERSION} {key}".encode(errors="surrogateescape"), digest_size=6).hexdigest()
-    folder = cache_folder("images") / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:40]}-{digest}"
-    with writing(folder):
+    folder = locate_cache("images") / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:40]}-{digest}"
+    with guard_writing(folder):
         if (collection := _load(folder)) is None:
             _make(folder, make)
             collection = Collection.load(folder)

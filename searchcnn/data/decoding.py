@@ -18,7 +18,7 @@ from searchcnn.data.collection import PIXELS, UNREADABLE, hash_pixels, make_prep
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import DecodedImage, Preparation, choose_size, decode, probe
-from searchcnn.errors import DataError, printable
+from searchcnn.errors import DataError, make_printable
 from searchcnn.events import Hear, Progress
 from searchcnn.study import DataConfig
 
@@ -117,7 +117,7 @@ def decode_files(
         "hashes": np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
         "sizes": np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
     }
-    names = [printable(file.name) for file in images]
+    names = [make_printable(file.name) for file in images]
     write_rows(folder, columns, names, class_names, preparation, findings, unreadable=len(files) - len(images))
     with (folder / UNREADABLE).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows((file.name, why) for file, why in zip(files, problems, strict=True) if why)

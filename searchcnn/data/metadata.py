@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from searchcnn.backend import quiet_stderr
+from searchcnn.backend import silence_stderr
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -81,7 +81,7 @@ def silence_pillow() -> Iterator[None]:
     log, handler = logging.getLogger("PIL"), logging.NullHandler()
     log.addHandler(handler)
     try:
-        with quiet_stderr(show_failure=False), warnings.catch_warnings():
+        with silence_stderr(show_failure=False), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             yield
     finally:

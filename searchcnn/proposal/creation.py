@@ -13,12 +13,12 @@ from searchcnn.data import Inspection
 from searchcnn.data.dataset import Arrays
 from searchcnn.errors import DataError, StudyChangedError, StudyFileError, UsageError
 from searchcnn.events import Hear, Note, ignore
-from searchcnn.files import replacing, writing
+from searchcnn.files import guard_writing, replace_file
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.proposal.study_file import TIMEOUT, write_study_file
 from searchcnn.run import Study
 from searchcnn.sources import load_dataset, objects
-from searchcnn.store import parse_url, read_begun
+from searchcnn.store import parse_url, read_if_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
 from searchcnn.study.config import seconds
 
@@ -115,7 +115,7 @@ def configure_images(
     if file is not None:
         hear(Note(f"{name}: as {file} says"))
         return name, load(file, overrides, extra)
-    if begun := read_begun(parse_url(storage or workspace.database_url(name)), name):
+    if begun := read_if_begun(parse_url(storage or workspace.database_url(name)), name):
         _check_weights(begun.config, weights, name)
         hear(Note(f"{name}: continues as it was begun; only the budget may change"))
         return name, _configure_begun(begun.config, images, overrides, extra)
@@ -260,7 +260,7 @@ def _save(data: Any, file: Path) -> Path:
     except ValueError as error:
         raise DataError(f"data: {error}") from error
     if not file.exists():
-        with writing(file), replacing(file) as new:
+        with guard_writing(file), replace_file(file) as new:
             np.savez(new, **arrays)
     elif not _holds(file, arrays):
         raise UsageError(f"{file} holds other images; give the new study another name, or delete the old one")

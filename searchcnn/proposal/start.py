@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from searchcnn.backend import find_gpus, keras_home
+from searchcnn.backend import find_gpus, locate_keras_home
 from searchcnn.data import Inspection, why_not_photos
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.weights.applications import EMBEDDED
@@ -138,14 +138,14 @@ def find_weights(seconds: float, choice: str | None = None) -> Weights:
 
 
 def _read_weights(weights: str) -> Weights:
-    from searchcnn.weights import network_of
+    from searchcnn.weights import identify_network
 
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UsageError(f"--weights {weights}: no such file; expected a .keras network or a file of weights")
     if path.suffix == ".keras":
         return Weights((weights,), words=f"pretrained {path.stem}")
-    name = network_of(path)
+    name = identify_network(path)
     return Weights((name,), weights, f"pretrained {name}")
 
 
@@ -163,13 +163,13 @@ def _download_networks(seconds: float) -> list[str]:
 
 def _download(name: str) -> bool:
     """Downloads the weights of a network, unless they are there already; returns whether they are there."""
-    from searchcnn.weights import bring, is_cached, is_online
+    from searchcnn.weights import download, is_cached, is_online
 
     if is_online():
         with contextlib.suppress(ConnectionError, StoreError):
-            bring(name)
+            download(name)
             return True
-    return any((keras_home() / "models").glob("*")) and is_cached(name)
+    return any((locate_keras_home() / "models").glob("*")) and is_cached(name)
 
 
 def choose_start(inspection: Inspection, seconds: float, weights: Weights, choice: Sequence[str] = ()) -> Start:

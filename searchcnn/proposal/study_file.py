@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from searchcnn.data import Inspection
 from searchcnn.data.inspection import is_imbalanced, is_mirrorable
-from searchcnn.errors import printable
+from searchcnn.errors import make_printable
 from searchcnn.proposal.start import COSTS, PRETRAINED, Start
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
@@ -74,14 +74,14 @@ def write_study_file(name: str, path: str, inspection: Inspection, start: Start,
 
 def _write_comments(name: str, inspection: Inspection, start: Start) -> Iterator[str]:
     """Yields comments on what was found, and how to go on."""
-    yield f"# {printable(name)}: what was found in {printable(inspection.source)}"
+    yield f"# {make_printable(name)}: what was found in {make_printable(inspection.source)}"
     yield "#"
     yield from _wrap("classes", _describe_classes(inspection))
     yield from _wrap("sizes", _describe_sizes(inspection))
     yield from _wrap("parts", inspection.describe_parts())
-    yield from _wrap("begins", printable(start.reason))
+    yield from _wrap("begins", make_printable(start.reason))
     for finding in inspection.findings:
-        yield from _wrap(finding.level, printable(str(finding)))
+        yield from _wrap(finding.level, make_printable(str(finding)))
     yield "#"
     yield "# A value alone is fixed; a list is a choice that is searched, {min = ..., max = ...} a range."
     yield f"# Search it:  searchcnn optimize --study {name}"
@@ -91,7 +91,7 @@ def _describe_classes(inspection: Inspection) -> str:
     names = list(inspection.counts["train"])
     counts = sorted(inspection.counts["train"].values())
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    examples = ", ".join(map(printable, names[:MAX_NAMES]))
+    examples = ", ".join(map(make_printable, names[:MAX_NAMES]))
     span = f"{counts[0]:,} to {counts[-1]:,}" if counts[0] != counts[-1] else f"{counts[0]:,}"
     return f"{len(names)}: {examples}{more}; {span} training images of each"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from searchcnn.errors import StoreError
-from searchcnn.files import replacing
+from searchcnn.files import replace_file
 
 PACKAGES = ("searchcnn", "keras", "optuna", "keras-tuner", "numpy")
 
@@ -35,7 +35,7 @@ def get_card_path(model: Path) -> Path:
 
 def write_card(model: Path, card: Mapping[str, Any]) -> None:
     """Writes a model's card in one step: readers see either the old one or the new one."""
-    with replacing(get_card_path(model)) as new:
+    with replace_file(get_card_path(model)) as new:
         new.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
-from searchcnn.files import writing
+from searchcnn.files import guard_writing
 from searchcnn.results.card import get_card_path, hash_file, read_card, write_card
 from searchcnn.results.export import load_model, predict
 
@@ -72,7 +72,7 @@ def evaluate_model(path: Path, dataset: Dataset) -> Scores:
     card["scores"]["test"] = {**record, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     if hash_file(path) != card["sha256"]:
         raise StoreError(f"{path} has been replaced by a better model; evaluate it when the search has ended")
-    with writing(get_card_path(path)):
+    with guard_writing(get_card_path(path)):
         write_card(path, card)
     return scores
 

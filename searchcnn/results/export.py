@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.errors import StoreError, UsageError, first_line
-from searchcnn.files import replacing
+from searchcnn.files import replace_file
 from searchcnn.results.card import hash_file, read_card, write_card
 from searchcnn.results.verification import verify
 
@@ -27,7 +27,7 @@ def save_model(path: Path, network: Any, card: Mapping[str, Any]) -> None:
         network: A Keras model from raw pixels to class probabilities; see `searchcnn.training.classifier`.
         card: Facts for the model card.
     """
-    with replacing(path) as new:
+    with replace_file(path) as new:
         network.save(new)
         fingerprint = hash_file(new)
     write_card(path, {**card, "sha256": fingerprint})
@@ -81,7 +81,7 @@ def export_model(source: Path, target: Path) -> None:
         raise UsageError(f"{target} is the study's own model; name another file")
     card = read_card(source)
     try:
-        with replacing(target) as new:
+        with replace_file(target) as new:
             shutil.copyfile(source, new)
             if hash_file(new) != card["sha256"]:
                 raise StoreError(f"{source} has been replaced by a better model; export it again")

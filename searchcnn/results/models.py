@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
-from searchcnn.files import discard, replacing, writing
+from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.results.card import get_card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify, verify_meanwhile
@@ -61,7 +61,7 @@ class Models:
             StoreError: If it cannot be written; the trial has not ended then, and continues next time.
         """
         path = self.get_file(trial.number)
-        with writing(path):
+        with guard_writing(path):
             save_model(path, evaluation.network, self._make_card(trial, evaluation))
         self._expected[trial.number] = self._predict_sample(evaluation.network)
         self._is_promoted = False
@@ -81,7 +81,7 @@ class Models:
         """
         if self._is_promoted:
             return
-        with writing(self.path):
+        with guard_writing(self.path):
             self._replace_best(ranking)
             files = [self.get_file(number) for number in set(finished()) - set(ranking())]
             discard(self.get_file(0).parent, {name for file in files for name in (file.name, get_card_path(file).name)})
@@ -99,7 +99,7 @@ class Models:
     def _copy_to_best(self, trial: int) -> None:
         source = self.get_file(trial)
         card = read_card(source)
-        with replacing(self.path) as new:
+        with replace_file(self.path) as new:
             shutil.copyfile(source, new)  # not a link: if one of them is damaged, the other is not
         write_card(self.path, card)
 
@@ -112,7 +112,7 @@ class Models:
             StoreError: If it cannot be written.
         """
         with contextlib.ExitStack() as stack:
-            with writing(Path(tempfile.gettempdir())):
+            with guard_writing(Path(tempfile.gettempdir())):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / self.path.name
                 save_model(path, network, {})
             stack.enter_context(verify_meanwhile(path, self._images, lambda: self._predict_sample(network)))
@@ -148,7 +148,7 @@ class Models:
             if self._read_card() == card:
                 raise
             return
-        with writing(get_card_path(self.path)):
+        with guard_writing(get_card_path(self.path)):
             if self._read_card() == card:
                 write_card(self.path, {**card, "verified": True})
 
@@ -156,7 +156,7 @@ class Models:
         expected = self._expected.get(card.get("trial", -1))
         if expected is None:
             expected = predict(load_model(self.path), self._images)
-        with writing(Path(tempfile.gettempdir())):
+        with guard_writing(Path(tempfile.gettempdir())):
             verify(self.path, self._images, expected)
 
     def _read_card(self) -> dict[str, Any] | None:

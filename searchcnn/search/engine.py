@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
 from searchcnn.events import Hear, Outcome, TrialStarted, ignore
-from searchcnn.files import is_full, refusal
+from searchcnn.files import explain_refusal, is_full
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
@@ -154,7 +154,7 @@ class Search:
             return Outcome("PRUNED", None, "out of memory", excess=1.0), None
         except (Exception, SystemExit) as error:
             if isinstance(error, OSError) and is_full(error):  # no fault of the trial, which goes on next time
-                raise refusal(f"trial {trial.number} cannot go on", error) from error
+                raise explain_refusal(f"trial {trial.number} cannot go on", error) from error
             detail = f"{type(error).__name__}: {error}"
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
         if not math.isfinite(evaluation.value):

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from searchcnn.files import cache_folder
+from searchcnn.files import locate_cache
 from searchcnn.sources import idx
 
 PACKAGE = "dataset-fashion-mnist"
@@ -30,8 +30,8 @@ def fetch() -> Path:
     if missing := [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]:
         raise ConnectionError(f"Debian's {PACKAGE} (no {' and no '.join(missing)} here)")
     try:
-        cache_folder("datasets").mkdir(parents=True, exist_ok=True)
-        return _fetch_into(cache_folder("datasets") / _FOLDER)
+        locate_cache("datasets").mkdir(parents=True, exist_ok=True)
+        return _fetch_into(locate_cache("datasets") / _FOLDER)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConnectionError(f"Debian's {PACKAGE} ({_explain(error)})") from error
 

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from searchcnn.backend import keras_home
+from searchcnn.backend import locate_keras_home
 from searchcnn.errors import DataError
-from searchcnn.files import cache_folder
+from searchcnn.files import locate_cache
 
 VARIABLE = "SEARCHCNN_DATA"
 SYSTEM_FOLDER = Path("/usr/share/datasets")
@@ -23,7 +23,7 @@ def list_folders() -> dict[str, Path]:
         **({f"${VARIABLE}": own} if own else {}),
         "Keras' cache": find_keras_cache(),
         "the system's datasets": SYSTEM_FOLDER,
-        "searchcnn's cache": cache_folder("datasets"),
+        "searchcnn's cache": locate_cache("datasets"),
     }
 
 
@@ -45,4 +45,4 @@ def find_own_folder() -> Path | None:
 
 def find_keras_cache() -> Path:
     """Returns the folder that Keras downloads datasets into."""
-    return keras_home() / "datasets"
+    return locate_keras_home() / "datasets"

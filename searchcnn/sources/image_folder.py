@@ -7,7 +7,7 @@ from pathlib import Path
 
 from searchcnn.data.decoding import ImageFile, read_file
 from searchcnn.events import Hear
-from searchcnn.files import stamp
+from searchcnn.files import read_change_marker
 from searchcnn.sources.layout import Layout, arrange
 from searchcnn.sources.reading import FIX, explain_errors
 
@@ -32,7 +32,7 @@ def list_images(folder: Path, _target: Path, _hear: Hear) -> tuple[list[ImageFil
 
 def compute_signature(folder: Path) -> str:
     """Returns a text that changes when a file or folder below a folder is added, removed or written."""
-    return "\n".join(sorted(stamp(Path(entry.path)) for entry in list_entries(folder)))
+    return "\n".join(sorted(read_change_marker(Path(entry.path)) for entry in list_entries(folder)))
 
 
 def list_entries(folder: Path) -> list["os.DirEntry[str]"]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
 from searchcnn.data.formats import FORMAT_NAMES, IMAGE_SUFFIXES
-from searchcnn.errors import DataError, printable
+from searchcnn.errors import DataError, make_printable
 from searchcnn.sources.parts import find_doubtful, find_look_alikes, parse_part
 
 IGNORED_SUFFIXES = frozenset(
@@ -233,7 +233,7 @@ def _check_look_alikes(root: str, images: NamesByPath) -> Iterator[Finding]:
 
 def _make_layout(root: str, named: NamesByPath, folders: Iterable[PathNames], findings: list[Finding]) -> Layout:
     """Makes a layout of images whose names begin with their part."""
-    images = [LabelledPath(path, names[0], printable(names[1])) for path, names in named.items() if len(names) > 2]
+    images = [LabelledPath(path, names[0], make_printable(names[1])) for path, names in named.items() if len(names) > 2]
     loose = [path for path, names in named.items() if len(names) <= 2]
     if not any(image.part == "train" for image in images):
         raise DataError(
@@ -244,7 +244,7 @@ def _make_layout(root: str, named: NamesByPath, folders: Iterable[PathNames], fi
         what = _format_count(loose, "image", "outside the folders of classes")
         findings.append(Finding("warning", what, ", ".join(loose[:3]), "left out"))
     class_names = {image.class_name for image in images}
-    folder_names = {printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
+    folder_names = {make_printable(names[1]) for names in folders if len(names) == 2 and not names[1].startswith(".")}
     if empty := sorted(folder_names - class_names):
         what = _format_count(empty, "folder", "without images")
         findings.append(Finding("warning", what, ", ".join(empty[:3]), "not a class"))

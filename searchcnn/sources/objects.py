@@ -150,8 +150,8 @@ def _import_module(name: str) -> Any:
 
 def _describe_error(error: BaseException) -> str:
     """Returns an error of a user's code in one line, with the line of code that raised it."""
-    line = modules.line_of(error)
-    return modules.plain(first_line(error)) + (f" ({line})" if line else "")
+    line = modules.find_line(error)
+    return modules.strip_prefix(first_line(error)) + (f" ({line})" if line else "")
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Arrays:

@@ -16,7 +16,7 @@ from searchcnn.data.decoding import ImageFile, decode_files
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import DataError, nearest
 from searchcnn.events import Hear
-from searchcnn.files import stamp
+from searchcnn.files import read_change_marker
 from searchcnn.sources import archive, digits, image_folder, npz, objects, table
 from searchcnn.sources.builtin import BUILTIN, BUILTIN_NAMES
 from searchcnn.sources.downloads import download
@@ -44,7 +44,7 @@ class Container(NamedTuple):
 
 
 CONTAINERS = (
-    Container(archive.holds, archive.list_images, stamp),
+    Container(archive.holds, archive.list_images, read_change_marker),
     Container(table.holds, table.list_images, table.compute_signature),
     Container(image_folder.holds, image_folder.list_images, image_folder.compute_signature),
 )
@@ -100,7 +100,7 @@ def _read_file(path: Path, config: DataConfig, hear: Hear) -> Collection:
         def save(folder: Path) -> None:
             _make_collection(npz.read(path), str(path), config).save(folder)
 
-        return _load_or_make(path, stamp(path), config, save)
+        return _load_or_make(path, read_change_marker(path), config, save)
     container = next((container for container in CONTAINERS if container.holds(path)), None)
     if container is None:
         raise DataError(f"{path}: cannot be read; expected {EXPECTED}")

@@ -12,7 +12,7 @@ from searchcnn.data.decoding import ImageFile, read_file
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
 from searchcnn.events import Hear, ignore
-from searchcnn.files import stamp
+from searchcnn.files import read_change_marker
 from searchcnn.sources.layout import LabelledPath, Layout
 from searchcnn.sources.missing import find_doubtful_labels, is_missing
 from searchcnn.sources.parts import parse_part
@@ -137,4 +137,4 @@ def _read_parquet(path: Path) -> tuple[list[str], Iterator[Sequence[Any]]]:
 def compute_signature(path: Path) -> str:
     """Returns a text that changes when the table, or a file that is named in it, is written."""
     files, _ = list_images(path)
-    return "\n".join([stamp(path), *(stamp(path.parent / file.name) for file in files)])
+    return "\n".join([read_change_marker(path), *(read_change_marker(path.parent / file.name) for file in files)])

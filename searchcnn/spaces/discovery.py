@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.errors import PluginError, nearest
 from searchcnn.spaces.plugin import Origin, Plugin, split
 from searchcnn.spaces.source import Source
@@ -95,7 +95,7 @@ def _folders(workspace: Workspace, folders: Sequence[Path]) -> dict[Path, Origin
     given: list[tuple[Path, Origin]] = [(folder, "--plugins-dir") for folder in folders]
     given += [(Path(folder), VARIABLE) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
     found = {_existing(folder, source): source for folder, source in given}
-    return found | {workspace.plugins.resolve(): "workspace", bundled("plugins").resolve(): "built-in"}
+    return found | {workspace.plugins.resolve(): "workspace", locate_bundled("plugins").resolve(): "built-in"}
 
 
 def _existing(folder: Path, source: Origin) -> Path:

@@ -198,7 +198,7 @@ def blamed(location: str, module: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         message = "".join(traceback.format_exception_only(error)[-1:]).strip().partition("\n")[0]
-        raise PluginError(f"{modules.line_of(error, module) or location}: {modules.plain(message)}") from error
+        raise PluginError(f"{modules.find_line(error, module) or location}: {modules.strip_prefix(message)}") from error
 
 
 def _module(plugin: Plugin) -> ModuleType:
@@ -273,9 +273,9 @@ def _files(module: ModuleType, target: Any) -> list[Path]:
 def _beside(module: ModuleType) -> dict[str, str]:
     """Returns the fingerprints of the files beside a module that it imports, by path, and of our tools they use."""
     folder = Path(module.__file__ or "").parent
-    files = {_relative(file, folder): file for file in sorted(modules.imported(module))}
+    files = {_relative(file, folder): file for file in sorted(modules.find_imported_files(module))}
     for tool, parts in _tools().items() if files else ():
-        if not _uses(module, tool) and any(_uses(one, tool) for one in modules.loaded(module)):
+        if not _uses(module, tool) and any(_uses(one, tool) for one in modules.list_loaded(module)):
             files |= {part.__name__: Path(part.__file__ or "") for part in parts}
     return {name: fingerprint([file]) for name, file in files.items()}
 

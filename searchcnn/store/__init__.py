@@ -6,11 +6,11 @@ Optuna is imported when `StoredStudy` or `open_storage` is asked for, not before
 from typing import TYPE_CHECKING
 
 from searchcnn.lazy import import_lazily
-from searchcnn.store.database import parse_url, sqlite_file
-from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_begun, read_summary
+from searchcnn.store.database import find_sqlite_file, parse_url
+from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_if_begun, read_summary
 
 if TYPE_CHECKING:
-    from searchcnn.store.failures import DATABASE_ERRORS, explaining
+    from searchcnn.store.failures import DATABASE_ERRORS, guard_database
     from searchcnn.store.leases import LeaseLostError, NoTrialLeftError
     from searchcnn.store.opening import open_storage
     from searchcnn.store.study import StoredStudy
@@ -26,12 +26,12 @@ __all__ = [
     "StudySummary",
     "Takeover",
     "TrialSummary",
-    "explaining",
+    "find_sqlite_file",
+    "guard_database",
     "open_storage",
     "parse_url",
-    "read_begun",
+    "read_if_begun",
     "read_summary",
-    "sqlite_file",
 ]
 
 HOMES = {
@@ -41,7 +41,7 @@ HOMES = {
     "NoTrialLeftError": "searchcnn.store.leases",
     "StoredStudy": "searchcnn.store.study",
     "Takeover": "searchcnn.store.takeover",
-    "explaining": "searchcnn.store.failures",
+    "guard_database": "searchcnn.store.failures",
     "open_storage": "searchcnn.store.opening",
 }
 """Where public names live that are imported when they are asked for: these modules import Optuna."""

@@ -4,21 +4,21 @@ from typing import Any, TypeVar
 
 from optuna.storages import BaseStorage
 
-from searchcnn.store.connection import repeated
+from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import Cache
 from searchcnn.store.storage import Storage
 
 Class = TypeVar("Class", bound=type[BaseStorage])
 
 
-def _repeating(storage: Class) -> Class:
+def _repeat_all(storage: Class) -> Class:
     """Repeats all that Optuna asks of a storage while the connection is lost."""
     for name in BaseStorage.__abstractmethods__:
-        setattr(storage, name, repeated(getattr(storage, name)))
+        setattr(storage, name, repeat_while_lost(getattr(storage, name)))
     return storage
 
 
-@_repeating
+@_repeat_all
 class CachedStorage(Cache):
     """Optuna's cache over `Storage`; attributes of a running trial are read without the rest of it."""
 

@@ -32,20 +32,20 @@ class Connection:
         self.hear = hear
         self._lost_at = float("-inf")
 
-    def lost(self, error: BaseException) -> None:
+    def note_loss(self, error: BaseException) -> None:
         """Takes note that the database did not answer; the user hears of it once in an outage."""
-        is_new = self.is_settled
+        is_new = self.is_stable
         self._lost_at = time.monotonic()
         if is_new:
-            self.hear(Trouble(f"the database does not answer ({message(error)}); trying again"))
+            self.hear(Trouble(f"the database does not answer ({read_message(error)}); trying again"))
 
     @property
-    def is_settled(self) -> bool:
+    def is_stable(self) -> bool:
         """Whether the database has answered for so long that what it says of other processes is true again."""
         return time.monotonic() - self._lost_at > SETTLING
 
 
-def message(error: BaseException) -> str:
+def read_message(error: BaseException) -> str:
     """Returns the first line of what the driver said, behind an error of SQLAlchemy's or of Optuna's storage."""
     cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error.__cause__ or error
     return str(cause).strip().splitlines()[0]
@@ -56,18 +56,18 @@ def is_lost(error: BaseException) -> bool:
 
     A SQLite file has no connection to lose: what it says is final.
     """
-    known = error if isinstance(error, DBAPIError) else error.__cause__
-    return isinstance(known, OperationalError | InterfaceError) and not isinstance(known.orig, sqlite3.Error)
+    cause = error if isinstance(error, DBAPIError) else error.__cause__
+    return isinstance(cause, OperationalError | InterfaceError) and not isinstance(cause.orig, sqlite3.Error)
 
 
-def repeated(method: Method) -> Method:
+def repeat_while_lost(method: Method) -> Method:
     """Repeats a method of an object that has a `Connection` while it is lost; done twice, it must do no harm."""
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         def wait(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            self.connection.lost(error or TimeoutError())
+            self.connection.note_loss(error or TimeoutError())
 
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_lost),

@@ -9,15 +9,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
-from searchcnn.store.database import check_sqlite_file, sqlite_file
-from searchcnn.store.failures import explaining
+from searchcnn.store.database import check_sqlite_file, find_sqlite_file
+from searchcnn.store.failures import guard_database
 from searchcnn.store.opening import open_storage
 from searchcnn.store.optuna_private import models
 from searchcnn.store.tables import RunRow
 
 
 def copy_study(source: Path, name: str, target: Path, new: str) -> None:
-    """Copies a study's SQLite file, also while it is searched, under another name.
+    """Copies a study's SQLite file under another name, even while a search is running.
 
     Args:
         source: The file.
@@ -35,7 +35,7 @@ def copy_study(source: Path, name: str, target: Path, new: str) -> None:
     try:
         with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
             old.backup(copy)  # a state between two transactions; a copy of the file might be in the middle of one
-        with explaining(url), closing(open_storage(url)) as storage, Session(storage.engine) as session:
+        with guard_database(url), closing(open_storage(url)) as storage, Session(storage.engine) as session:
             session.execute(update(study).where(study.study_name == name).values(study_name=new))
             session.execute(update(RunRow).values(ended=True))  # nobody works on the copy
             session.commit()
@@ -50,7 +50,7 @@ def delete_study(url: URL, name: str) -> None:
     Raises:
         StoreError: If a process works on it, or the database cannot be written.
     """
-    with explaining(url), closing(open_storage(url)) as storage:
+    with guard_database(url), closing(open_storage(url)) as storage:
         study_id = storage.get_study_id_from_name(name)
         with Session(storage.engine) as session:
             for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id)):
@@ -58,7 +58,7 @@ def delete_study(url: URL, name: str) -> None:
                     raise StoreError(f"process {run.pid} on {run.host} works on study '{name}'; stop it first")
         storage.delete_study(study_id)
         is_empty = not storage.get_all_studies()
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     if file is not None and is_empty:
         for part in ("", "-wal", "-shm"):
             file.with_name(file.name + part).unlink(missing_ok=True)

@@ -16,17 +16,17 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from searchcnn.errors import ConnectionLostError, StoreError
-from searchcnn.store.connection import is_lost, message
+from searchcnn.store.connection import is_lost, read_message
 
 BUSY_TIMEOUT = 60_000
 """Milliseconds that a SQLite transaction waits for another one's lock."""
-REPLACE = "move it away and begin anew, or restore a copy of it"
-"""What to do about a file that is damaged or no database."""
+REPLACE = "move it away and start again, or restore a copy of it"
+"""What to do about a file that is damaged or not a database."""
 REMEDIES = {
     "malformed": REPLACE,
     "not a database": REPLACE,
     "disk is full": "free some space, then run the same command: what was finished is safe",
-    "disk I/O error": "free some space or mend the disk, then run the same command: what was finished is safe",
+    "disk I/O error": "free some space or fix the disk, then run the same command: what was finished is safe",
     "readonly": "make it and its folder writable, then run the same command: what was finished is safe",
     "unable to open": "make it and its folder readable and writable, then run the same command",
 }
@@ -34,7 +34,7 @@ REMEDIES = {
 SERVER_OPTIONS = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 """SQLAlchemy's options for a database server: few connections, each tested before use."""
 SERVER = "use a database server, as in --storage postgresql://user@host/name"
-"""What to do where SQLite does not suffice."""
+"""What to do where SQLite is not enough."""
 NETWORK_FILE_SYSTEMS = (
     *("afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs"),
     *("lustre", "nfs", "nfs4", "smb3", "smbfs", "sshfs"),
@@ -48,7 +48,7 @@ def parse_url(text: str) -> URL:
     """Reads a database URL.
 
     Raises:
-        StoreError: If it is none.
+        StoreError: If it is not one.
     """
     expected = "expected sqlite:///path/to/file.db or postgresql://user@host/name"
     try:
@@ -63,7 +63,7 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def sqlite_file(url: URL) -> Path | None:
+def find_sqlite_file(url: URL) -> Path | None:
     """Returns the file of a SQLite URL; None for a server or a database in memory."""
     is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     return Path(str(url.database)) if is_file else None
@@ -75,18 +75,18 @@ def connect(url: URL) -> Engine:
     Raises:
         StoreError: If it cannot be opened.
     """
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     if file is not None:
         check_sqlite_file(file)
     try:
-        return create_engine(url, **engine_options(url))
+        return create_engine(url, **choose_engine_options(url))
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
             f"no driver for {url.drivername} is installed ({error}); install one: pip install 'searchcnn[postgres]'"
         ) from None
 
 
-def engine_options(url: URL) -> dict[str, Any]:
+def choose_engine_options(url: URL) -> dict[str, Any]:
     """Returns SQLAlchemy's options for a database."""
     if url.get_backend_name() == "sqlite":
         return {}
@@ -97,7 +97,7 @@ def harden(engine: Engine) -> None:
     """Makes an engine safe for several workers; does nothing where the database is not SQLite."""
     if engine.dialect.name != "sqlite":
         return
-    check = functools.partial(_check_identity, engine.url, _identity(engine.url))
+    check = functools.partial(_check_identity, engine.url, _identify(engine.url))
     event.listen(engine, "do_connect", lambda *_: check())
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", lambda _: check())
@@ -125,7 +125,7 @@ def check_sqlite_file(file: Path) -> None:
             connection.close()
 
 
-def check_place(file: Path) -> None:
+def check_file_system(file: Path) -> None:
     """Checks that a SQLite database may be written where it is.
 
     The journal that it keeps, a write-ahead log, needs memory that all its processes share (https://sqlite.org/wal.html).
@@ -133,7 +133,7 @@ def check_place(file: Path) -> None:
     Raises:
         StoreError: If the file is on a network file system.
     """
-    kind = file_system(file).removeprefix("fuse.")
+    kind = find_file_system(file).removeprefix("fuse.")
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreError(
             f"{file}: is on a network file system ({kind}), where SQLite loses data; give a file on a local disk, "
@@ -141,23 +141,23 @@ def check_place(file: Path) -> None:
         )
 
 
-def file_system(file: Path) -> str:
+def find_file_system(file: Path) -> str:
     """Returns the type of the file system that a file is on, such as ``"ext4"``; empty where it is not known."""
-    place = file.resolve()
-    mounts = [mount for mount in psutil.disk_partitions(all=True) if place.is_relative_to(mount.mountpoint)]
+    path = file.resolve()
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
     innermost = max(mounts, key=lambda mount: len(mount.mountpoint), default=None)
     return innermost.fstype if innermost else ""
 
 
 def explain(error: BaseException, url: URL) -> StoreError:
     """Returns the one-line form of what a database, or Optuna's storage on it, raised."""
-    line, place = message(error), sqlite_file(url) or url.render_as_string()
+    line, database = read_message(error), find_sqlite_file(url) or url.render_as_string()
     if is_lost(error):
         return ConnectionLostError(
-            f"{place}: {line}; is the server there, and the URL right? What was finished is safe"
+            f"{database}: {line}; is the server running, and the URL right? What was finished is safe"
         )
     remedy = next((remedy for part, remedy in REMEDIES.items() if part in line), "what was finished is safe")
-    return StoreError(f"{place}: {line}; {remedy}")
+    return StoreError(f"{database}: {line}; {remedy}")
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -166,9 +166,9 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _identity(url: URL) -> tuple[int, int] | None:
+def _identify(url: URL) -> tuple[int, int] | None:
     """Returns what tells a SQLite file from others that have its name later; None if it is gone or in memory."""
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     try:
         status = file.stat() if file else None
     except OSError:
@@ -177,9 +177,9 @@ def _identity(url: URL) -> tuple[int, int] | None:
 
 
 def _check_identity(url: URL, identity: tuple[int, int] | None) -> None:
-    if _identity(url) != identity:  # SQLite would go on writing to a file without a name, or make a new one
+    if _identify(url) != identity:  # SQLite would go on writing to a file without a name, or make a new one
         raise StoreError(
-            f"{sqlite_file(url)}: was deleted, moved or replaced meanwhile; put it back, then run the same command"
+            f"{find_sqlite_file(url)}: was deleted, moved or replaced meanwhile; put it back, then run the same command"
         )
 
 

@@ -14,7 +14,7 @@ DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 @contextlib.contextmanager
-def explaining(url: URL) -> Iterator[None]:
+def guard_database(url: URL) -> Iterator[None]:
     """Turns what the database raises in the body into one line for the user.
 
     Raises:

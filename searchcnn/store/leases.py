@@ -56,6 +56,6 @@ class Leases:
             NoTrialLeftError: If it has them.
         """
         trial = models.TrialModel
-        begun = select(func.count()).where(trial.study_id == study_id, trial.state != TrialState.WAITING)
-        if self.most_trials is not None and (session.scalar(begun) or 0) >= self.most_trials:
+        started = select(func.count()).where(trial.study_id == study_id, trial.state != TrialState.WAITING)
+        if self.most_trials is not None and (session.scalar(started) or 0) >= self.most_trials:
             raise NoTrialLeftError

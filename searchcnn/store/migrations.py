@@ -22,7 +22,7 @@ def _add_epochs_of_leases(connection: Connection) -> None:
 STEPS: tuple[Callable[[Connection], None], ...] = (_create_tables, _add_epochs_of_leases)
 
 
-def schema_version(connection: Connection) -> int:
+def read_schema_version(connection: Connection) -> int:
     """Returns the number of steps applied to a database; 0 where our tables are not there yet."""
     if not inspect(connection).has_table(SchemaRow.__tablename__):
         return 0
@@ -35,7 +35,7 @@ def check_schema(connection: Connection) -> None:
     Raises:
         StoreError: If its layout is unknown here.
     """
-    version = schema_version(connection)
+    version = read_schema_version(connection)
     if version > len(STEPS):
         raise StoreError(
             f"the database has layout {version}, written by a newer searchcnn; this one knows up to {len(STEPS)}: "
@@ -50,7 +50,7 @@ def migrate(connection: Connection) -> None:
         StoreError: If the database is of a newer layout.
     """
     check_schema(connection)
-    version = schema_version(connection)
+    version = read_schema_version(connection)
     if version == len(STEPS):
         return
     for step in STEPS[version:] if version else STEPS[:1]:  # a new database has the newest layout at once

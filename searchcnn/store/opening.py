@@ -8,7 +8,7 @@ from sqlalchemy.exc import DatabaseError
 
 from searchcnn.errors import StoreError
 from searchcnn.events import Hear, ignore
-from searchcnn.store.database import check_place, connect, explain, harden, sqlite_file
+from searchcnn.store.database import check_file_system, connect, explain, find_sqlite_file, harden
 from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.migrations import migrate
 from searchcnn.store.optuna_private import models
@@ -28,14 +28,14 @@ def open_storage(url: URL, hear: Hear = ignore) -> Storage:
     Raises:
         StoreError: If it is damaged, foreign, of another layout, or cannot be reached or written.
     """
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-            check_place(file)
+            check_file_system(file)
             if not file.exists():
                 file.touch()
-        return _prepared(url, hear)
+        return _prepare(url, hear)
     except DATABASE_ERRORS as error:
         raise explain(error, url) from None
     except RuntimeError as error:  # Optuna's check of its own tables' layout
@@ -44,7 +44,7 @@ def open_storage(url: URL, hear: Hear = ignore) -> Storage:
         raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
 
-def _prepared(url: URL, hear: Hear) -> Storage:
+def _prepare(url: URL, hear: Hear) -> Storage:
     """Opens a database and makes what is missing in it; processes that come at the same time take turns."""
     engine = connect(url)
     try:

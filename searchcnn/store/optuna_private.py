@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from searchcnn.backend import silence
 
-__all__ = ["Cache", "HookedStorage", "JSONSerializable", "models", "study_id", "trial_id"]
+__all__ = ["Cache", "HookedStorage", "JSONSerializable", "get_study_id", "get_trial_id", "models"]
 
 silence("optuna")
 
@@ -65,11 +65,11 @@ class HookedStorage(RDBStorage):
         return self.prepare_trial(study_id, template_trial, session)
 
 
-def study_id(study: optuna.Study) -> int:
+def get_study_id(study: optuna.Study) -> int:
     """Returns a study's key in Optuna's tables."""
     return study._study_id
 
 
-def trial_id(trial: optuna.Trial) -> int:
+def get_trial_id(trial: optuna.Trial) -> int:
     """Returns a trial's key in Optuna's tables."""
     return trial._trial_id

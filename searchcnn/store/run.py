@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
-from searchcnn.store.connection import repeated
+from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.database import SERVER
 from searchcnn.store.storage import Storage
 from searchcnn.store.tables import RunRow, now
@@ -52,7 +52,7 @@ class Run:
         self.end()
         self._storage.leases.run_id = None
 
-    @repeated
+    @repeat_while_lost
     def end(self) -> None:
         """Writes that this process has ended in order."""
         self.beat(ended=True)
@@ -69,7 +69,7 @@ class Run:
                 self.beat()
             except (SQLAlchemyError, StoreError) as error:
                 # the next beat tries again; a trial is taken over only after many missed ones
-                self.connection.lost(error)
+                self.connection.note_loss(error)
 
 
 def check_host(session: Session) -> None:

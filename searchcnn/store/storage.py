@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from searchcnn.events import Hear, ignore
 from searchcnn.store import queries
-from searchcnn.store.connection import Connection, is_lost, repeated
-from searchcnn.store.database import engine_options, harden
+from searchcnn.store.connection import Connection, is_lost, repeat_while_lost
+from searchcnn.store.database import choose_engine_options, harden
 from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.leases import LeaseLostError, Leases
 from searchcnn.store.optuna_private import HookedStorage, JSONSerializable, models
@@ -34,7 +34,7 @@ def add(session: Session, model: Any, values: Mapping[str, Any]) -> None:
     session.execute(dialect.insert(model).values(**values).on_conflict_do_nothing())
 
 
-def forget_curve(trial_id: int, session: Session) -> None:
+def delete_curve(trial_id: int, session: Session) -> None:
     """Deletes what a trial's training has left; its parameters and user attributes stay."""
     intermediate, attribute = models.TrialIntermediateValueModel, models.TrialSystemAttributeModel
     session.execute(delete(intermediate).where(intermediate.trial_id == trial_id))
@@ -58,7 +58,7 @@ class Storage(HookedStorage):
 
     def __init__(self, url: URL, hear: Hear = ignore) -> None:
         address = url.render_as_string(hide_password=False)
-        super().__init__(address, engine_kwargs=engine_options(url), skip_table_creation=True)
+        super().__init__(address, engine_kwargs=choose_engine_options(url), skip_table_creation=True)
         harden(self.engine)
         self.connection = Connection(hear)
         self.leases = Leases()
@@ -79,7 +79,7 @@ class Storage(HookedStorage):
         """Whether something of a trial is held: after an epoch, because the connection is lost."""
         return trial_id in self._held
 
-    @repeated
+    @repeat_while_lost
     def flush(self, trial_id: int) -> None:
         """Writes what is held for a trial.
 
@@ -90,11 +90,11 @@ class Storage(HookedStorage):
 
     def _flush(self, trial_id: int) -> None:
         if trial_id in self._held:
-            with self._releasing(trial_id):
+            with self._release(trial_id):
                 self.scoped_session().commit()
 
     @contextlib.contextmanager
-    def _releasing(self, trial_id: int) -> Iterator[None]:
+    def _release(self, trial_id: int) -> Iterator[None]:
         """Puts what is held into this thread's session; the body, one of Optuna's methods, commits that session."""
         session = self.scoped_session()
         held = self._held.pop(trial_id, [])  # first, because Optuna reads the trial to say that it has ended
@@ -162,12 +162,12 @@ class Storage(HookedStorage):
         except DATABASE_ERRORS as error:
             if not is_lost(error):
                 raise
-            self.connection.lost(error)
+            self.connection.note_loss(error)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Changes a trial's state, and writes what is held, in one transaction; a trial that starts is leased."""
         if state != TrialState.RUNNING:
-            with self._releasing(trial_id):
+            with self._release(trial_id):
                 return super().set_trial_state_values(trial_id, state, values)
         session = self.scoped_session()
         try:
@@ -185,12 +185,12 @@ class Storage(HookedStorage):
             self.leases.add(cast("int", trial.trial_id), session)
         return trial
 
-    @repeated
+    @repeat_while_lost
     def restart(self, trial_id: int) -> None:
         """Deletes the learning curve of a running trial of this process."""
         self._flush(trial_id)
         with self.scoped_session() as session, session.begin():
-            forget_curve(trial_id, session)
+            delete_curve(trial_id, session)
 
     # -- reads of one trial see what is held; lists of trials do not
 
@@ -209,14 +209,14 @@ class Storage(HookedStorage):
 
     # -- whole studies
 
-    @repeated
-    def keep_study(self, row: StudyRow) -> None:
+    @repeat_while_lost
+    def write_study(self, row: StudyRow) -> None:
         """Writes what a study searches."""
         with Session(self.engine) as session, session.begin():
             models.StudyModel.find_or_raise_by_id(row.study_id, session, for_update=True)
             session.merge(row)
 
-    @repeated
+    @repeat_while_lost
     def begin(self, study_id: int, waiting: Sequence[FrozenTrial]) -> None:
         """Adds the first trials of a study that has none, all in one transaction."""
         with self.scoped_session() as session, session.begin():

@@ -16,12 +16,11 @@ from searchcnn.errors import StudyChangedError
 from searchcnn.events import Epoch
 from searchcnn.store import queries
 from searchcnn.store.cache import CachedStorage
-from searchcnn.store.connection import repeated
-from searchcnn.store.intervals import covered
-from searchcnn.store.optuna_private import study_id, trial_id
+from searchcnn.store.connection import repeat_while_lost
+from searchcnn.store.optuna_private import get_study_id, get_trial_id
 from searchcnn.store.run import Run
 from searchcnn.store.storage import Storage, add
-from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow
+from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow, union_length
 from searchcnn.store.takeover import Takeover
 from searchcnn.study import Objective
 from searchcnn.study.rules import RULES, Rules
@@ -54,7 +53,7 @@ class StoredStudy:
         self.objective = objective
         self._sampler, self._pruner = sampler, pruner
         self.optuna = self._create()
-        self.study_id = study_id(self.optuna)
+        self.study_id = get_study_id(self.optuna)
 
     def _create(self) -> optuna.Study:
         def create() -> optuna.Study:
@@ -108,7 +107,7 @@ class StoredStudy:
             self._begin_anew()
         new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
         new.version = searchcnn.__version__
-        self.storage.keep_study(new)
+        self.storage.write_study(new)
 
     @property
     def rules(self) -> Rules:
@@ -131,7 +130,7 @@ class StoredStudy:
         """Throws away what was begun but taught nothing: waiting baselines, a trial that was stopped, failures."""
         optuna.delete_study(study_name=self.name, storage=self.optuna_storage)
         self.optuna = self._create()
-        self.study_id = study_id(self.optuna)
+        self.study_id = get_study_id(self.optuna)
 
     @property
     def is_new(self) -> bool:
@@ -170,12 +169,12 @@ class StoredStudy:
         if left is not None:
             self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
         trial = self.optuna.ask() if left is None else optuna.Trial(self.optuna, left)
-        self.takeover.works_on(trial_id(trial))
+        self.takeover.works_on(get_trial_id(trial))
         return trial
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
         """Writes an epoch and the trial's best score so far, in one transaction."""
-        key = trial_id(trial)
+        key = get_trial_id(trial)
         row = {
             "trial_id": key,
             "epoch": epoch.number,
@@ -188,15 +187,15 @@ class StoredStudy:
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         """Whether the pruner ends the trial; not before it can see all of its epochs."""
-        return not self.storage.is_behind(trial_id(trial)) and trial.should_prune()
+        return not self.storage.is_behind(get_trial_id(trial)) and trial.should_prune()
 
     def restart(self, trial: optuna.Trial) -> None:
         """Deletes a trial's learning curve; its parameters stay."""
-        self.storage.restart(trial_id(trial))
+        self.storage.restart(get_trial_id(trial))
 
     def flush(self, trial: optuna.Trial) -> None:
         """Makes everything that was set on a trial durable."""
-        self.storage.flush(trial_id(trial))
+        self.storage.flush(get_trial_id(trial))
 
     def finish(
         self,
@@ -222,10 +221,10 @@ class StoredStudy:
                 trial.set_user_attr(key, fact)
             self.optuna.tell(trial, value if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
 
-    @repeated
+    @repeat_while_lost
     def add_model(self, trial: optuna.Trial, path: Path, score: float) -> None:
         """Keeps which trial's network a file now holds, and what it scored."""
-        row = ModelRow(trial_id=trial_id(trial), study_id=self.study_id, path=str(path), score=score)
+        row = ModelRow(trial_id=get_trial_id(trial), study_id=self.study_id, path=str(path), score=score)
         with Session(self.storage.engine) as session, session.begin():
             session.merge(row)
 
@@ -244,37 +243,37 @@ class StoredStudy:
         """Returns the number of trials that have ended, in whatever state."""
         return len(self.finished_numbers())
 
-    @repeated
+    @repeat_while_lost
     def finished_numbers(self) -> list[int]:
         """Returns the numbers of the trials that have ended, in whatever state."""
         with Session(self.storage.engine) as session:
             return queries.finished_numbers(session, self.study_id)
 
-    @repeated
+    @repeat_while_lost
     def rank(self, trial: optuna.Trial, value: float) -> int:
         """Returns how many COMPLETE trials come before one in the `ranking`, given its score."""
         with Session(self.storage.engine) as session:
             return queries.count_before(session, self.study_id, trial.number, value, self.objective)
 
-    @repeated
+    @repeat_while_lost
     def ranking(self, most: int) -> list[int]:
         """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
         with Session(self.storage.engine) as session:
             return queries.ranking(session, self.study_id, self.objective, most)
 
-    @repeated
+    @repeat_while_lost
     def is_better(self, value: float) -> bool:
         """Whether a score is better than that of every COMPLETE trial."""
         with Session(self.storage.engine) as session:
             best = queries.best_merit(session, self.study_id, self.objective)
         return best is None or self.objective.merit(value) > best
 
-    @repeated
+    @repeat_while_lost
     def seconds_spent(self) -> float:
         """Returns for how many seconds at least one process has worked on the study."""
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
-            return covered([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
+            return union_length([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
 
 
 def _epoch(row: EpochRow) -> Epoch:

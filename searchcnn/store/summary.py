@@ -13,10 +13,9 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
-from searchcnn.store.database import connect, explain, sqlite_file
-from searchcnn.store.intervals import covered
+from searchcnn.store.database import connect, explain, find_sqlite_file
 from searchcnn.store.migrations import check_schema
-from searchcnn.store.tables import EpochRow, RunRow, StudyRow
+from searchcnn.store.tables import EpochRow, RunRow, StudyRow, union_length
 from searchcnn.study import StudyConfig
 
 # Optuna's tables, as far as they are read here; a test compares this reading with Optuna's own.
@@ -104,9 +103,9 @@ class StudySummary:
         ranked = [trial.facts["space"] for trial in self.ranking]
         plugins = [spec for spec in self.config.spaces if spec.isidentifier()]  # others have names that trials tell
         tried = [trial.facts["space"] for trial in self.trials if "space" in trial.facts]
-        return [self._space(name) for name in dict.fromkeys([*ranked, *plugins, *tried])]
+        return [self._summarize_space(name) for name in dict.fromkeys([*ranked, *plugins, *tried])]
 
-    def _space(self, name: str) -> SpaceSummary:
+    def _summarize_space(self, name: str) -> SpaceSummary:
         trials = [trial for trial in self.trials if trial.facts.get("space") == name]
         states = Counter(trial.state for trial in trials)
         best = next((trial for trial in self.ranking if trial.facts["space"] == name), None)
@@ -140,7 +139,7 @@ def read_summary(url: URL, name: str) -> StudySummary:
         engine.dispose()
 
 
-def read_begun(url: URL, name: str) -> StudySummary | None:
+def read_if_begun(url: URL, name: str) -> StudySummary | None:
     """Reads a study that has been begun: it has trials, though they may be waiting.
 
     Returns:
@@ -149,7 +148,7 @@ def read_begun(url: URL, name: str) -> StudySummary | None:
     Raises:
         StoreError: If the database cannot be read.
     """
-    file = sqlite_file(url)
+    file = find_sqlite_file(url)
     if file is not None and not file.exists():
         return None
     engine = connect(url)
@@ -186,14 +185,14 @@ def _read(connection: Connection, name: str) -> StudySummary:
     runs = session.scalars(select(RunRow).where(RunRow.study_id == names[name])).all()
     return StudySummary(
         name=name,
-        config=_config(name, row),
-        trials=_trials(connection, names[name]),
-        seconds=covered([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]),
+        config=_read_config(name, row),
+        trials=_read_trials(connection, names[name]),
+        seconds=union_length([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]),
         running=any(run.is_alive for run in runs),
     )
 
 
-def _config(name: str, row: StudyRow) -> StudyConfig:
+def _read_config(name: str, row: StudyRow) -> StudyConfig:
     try:
         config = StudyConfig.model_validate(row.config)
     except ValidationError:
@@ -205,7 +204,7 @@ def _config(name: str, row: StudyRow) -> StudyConfig:
     return config.model_copy(update={"search": config.search.model_copy(update={"direction": direction})})
 
 
-def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:
+def _read_trials(connection: Connection, study_id: int) -> list[TrialSummary]:
     def rows(source: Any, *columns: Any) -> Any:
         query: Select[Any] = select(*columns).join(TRIALS, TRIALS.c.trial_id == source.c.trial_id)
         return connection.execute(query.where(TRIALS.c.study_id == study_id))
@@ -216,7 +215,7 @@ def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:
     values = dict(rows(VALUES, VALUES.c.trial_id, VALUES.c.value).all())
     reported = rows(REPORTS, REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value).all()
     last = {trial_id: value for trial_id, _, value in sorted(reported, key=lambda row: (row[0], row[1]))}
-    epochs = _epochs(connection, study_id)
+    epochs = _read_epochs(connection, study_id)
     query = select(TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state).where(TRIALS.c.study_id == study_id)
     return [
         TrialSummary(
@@ -231,7 +230,7 @@ def _trials(connection: Connection, study_id: int) -> list[TrialSummary]:
     ]
 
 
-def _epochs(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:
+def _read_epochs(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:
     columns: Table = EpochRow.__table__  # type: ignore[assignment]
     query = select(columns.c.trial_id, func.count(), func.sum(columns.c.seconds)).group_by(columns.c.trial_id)
     query = query.join(TRIALS, TRIALS.c.trial_id == columns.c.trial_id).where(TRIALS.c.study_id == study_id)

@@ -1,10 +1,11 @@
-"""Our own tables, beside Optuna's.
+"""Our own tables, next to Optuna's.
 
 Rows point to Optuna's studies and trials by number only, without foreign keys, so that Optuna's own tools can still
 delete what they made.
 """
 
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,19 @@ GRACE = timedelta(seconds=60)
 def now() -> datetime:
     """Returns the time as the database keeps it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def union_length(intervals: Sequence[tuple[float, float]]) -> float:
+    """Returns the length of a union of intervals.
+
+    >>> union_length([(0, 2), (1, 3), (10, 11)])
+    4.0
+    """
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 class Table(DeclarativeBase):

@@ -9,9 +9,9 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from searchcnn.events import TrialGivenUp
-from searchcnn.store.connection import repeated
+from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import models
-from searchcnn.store.storage import Storage, add, forget_curve
+from searchcnn.store.storage import Storage, add, delete_curve
 from searchcnn.store.tables import EpochRow, LeaseRow, RunRow
 
 DEADLY = 2
@@ -37,7 +37,7 @@ class Takeover:
         """Takes note that this process works on a trial; its run may have others, of which it does not know."""
         self._at_work.add(trial_id)
 
-    @repeated
+    @repeat_while_lost
     def take_over(self, study_id: int) -> int | None:
         """Leases one running trial whose run is dead to this run, and takes back what its unfinished training left.
 
@@ -47,24 +47,24 @@ class Takeover:
             The trial's id, or None if every running trial has a living run.
         """
         with self._storage.scoped_session() as session, session.begin():
-            for trial_id, lease in self._left(study_id, session):
+            for trial_id, lease in self._find_abandoned(study_id, session):
                 if lease is None or lease.deaths < DEADLY:
                     self._restart(trial_id, lease, session)
                     return trial_id
                 self._give_up(trial_id, lease.deaths, session)
         return None
 
-    @repeated
+    @repeat_while_lost
     def give_up(self, study_id: int, number: int, reason: str, detail: str) -> None:
         """Fails a running trial whose process is of no use; one that has ended stays as it is."""
         trial = models.TrialModel
         is_running = and_(trial.study_id == study_id, trial.number == number, trial.state == TrialState.RUNNING)
         with self._storage.scoped_session() as session, session.begin():
-            found = session.scalar(select(trial).where(is_running).with_for_update())
-            if found is not None:
-                _fail(found, reason, detail, session)
+            row = session.scalar(select(trial).where(is_running).with_for_update())
+            if row is not None:
+                _fail(row, reason, detail, session)
 
-    def _left(self, study_id: int, session: Session) -> Iterator[tuple[int, LeaseRow | None]]:
+    def _find_abandoned(self, study_id: int, session: Session) -> Iterator[tuple[int, LeaseRow | None]]:
         """Yields the running trials that nobody works on, locked, with their leases; deaths in them are counted."""
         trial = models.TrialModel
         running = select(trial.trial_id).where(trial.study_id == study_id, trial.state == TrialState.RUNNING)
@@ -87,10 +87,10 @@ class Takeover:
     def _is_at_work(self, run: RunRow, trial_id: int) -> bool:
         if self._is_own(run):
             return trial_id in self._at_work
-        return not run.ended and (run.is_alive or not self.connection.is_settled)
+        return not run.ended and (run.is_alive or not self.connection.is_stable)
 
     def _restart(self, trial_id: int, lease: LeaseRow | None, session: Session) -> None:
-        forget_curve(trial_id, session)
+        delete_curve(trial_id, session)
         leases = self._storage.leases
         if lease is None:
             leases.add(trial_id, session)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.errors import StudyFileError, nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -59,7 +59,7 @@ class Workspace:
 
     def study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""
-        folders = (bundled("studies"), self.studies)
+        folders = (locate_bundled("studies"), self.studies)
         return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
 
     def find(self, study: str) -> tuple[str, Path]:

@@ -15,7 +15,7 @@ from searchcnn.backend import clear_keras
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, nearest
 from searchcnn.graph import as_array
-from searchcnn.pixels import own_range
+from searchcnn.pixels import detect_range
 from searchcnn.results import save_model
 from searchcnn.results.export import predict
 from searchcnn.results.verification import verify
@@ -154,7 +154,7 @@ def check_training(subject: Subject) -> str:
 def check_pixels(subject: Subject) -> str:
     """Probes the default network: it gets pixels scaled to 0..1, unless it scales them itself."""
     assert subject.default
-    pixels = own_range(subject.build(GivenPoint()))
+    pixels = detect_range(subject.build(GivenPoint()))
     return f"it scales pixels itself and gets {pixels}" if pixels else "it gets pixels scaled to 0..1"
 
 
@@ -240,7 +240,7 @@ CHECKS: Mapping[str, Callable[[Subject], str]] = {
 
 
 def _choose_normalization(model: Any) -> Normalization:
-    return Normalization.of(NORMALIZATIONS[own_range(model) or "0..1"], images=None)
+    return Normalization.of(NORMALIZATIONS[detect_range(model) or "0..1"], images=None)
 
 
 def _list_shapes(subject: Subject) -> Iterator[Image]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from searchcnn.events import Epoch
-from searchcnn.graph import leaves, named_outputs
+from searchcnn.graph import find_leaves, name_outputs
 from searchcnn.search import Trial
 from searchcnn.study import Objective
 
@@ -62,7 +62,7 @@ class PlainMetrics(keras.callbacks.Callback):
 
     def _rename(self, logs: dict[str, Any]) -> None:
         model: Any = self.model  # a `fit` of its own may train any model
-        first, *others = named_outputs(model) if getattr(model, "outputs", ()) else ("",)
+        first, *others = name_outputs(model) if getattr(model, "outputs", ()) else ("",)
         if not others:
             return
         for part in ("", "val_"):
@@ -90,7 +90,7 @@ class BatchStatistics(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Sets the momentum of layers that have Keras' default, for the length of the training."""
         steps = (self.params or {}).get("steps")
-        norms = [layer for layer in leaves(self.model) if isinstance(layer, keras.layers.BatchNormalization)]
+        norms = [layer for layer in find_leaves(self.model) if isinstance(layer, keras.layers.BatchNormalization)]
         self._changed = [layer for layer in norms if steps and layer.momentum == DEFAULT_MOMENTUM]
         for layer in self._changed:
             layer.momentum = momentum(int(steps or 1))
@@ -108,7 +108,9 @@ def lagging(model: Any, steps: int) -> str:
         model: The network.
         steps: Batches of an epoch.
     """
-    norms = [layer for layer in leaves(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    norms = [
+        layer for layer in find_leaves(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
     own = [layer for layer in norms if layer.momentum != DEFAULT_MOMENTUM]
     slowest = max(own, key=lambda layer: layer.momentum, default=None)
     if slowest is None or slowest.momentum**steps < LARGE_PART:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.events import Epoch
-from searchcnn.files import discard, replacing
+from searchcnn.files import discard, replace_file
 
 Arrays = Sequence[npt.NDArray[Any]]
 GROUPS = ("variables", "optimizer", "best")
@@ -58,7 +58,7 @@ class Checkpoint:
         }
         facts["epochs"] = [dataclasses.asdict(epoch) for epoch in self.epochs]
         arrays = {f"{group}/{index}": array for group in GROUPS for index, array in enumerate(getattr(self, group))}
-        with replacing(path) as new, new.open("wb") as file:
+        with replace_file(path) as new, new.open("wb") as file:
             np.savez(file, facts=np.array(json.dumps({"key": key, **facts})), **arrays)
 
     @classmethod

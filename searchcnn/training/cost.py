@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from searchcnn.graph import calls, leaves
+from searchcnn.graph import find_leaves, list_calls
 from searchcnn.search import Cost
 
 
@@ -21,14 +21,14 @@ def measure_cost(network: Any) -> Cost:
 def _macs(network: Any) -> int:
     """Counts the calls that a model is made of: its layers may be part of other models, for images of other sizes."""
     if not isinstance(network, keras.Model):
-        weighty = [leaf for leaf in leaves(network) if _weights(leaf)]
+        weighty = [leaf for leaf in find_leaves(network) if _weights(leaf)]
         return sum(_weights(leaf) * _positions(leaf, leaf.input, leaf.output) for leaf in weighty)
-    return sum(_macs_of_call(call) for call in calls(network))
+    return sum(_macs_of_call(call) for call in list_calls(network))
 
 
 def _macs_of_call(call: Any) -> int:
     layer = call.operation
-    if next(leaves(layer), None) is not layer:
+    if next(find_leaves(layer), None) is not layer:
         return _macs(layer)
     weights = _weights(layer)
     return weights * _positions(layer, call.input_tensors[0], call.output_tensors[0]) if weights else 0

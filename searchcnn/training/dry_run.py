@@ -59,7 +59,7 @@ def run_dry(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
 
 def _where(error: Exception) -> str:
     """Returns the last file and line of an error that are neither Keras' nor a library's of it."""
-    if line := modules.line_of(error):  # without ours between it and the file that it imports
+    if line := modules.find_line(error):  # without ours between it and the file that it imports
         return f" ({Path(line).name})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

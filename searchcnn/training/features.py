@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from searchcnn.augmentation import Augmentation
 from searchcnn.data import Split, Views
-from searchcnn.files import cache_folder
-from searchcnn.graph import calls, functional, leaves, narrow_points
+from searchcnn.files import locate_cache
+from searchcnn.graph import find_leaves, find_narrow_points, list_calls, make_functional
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays
 
@@ -60,11 +60,11 @@ def divide(model: Any) -> tuple[Any, Any] | None:
         The part before, from images to features, and the part after, from features to the model's outputs; they share
         its layers. None if no weights come before such a point, so that nothing would be saved.
     """
-    graph = functional(model)
-    narrow = {id(tensor) for tensor in narrow_points(graph)}
+    graph = make_functional(model)
+    narrow = {id(tensor) for tensor in find_narrow_points(graph)}
     point, has_weights = None, False
-    for call in calls(graph):
-        parts = list(leaves(call.operation))
+    for call in list_calls(graph):
+        parts = list(find_leaves(call.operation))
         if any(_changes(part) for part in parts):
             break
         has_weights |= any(getattr(part, "weights", ()) for part in parts)
@@ -124,7 +124,7 @@ class FeatureCache:
     def __init__(self, data: str, limit: int, folder: Path | None = None) -> None:
         self._data = data
         self._limit = limit
-        self._folder = folder or cache_folder("features")
+        self._folder = folder or locate_cache("features")
 
     def fits(self, network: Any, *images: Images) -> bool:
         """Whether the features of all images may be kept at once, maps in 16 bits if need be."""

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from searchcnn.errors import PluginError, first_line
-from searchcnn.graph import has_output_mapping, named_outputs
+from searchcnn.graph import has_output_mapping, name_outputs
 from searchcnn.training.label_form import LabelForm
 
 CLASSES = 4
@@ -24,7 +24,7 @@ def label_form(model: Any) -> LabelForm:
     Raises:
         PluginError: If a loss takes none.
     """
-    outputs, losses = named_outputs(model), _losses(model)
+    outputs, losses = name_outputs(model), _losses(model)
     one_hot = tuple(takes_one_hot(losses[name], output.shape[-1]) for name, output in outputs.items())
     classes = next(iter(outputs.values())).shape[-1]
     return LabelForm(one_hot, classes, tuple(outputs) if has_output_mapping(model) else ())
@@ -61,7 +61,7 @@ def takes_one_hot(loss: Any, classes: int) -> bool:
 
 def _losses(model: Any) -> dict[str, Any]:
     """Returns the loss of each output, by name: what ``compile`` was given."""
-    names, loss = list(named_outputs(model)), model.loss
+    names, loss = list(name_outputs(model)), model.loss
     if isinstance(loss, Mapping) and "class_name" not in loss:
         return {name: loss.get(name) for name in names}
     each = list(loss) if isinstance(loss, list | tuple) else [loss] * len(names)

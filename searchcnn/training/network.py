@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from searchcnn.errors import InfeasibleError, PluginError
-from searchcnn.graph import as_array, has_output_mapping, is_stock, named_outputs, without_augmentation
+from searchcnn.graph import as_array, has_output_mapping, is_stock, name_outputs, remove_augmentation
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import Recipe
 from searchcnn.training.normalization import SCALE, Normalization
@@ -70,7 +70,7 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
     loss = keras.losses.SparseCategoricalCrossentropy()
     if recipe.label_smoothing or recipe.augmentation.blends:
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    first, *heads = named_outputs(model)
+    first, *heads = name_outputs(model)
     model.compile(
         make_optimizer(recipe, steps_per_epoch),
         _by_output(model, dict.fromkeys([first, *heads], loss)),
@@ -96,7 +96,7 @@ def without_heads(model: Any) -> Any:
 
 
 def _first_output(model: Any) -> Any:
-    return next(iter(named_outputs(model).values()))
+    return next(iter(name_outputs(model).values()))
 
 
 def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Normalization = SCALE) -> Any:
@@ -115,7 +115,7 @@ def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Nor
     for layer in normalization.layers():
         x = layer(x)
     bare = keras.Model(model.inputs[0], _first_output(model), name=model.name)  # not saved: the optimizer's state
-    return keras.Model(pixels, without_augmentation(bare)(x), name="classifier")
+    return keras.Model(pixels, remove_augmentation(bare)(x), name="classifier")
 
 
 def _check(model: Any, num_classes: int) -> None:
@@ -127,7 +127,7 @@ def _check(model: Any, num_classes: int) -> None:
             f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
             "use stock layers only, and no Lambda"
         )
-    first, *heads = named_outputs(model).values()
+    first, *heads = name_outputs(model).values()
     unlike = [head for head in heads if head.shape != first.shape]
     if unlike and not is_compiled(model):
         raise PluginError(

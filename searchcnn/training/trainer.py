@@ -11,7 +11,7 @@ from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError, nearest
 from searchcnn.events import Note
-from searchcnn.pixels import PixelRange, own_range
+from searchcnn.pixels import PixelRange, detect_range
 from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.spaces.joint import JointSpace
@@ -168,7 +168,7 @@ class Trainer:
     def _find_pixels(self, space: SearchSpace, model: Any) -> PixelRange | None:
         """Returns the pixels that a network was made for which preprocesses them itself; None for one that does not."""
         is_detected = self.builders_count and self.config.training.detect_scaling
-        pixels = own_range(model) if is_detected else None
+        pixels = detect_range(model) if is_detected else None
         return "0..1" if pixels is None and space.own_preprocessing else pixels
 
     def make_classifier(self, candidate: Candidate) -> Any:

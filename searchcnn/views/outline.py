@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import keras
 
-from searchcnn.graph import calls, functional
+from searchcnn.graph import list_calls, make_functional
 from searchcnn.text import TIMES
 from searchcnn.training.cost import measure_cost
 
@@ -51,7 +51,7 @@ def draw_outline(model: Any) -> list[Line]:
     Args:
         model: A functional or sequential Keras model. Outputs after the first are auxiliary heads.
     """
-    steps = _list_steps(functional(model))
+    steps = _list_steps(make_functional(model))
     return _merge(_Drawing(steps).draw_segments(steps[0]))
 
 
@@ -131,7 +131,7 @@ def _list_steps(model: Any) -> list[_Step]:
     seen: set[int] = set()
     makers: dict[int, _Step] = {}
     steps = []
-    for call in calls(model):
+    for call in list_calls(model):
         step = _Step(call.operation, id(call.operation) not in seen, tuple(call.output_tensors[0].shape[1:]))
         seen.add(id(call.operation))
         for tensor in call.input_tensors:

@@ -3,8 +3,8 @@
 Importing this does not import Keras; the functions that need it do.
 """
 
-from searchcnn.weights.downloads import bring, heard_by, is_cached, is_online
+from searchcnn.weights.downloads import download, is_cached, is_online, watch_downloads
 from searchcnn.weights.embedded import has_embedded
-from searchcnn.weights.identification import network_of
+from searchcnn.weights.identification import identify_network
 
-__all__ = ["bring", "has_embedded", "heard_by", "is_cached", "is_online", "network_of"]
+__all__ = ["download", "has_embedded", "identify_network", "is_cached", "is_online", "watch_downloads"]

@@ -11,18 +11,18 @@ from searchcnn.errors import PluginError, nearest
 
 EMBEDDED: Final = "EfficientNetLite0"
 """The network whose weights are installed with searchcnn."""
-GIVEN: Final = (
+FIXED: Final = (
     *("input_shape", "input_tensor", "include_top", "include_preprocessing", "weights"),
     *("pooling", "classes", "classifier_activation", "name"),
 )
-"""Arguments of ``keras.applications`` that are not an author's to choose."""
+"""Arguments of ``keras.applications`` that an author cannot choose."""
 
 Make = Callable[..., Any]
 """Makes a network, as the functions of ``keras.applications`` do."""
 
 
-def known() -> dict[str, Make]:
-    """Returns what makes the networks that there are, by name."""
+def list_networks() -> dict[str, Make]:
+    """Returns the functions that make the networks, by name."""
     start_keras()
     import keras
 
@@ -32,7 +32,7 @@ def known() -> dict[str, Make]:
     return {EMBEDDED: EfficientNetLite0, **keras_own}
 
 
-def application(name: str) -> tuple[Make, dict[str, Any]]:
+def find_network(name: str) -> tuple[Make, dict[str, Any]]:
     """Reads ``MobileNet(alpha=0.25)``.
 
     Returns:
@@ -42,14 +42,14 @@ def application(name: str) -> tuple[Make, dict[str, Any]]:
         PluginError: If there is no such network, or it has no such argument.
     """
     kind, arguments = _parse(name)
-    if kind not in (makes := known()):
-        raise PluginError(f"backbone '{name}': keras.applications has no '{kind}'{nearest(kind, makes)}")
-    possible = [key for key in inspect.signature(makes[kind]).parameters if key not in GIVEN]
+    if kind not in (makers := list_networks()):
+        raise PluginError(f"backbone '{name}': keras.applications has no '{kind}'{nearest(kind, makers)}")
+    options = [key for key in inspect.signature(makers[kind]).parameters if key not in FIXED]
     for key in arguments:
-        if key not in possible:
-            hint = f"it has {', '.join(possible)}" if possible else "it has none"
-            raise PluginError(f"backbone '{name}': '{key}' is no argument that may be set; {hint}")
-    return makes[kind], arguments
+        if key not in options:
+            hint = f"it has {', '.join(options)}" if options else "it has none"
+            raise PluginError(f"backbone '{name}': '{key}' is not an argument that can be set; {hint}")
+    return makers[kind], arguments
 
 
 def sketch(make: Make, **arguments: Any) -> Any:

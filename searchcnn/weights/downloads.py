@@ -7,14 +7,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
-from searchcnn.backend import keras_home
+from searchcnn.backend import locate_keras_home
 from searchcnn.errors import StoreError
 from searchcnn.events import Hear, Progress, ignore
 from searchcnn.files import check_writable
 from searchcnn.keras_private import replace_get_file
 from searchcnn.server import ServerError, check_answer, fetch, is_whole
 from searchcnn.weights import embedded
-from searchcnn.weights.applications import EMBEDDED, application, sketch
+from searchcnn.weights.applications import EMBEDDED, find_network, sketch
 
 HOST: Final = "https://storage.googleapis.com"
 """Where the weights of ``keras.applications`` are."""
@@ -26,12 +26,12 @@ ANSWER_SECONDS: Final = 2.0
 _hear: ContextVar[Hear] = ContextVar("hear", default=ignore)
 
 
-class _Asked(BaseException):
+class _WeightsAskedFor(BaseException):
     """Ends the making of a network as soon as it asks for its weights."""
 
 
 @contextlib.contextmanager
-def heard_by(hear: Hear) -> Iterator[None]:
+def watch_downloads(hear: Hear) -> Iterator[None]:
     """Lets a function hear of the downloads of weights in the body.
 
     Args:
@@ -45,7 +45,7 @@ def heard_by(hear: Hear) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def downloads() -> Iterator[None]:
+def replace_downloads() -> Iterator[None]:
     """Lets ``keras.applications`` get their weights in the body as `get` does."""
     with replace_get_file(get):
         yield
@@ -67,9 +67,9 @@ def get(file: str, url: str, cache_subdir: str = "models", file_hash: str | None
         ConnectionError: If it is not there and cannot be downloaded; the message says what was tried, and the ways out.
         StoreError: If it cannot be written.
     """
-    if path := _cached(file, cache_subdir, file_hash):
+    if path := _find_cached(file, cache_subdir, file_hash):
         return str(path)
-    path, hear = _folder(cache_subdir) / file, _hear.get()
+    path, hear = _choose_folder(cache_subdir) / file, _hear.get()
 
     def progress(come: int, total: int | None) -> None:
         hear(Progress(f"downloading {file}", come / total if total else None))
@@ -78,7 +78,7 @@ def get(file: str, url: str, cache_subdir: str = "models", file_hash: str | None
         check_answer(url, ANSWER_SECONDS)
         fetch(url, path, file_hash, progress)
     except ServerError as error:
-        raise ConnectionError(_nowhere(path, error)) from error
+        raise ConnectionError(_explain_failure(path, error)) from error
     return str(path)
 
 
@@ -92,19 +92,19 @@ def is_cached(name: str, size: int = 224) -> bool:
     Raises:
         PluginError: If there is no such network.
     """
-    make, _ = application(name)
+    make, _ = find_network(name)
     if make.__name__ == EMBEDDED:
         return embedded.has_embedded()
-    found: list[bool] = []
+    answers: list[bool] = []
 
     def answer(file: str, url: str, cache_subdir: str = "models", file_hash: str | None = None) -> None:
-        found.append(_cached(file, cache_subdir, file_hash) is not None)
+        answers.append(_find_cached(file, cache_subdir, file_hash) is not None)
 
     _ask(name, size, answer)
-    return found == [True]
+    return answers == [True]
 
 
-def bring(name: str, size: int = 224) -> None:
+def download(name: str, size: int = 224) -> None:
     """Downloads the weights of one of ``keras.applications``, unless they are in Keras' cache.
 
     Args:
@@ -116,7 +116,7 @@ def bring(name: str, size: int = 224) -> None:
         PluginError: If there is no such network.
         StoreError: If they cannot be written.
     """
-    make, _ = application(name)
+    make, _ = find_network(name)
     if make.__name__ != EMBEDDED:
         _ask(name, size, get)
 
@@ -137,34 +137,34 @@ def is_online(seconds: float = ONLINE_SECONDS) -> bool:
 def _ask(name: str, size: int, answer: Callable[..., Any]) -> None:
     """Lets a network ask for its weights, and makes no more of it than that."""
 
-    def answer_and_end(*given: Any, **options: Any) -> str:
-        answer(*given, **options)
-        raise _Asked
+    def answer_and_end(*arguments: Any, **options: Any) -> str:
+        answer(*arguments, **options)
+        raise _WeightsAskedFor
 
-    make, arguments = application(name)
-    with contextlib.suppress(_Asked), replace_get_file(answer_and_end):
-        sketch(make, weights="imagenet", input_shape=(size, size, 3), **arguments)
+    make, options = find_network(name)
+    with contextlib.suppress(_WeightsAskedFor), replace_get_file(answer_and_end):
+        sketch(make, weights="imagenet", input_shape=(size, size, 3), **options)
 
 
-def _homes() -> tuple[Path, Path]:
+def _locate_homes() -> tuple[Path, Path]:
     """Returns where Keras puts what it downloads: the second where it cannot write to the first."""
-    return keras_home(), Path(tempfile.gettempdir(), ".keras")
+    return locate_keras_home(), Path(tempfile.gettempdir(), ".keras")
 
 
-def _cached(file: str, folder: str, digest: str | None) -> Path | None:
-    return next((path for home in _homes() if is_whole(path := home / folder / file, digest)), None)
+def _find_cached(file: str, folder: str, digest: str | None) -> Path | None:
+    return next((path for home in _locate_homes() if is_whole(path := home / folder / file, digest)), None)
 
 
-def _folder(name: str) -> Path:
+def _choose_folder(name: str) -> Path:
     """Returns the folder to download into."""
-    home, spare = _homes()
+    home, spare = _locate_homes()
     with contextlib.suppress(StoreError):
         check_writable(home / name)
         return home / name
     return spare / name
 
 
-def _nowhere(path: Path, error: ServerError) -> str:
+def _explain_failure(path: Path, error: ServerError) -> str:
     missing = "is damaged in" if path.exists() else "is not in"
     return (
         f"{path.name} {missing} {path.parent}, and its download failed: {error}; put {path.name} into {path.parent}, "

@@ -75,15 +75,15 @@ def EfficientNetLite0(  # noqa: N802  # it is called as those of keras.applicati
     """
     images = Input(input_shape, name="image")
     x = _activate(_convolve(images, "stem", STEM, 3, 2), "stem")
-    for name, stage, stride in _blocks():
-        x = _block(x, name, stage, stride)
+    for name, stage, stride in _list_blocks():
+        x = _add_block(x, name, stage, stride)
     x = _activate(_convolve(x, "head", HEAD), "head")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="top_pool")(x)
         x = layers.Dense(CLASSES, activation="softmax", name="top")(x)
     model = Model(images, x, name="efficientnet_lite0")
     if weights == "imagenet":
-        model.set_weights(list(arrays(embedded.read(), include_top)))
+        model.set_weights(list(convert_weights(embedded.read(), include_top)))
     elif weights is not None:
         model.load_weights(weights)
     return model
@@ -94,7 +94,7 @@ def preprocess_input(images: Any) -> Any:
     return (images - MEAN) / STD
 
 
-def arrays(state: Mapping[str, Array], include_top: bool) -> Iterator[Array]:
+def convert_weights(state: Mapping[str, Array], include_top: bool) -> Iterator[Array]:
     """Yields the weights of the Keras network, whose layers have the same order.
 
     Args:
@@ -109,29 +109,34 @@ def arrays(state: Mapping[str, Array], include_top: bool) -> Iterator[Array]:
         yield array.T if array.ndim == 2 else array
 
 
-def _blocks() -> Iterator[tuple[str, Stage, int]]:
+def _list_blocks() -> Iterator[tuple[str, Stage, int]]:
     """Yields the name, the stage and the stride of each block."""
     for number, stage in enumerate(STAGES, 1):
         for repeat in range(stage.repeats):
             yield f"block_{number}{'abcd'[repeat]}", stage, 1 if repeat else stage.stride
 
 
-def _block(x: Any, name: str, stage: Stage, stride: int) -> Any:
+def _add_block(x: Any, name: str, stage: Stage, stride: int) -> Any:
     """Widens, mixes neighbouring pixels, and narrows again: MBConv."""
-    given, channels = x, x.shape[-1]
+    shortcut, channels = x, x.shape[-1]
     if stage.expansion > 1:
         x = _activate(_convolve(x, f"{name}_expand", channels * stage.expansion), f"{name}_expand")
     x = layers.DepthwiseConv2D(
-        stage.kernel, stride, "same", use_bias=False, depthwise_initializer=_initial(), name=f"{name}_depthwise_conv"
+        stage.kernel,
+        stride,
+        "same",
+        use_bias=False,
+        depthwise_initializer=_make_initializer(),
+        name=f"{name}_depthwise_conv",
     )(x)
     x = _activate(_normalize(x, f"{name}_depthwise"), f"{name}_depthwise")
     x = _convolve(x, f"{name}_project", stage.channels)
-    return layers.Add(name=f"{name}_add")([x, given]) if given.shape == x.shape and stride == 1 else x
+    return layers.Add(name=f"{name}_add")([x, shortcut]) if shortcut.shape == x.shape and stride == 1 else x
 
 
 def _convolve(x: Any, name: str, channels: int, kernel: int = 1, stride: int = 1) -> Any:
     convolution = layers.Conv2D(
-        channels, kernel, stride, "same", use_bias=False, kernel_initializer=_initial(), name=f"{name}_conv"
+        channels, kernel, stride, "same", use_bias=False, kernel_initializer=_make_initializer(), name=f"{name}_conv"
     )
     return _normalize(convolution(x), name)
 
@@ -144,6 +149,6 @@ def _activate(x: Any, name: str) -> Any:
     return layers.ReLU(6.0, name=f"{name}_relu")(x)
 
 
-def _initial() -> Any:
+def _make_initializer() -> Any:
     """Returns the initializer of EfficientNet's convolutions."""
     return initializers.VarianceScaling(2.0, "fan_out")

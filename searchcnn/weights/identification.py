@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
-from searchcnn.weights.applications import application, known, sketch
+from searchcnn.weights.applications import find_network, list_networks, sketch
 
 VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "MobileNet": ("alpha=0.25", "alpha=0.5", "alpha=0.75"),
@@ -19,7 +19,7 @@ VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "MobileNetV3Small": ("alpha=0.75", "minimalistic=True"),
 }
 """Arguments other than the defaults for which ``keras.applications`` have weights, by network; from their sources."""
-ASIDE: Final = ("optimizer", "optimizer_weights")
+NOT_LAYERS: Final = ("optimizer", "optimizer_weights")
 """Groups of a file that hold no layers."""
 CLASSES: Final = 1000
 """ImageNet's: a file for a network with its top holds as many biases."""
@@ -30,7 +30,7 @@ Shapes = Counter[tuple[int, ...]]
 """How many weights there are of each shape."""
 
 
-def network_of(path: Path | str) -> str:
+def identify_network(path: Path | str) -> str:
     """Finds the network, without its top, that a file of weights was made for.
 
     Networks whose names are like the file's are compared first, which takes a second; all of them take half a minute.
@@ -42,62 +42,66 @@ def network_of(path: Path | str) -> str:
         Its name for `searchcnn.backbones.Backbone.load`, such as ``ResNet50`` or ``MobileNet(alpha=0.25)``.
 
     Raises:
-        PluginError: If it is no such file, or fits none of the networks that there are.
+        PluginError: If it is not such a file, or fits none of the networks.
     """
     path = Path(path).expanduser()
-    found = _shapes_in(path)
+    shapes = _read_shapes(path)
     start_keras()
-    for name in sorted(_names(), key=lambda name: _likeness(name, path.name), reverse=True):
-        if _shapes_of(name) == found:
+    for name in sorted(_list_names(), key=lambda name: _compare_names(name, path.name), reverse=True):
+        if _compute_shapes(name) == shapes:
             return name
-    hint = "; they seem to hold a classifier" if found[(CLASSES,)] else ""
+    hint = "; they seem to hold a classifier" if shapes[(CLASSES,)] else ""
     raise PluginError(f"weights {path}: they fit no network of keras.applications{hint}; {EXPECTED}")
 
 
-def _names() -> Iterator[str]:
-    for name in known():
+def _list_names() -> Iterator[str]:
+    for name in list_networks():
         yield name
         yield from (f"{name}({arguments})" for arguments in VARIANTS.get(name, ()))
 
 
-def _shapes_of(name: str) -> Shapes:
-    make, arguments = application(name)
+def _compute_shapes(name: str) -> Shapes:
+    make, arguments = find_network(name)
     weights = sketch(make, weights=None, **arguments).weights
     return Counter(tuple(weight.shape) for weight in weights if weight.shape)
 
 
-def _shapes_in(path: Path) -> Shapes:
-    """Reads the shapes of the weights in a file; counters and random states, which are no weights, are left out."""
+def _read_shapes(path: Path) -> Shapes:
+    """Reads the shapes of the weights in a file; counters and random states, which are not weights, are left out."""
     import h5py
 
-    found: Shapes = Counter()
+    shapes: Shapes = Counter()
 
     def count(name: str, item: Any) -> None:
         is_weight = isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind == "f"
-        if is_weight and name.partition("/")[0] not in ASIDE:
-            found[item.shape] += 1
+        if is_weight and name.partition("/")[0] not in NOT_LAYERS:
+            shapes[item.shape] += 1
 
     try:
         with h5py.File(path) as file:
             file.get("model_weights", file).visititems(count)
     except OSError as error:
-        what = "damaged, or not in HDF5's form" if path.is_file() else "no such file"
+        what = "damaged, or not an HDF5 file" if path.is_file() else "no such file"
         raise PluginError(f"weights {path}: {what}; {EXPECTED}") from error
-    return found
+    return shapes
 
 
-def _likeness(name: str, file: str) -> tuple[int, int, float]:
+def _compare_names(name: str, file: str) -> tuple[int, int, float]:
     """Returns what is larger for names more like a file's, such as ``mobilenet_2_5_224_tf_no_top.h5``."""
     kind, _, arguments = name.rstrip(")").partition("(")
     plain, short = re.sub("[^a-z0-9]", "", file.lower()), kind.lower()
-    return len(short) * (short in plain), _hit(arguments, file), difflib.SequenceMatcher(None, short, plain).ratio()
+    return (
+        len(short) * (short in plain),
+        _compare_argument(arguments, file),
+        difflib.SequenceMatcher(None, short, plain).ratio(),
+    )
 
 
-def _hit(arguments: str, file: str) -> int:
+def _compare_argument(arguments: str, file: str) -> int:
     """Returns whether a file's name holds the value of the argument, 1 or -1; 0 without one."""
     key, _, value = arguments.partition("=")
     if not key:
         return 0
     number = ast.literal_eval(value)
-    spelled = (key,) if number is True else (value, f"{10 * number:.1f}".replace(".", "_"))  # MobileNet's 2_5 is 0.25
-    return 1 if any(one in file for one in spelled) else -1
+    spellings = (key,) if number is True else (value, f"{10 * number:.1f}".replace(".", "_"))  # MobileNet's 2_5 is 0.25
+    return 1 if any(spelling in file for spelling in spellings) else -1

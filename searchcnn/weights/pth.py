@@ -45,8 +45,8 @@ def read(path: Path, sha256: str) -> dict[str, Array]:
         ValueError: If it is another file, or holds anything but weights.
     """
     content = path.read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise ValueError(f"{path}: damaged, or another file; its SHA-256 is {found}, expected {sha256}")
+    if (digest := hashlib.sha256(content).hexdigest()) != sha256:
+        raise ValueError(f"{path}: damaged, or another file; its SHA-256 is {digest}, expected {sha256}")
     return parse(io.BytesIO(content))
 
 
@@ -59,7 +59,7 @@ def parse(file: BinaryIO) -> dict[str, Array]:
     try:
         return _parse(file)
     except Exception as error:  # a pickle of something else, or none at all, raises almost anything
-        raise ValueError(f"no mapping of names to tensors in PyTorch's older form: {error}") from error
+        raise ValueError(f"not a mapping of names to tensors in PyTorch's older format: {error}") from error
 
 
 def _parse(file: BinaryIO) -> dict[str, Array]:
@@ -68,11 +68,11 @@ def _parse(file: BinaryIO) -> dict[str, Array]:
         raise ValueError(f"it begins with {head}, expected {[MAGIC, VERSION]}")
     _machine, tensors, keys = (_Unpickler(file).load() for _ in range(3))
     types = {tensor.storage.key: tensor.storage.type for tensor in tensors.values()}
-    storages = {key: _values(file, types[key]) for key in keys}
-    return {name: tensor.array(storages) for name, tensor in tensors.items()}
+    storages = {key: _read_values(file, types[key]) for key in keys}
+    return {name: tensor.to_array(storages) for name, tensor in tensors.items()}
 
 
-def _values(file: BinaryIO, kind: np.dtype[Any]) -> Array:
+def _read_values(file: BinaryIO, kind: np.dtype[Any]) -> Array:
     count = int(np.frombuffer(file.read(COUNT.itemsize), COUNT)[0])
     return np.frombuffer(file.read(count * kind.itemsize), kind, count)
 
@@ -98,7 +98,7 @@ class _Tensor(NamedTuple):
     is_trained: bool
     hooks: Mapping[Any, Any]
 
-    def array(self, storages: Mapping[str, Array]) -> Array:
+    def to_array(self, storages: Mapping[str, Array]) -> Array:
         """Returns the tensor; one that would reach beyond its values is refused: NumPy would read foreign memory."""
         values = storages[self.storage.key][self.offset :]
         last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
@@ -122,7 +122,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return MAKERS[f"{module}.{name}"]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor") from None
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not a tensor") from None
 
     def persistent_load(self, pid: Any) -> _Storage:
         return _Storage(*pid)

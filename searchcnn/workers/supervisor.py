@@ -26,9 +26,9 @@ from searchcnn.events import (
     decode,
     ignore,
 )
-from searchcnn.files import writing
+from searchcnn.files import guard_writing
 from searchcnn.run import Study
-from searchcnn.store import DEADLY, Takeover, explaining, open_storage
+from searchcnn.store import DEADLY, Takeover, guard_database, open_storage
 from searchcnn.store.connection import PATIENCE
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.worker import job
@@ -106,7 +106,7 @@ class _Supervisor:
 
     def _start(self, slot: Slot) -> None:
         log = self._study.workspace.log(self._study.name)
-        with writing(log):
+        with guard_writing(log):
             log.parent.mkdir(parents=True, exist_ok=True)
             file = log.open("a", encoding="utf-8")
         environment = {**os.environ, **slot.environment}
@@ -217,7 +217,7 @@ class _Supervisor:
         worker.process.kill()
         worker.process.wait()
         worker.trial, worker.ending = None, WorkerEnded("recycled")
-        with explaining(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
+        with guard_database(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
             Takeover(storage).give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
         self._hear(TrialGivenUp(trial, "timeout", detail))
 

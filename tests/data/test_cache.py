@@ -13,7 +13,7 @@ from PIL import Image
 
 from searchcnn.data import Dataset, Mapped, cache, decoding
 from searchcnn.errors import StoreError
-from searchcnn.files import cache_folder
+from searchcnn.files import locate_cache
 from searchcnn.sources import load_dataset
 from searchcnn.study import DataConfig
 
@@ -35,7 +35,7 @@ def load(path: Path, **settings: Any) -> Dataset:
 
 
 def list_entries() -> list[Path]:
-    return sorted(cache_folder("images").iterdir())
+    return sorted(locate_cache("images").iterdir())
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.backbones import FROZEN, UNFROZEN  # noqa: E402
-from searchcnn.graph import leaves  # noqa: E402
+from searchcnn.graph import find_leaves  # noqa: E402
 from searchcnn.testing.sample import RandomHyperParameters  # noqa: E402
 from searchcnn.training import Trainer, callbacks, features, run_dry  # noqa: E402
 
@@ -281,7 +281,7 @@ def test_from_scratch_all_is_trained_in_one_phase(transfer: LoadedSpace) -> None
 
 
 def list_normalisations(model: Any) -> list[Any]:
-    return [leaf for leaf in leaves(model) if isinstance(leaf, keras.layers.BatchNormalization)]
+    return [leaf for leaf in find_leaves(model) if isinstance(leaf, keras.layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize(("cut", "unfrozen"), [(0, 0), (3, 4), (7, 7), (5, 14)])
@@ -320,7 +320,7 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(features, "cache_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     monkeypatch.setattr(callbacks.BestWeights, "restore", lambda self: None)  # of random features the best is any epoch
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]})
     config = study_config(training={"epochs": 2, "normalization": ["zca", "standardize"]})
@@ -444,7 +444,7 @@ def test_a_classifier_on_a_network_of_others(
     """It takes raw pixels, and a search goes on from it as from any other that was saved."""
     from searchcnn.results import save_model
 
-    monkeypatch.setattr(features, "cache_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     path = save_foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
     space = transfer.create(*DIGITS, {"backbones": [path], "image_sizes": [12], "preprocessing": "tf"})
     network, _ = run_dry(Trainer(study_config(), few, {"transfer": space}), "transfer")

@@ -20,7 +20,7 @@ from searchcnn.proposal.start import (
     choose_start,
     find_weights,
 )
-from searchcnn.weights.applications import EMBEDDED, application, sketch
+from searchcnn.weights.applications import EMBEDDED, find_network, sketch
 
 HOUR = 3600.0
 MINUTES = 600.0
@@ -61,7 +61,7 @@ class Machine:
         self.refuses: list[str] = []
         self.brought: list[str] = []
 
-    def bring(self, name: str) -> None:
+    def download(self, name: str) -> None:
         if name in self.refuses:
             raise ConnectionError(name)
         self.brought.append(name)
@@ -74,7 +74,7 @@ class TestFindWeights:
         monkeypatch.setattr(searchcnn.weights, "has_embedded", lambda: machine.has_embedded)
         monkeypatch.setattr(searchcnn.weights, "is_online", lambda: machine.is_online)
         monkeypatch.setattr(searchcnn.weights, "is_cached", lambda name: name in machine.cached)
-        monkeypatch.setattr(searchcnn.weights, "bring", machine.bring)
+        monkeypatch.setattr(searchcnn.weights, "download", machine.download)
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         (tmp_path / "models").mkdir()
         (tmp_path / "models" / "any.h5").touch()
@@ -131,7 +131,7 @@ class TestFindWeights:
     def test_takes_a_file_of_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "mine.weights.h5"
         path.touch()
-        monkeypatch.setattr(searchcnn.weights, "network_of", lambda file: f"Net of {file.name}")
+        monkeypatch.setattr(searchcnn.weights, "identify_network", lambda file: f"Net of {file.name}")
         weights = find_weights(HOUR, str(path))
         assert (weights.backbones, weights.source) == (("Net of mine.weights.h5",), str(path))
 
@@ -280,6 +280,6 @@ def test_a_gpu_is_counted_where_it_may_be_used(tmp_path: Path, monkeypatch: pyte
 def test_costs_are_those_of_the_networks(name: str) -> None:
     from searchcnn.training.cost import measure_cost  # imports Keras
 
-    make, arguments = application(name)
+    make, arguments = find_network(name)
     price = measure_cost(sketch(make, weights=None, input_shape=(224, 224, 3), **arguments))
     assert (price.params, price.macs) == pytest.approx(COSTS[name], rel=0.07)

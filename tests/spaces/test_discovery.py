@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.errors import PluginError
 from searchcnn.spaces import Plugin, discover, find
 from searchcnn.study import Workspace
@@ -58,7 +58,7 @@ def test_the_order_of_sources(workspace: Workspace, tmp_path: Path, monkeypatch:
 
 
 def test_a_folder_that_is_named_twice_shadows_nothing(workspace: Workspace) -> None:
-    rows = discover(Workspace(bundled("plugins").parent), [bundled("plugins")])
+    rows = discover(Workspace(locate_bundled("plugins").parent), [locate_bundled("plugins")])
     assert {plugin.status for plugin in rows} == {"ok"}
     assert row(rows, "sequential").source == "built-in"
 

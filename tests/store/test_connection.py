@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError
 from searchcnn.events import Epoch, Event, Trouble
-from searchcnn.store import StoredStudy, connection, explaining, open_storage, parse_url, read_summary, run
-from searchcnn.store.database import file_system
+from searchcnn.store import StoredStudy, connection, guard_database, open_storage, parse_url, read_summary, run
+from searchcnn.store.database import find_file_system
 from searchcnn.store.tables import GRACE, RunRow, now
 from tests.postgres import PostgreSQL
 
@@ -80,9 +80,10 @@ def test_patience_ends(url: URL, open_study: Open, postgres: PostgreSQL, monkeyp
         with (
             pytest.raises(
                 StoreError,
-                match=r"^postgresql\+psycopg://test@.*: .*; is the server there, and the URL right\? What was finished",
+                match=r"^postgresql\+psycopg://test@.*: .*; is the server running, and the URL right\? "
+                r"What was finished",
             ) as raised,
-            explaining(url),
+            guard_database(url),
         ):
             study.next_trial()
         assert "\n" not in str(raised.value)
@@ -139,7 +140,7 @@ def test_who_was_away_takes_nothing_from_those_who_were_too(open_study: Open, mo
         trial = first.next_trial()
         with Session(first.storage.engine) as session, session.begin():
             session.execute(update(RunRow).values(beat_at=now() - 2 * GRACE))
-        second.connection.lost(OSError("away"))
+        second.connection.note_loss(OSError("away"))
         assert second.next_trial().number == trial.number + 1
         monkeypatch.setattr(connection, "SETTLING", 0.0)
         assert second.next_trial().number == trial.number  # it has had time to say that it lives
@@ -207,4 +208,4 @@ def test_the_file_system_of_a_file() -> None:
     known = subprocess.run(
         ["stat", "--file-system", "--format=%T", "/proc"], capture_output=True, text=True, check=True
     )
-    assert file_system(Path("/proc/none")) == known.stdout.strip()
+    assert find_file_system(Path("/proc/none")) == known.stdout.strip()

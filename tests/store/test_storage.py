@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from searchcnn.events import Epoch
 from searchcnn.store import StoredStudy, open_storage
 from searchcnn.store.database import BUSY_TIMEOUT
-from searchcnn.store.optuna_private import trial_id
+from searchcnn.store.optuna_private import get_trial_id
 
 Open = Callable[..., StoredStudy]
 
@@ -138,7 +138,7 @@ def test_a_process_that_comes_too_late_leaves_the_lease(url: URL, open_study: Op
     with first.run():
         with second.run():
             trial = first.next_trial()
-            assert not second.storage.set_trial_state_values(trial_id(trial), TrialState.RUNNING)
+            assert not second.storage.set_trial_state_values(get_trial_id(trial), TrialState.RUNNING)
         with third.run():  # the late process has ended, the one at work has not
             assert third.next_trial().number == trial.number + 1
 
@@ -222,8 +222,8 @@ def test_reads_see_what_is_held(open_study: Open) -> None:
     x = trial.suggest_float("x", 0, 1)
     trial.set_user_attr("macs", 7)
     trial.set_constraint("limits", 0.5)
-    assert study.storage.get_trial_system_attrs(trial_id(trial)) == {"constraints:limits": 0.5}
-    frozen = study.storage.get_trial(trial_id(trial))
+    assert study.storage.get_trial_system_attrs(get_trial_id(trial)) == {"constraints:limits": 0.5}
+    frozen = study.storage.get_trial(get_trial_id(trial))
     assert (frozen.params, frozen.user_attrs) == ({"x": x}, {"macs": 7})
 
 

@@ -21,11 +21,10 @@ from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, StudyChangedError
 from searchcnn.events import Epoch
-from searchcnn.store import StoredStudy, open_storage, parse_url, read_summary, sqlite_file
+from searchcnn.store import StoredStudy, find_sqlite_file, open_storage, parse_url, read_summary
 from searchcnn.store.database import connect
-from searchcnn.store.intervals import covered
-from searchcnn.store.migrations import STEPS, migrate, schema_version
-from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now
+from searchcnn.store.migrations import STEPS, migrate, read_schema_version
+from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now, union_length
 from searchcnn.study import Objective, validate
 
 Open = Callable[..., StoredStudy]
@@ -215,7 +214,7 @@ def test_a_truncated_database(url: URL, open_study: Open, part: float) -> None:
     for read in (use, lambda url: read_summary(url, "x")):
         with pytest.raises(StoreError) as caught:
             read(url)
-        assert "begin anew, or restore a copy" in one_line(caught.value)
+        assert "start again, or restore a copy" in one_line(caught.value)
         assert "x.db" in str(caught.value)
 
 
@@ -287,11 +286,11 @@ def test_other_databases_are_refused() -> None:
 
 
 def test_urls() -> None:
-    assert sqlite_file(parse_url("sqlite:///a/b.db")) == Path("a/b.db")
-    assert sqlite_file(parse_url("sqlite:////a/b.db")) == Path("/a/b.db")
-    assert sqlite_file(parse_url("sqlite://")) is None
-    assert sqlite_file(parse_url("sqlite:///:memory:")) is None
-    assert sqlite_file(parse_url("postgresql://host/name")) is None
+    assert find_sqlite_file(parse_url("sqlite:///a/b.db")) == Path("a/b.db")
+    assert find_sqlite_file(parse_url("sqlite:////a/b.db")) == Path("/a/b.db")
+    assert find_sqlite_file(parse_url("sqlite://")) is None
+    assert find_sqlite_file(parse_url("sqlite:///:memory:")) is None
+    assert find_sqlite_file(parse_url("postgresql://host/name")) is None
 
 
 def test_a_missing_driver() -> None:
@@ -323,7 +322,7 @@ def test_migrations_are_applied_once(url: URL, open_study: Open) -> None:
     for _ in range(2):
         with study.storage.engine.begin() as connection:
             migrate(connection)
-            assert schema_version(connection) == len(STEPS)
+            assert read_schema_version(connection) == len(STEPS)
     with connect(url).connect() as connection:
         tables = [table for table in inspect(connection).get_table_names() if table.startswith("searchcnn_")]
     assert sorted(tables) == [
@@ -346,13 +345,13 @@ def test_migrations_are_applied_once(url: URL, open_study: Open) -> None:
         ([(5, 5)], 0),
     ],
 )
-def test_covered(intervals: list[tuple[float, float]], expected: float) -> None:
-    assert covered(intervals) == expected
+def test_union_length(intervals: list[tuple[float, float]], expected: float) -> None:
+    assert union_length(intervals) == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)).map(lambda pair: (min(pair), max(pair)))))
-def test_covered_counts_each_second_once(intervals: list[tuple[int, int]]) -> None:
-    assert covered(intervals) == len({second for start, end in intervals for second in range(start, end)})
+def test_union_length_counts_each_second_once(intervals: list[tuple[int, int]]) -> None:
+    assert union_length(intervals) == len({second for start, end in intervals for second in range(start, end)})
 
 
 def test_seconds_of_several_runs(url: URL, open_study: Open) -> None:

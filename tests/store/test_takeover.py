@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from searchcnn.events import Epoch, Event, TrialGivenUp
 from searchcnn.store import LeaseLostError, StoredStudy
-from searchcnn.store.optuna_private import trial_id
+from searchcnn.store.optuna_private import get_trial_id
 from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
 
 Open = Callable[..., StoredStudy]
@@ -103,8 +103,8 @@ def abandoned(open_study: Open) -> StoredStudy:
         trial.suggest_float("x", 0, 1)
         for number in (1, 2):
             study.add_epoch(trial, Epoch(number, {}, None, 0.1), 0.5)
-        study.storage.set_trial_system_attr(trial_id(trial), "completed_rung_0", 0.5)
-        study.storage.set_trial_system_attr(trial_id(trial), "other", 1)
+        study.storage.set_trial_system_attr(get_trial_id(trial), "completed_rung_0", 0.5)
+        study.storage.set_trial_system_attr(get_trial_id(trial), "other", 1)
         study.flush(trial)
     return study
 
@@ -117,7 +117,7 @@ def test_what_unfinished_training_left_is_taken_back(abandoned: StoredStudy, ope
         assert trial.params == abandoned.trials()[0].params
         assert study.curve(0) == []
         assert study.trials()[0].intermediate_values == {}
-        assert study.storage.get_trial_system_attrs(trial_id(trial)) == {"other": 1}
+        assert study.storage.get_trial_system_attrs(get_trial_id(trial)) == {"other": 1}
         assert study.next_trial().number == 1  # it is leased to this run now
     with Session(study.storage.engine) as session:
         leases = session.scalars(select(LeaseRow.run_id).order_by(LeaseRow.trial_id)).all()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.study import load
 
-STUDIES = {path.stem: path for path in sorted(bundled("studies").glob("*.toml"))}
+STUDIES = {path.stem: path for path in sorted(locate_bundled("studies").glob("*.toml"))}
 REFERENCES = [
     ("mnist", "sequential", "mnist_convnet", 0.9915),
     ("fashion_mnist", "sequential", "two_conv_pooling", 0.916),

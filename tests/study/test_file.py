@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.errors import StudyFileError
 from searchcnn.study import Range, load
 
@@ -120,7 +120,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-BUILT_IN = sorted(bundled("studies").glob("*.toml"))
+BUILT_IN = sorted(locate_bundled("studies").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", BUILT_IN, ids=[path.stem for path in BUILT_IN])

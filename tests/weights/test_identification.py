@@ -8,8 +8,8 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError
-from searchcnn.weights import identification, network_of
-from searchcnn.weights.identification import _likeness, _names
+from searchcnn.weights import identification, identify_network
+from searchcnn.weights.identification import _compare_names, _list_names
 
 start_keras()
 
@@ -28,19 +28,19 @@ def network(name: str = "MobileNetV2", **arguments: Any) -> Any:
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Returns the names that are tried."""
     names: list[str] = []
-    original = identification._shapes_of
+    original = identification._compute_shapes
 
     def shapes_of(name: str) -> Any:
         names.append(name)
         return original(name)
 
-    monkeypatch.setattr(identification, "_shapes_of", shapes_of)
+    monkeypatch.setattr(identification, "_compute_shapes", shapes_of)
     return names
 
 
 @pytest.mark.skipif(not SHARED.is_file(), reason=f"needs {SHARED}")
 def test_keras_own_weights(tried: list[str]) -> None:
-    assert network_of(SHARED) == "MobileNet(alpha=0.25)"
+    assert identify_network(SHARED) == "MobileNet(alpha=0.25)"
     assert tried == ["MobileNet(alpha=0.25)"]
 
 
@@ -55,20 +55,20 @@ def test_the_forms_of_keras(tmp_path: Path, tried: list[str], end: str) -> None:
         net.save(path)
     else:
         net.save_weights(path)
-    assert network_of(str(path)) == "MobileNetV2(alpha=0.35)"
+    assert identify_network(str(path)) == "MobileNetV2(alpha=0.35)"
     assert tried == ["MobileNetV2(alpha=0.35)"]
 
 
 def test_the_shapes_decide_and_not_the_name(tmp_path: Path) -> None:
     network("MobileNetV3Small", input_shape=(32, 32, 3)).save_weights(tmp_path / "MobileNetV3Large.weights.h5")
-    assert network_of(tmp_path / "MobileNetV3Large.weights.h5") == "MobileNetV3Small"
+    assert identify_network(tmp_path / "MobileNetV3Large.weights.h5") == "MobileNetV3Small"
 
 
 def test_the_network_that_comes_with_searchcnn(tmp_path: Path) -> None:
     from searchcnn.weights.efficientnet import EfficientNetLite0
 
     EfficientNetLite0(include_top=False, weights=None).save_weights(tmp_path / "efficientnet-lite0.weights.h5")
-    assert network_of(tmp_path / "efficientnet-lite0.weights.h5") == "EfficientNetLite0"
+    assert identify_network(tmp_path / "efficientnet-lite0.weights.h5") == "EfficientNetLite0"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_network_that_comes_with_searchcnn(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_tried_first(file: str, name: str) -> None:
-    assert max(_names(), key=lambda one: _likeness(one, file)) == name
+    assert max(_list_names(), key=lambda one: _compare_names(one, file)) == name
 
 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,13 +101,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def names() -> Iterator[str]:
         yield "MobileNet(alpha=0.25)"
 
-    monkeypatch.setattr(identification, "_names", names)
+    monkeypatch.setattr(identification, "_list_names", names)
 
 
 @pytest.mark.parametrize(
     ("include_top", "message"),
     [
-        (True, "they fit no network of keras.applications; they seem to hold a classifier; expected what network.save"),
+        (
+            True,
+            "they fit no network of keras.applications; they seem to hold a classifier; expected what network.save",
+        ),
         (
             False,
             "they fit no network of keras.applications; expected what network.save_weights('net.weights.h5') makes",
@@ -122,22 +125,22 @@ def test_weights_that_fit_none(
     net = network("MobileNet", alpha=alpha, include_top=include_top, input_shape=(32, 32, 3))
     net.save_weights(tmp_path / "net.weights.h5")
     with pytest.raises(PluginError) as raised:
-        network_of(tmp_path / "net.weights.h5")
+        identify_network(tmp_path / "net.weights.h5")
     assert str(raised.value).startswith(f"weights {tmp_path / 'net.weights.h5'}: {message}")
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file; expected"), (b"text", "damaged, or not in HDF5's form; expected")]
+    ("content", "message"), [(None, "no such file; expected"), (b"text", "damaged, or not an HDF5 file; expected")]
 )
 def test_files_that_are_no_weights(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "net.weights.h5"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(PluginError, match=rf"^weights .*net.weights.h5: {message} what network.save_weights"):
-        network_of(path)
+        identify_network(path)
 
 
 @pytest.mark.slow
 def test_no_two_networks_have_the_same_shapes() -> None:
-    names = list(_names())
-    assert len({frozenset(identification._shapes_of(name).items()) for name in names}) == len(names)
+    names = list(_list_names())
+    assert len({frozenset(identification._compute_shapes(name).items()) for name in names}) == len(names)

@@ -62,7 +62,7 @@ def test_a_part_of_a_storage_in_another_order() -> None:
 )
 def test_a_tensor_that_reaches_beyond_its_values(layout: dict[str, Any]) -> None:
     """NumPy would return what lies there in memory."""
-    with pytest.raises(ValueError, match="no mapping of names to tensors"):
+    with pytest.raises(ValueError, match="not a mapping of names to tensors"):
         parse(file(tensor(**layout)))
 
 
@@ -82,7 +82,7 @@ def test_a_pickle_that_wants_more_executes_nothing(tmp_path: Path, place: int) -
     values: tuple[Any, ...] = (MAGIC, VERSION, {}, {})
     parts = [pickle.dumps(value, 2) for value in values]
     parts[place] = evil
-    with pytest.raises(ValueError, match=r"it asks for .*, which is no tensor"):
+    with pytest.raises(ValueError, match=r"it asks for .*, which is not a tensor"):
         parse(io.BytesIO(b"".join(parts)))
     assert not (tmp_path / "executed").exists()
     pickle.loads(evil)
@@ -94,13 +94,13 @@ def test_a_pickle_that_wants_more_executes_nothing(tmp_path: Path, place: int) -
 )
 def test_what_a_pickle_may_not_ask_for(module: str, name: str) -> None:
     mapping = b"\x80\x02" + reference(module, name) + b"."
-    with pytest.raises(ValueError, match=rf"it asks for {module}.{name}, which is no tensor"):
+    with pytest.raises(ValueError, match=rf"it asks for {module}.{name}, which is not a tensor"):
         parse(file(mapping))
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps({"weights": 1}), pickle.dumps(OrderedDict())])
 def test_other_files(content: bytes) -> None:
-    with pytest.raises(ValueError, match="no mapping of names to tensors in PyTorch's older form"):
+    with pytest.raises(ValueError, match="not a mapping of names to tensors in PyTorch's older format"):
         parse(io.BytesIO(content))
 
 
@@ -110,7 +110,7 @@ def test_another_version() -> None:
 
 
 def test_a_file_that_ends_too_soon() -> None:
-    with pytest.raises(ValueError, match="no mapping of names to tensors"):
+    with pytest.raises(ValueError, match="not a mapping of names to tensors"):
         parse(io.BytesIO(file(tensor()).getvalue()[:-4]))
 
 

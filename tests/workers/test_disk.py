@@ -278,7 +278,7 @@ def test_a_damaged_database_is_one_line_and_stays_as_it_is(
     (line,) = capsys.readouterr().err.splitlines()
     assert left.value.code == 1
     assert line.startswith(f"Error: {file}: ")
-    assert re.search("begin anew, or restore a copy of it$|make it and its folder readable", line)
+    assert re.search("start again, or restore a copy of it$|make it and its folder readable", line)
     assert (file.read_bytes() if file.is_file() else b"") == before
     assert read_card(study.workspace.best_model("mine"))["trial"] == 1
 
