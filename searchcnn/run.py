@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.spaces.creation import create, origins, prepare
 from searchcnn.spaces.identity import identify_imports, identify_spaces
-from searchcnn.store import StoredStudy, explaining, open_storage, parse_url
+from searchcnn.store import StoredStudy, explaining, open_storage, parse_url, read_config
 from searchcnn.study import StudyConfig, Workspace
+from searchcnn.study.begun import as_begun, changes
 from searchcnn.study.identity import identify
 from searchcnn.weights import watching
 
@@ -62,7 +63,9 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    config, url, listener, stop = study.config, study.url, listener or Listener(), stop or threading.Event()
+    listener, stop = listener or Listener(), stop or threading.Event()
+    study = resume(study, listener)
+    config, url = study.config, study.url
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     listener.phase(f"reading {config.data.title}")
@@ -110,6 +113,26 @@ def optimize(study: Study, listener: Listener | None = None, stop: threading.Eve
     if not models.is_verified and not stop.is_set():
         listener.phase("checking the saved model in a fresh process")
         models.verify()
+
+
+def resume(study: Study, listener: Listener) -> Study:
+    """Returns a study that has results with the keys that are not set as it was begun, whatever their defaults now are.
+
+    Args:
+        study: A study.
+        listener: Is told which keys that changes.
+
+    Raises:
+        StoreError: If the database cannot be read.
+    """
+    begun = read_config(study.url, study.name)
+    if begun is None:
+        return study
+    config = as_begun(study.config, begun)
+    if changed := changes(study.config, config):
+        kept = ", ".join(f"{key} = {value}" for key, value in changed.items())
+        listener.noted(f"this study goes on as it was begun, where nothing else is set: {kept}")
+    return replace(study, config=config)
 
 
 def _download(listener: Listener) -> Callable[[str, int, int | None], None]:

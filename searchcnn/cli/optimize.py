@@ -131,9 +131,11 @@ def search(
         workers: As in `searchcnn.optimize`.
         is_told: Whether the user knows already what was found in the images.
     """
+    from searchcnn.run import resume
+    from searchcnn.search import Listener
     from searchcnn.workers import optimize
 
-    view = _view(study, quiet)
+    view = _view(resume(study, Listener()), quiet)
     view.is_told = is_told
     with _stop_on_signals(view) as stop, view:
         optimize(study, view, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)

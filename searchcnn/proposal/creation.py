@@ -20,6 +20,7 @@ from searchcnn.run import Study
 from searchcnn.sources import load_dataset, objects
 from searchcnn.store import parse_url, read_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
+from searchcnn.study.begun import as_begun
 from searchcnn.study.config import seconds
 
 Tell = Callable[[Report], None]
@@ -122,7 +123,8 @@ def images_study(
     if begun := read_begun(parse_url(storage or place.database_url(kept)), kept):
         _check_weights(begun.config, weights, kept)
         say(f"{kept}: goes on as it was begun; only the budget may change")
-        return kept, _as_begun(begun.config, images, overrides, extra)
+        table = {**begun.config.model_dump(include={"spaces", "budget"}, exclude_none=True), "data": {"path": images}}
+        return kept, as_begun(configure(table, images, overrides, extra), begun.config.model_dump())
     return kept, _proposed(kept, images, overrides, extra, watch, tell, say, weights)
 
 
@@ -140,17 +142,6 @@ def _with_images(file: Path, images: str) -> dict[str, Any]:
     """Returns what a study file says, with other images and without what it says of its own."""
     table = {key: value for key, value in read_table(file).items() if key not in ("description", "published")}
     return {**table, "data": {"path": images}}
-
-
-def _as_begun(
-    begun: StudyConfig, images: str, overrides: Sequence[str], extra: Mapping[str, Any] | None
-) -> StudyConfig:
-    """Returns what a study was begun with, with what is given now; where the images lie may have changed."""
-    table = begun.model_dump(mode="json", exclude_none=True)
-    config = configure({**table, "data": {**table["data"], "path": images}}, images, overrides, extra)
-    left_out = set(begun.spaces) - set(config.spaces)  # that is a change of spaces, and told as one
-    options = {name: options for name, options in config.options.items() if name not in left_out}
-    return config.model_copy(update={"options": options})
 
 
 def _check_weights(begun: StudyConfig, given: str | None, name: str) -> None:

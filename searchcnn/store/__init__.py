@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.store.database import parse_url, sqlite_file
-from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_begun, read_summary
+from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_begun, read_config, read_summary
 
 if TYPE_CHECKING:
     from searchcnn.store.failures import DATABASE_ERRORS, explaining
@@ -31,6 +31,7 @@ __all__ = [
     "open_storage",
     "parse_url",
     "read_begun",
+    "read_config",
     "read_summary",
     "sqlite_file",
 ]
