@@ -12,52 +12,13 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *(
-        "errors",
-        "files",
-        "text",
-        "modules",
-        "settings",
-        "backend",
-        "server",
-        "_bundled",
-        "graph",
-        "pixels",
-        "saved",
-        "blocks",
-    ),
-    *(
-        "weights",
-        "backbones",
-        "augmentation",
-        "study",
-        "data",
-        "sources",
-        "spaces",
-        "store",
-        "search",
-        "training",
-        "results",
-        "run",
-    ),
-    *("proposal", "workers", "testing", "views", "cli", "__main__"),
+    *("errors", "files", "text", "modules", "settings", "backend", "server", "_bundled", "graph", "pixels", "saved"),
+    *("blocks", "weights", "backbones", "augmentation", "study", "data", "sources", "spaces", "store", "search"),
+    *("training", "results", "run", "proposal", "workers", "testing", "views", "cli", "__main__"),
 )
 SINGLE = (
-    *(
-        "errors",
-        "files",
-        "text",
-        "modules",
-        "settings",
-        "backend",
-        "server",
-        "graph",
-        "pixels",
-        "saved",
-        "blocks",
-        "backbones",
-    ),
-    *("augmentation", "run", "__main__"),
+    *("errors", "files", "text", "modules", "settings", "backend", "server", "graph", "pixels", "saved", "blocks"),
+    *("backbones", "augmentation", "run", "__main__"),
 )
 OWN_OF_OPTUNA = {"_trial_id", "_study_id", "_storage", "_cached_frozen_trial", "_directions", "_is_multi_objective"}
 
