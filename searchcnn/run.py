@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_spaces
 from searchcnn.spaces.creation import create, origins, prepare
 from searchcnn.spaces.identity import identify_imports, identify_spaces
-from searchcnn.store import StoredStudy, guard_database, open_storage, parse_url
+from searchcnn.store import StoredStudy, guard_database, open_storage, parse_url, read_config
 from searchcnn.study import StudyConfig, Workspace
+from searchcnn.study.begun import as_begun, changes
 from searchcnn.study.identity import identify
 from searchcnn.weights import watch_downloads
 
@@ -57,7 +58,9 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    config, url, stop = study.config, study.url, stop or threading.Event()
+    stop = stop or threading.Event()
+    study = resume(study, hear)
+    config, url = study.config, study.url
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     hear(Progress(f"reading {config.data.title}"))
@@ -105,3 +108,23 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
     if not models.is_verified and not stop.is_set():
         hear(Progress("checking the saved model in a fresh process"))
         models.verify()
+
+
+def resume(study: Study, hear: Hear) -> Study:
+    """Returns a study that has results with the keys that are not set as it was begun, whatever their defaults now are.
+
+    Args:
+        study: A study.
+        hear: Hears which keys that changes.
+
+    Raises:
+        StoreError: If the database cannot be read.
+    """
+    begun = read_config(study.url, study.name)
+    if begun is None:
+        return study
+    config = as_begun(study.config, begun)
+    if changed := changes(study.config, config):
+        kept = ", ".join(f"{key} = {value}" for key, value in changed.items())
+        hear(Note(f"this study goes on as it was begun, where nothing else is set: {kept}"))
+    return replace(study, config=config)

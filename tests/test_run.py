@@ -1,12 +1,13 @@
 """Whole searches on scikit-learn's digits: begun, continued, refused, killed."""
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 
 from searchcnn import run as run_module
@@ -26,8 +28,9 @@ from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
 from searchcnn.spaces.creation import create
 from searchcnn.store import StudySummary, read_summary
-from searchcnn.study import StudyConfig, Workspace, load
+from searchcnn.study import DataConfig, SearchConfig, StudyConfig, TrainingConfig, Workspace, load
 from searchcnn.study.identity import identify
+from searchcnn.workers import optimize as optimize_anywhere
 
 start_keras()
 
@@ -221,6 +224,148 @@ def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> Non
         with pytest.raises(StudyChangedError, match=rf"(?i)training.{setting} \(none -> {value}\)"):
             run(change)
     assert run(study).heard[:2] == ["reading", "2 COMPLETE"]
+
+
+Default = Callable[[type[BaseModel], str, Any], None]
+
+
+@pytest.fixture
+def change_default() -> Iterator[Default]:
+    """Returns what gives a key of a study file another default, as a later version may."""
+    changed: list[type[BaseModel]] = []
+
+    def rebuild() -> None:
+        for section in changed:
+            section.model_rebuild(force=True)
+        StudyConfig.model_rebuild(force=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def change(section: type[BaseModel], key: str, value: Any) -> None:
+            patch.setattr(section.model_fields[key], "default", value)
+            changed.append(section)
+            rebuild()
+
+        yield change
+    rebuild()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [(TrainingConfig, "patience", 9), (SearchConfig, "keep_models", 1), (DataConfig, "image_size", 16)],
+    ids=["training", "search", "data"],
+)
+def test_a_study_goes_on_though_a_default_has_changed(
+    workspace: Path, change_default: Default, section: type[BaseModel], key: str, value: Any
+) -> None:
+    place = section.__name__.removesuffix("Config").lower()
+    before = summary(make_study(workspace)).config
+    change_default(section, key, value)
+    study = make_study(workspace, overrides=["budget.trials=3"])
+    assert getattr(getattr(study.config, place), key) == value
+    ear = run(study)
+    assert ear.heard[:2] == ["reading", "2 COMPLETE"]
+    then = getattr(getattr(before, place), key)
+    assert ear.notes == [f"this study goes on as it was begun, where nothing else is set: {place}.{key} = {then}"]
+    assert getattr(summary(study).config, place) == getattr(before, place)
+    assert len(list((workspace / "studies" / "study" / "models").glob("*.keras"))) == 3
+    assert getattr(getattr(load(workspace / "study.toml"), place), key) == value  # that of a new study
+
+
+def test_a_key_that_is_set_to_a_new_default_is_a_change(workspace: Path, change_default: Default) -> None:
+    change_default(TrainingConfig, "patience", 9)
+    with pytest.raises(StudyChangedError, match=r"training.patience \(3 -> 9\)"):
+        run(make_study(workspace, overrides=["training.patience=9"]))
+
+
+def test_a_study_without_results_has_the_new_defaults(tmp_path: Path, change_default: Default) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "net.py").write_text(NET)
+    stop = threading.Event()
+    stop.set()
+    run(make_study(tmp_path), stop)
+    change_default(TrainingConfig, "patience", 9)
+    assert run(make_study(tmp_path), stop).notes == []
+    assert summary(make_study(tmp_path)).config.training.patience == 9
+
+
+def test_what_is_set_no_more_stays_as_it_was_begun(workspace: Path) -> None:
+    text = STUDY.replace("learning_rate = 0.01", "").replace("seed = 3", "").replace("trials = 2", "trials = 3")
+    study = make_study(workspace, text)
+    ear = Ear(study.workspace)
+    optimize_anywhere(study, ear.hear, workers=0)
+    assert ear.heard[:2] == ["reading", "2 COMPLETE"]
+    kept = "seed = 3, training.learning_rate = 0.01"
+    assert ear.notes == [f"this study goes on as it was begun, where nothing else is set: {kept}"]
+    assert read_card(study.workspace.best_model("study"))["recipe"]["learning_rate"] == 0.01
+
+
+LATER = """
+import json, sys
+from pathlib import Path
+from searchcnn.backend import start_keras
+from searchcnn.errors import StudyChangedError
+from searchcnn.run import Study, optimize
+from searchcnn.study import Workspace, load
+
+start_keras()
+from searchcnn.results import models, read_card
+models.verify = lambda *_: None
+place = Workspace(Path(sys.argv[1]))
+for name, overrides in json.loads(sys.argv[2]):
+    study = Study(name, load(place.root / "study.toml", overrides), place)
+    try:
+        optimize(study)
+        card = read_card(max((place.best_model(name).parent / "models").glob("*.keras")))
+        print(json.dumps([card["trial"], *(card["recipe"][key] for key in ("darken", "clip"))]))
+    except StudyChangedError as error:
+        print(json.dumps(str(error)))
+"""
+ADDED = (
+    (
+        "augmentation.py",
+        "    def __bool__",
+        '    darken: Annotated[float, Setting("Darken.", 0.25, at_least=0, below=1, since="9.0")] = 0.0\n\n',
+    ),
+    ("augmentation.py", "        if not (self.flip", "        images = np.uint8((1 - self.darken) * images)\n"),
+    (
+        "study/recipe.py",
+        "    augmentation: Augmentation",
+        '    clip: Annotated[float, Setting("Clip.", 1.0, concerns="optimizer", at_least=0, since="9.0")] = 0.0\n',
+    ),
+)
+"""Files of searchcnn, what stands in them, and what a later version writes before it."""
+
+
+@pytest.mark.slow
+def test_a_setting_that_is_added_leaves_older_studies_as_they_were(workspace: Path) -> None:
+    """In one file each, a later version adds a change of images and a setting; both hold in new studies by default."""
+    later, package = workspace / "later", Path(run_module.__file__).parent
+    shutil.copytree(package, later / "searchcnn", ignore=shutil.ignore_patterns("__pycache__"))
+    for file, line, added in ADDED:
+        path = later / "searchcnn" / file
+        assert path.read_text().count(line) == 1
+        path.write_text(path.read_text().replace(line, added + line))
+    three = "budget.trials=3"
+    runs = [
+        ("study", [three]),
+        ("study", [three, "training.darken=0.5"]),
+        ("study", [three, "training.clip=[0.0, 1.0]"]),
+        ("new", ["budget.trials=1"]),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", LATER, str(workspace), json.dumps(runs)],
+        cwd=later,
+        env={"PATH": "", "HOME": str(workspace), "PYTHONPATH": str(later)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    goes_on, darker, clipped, new = map(json.loads, done.stdout.splitlines())
+    assert (goes_on, new) == ([2, 0.0, 0.0], [0, 0.25, 1.0])
+    assert "training.darken (none -> 0.5); undo" in darker
+    assert "training.clip (none -> [0.0, 1.0]); undo" in clipped
 
 
 SCALING = """

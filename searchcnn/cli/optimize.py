@@ -129,9 +129,11 @@ def search(
         workers: See `searchcnn.optimize`.
         is_told: Whether the user already knows what was found in the images.
     """
+    from searchcnn.events import ignore
+    from searchcnn.run import resume
     from searchcnn.workers import optimize
 
-    view = _view(study, quiet)
+    view = _view(resume(study, ignore), quiet)
     view.is_told = is_told
     with _stop_on_signals(view) as stop, view:
         optimize(study, view.hear, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)

@@ -20,6 +20,7 @@ from searchcnn.run import Study
 from searchcnn.sources import load_dataset, objects
 from searchcnn.store import parse_url, read_if_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
+from searchcnn.study.begun import as_begun
 from searchcnn.study.config import seconds
 
 MINIMAL: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
@@ -118,7 +119,8 @@ def configure_images(
     if begun := read_if_begun(parse_url(storage or workspace.database_url(name)), name):
         _check_weights(begun.config, weights, name)
         hear(Note(f"{name}: continues as it was begun; only the budget may change"))
-        return name, _configure_begun(begun.config, images, overrides, extra)
+        table = {**begun.config.model_dump(include={"spaces", "budget"}, exclude_none=True), "data": {"path": images}}
+        return name, as_begun(configure(table, images, overrides, extra), begun.config.model_dump())
     return name, _configure_proposed(name, images, overrides, extra, hear, weights)
 
 
@@ -136,17 +138,6 @@ def _replace_images(file: Path, images: str) -> dict[str, Any]:
     """Returns what a study file says, with other images and without what it says about its own."""
     table = {key: value for key, value in read_table(file).items() if key not in ("description", "published")}
     return {**table, "data": {"path": images}}
-
-
-def _configure_begun(
-    begun: StudyConfig, images: str, overrides: Sequence[str], extra: Mapping[str, Any] | None
-) -> StudyConfig:
-    """Returns the configuration that a study was begun with, with the given changes; the images may have moved."""
-    table = begun.model_dump(mode="json", exclude_none=True)
-    config = configure({**table, "data": {**table["data"], "path": images}}, images, overrides, extra)
-    left_out = set(begun.spaces) - set(config.spaces)  # this is reported as a change of spaces, not of options
-    options = {name: options for name, options in config.options.items() if name not in left_out}
-    return config.model_copy(update={"options": options})
 
 
 def _check_weights(begun: StudyConfig, choice: str | None, name: str) -> None:

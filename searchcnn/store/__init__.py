@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from searchcnn.lazy import import_lazily
 from searchcnn.store.database import find_sqlite_file, parse_url
-from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_if_begun, read_summary
+from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_config, read_if_begun, read_summary
 
 if TYPE_CHECKING:
     from searchcnn.store.failures import DATABASE_ERRORS, guard_database
@@ -30,6 +30,7 @@ __all__ = [
     "guard_database",
     "open_storage",
     "parse_url",
+    "read_config",
     "read_if_begun",
     "read_summary",
 ]

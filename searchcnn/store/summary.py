@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
-from searchcnn.store.database import connect, explain, find_sqlite_file
+from searchcnn.store.database import connect, explain
 from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow, union_length
 from searchcnn.study import StudyConfig
+from searchcnn.study.begun import complete
 
 # Optuna's tables, as far as they are read here; a test compares this reading with Optuna's own.
 STUDIES = table("studies", column("study_id"), column("study_name"))
@@ -128,15 +130,8 @@ def read_summary(url: URL, name: str) -> StudySummary:
     Raises:
         StoreError: If the database cannot be read, or holds no such study.
     """
-    engine = connect(url)
-    try:
-        with engine.connect() as connection:
-            check_schema(connection)
-            return _read(connection, name)
-    except DatabaseError as error:
-        raise explain(error, url) from None
-    finally:
-        engine.dispose()
+    with _reading(url) as connection:
+        return _read(connection, name)
 
 
 def read_if_begun(url: URL, name: str) -> StudySummary | None:
@@ -148,19 +143,56 @@ def read_if_begun(url: URL, name: str) -> StudySummary | None:
     Raises:
         StoreError: If the database cannot be read.
     """
-    file = find_sqlite_file(url)
-    if file is not None and not file.exists():
+    if _is_missing(url):
         return None
+    with _reading(url) as connection:
+        study = _read(connection, name) if _is_ours(connection, name) else None
+    return study if study is not None and study.trials else None
+
+
+def read_config(url: URL, name: str) -> dict[str, Any] | None:
+    """Reads the configuration of a study that has results, or may be about to have some: a run is at work on it.
+
+    Returns:
+        What the database has, which an earlier version may have written; its direction is that which the study has.
+        None if there is no such study.
+
+    Raises:
+        StoreError: If the database cannot be read.
+    """
+    if _is_missing(url):
+        return None
+    with _reading(url) as connection:
+        if not _is_ours(connection, name):
+            return None
+        study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+        taught = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
+        session = Session(connection)
+        runs = session.scalars(select(RunRow).where(RunRow.study_id == study_id)).all()
+        row = session.get(StudyRow, study_id)
+        has_results = connection.scalar(taught.where(TRIALS.c.state.in_(("COMPLETE", "PRUNED"))).limit(1)) is not None
+        if row is None or not (has_results or any(run.is_alive for run in runs)):
+            return None
+        config, direction = dict(row.config), row.identity.get("search.direction")
+        return {**config, "search": {**config.get("search", {}), "direction": direction}} if direction else config
+
+
+def _is_missing(url: URL) -> bool:
+    file = find_sqlite_file(url)
+    return file is not None and not file.exists()
+
+
+@contextmanager
+def _reading(url: URL) -> Iterator[Connection]:
     engine = connect(url)
     try:
         with engine.connect() as connection:
             check_schema(connection)
-            study = _read(connection, name) if _is_ours(connection, name) else None
+            yield connection
     except DatabaseError as error:
         raise explain(error, url) from None
     finally:
         engine.dispose()
-    return study if study is not None and study.trials else None
 
 
 def _is_ours(connection: Connection, name: str) -> bool:
@@ -194,7 +226,7 @@ def _read(connection: Connection, name: str) -> StudySummary:
 
 def _read_config(name: str, row: StudyRow) -> StudyConfig:
     try:
-        config = StudyConfig.model_validate(row.config)
+        config = StudyConfig.model_validate(complete(row.config))
     except ValidationError:
         raise StoreError(
             f"study '{name}' was last searched with searchcnn {row.version}, whose configuration is unknown here; "

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from searchcnn.events import Epoch
 from searchcnn.files import discard, replace_file
+from searchcnn.study import TrainingConfig
+from searchcnn.study.identity import values_before
 
 Arrays = Sequence[npt.NDArray[Any]]
 GROUPS = ("variables", "optimizer", "best")
@@ -75,7 +77,7 @@ class Checkpoint:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 facts = json.loads(str(archive["facts"]))
-                if facts.pop("key") != json.loads(json.dumps(key)):
+                if not _is_key(facts.pop("key"), json.loads(json.dumps(key))):
                     return None
                 facts["epochs"] = [Epoch(**epoch) for epoch in facts["epochs"]]
                 arrays: dict[str, Any] = {group: list(_group(archive, group)) for group in GROUPS}
@@ -102,6 +104,12 @@ class Checkpoints:
         """Deletes the checkpoints of trials that have ended, given their numbers; nobody minds one that stays."""
         with contextlib.suppress(OSError):
             discard(self._folder, {self.path(number).name for number in trials})
+
+
+def _is_key(found: dict[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether a key is that one; what it lacks of the recipe was not known yet when it was written."""
+    before = {name: value for name, value in values_before(TrainingConfig).items() if name in key["training"]}
+    return {**found, "training": {**before, **found["training"]}} == key
 
 
 def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

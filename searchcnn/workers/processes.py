@@ -37,6 +37,7 @@ def optimize(
     """
     places = slots(gpus, slots_per_gpu, workers)
     check_writable(study.workspace.best_model(study.name).parent)
+    study = run.resume(study, hear)
     if places:
         supervise(study, places, hear, stop)
     else:

@@ -94,7 +94,7 @@ def job(study: Study) -> dict[str, Any]:
     """Returns a study as JSON has it."""
     return {
         "name": study.name,
-        "config": study.config.model_dump(mode="json"),
+        "config": study.config.model_dump(mode="json", exclude_unset=True),  # what is not set may be as it was begun
         "workspace": str(study.workspace.root),
         "storage": study.storage,
         "plugins": [str(folder) for folder in study.plugins],

@@ -1,6 +1,7 @@
 """The search spaces of a study, compared."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
 from searchcnn.events import Epoch
-from searchcnn.store import SpaceSummary, StoredStudy, read_summary
+from searchcnn.store import SpaceSummary, StoredStudy, parse_url, read_config, read_summary
 from searchcnn.study import StudyConfig
 
 Open = Callable[..., StoredStudy]
@@ -75,3 +76,23 @@ def test_a_search_space_named_by_its_file_has_the_name_that_its_trials_tell(
 def test_a_study_without_trials_has_its_search_spaces(compared: Callable[..., list[SpaceSummary]]) -> None:
     spaces = compared(["a", "b"], [])
     assert [(space.name, space.trials, space.best) for space in spaces] == [("a", 0, None), ("b", 0, None)]
+
+
+@pytest.mark.parametrize(("state", "is_read"), [(None, False), (FAIL, False), (PRUNED, True), (COMPLETE, True)])
+def test_the_configuration_of_a_study_with_results(
+    url: URL, open_study: Open, study_config: Callable[..., StudyConfig], state: TrialState | None, is_read: bool
+) -> None:
+    config, study = study_config().model_dump(), open_study()
+    study.agree(config, {"search.direction": "maximize"})
+    if state is not None:
+        study.finish(study.next_trial(), state, 0.5 if state is COMPLETE else None, {"space": "a"})
+    expected = {**config, "search": {**config["search"], "direction": "maximize"}}
+    assert read_config(url, "x") == (expected if is_read else None)
+    with study.run():  # what is at work may have a result soon
+        assert read_config(url, "x") == expected
+    assert read_config(url, "another") is None
+
+
+def test_there_is_no_configuration_without_a_database(tmp_path: Path) -> None:
+    assert read_config(parse_url(f"sqlite:///{tmp_path / 'none.db'}"), "x") is None
+    assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Checkpoints, Trainer  # noqa: E402
+from searchcnn.training.checkpoint import Checkpoint  # noqa: E402
 from tests.stop import Stop  # noqa: E402
 
 Config = Callable[..., StudyConfig]
@@ -122,3 +123,14 @@ def test_nothing_is_left_of_a_trial_that_has_ended(tmp_path: Path) -> None:
         path.touch()  # one with a dot was being written when its process was killed
     checkpoints.drop([1])
     assert sorted(tmp_path.iterdir()) == sorted(left[2:])
+
+
+def test_a_checkpoint_that_does_not_know_a_setting_yet_is_read(tmp_path: Path, study_config: Config) -> None:
+    path = tmp_path / "trial.npz"
+    training = study_config().training.model_dump(exclude={"detect_scaling"})
+    older = {name: value for name, value in training.items() if name not in ("rotation", "class_weights")}
+    checkpoint = Checkpoint(0, 2, False, [], {}, [], [], [])
+    checkpoint.write(path, {"seed": 1, "training": older})
+    assert Checkpoint.read(path, {"seed": 1, "training": training}) == checkpoint
+    for other in ({"rotation": 5.0}, {"class_weights": True}, {"epochs": 77}):
+        assert Checkpoint.read(path, {"seed": 1, "training": {**training, **other}}) is None

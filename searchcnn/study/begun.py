@@ -1,0 +1,90 @@
+"""A study goes on as it was begun: what is not set now is what it was then, whatever the defaults have become."""
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from pydantic import BaseModel, ValidationError
+
+from searchcnn.study.config import Section, StudyConfig
+from searchcnn.study.identity import values_before
+
+Table = Mapping[str, Any]
+
+
+def complete(begun: Table) -> dict[str, Any]:
+    """Returns the configuration of an older study with what stands for the keys that it does not know.
+
+    Args:
+        begun: The configuration as the database has it.
+    """
+    return _complete(StudyConfig, begun)
+
+
+def as_begun(config: StudyConfig, begun: Table) -> StudyConfig:
+    """Returns a configuration in which the keys that are not set are those that a study was begun with.
+
+    The budget and the place of the images are those of now. What is set stays, though it may be a change.
+
+    Args:
+        config: What is asked for now; pydantic knows which of its keys were set.
+        begun: What the study was begun with, as the database has it.
+    """
+    then, given = complete(begun), config.model_dump(exclude_unset=True)
+    objective = given.get("search", {}).get("objective")
+    if objective not in (None, then["search"].get("objective")):
+        then["search"].pop("direction", None)  # it was that of the other objective
+    then["data"] = {key: value for key, value in then["data"].items() if key not in ("name", "path")}
+    then["budget"] = {}
+    given["options"] = _merge_options(config, then)
+    merged = _merge(StudyConfig, given, then)
+    try:
+        return StudyConfig.model_validate(merged)
+    except ValidationError:  # what is set now does not go with what was set then: it is a change
+        return config
+
+
+def changes(config: StudyConfig, other: StudyConfig) -> dict[str, Any]:
+    """Returns the keys in which another configuration differs, dotted, and their values there.
+
+    The direction is left out: a study that was begun has that which was found by its objective's name.
+    """
+    here, there = _flatten(config.model_dump()), _flatten(other.model_dump())
+    changed = {key: value for key, value in there.items() if here.get(key) != value}
+    return {key: value for key, value in changed.items() if key != "search.direction"}
+
+
+def _merge_options(config: StudyConfig, then: Table) -> dict[str, Any]:
+    """Returns the options of search spaces, without those of spaces that are no longer searched."""
+    left_out = {spec.rpartition(":")[2] for spec in set(then.get("spaces", ())) - set(config.spaces)}
+    kept = {name: options for name, options in then.get("options", {}).items() if name not in left_out}
+    return {name: {**kept.get(name, {}), **config.options.get(name, {})} for name in {**kept, **config.options}}
+
+
+def _merge(section: type[BaseModel], given: Table, then: Table) -> dict[str, Any]:
+    merged = {key: value for key, value in {**then, **given}.items() if key in section.model_fields}
+    for key, field in section.model_fields.items():
+        if _is_section(field.annotation):
+            merged[key] = _merge(field.annotation, given.get(key, {}), then.get(key, {}))
+    return merged
+
+
+def _complete(section: type[BaseModel], begun: Table) -> dict[str, Any]:
+    whole = {**values_before(section), **begun}
+    for key, field in section.model_fields.items():
+        if _is_section(field.annotation) and isinstance(begun.get(key, {}), Mapping):
+            whole[key] = _complete(field.annotation, begun.get(key, {}))
+    return whole
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _flatten(table: Table, place: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and not place:  # the sections; below them, a table is a value
+            flat |= _flatten(value, f"{key}.")
+        else:
+            flat[f"{place}{key}"] = value
+    return flat
