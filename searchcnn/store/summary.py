@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
-from searchcnn.store.database import connect, explain
+from searchcnn.store.database import connect, explain, find_sqlite_file
 from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow, union_length
 from searchcnn.study import StudyConfig
