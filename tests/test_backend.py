@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from searchcnn.backend import free_graphs, keep_settings, start_keras
+from searchcnn.tensorflow_private import read_gradients
+
 STATE = """
 import gc, json, logging, os, sys
 libraries = ("absl", "optuna", "tensorflow")
@@ -82,3 +85,31 @@ def test_nothing_of_optuna_is_seen_in_a_search(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "study created" not in done.stdout
+
+
+def test_what_the_body_sets_in_keras_is_put_back() -> None:
+    start_keras()
+    import keras
+
+    policy = keras.config.dtype_policy()
+    with pytest.raises(KeyError), keep_settings():
+        keras.config.set_dtype_policy("mixed_float16")
+        keras.config.disable_traceback_filtering()
+        raise KeyError
+    assert keras.config.dtype_policy() == policy
+    assert keras.config.is_traceback_filtering_enabled()
+
+
+def test_graphs_of_the_body_are_freed() -> None:
+    start_keras()
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def double(x: Any) -> tuple[Any, Any]:
+        return 2 * x, lambda upstream: 2 * upstream
+
+    before = set(read_gradients())
+    with free_graphs():
+        tf.function(double)(tf.constant(1.0))
+        assert set(read_gradients()) > before
+    assert set(read_gradients()) == before
