@@ -47,12 +47,12 @@ def wide(hp, input_shape, num_classes):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose search spaces and images import files beside them, some of the same name."""
-    made = tmp_path_factory.mktemp("workspace")
-    (made / "code").mkdir()
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / "code").mkdir()
     for name, text in FILES.items():
-        (made / name).write_text(text)
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(made / "image.png")
-    return made
+        (folder / name).write_text(text)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "image.png")
+    return folder
 
 
 def call(folder: Path, *args: str) -> str:
@@ -79,8 +79,8 @@ def test_a_search_and_what_comes_after_it(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("space", ["code/nets.py:build_model", "nets:build_model"])
 def test_search_spaces_are_shown(folder: Path, space: str) -> None:
-    shown = json.loads(call(folder, "plugins", "show", space, "--size", "8x8x1", "--json"))
-    assert [row["name"] for row in shown["hyperparameters"]] == (["filters"] if "code" in space else [])
+    portrait = json.loads(call(folder, "plugins", "show", space, "--size", "8x8x1", "--json"))
+    assert [row["name"] for row in portrait["hyperparameters"]] == (["filters"] if "code" in space else [])
 
 
 @pytest.mark.slow

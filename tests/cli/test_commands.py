@@ -36,8 +36,8 @@ HERE = ("--workers", "0")
 
 
 def read_trials(folder: Path, study: str = "digits") -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(call(folder, "status", study, "--json")[0])
-    return found
+    rows: list[dict[str, object]] = json.loads(call(folder, "status", study, "--json")[0])
+    return rows
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def test_the_same_command_continues_and_a_larger_budget_extends(searched: tuple[
 
 def test_status_shows_the_trials_without_keras_or_optuna(searched: tuple[Path, str]) -> None:
     folder, _ = searched
-    shown = call(folder, "status", "digits")[0]
-    assert "COMPLETE" in shown
-    assert "★ " in shown
+    output = call(folder, "status", "digits")[0]
+    assert "COMPLETE" in output
+    assert "★ " in output
     script = (
         "import sys; from searchcnn.cli.commands import cli; cli(['status', 'digits'], standalone_mode=False); "
         "sys.exit(int(bool({'keras', 'tensorflow', 'optuna'} & set(sys.modules))))"
@@ -225,7 +225,7 @@ def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: 
 
 def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> None:
     folder, _ = searched
-    shown = subprocess.run(
+    process = subprocess.run(
         f"{sys.executable} -m searchcnn status digits | head -1",
         shell=True,
         cwd=folder,
@@ -233,7 +233,7 @@ def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> N
         text=True,
         check=False,
     )
-    assert "Traceback" not in shown.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_studies_are_copied_and_deleted(searched: tuple[Path, str]) -> None:

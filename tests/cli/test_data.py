@@ -59,7 +59,7 @@ def verify_here() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a folder of images, and no study file."""
     folder = tmp_path_factory.mktemp("workspace")
     write_images(folder / "pets")
@@ -67,9 +67,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def searched(place: Path) -> tuple[Path, str]:
+def searched(workspace: Path) -> tuple[Path, str]:
     """The workspace after a search, and what that printed."""
-    return place, call(place, *SEARCH)[0]
+    return workspace, call(workspace, *SEARCH)[0]
 
 
 @pytest.fixture
@@ -106,13 +106,13 @@ class TestOptimize:
         out, _ = call(searched[0], "studies", "copy", "pets", "more")
         assert out.endswith("Go on with: searchcnn optimize --data pets --name more\n")
 
-    def test_takes_the_settings_of_a_study(self, place: Path) -> None:
+    def test_takes_the_settings_of_a_study(self, workspace: Path) -> None:
         small = ("--set", "limits.max_params=1", "--set", "data.image_size=8", "--workers", "0", "--trials", "1")
-        out, _ = call(place, "optimize", "--study", "digits", "--data", "pets", "--name", "as_digits", *small)
+        out, _ = call(workspace, "optimize", "--study", "digits", "--data", "pets", "--name", "as_digits", *small)
         assert "trial 0: PRUNED  max_params" in out
         assert out.count("pets: 3 classes, images of 8x8x3") == 1
-        assert json.loads(call(place, "status", "as_digits", "--json")[0])[0]["state"] == "PRUNED"
-        assert not (place / "studies/digits.db").exists()
+        assert json.loads(call(workspace, "status", "as_digits", "--json")[0])[0]["state"] == "PRUNED"
+        assert not (workspace / "studies/digits.db").exists()
 
     @pytest.mark.parametrize(
         ("args", "message"),
@@ -136,8 +136,8 @@ class TestOptimize:
             (["predict", "digits"], "Missing argument 'IMAGE...'"),
         ],
     )
-    def test_bad_input_is_one_clear_line(self, place: Path, args: list[str], message: str) -> None:
-        _, err = call(place, *args, code=2)
+    def test_bad_input_is_one_clear_line(self, workspace: Path, args: list[str], message: str) -> None:
+        _, err = call(workspace, *args, code=2)
         assert message in err
         assert len([line for line in err.splitlines() if line.startswith("Error")]) == 1
 
@@ -146,13 +146,13 @@ class TestReading:
     REPORT = Inspection("pets", (8, 8, 3), "crop", [(8, 8)] * 3, {"train": {"a": 1, "b": 2}}, [], [])
 
     def test_is_shown_in_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        shown = Console(file=io.StringIO(), force_terminal=True, width=80)
-        monkeypatch.setattr("searchcnn.views.dataset.make_console", lambda: shown)
+        console = Console(file=io.StringIO(), force_terminal=True, width=80)
+        monkeypatch.setattr("searchcnn.views.dataset.make_console", lambda: console)
         with Reading() as images:
             for text, done in (("unpacking pets.zip", 0.5), ("unpacking pets.zip", 1.0), ("decoding images", 0.25)):
                 images.hear(Progress(text, done))
             images._progress.refresh()
-            drawn = shown.file.getvalue()  # type: ignore[attr-defined]
+            drawn = console.file.getvalue()  # type: ignore[attr-defined]
             images.hear(ImagesInspected(self.REPORT))
         assert "decoding images" in drawn
         assert "25%" in drawn
@@ -211,16 +211,16 @@ class TestPredict:
         folder, _ = searched
         out, err = call(folder, "predict", "pets", "pets/red/0.png", "pets/blue/1.jpg", "--top", "3", "--json")
         assert err == ""
-        found: list[dict[str, Any]] = json.loads(out)
-        assert [one["file"] for one in found] == ["pets/red/0.png", "pets/blue/1.jpg"]
+        predictions: list[dict[str, Any]] = json.loads(out)
+        assert [prediction["file"] for prediction in predictions] == ["pets/red/0.png", "pets/blue/1.jpg"]
         card = json.loads((folder / "studies/pets/best.json").read_text())
         assert card["preparation"] == {"height": 16, "width": 16, "channels": 3, "resize": "crop"}
         pixels = Preparation(**card["preparation"]).read((folder / "pets/red/0.png").read_bytes())
         model = keras.models.load_model(folder / "studies/pets/best.keras")
         expected = dict(zip(COLOURS, model.predict(pixels[None], verbose=0)[0].tolist(), strict=True))
-        assert {one["class"]: one["probability"] for one in found[0]["classes"]} == pytest.approx(expected, abs=1e-4)
-        probabilities = [one["probability"] for one in found[0]["classes"]]
-        assert probabilities == sorted(probabilities, reverse=True)
+        probabilities = {row["class"]: row["probability"] for row in predictions[0]["classes"]}
+        assert probabilities == pytest.approx(expected, abs=1e-4)
+        assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
 
     def test_of_a_folder_classifies_all_images(self, searched: tuple[Path, str]) -> None:
         out, _ = call(searched[0], "predict", "pets", "pets/green")
@@ -269,8 +269,8 @@ class TestDatasetsShow:
         assert (empty / "d.png").exists()
 
 
-def test_a_study_file_for_the_same_images_is_taken(place: Path, tmp_path: Path) -> None:
-    shutil.copytree(place / "pets", tmp_path / "pets")
+def test_a_study_file_for_the_same_images_is_taken(workspace: Path, tmp_path: Path) -> None:
+    shutil.copytree(workspace / "pets", tmp_path / "pets")
     call(tmp_path, "studies", "new", "pets", "--data", "pets")
     file = tmp_path / "studies/pets.toml"
     file.write_text(file.read_text().replace("patience = 10", "patience = 7"))

@@ -152,9 +152,9 @@ class TestCheck:
         assert re.search(r"✗ +loading .*text.py:1: SyntaxError", printed)
 
     def test_without_names_all_are_checked(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from searchcnn.testing import checks
+        from searchcnn.testing import conformance
 
-        monkeypatch.setattr(checks, "CHECKS", {"documentation": checks.CHECKS["documentation"]})
+        monkeypatch.setattr(conformance, "CHECKS", {"documentation": conformance.CHECKS["documentation"]})
         names = [report["name"] for report in call_json(workspace, "check")]
         assert names[0] == "my_net"
         assert {"sequential", "residual", "inception", "transfer"} <= set(names)
@@ -172,23 +172,23 @@ class TestCheck:
 
 class TestShow:
     def test_tables_and_network_of_a_new_plugin(self, workspace: Path) -> None:
-        shown = call(workspace, "show", "my_net").replace(TIMES, "x")
-        assert re.search(r"filters_3 +Int +16 to 128, log, times 2 +32 +blocks >= 3", shown)
-        assert re.search(r"filters_4 .*blocks = 4", shown)
-        assert re.search(r"units .*hidden_layer = True", shown)
-        assert re.search(r"three_blocks +95\.4k +10\.3M", shown)
-        assert "Default network: images 32x32x3, 10 classes; 10.7k parameters, 3.24M MACs" in shown
-        assert re.search(r"^Conv2D 32, 3x3 · BatchNorm · relu +32x32x32 +1\.02k +█", shown, re.MULTILINE)
-        assert "\x1b" not in shown
+        output = call(workspace, "show", "my_net").replace(TIMES, "x")
+        assert re.search(r"filters_3 +Int +16 to 128, log, times 2 +32 +blocks >= 3", output)
+        assert re.search(r"filters_4 .*blocks = 4", output)
+        assert re.search(r"units .*hidden_layer = True", output)
+        assert re.search(r"three_blocks +95\.4k +10\.3M", output)
+        assert "Default network: images 32x32x3, 10 classes; 10.7k parameters, 3.24M MACs" in output
+        assert re.search(r"^Conv2D 32, 3x3 · BatchNorm · relu +32x32x32 +1\.02k +█", output, re.MULTILINE)
+        assert "\x1b" not in output
 
     def test_conditional_scopes_heads_and_infeasible_points(self, workspace: Path) -> None:
-        shown = call(workspace, "show", "scoped.py:Scoped", "--size", "8x8x1")
-        assert "Two heads, asked for as Keras Tuner has it.\n" in re.sub(" +\n", "\n", shown)
-        assert "More of it" not in shown
-        assert "Reference: A paper" in shown
-        assert re.search(r"units .*kind = flat", shown)
-        assert re.search(r"flat +1\.21k +1\.18k +in training, with its heads: 1\.38k, 1\.34k MACs", shown)
-        assert "┆ auxiliary head, cut off when the network is saved" in shown
+        output = call(workspace, "show", "scoped.py:Scoped", "--size", "8x8x1")
+        assert "Two heads, asked for as Keras Tuner has it.\n" in re.sub(" +\n", "\n", output)
+        assert "More of it" not in output
+        assert "Reference: A paper" in output
+        assert re.search(r"units .*kind = flat", output)
+        assert re.search(r"flat +1\.21k +1\.18k +in training, with its heads: 1\.38k, 1\.34k MACs", output)
+        assert "┆ auxiliary head, cut off when the network is saved" in output
 
     @pytest.mark.slow
     def test_which_network_is_drawn(self, workspace: Path) -> None:
