@@ -1,7 +1,7 @@
 """The search: samplers, pruners and the engine. Keras Tuner is touched by `searchcnn.search.hyperparameters` only."""
 
 from searchcnn.search.budget import Budget
-from searchcnn.search.engine import Evaluation, Evaluator, Search
+from searchcnn.search.engine import Evaluation, Evaluator, Keeper, Search
 from searchcnn.search.limits import Cost, check_limits
 from searchcnn.search.pruners import make_pruner
 from searchcnn.search.samplers import SeededSampler, make_sampler
@@ -14,6 +14,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "InterruptedTrialError",
+    "Keeper",
     "OutOfTimeError",
     "Search",
     "SeededSampler",

@@ -108,8 +108,9 @@ class Checkpoints:
 
 def _is_key(found: dict[str, Any], key: Mapping[str, Any]) -> bool:
     """Whether a key is that one; what it lacks of the recipe was not known yet when it was written."""
-    before = {name: value for name, value in values_before(TrainingConfig).items() if name in key["training"]}
-    return {**found, "training": {**before, **found["training"]}} == key
+    wanted = key.get("training", {})
+    before = {name: value for name, value in values_before(TrainingConfig).items() if name in wanted}
+    return {**found, "training": {**before, **found.get("training", {})}} == {**key, "training": wanted}
 
 
 def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:
