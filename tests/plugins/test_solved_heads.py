@@ -48,7 +48,7 @@ MakeTrainer = Callable[..., Trainer]
 @pytest.fixture(autouse=True)
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns the folder that features are kept in."""
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     return tmp_path / "features"
 
 

@@ -318,7 +318,7 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     monkeypatch.setattr(callbacks.BestWeights, "restore", lambda self: None)  # of random features the best is any epoch
     space = transfer.create(*DIGITS, {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32]})
     config = study_config(training={"epochs": 2, "normalization": ["zca", "standardize"]})
@@ -442,7 +442,7 @@ def test_a_classifier_on_a_network_of_others(
     """It takes raw pixels, and a search goes on from it as from any other that was saved."""
     from searchcnn.results import save_model
 
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     path = foreign(tmp_path / "net.keras", (None, None), keras.layers.RandomFlip())
     space = transfer.create(*DIGITS, {"backbones": [path], "image_sizes": [12], "preprocessing": "tf"})
     network, _ = dry_run(Trainer(study_config(), few, {"transfer": space}), "transfer")

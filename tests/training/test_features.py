@@ -693,7 +693,7 @@ class Transfer(SearchSpace):
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns the folder that trainers keep features in."""
-    monkeypatch.setattr(features, "cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     return tmp_path / FOLDER
 
 

@@ -270,7 +270,7 @@ def spoil(model: Any) -> None:
 def test_two_phases(
     study_config: Config, begin: Begin, few: Dataset, limits: dict[str, int], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.locate_cache", lambda kind: tmp_path / kind)
     config = study_config(training={"epochs": 6}, limits=limits)
     space = Phased()
     trial = begin(config)
@@ -319,7 +319,7 @@ def test_the_best_weights_may_be_the_first_phase_s(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Phase two starts from nothing, at a rate at which it learns nothing."""
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.locate_cache", lambda kind: tmp_path / kind)
     space = Phased(Phase(0.5), Phase(rate=1e-9), before=lambda phase, model: spoil(model) if phase else None)
     config = study_config(training={"epochs": 4}, search={"objective": "val_loss"})
     trial = begin(config)
@@ -398,7 +398,7 @@ class Deep(Phased):
 def test_time_that_is_over_while_features_are_computed(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: Any, phase: int
 ) -> None:
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.locate_cache", lambda kind: tmp_path / kind)
 
     def end(number: int, model: Any) -> None:
         if number == phase:
@@ -647,7 +647,7 @@ def test_statistics_are_computed_once(study_config: Config, few: Dataset, monkey
 def test_features_of_normalised_images(
     study_config: Config, begin: Begin, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("searchcnn.training.features.cache", lambda kind: tmp_path / kind)
+    monkeypatch.setattr("searchcnn.training.features.locate_cache", lambda kind: tmp_path / kind)
     for number, kind in enumerate(("scale", "standardize"), 1):
         config = study_config(training={"epochs": 2, "normalization": kind})
         evaluation = make_trainer(config, few, net=Deep(Phase()))(begin(config))
