@@ -332,7 +332,8 @@ def optimize(study: Any, *, timeout: str | float | None = None, **options: Any) 
     """Searches a study, or your images, and returns the study.
 
     Args:
-        study: A study by name or its TOML file; or images, as `Study` has them: a name that is no study's is a path.
+        study: A study by name or its TOML file; or images, as `Study` takes them. A name that is that of a
+            study and of a folder is the study; write ``./name`` for the folder.
         timeout: Total time, such as "10m".
         options: More arguments of `Study` and of `Study.optimize`.
 
@@ -343,8 +344,11 @@ def optimize(study: Any, *, timeout: str | float | None = None, **options: Any) 
     making = {name: value for name, value in options.items() if name not in searching}
     how = {name: value for name, value in options.items() if name in searching}
     if _is_path(study) and _names_study(os.fspath(study), Workspace(Path(making.get("workspace") or Path.cwd()))):
-        return Study(os.fspath(study), **making).optimize(timeout=timeout, **how)
-    return Study(data=study, **making).optimize(timeout=timeout, **how)
+        name = making.pop("name", None)
+        making |= {"name": os.fspath(study)} if name is None else {"name": name, "like": os.fspath(study)}
+    else:
+        making["data"] = study
+    return Study(**making).optimize(timeout=timeout, **how)
 
 
 def search_job(job: Job, view: View, hear: Hear | None = None, **how: Any) -> bool:
@@ -428,7 +432,7 @@ def _names_study(text: str, workspace: Workspace) -> bool:
         return True
     if "/" in text or is_factory(text):
         return False
-    return text in workspace.study_files() or workspace.database(text).exists() or not Path(text).exists()
+    return text in workspace.study_files() or not Path(text).exists()
 
 
 def _flatten(trial: TrialSummary) -> dict[str, Any]:

@@ -68,6 +68,9 @@ class _Running(ShownTrial):
 class LiveView(View):
     """Shows the trials, those that run, the best so far and the budget, and keeps showing them."""
 
+    key = "Ctrl-C"
+    """What stops the search."""
+
     def __init__(self, study: Job, console: Console | None = None) -> None:
         super().__init__(study)
         self._console = console or Console()
@@ -242,7 +245,7 @@ class LiveView(View):
         parts.append(f"{trials} trials, {pruned} pruned")
         left = f", {format_duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
         parts.append(f"{format_duration(used)} used{left}")
-        parts.append("stopping; Ctrl-C again: at once" if self._stopping else "Ctrl-C stops")
+        parts.append(f"stopping; {self.key} again: at once" if self._stopping else f"{self.key} stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
     def _best(self) -> TrialSummary | None:

@@ -75,6 +75,8 @@ class NotebookReading(Reading):
 class NotebookView(LiveView):
     """Shows the trials, those that run, the best so far and the budget in a cell's output."""
 
+    key = "interrupting the cell"
+
     def __init__(self, study: Job) -> None:
         super().__init__(study, Console(file=io.StringIO(), width=WIDTH, height=HEIGHT))
         self._cell = Cell()
