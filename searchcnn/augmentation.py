@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from searchcnn.settings import Setting
 
-Drawn: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Draws: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """Random numbers of a batch by what they are for; each array begins with the axis of the images."""
 
 
@@ -94,7 +94,7 @@ class Augmentation:
         """Whether images are blended with others, and their labels with them."""
         return bool(self.mixup)
 
-    def changed(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    def change(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Returns changed images as a training sees them, to look at.
 
         Args:
@@ -113,7 +113,7 @@ class Augmentation:
         if not (self.flip or self.shift):
             return images
         count, height, width, _ = images.shape
-        rows, columns = self._shifted(count, height, random), self._shifted(count, width, random)
+        rows, columns = self._draw_sources(count, height, random), self._draw_sources(count, width, random)
         if self.flip:
             mirrored = random.random(count) < 0.5
             columns[mirrored] = columns[mirrored, ::-1]
@@ -122,7 +122,7 @@ class Augmentation:
             np.take(images[place].take(rows[place], 0), columns[place], 1, moved[place], "clip")
         return moved
 
-    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> Drawn:
+    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> Draws:
         """Draws what is done to each image of a batch after `move`.
 
         Args:
@@ -134,31 +134,31 @@ class Augmentation:
         if self.rotation or self.zoom:
             angles = np.deg2rad(random.uniform(-self.rotation, self.rotation, count))
             sizes = random.uniform(1 - self.zoom, 1 + self.zoom, count)
-            drawn["transforms"] = _transforms(angles, sizes, height, width)
+            drawn["transforms"] = _make_transforms(angles, sizes, height, width)
         if self.contrast:
             drawn["contrasts"] = random.uniform(1 - self.contrast, 1 + self.contrast, count).astype(np.float32)
         if self.cutout:
-            drawn["holes"] = self._holes(count, height, width, random)
+            drawn["holes"] = self._draw_holes(count, height, width, random)
         if self.mixup:
             drawn["partners"] = random.permutation(count)
             drawn["shares"] = random.beta(self.mixup, self.mixup, count).astype(np.float32)
         return drawn
 
-    def _shifted(self, count: int, side: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    def _draw_sources(self, count: int, side: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """Returns, for each image, where along an axis each pixel comes from: shape (images, side)."""
         reach = round(self.shift * side)
         starts = random.integers(-reach, reach, (count, 1), endpoint=True)
         sources: npt.NDArray[np.int64] = np.clip(np.arange(side) + starts, 0, side - 1)
         return sources
 
-    def _holes(self, count: int, height: int, width: int, random: np.random.Generator) -> npt.NDArray[np.int32]:
+    def _draw_holes(self, count: int, height: int, width: int, random: np.random.Generator) -> npt.NDArray[np.int32]:
         """Returns each image's hidden square: its top, bottom, left and right, shape (images, 4)."""
         side = round(self.cutout * min(height, width))
         first = random.integers(0, (height, width), (count, 2)) - side // 2
         return np.stack([first, first + side], axis=-1).reshape(count, 4).astype(np.int32)
 
 
-def apply(images: Any, drawn: Drawn) -> Any:
+def apply(images: Any, drawn: Draws) -> Any:
     """Rotates, zooms, changes the contrast and hides squares, with Keras.
 
     Args:
@@ -175,15 +175,15 @@ def apply(images: Any, drawn: Drawn) -> Any:
         how: dict[str, str] = {"fill_mode": "nearest", "data_format": "channels_last"}
         pixels = ops.image.affine_transform(pixels, drawn["transforms"], "bilinear", **how)
     if "contrasts" in drawn:
-        kept = _per_image(drawn["contrasts"], pixels)
+        kept = _expand(drawn["contrasts"], pixels)
         pixels = ops.clip(kept * pixels + (1 - kept) * ops.mean(pixels, axis=(1, 2), keepdims=True), 0, 255)
     if "holes" in drawn:
         mean = ops.mean(pixels, axis=(1, 2), keepdims=True)
-        pixels = ops.where(_hidden(drawn["holes"], *pixels.shape[1:3]), mean, pixels)
+        pixels = ops.where(_find_hidden(drawn["holes"], *pixels.shape[1:3]), mean, pixels)
     return pixels
 
 
-def mix(values: Any, drawn: Drawn) -> Any:
+def mix(values: Any, drawn: Draws) -> Any:
     """Blends each image's values with those of its partner; returns them as they are where nothing is to be blended.
 
     Args:
@@ -194,11 +194,11 @@ def mix(values: Any, drawn: Drawn) -> Any:
 
     if "partners" not in drawn:
         return values
-    share = _per_image(drawn["shares"], values)
+    share = _expand(drawn["shares"], values)
     return share * values + (1 - share) * ops.take(values, drawn["partners"], axis=0)
 
 
-def _transforms(
+def _make_transforms(
     angles: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float32]:
     """Returns what `keras.ops.image.affine_transform` wants: where in an image each pixel comes from.
@@ -218,7 +218,7 @@ def _transforms(
     return np.stack(rows, axis=-1).astype(np.float32)
 
 
-def _hidden(holes: Any, height: int, width: int) -> Any:
+def _find_hidden(holes: Any, height: int, width: int) -> Any:
     """Returns which pixels lie in an image's square, shape (batch, height, width, 1)."""
     from keras import ops
 
@@ -229,7 +229,7 @@ def _hidden(holes: Any, height: int, width: int) -> Any:
     return ops.logical_and(in_rows[:, :, None, None], in_columns[:, None, :, None])
 
 
-def _per_image(numbers: Any, values: Any) -> Any:
+def _expand(numbers: Any, values: Any) -> Any:
     """Gives numbers of shape (batch,) as many axes as values of shape (batch, ...) have."""
     from keras import ops
 

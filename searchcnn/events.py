@@ -231,9 +231,9 @@ def decode(line: str) -> Event:
     Note(text='images are grey')
     """
     ((kind, facts),) = json.loads(line).items()
-    return _adapter(Event.kinds[kind]).validate_python(facts)
+    return _make_adapter(Event.kinds[kind]).validate_python(facts)
 
 
 @functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Event]:
+def _make_adapter(kind: Any) -> TypeAdapter[Event]:
     return TypeAdapter(kind)

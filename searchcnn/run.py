@@ -12,11 +12,11 @@ from searchcnn.events import Hear, Note, Progress, StudyOpened, ignore
 from searchcnn.search import Budget, Evaluation, Search, Trial, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_spaces
-from searchcnn.spaces.creation import create, origins, prepare
+from searchcnn.spaces.creation import create_spaces, describe_origins, prepare_spaces
 from searchcnn.spaces.identity import identify_imports, identify_spaces
 from searchcnn.store import StoredStudy, guard_database, open_storage, parse_url, read_config
 from searchcnn.study import StudyConfig, Workspace
-from searchcnn.study.begun import as_begun, changes
+from searchcnn.study.begun import as_begun, find_changes
 from searchcnn.study.identity import identify
 from searchcnn.weights import watch_downloads
 
@@ -71,13 +71,15 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
     from searchcnn.training import Checkpoints, Trainer, find_known_points
 
     checkpoints = Checkpoints(study.workspace.checkpoints(study.name))
-    created = create(spaces, config, dataset)
-    models = Models(study.workspace.best_model(study.name), study.name, config, dataset, origins(spaces))
+    created = create_spaces(spaces, config, dataset)
+    models = Models(study.workspace.best_model(study.name), study.name, config, dataset, describe_origins(spaces))
     with watch_downloads(hear), guard_database(url), closing(open_storage(url, hear)) as storage:
         stored = StoredStudy(storage, study.name, config.objective, sampler, pruner)
         rules = stored.rules
         same = identify(config, dataset.fingerprint, dataset.inspection.new_parts) | identify_spaces(spaces, created)
-        stored.agree(config.model_dump(), same | rules.identity, study.accept_changes, identify_imports(spaces))
+        stored.check_identity(
+            config.model_dump(), same | rules.identity, study.accept_changes, identify_imports(spaces)
+        )
         trainer = Trainer(config, dataset, created, checkpoints, rules)
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
@@ -86,8 +88,8 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
                 stored.add_model(trial.stored, models.get_file(trial.number), evaluation.value)
 
         def settle() -> None:
-            checkpoints.drop(stored.finished_numbers())
-            models.promote_best(lambda: stored.ranking(config.search.keep_models), stored.finished_numbers)
+            checkpoints.drop(stored.list_finished())
+            models.promote_best(lambda: stored.list_best(config.search.keep_models), stored.list_finished)
 
         if rules.remark:
             hear(Note(rules.remark))
@@ -97,10 +99,10 @@ def optimize(study: Study, hear: Hear = ignore, stop: threading.Event | None = N
                 points = find_known_points(trainer, spaces)
             stored.begin(points)
         else:
-            prepare(created)
+            prepare_spaces(created)
         settle()
         hear(StudyOpened())
-        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
+        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.count_seconds())
         with stored.run():
             search = Search(stored, sampler, trainer, budget, config.seed, config.search.max_failures, keep, settle)
             search.run(hear, stop)
@@ -124,7 +126,7 @@ def resume(study: Study, hear: Hear) -> Study:
     if begun is None:
         return study
     config = as_begun(study.config, begun)
-    if changed := changes(study.config, config):
+    if changed := find_changes(study.config, config):
         kept = ", ".join(f"{key} = {value}" for key, value in changed.items())
         hear(Note(f"this study goes on as it was begun, where nothing else is set: {kept}"))
     return replace(study, config=config)

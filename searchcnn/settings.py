@@ -26,7 +26,7 @@ class Setting:
         below: A number that it has to be below.
         since: The version that has added it; empty for those of the beginning, which every study has kept.
         type: What it may be in a study file; the field's own type, if it is None.
-        before: The field's own default; `settings_of` fills it in.
+        before: The field's own default; `list_settings` fills it in.
     """
 
     description: str
@@ -73,7 +73,7 @@ class Before:
     value: Any
 
 
-def settings_of(owner: type) -> dict[str, Setting]:
+def list_settings(owner: type) -> dict[str, Setting]:
     """Returns the settings that a dataclass declares, by name, with those of a dataclass that it holds."""
     assert is_dataclass(owner)
     hints = get_type_hints(owner, include_extras=True)
@@ -81,7 +81,7 @@ def settings_of(owner: type) -> dict[str, Setting]:
     for field in fields(owner):
         hint = hints[field.name]
         if isinstance(hint, type) and is_dataclass(hint):
-            found |= settings_of(hint)
+            found |= list_settings(hint)
         for setting in getattr(hint, "__metadata__", ()):
             if isinstance(setting, Setting):
                 before = None if field.default is MISSING else field.default

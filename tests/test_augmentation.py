@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.augmentation import Augmentation, _transforms, apply, mix
+from searchcnn.augmentation import Augmentation, _make_transforms, apply, mix
 from searchcnn.backend import start_keras
 
 start_keras()
@@ -26,17 +26,17 @@ def random(seed: int = 0) -> np.random.Generator:
 def moved(images: Any, degrees: float = 0.0, size: float = 1.0) -> Any:
     """Returns images that are rotated and enlarged by given amounts."""
     angles, sizes = np.full(len(images), np.deg2rad(degrees)), np.full(len(images), size)
-    drawn = {"transforms": _transforms(angles, sizes, *images.shape[1:3])}
+    drawn = {"transforms": _make_transforms(angles, sizes, *images.shape[1:3])}
     return keras.ops.convert_to_numpy(apply(images, drawn))
 
 
 def test_nothing_is_changed_by_default() -> None:
     assert not Augmentation()
-    assert np.array_equal(Augmentation().changed(MANY, random()), MANY)
+    assert np.array_equal(Augmentation().change(MANY, random()), MANY)
 
 
 def test_half_of_the_images_are_mirrored() -> None:
-    changed = Augmentation(flip=True).changed(MANY, random())
+    changed = Augmentation(flip=True).change(MANY, random())
     mirrored = [bool((image == IMAGE[0, :, ::-1]).all()) for image in changed]
     plain = [bool((image == IMAGE[0]).all()) for image in changed]
     assert all(a != b for a, b in zip(mirrored, plain, strict=True))
@@ -44,7 +44,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 
 def test_shifts_are_even_and_repeat_the_edge() -> None:
-    changed = Augmentation(shift=0.5).changed(MANY, random())  # by at most two rows and, rounded to even, two columns
+    changed = Augmentation(shift=0.5).change(MANY, random())  # by at most two rows and, rounded to even, two columns
     padded = np.pad(IMAGE[0], ((2, 2), (2, 2), (0, 0)), mode="edge")
     places = {(row, column): padded[row : row + 4, column : column + 3] for row in range(5) for column in range(5)}
     seen = Counter(place for image in changed for place, moved in places.items() if np.array_equal(image, moved))
@@ -124,7 +124,7 @@ def test_blends_are_of_pairs() -> None:
 
 @pytest.mark.parametrize("augmentation", [Augmentation(flip=True, shift=0.3), Augmentation(shift=0.9), ALL])
 def test_changes_come_from_the_seed(augmentation: Augmentation) -> None:
-    first, again, other = (augmentation.changed(MANY, random(seed)) for seed in (1, 1, 2))
+    first, again, other = (augmentation.change(MANY, random(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first.shape == MANY.shape

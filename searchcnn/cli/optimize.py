@@ -108,12 +108,12 @@ def _chosen(
         )
     if study is None:
         raise click.UsageError("give your images with --data PATH, or a study with --study NAME (`searchcnn studies`)")
-    from searchcnn.study import load, valid_name
+    from searchcnn.study import check_name, load
 
     if weights is not None:
         raise click.UsageError("--weights goes with --data; for a study file: --set options.transfer.weights=...")
     found, path = place.find(study)
-    return valid_name(found if name is None else name), load(path, overrides, limits)
+    return check_name(found if name is None else name), load(path, overrides, limits)
 
 
 def search(

@@ -20,9 +20,9 @@ def command(study: str, new: str) -> None:
     """
     from searchcnn.errors import UsageError
     from searchcnn.store.copies import copy_study
-    from searchcnn.study import valid_name
+    from searchcnn.study import check_name
 
-    workspace, new = get_workspace(), valid_name(new)
+    workspace, new = get_workspace(), check_name(new)
     source, target = workspace.database(study), workspace.database(new)
     if (workspace.studies / new).exists():
         raise UsageError(f"{workspace.studies / new} already exists; choose another name")
@@ -38,4 +38,4 @@ def _find_source(study: str) -> list[str]:
     from searchcnn.store import read_summary
 
     path = read_summary(get_database_url(study, None), study).config.data.path
-    return ["--study", study] if path is None or study in get_workspace().study_files() else ["--data", path]
+    return ["--study", study] if path is None or study in get_workspace().list_study_files() else ["--data", path]

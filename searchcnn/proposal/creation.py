@@ -19,9 +19,9 @@ from searchcnn.proposal.study_file import TIMEOUT, write_study_file
 from searchcnn.run import Study
 from searchcnn.sources import load_dataset, objects
 from searchcnn.store import parse_url, read_if_begun
-from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
+from searchcnn.study import DataConfig, StudyConfig, Workspace, check_name, configure, load, read_table
 from searchcnn.study.begun import as_begun
-from searchcnn.study.config import seconds
+from searchcnn.study.config import parse_duration
 
 MINIMAL: Mapping[str, Any] = {"spaces": ["?"], "budget": {"trials": 1}}
 """The least that a study file must say, until the rest is proposed."""
@@ -61,7 +61,7 @@ def new_study(
     """
     workspace = workspace or Workspace(Path.cwd())
     is_path = isinstance(data, str | os.PathLike)
-    images = os.fspath(data) if is_path else str(_save(data, workspace.images(valid_name(name))))
+    images = os.fspath(data) if is_path else str(_save(data, workspace.images(check_name(name))))
     _, config = configure_images(workspace, images, name=name, extra=settings, storage=storage, weights=weights)
     return Study(name, config, workspace, storage, plugins)
 
@@ -100,7 +100,7 @@ def configure_images(
         SearchcnnError: If the images cannot be used, a key or value is not valid, or the name is that of a study file
             for other images.
     """
-    name = valid_name(name_study(images) if name is None else name)
+    name = check_name(name_study(images) if name is None else name)
     file = _find_file(workspace, name, images)
     if weights is not None and (file or study):
         raise UsageError(
@@ -190,7 +190,7 @@ def propose(
         SearchcnnError: If the time or the weights are not valid.
     """
     try:
-        time = seconds(timeout or TIMEOUT)
+        time = parse_duration(timeout or TIMEOUT)
     except ValueError as error:
         raise UsageError(f"--timeout: {error}") from None
     start = choose_start(inspection, time, find_weights(time, weights), spaces)

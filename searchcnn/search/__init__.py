@@ -5,7 +5,7 @@ from searchcnn.search.engine import Evaluation, Evaluator, Search
 from searchcnn.search.limits import Cost, check_limits
 from searchcnn.search.pruners import make_pruner
 from searchcnn.search.samplers import SeededSampler, make_sampler
-from searchcnn.search.seeds import Stream, derive
+from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.search.trial import InterruptedTrialError, OutOfTimeError, Trial, TrialPrunedError
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "Trial",
     "TrialPrunedError",
     "check_limits",
-    "derive",
+    "derive_seed",
     "make_pruner",
     "make_sampler",
 ]

@@ -45,33 +45,33 @@ class CheckedHyperParameters(HookedHyperParameters):
 
     def Choice(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for one of some values."""
-        with _declared(name, CHOICES):
+        with _explain_refusal(name, CHOICES):
             return super().Choice(name, *arguments, **named)
 
     def Int(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for a whole number of a range."""
-        with _declared(name):
+        with _explain_refusal(name):
             return super().Int(name, *arguments, **named)
 
     def Float(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for a number of a range."""
-        with _declared(name):
+        with _explain_refusal(name):
             return super().Float(name, *arguments, **named)
 
     def Boolean(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for True or False."""
-        with _declared(name, "give True or False"):
+        with _explain_refusal(name, "give True or False"):
             return super().Boolean(name, *arguments, **named)
 
     def Fixed(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for a value that stays."""
-        with _declared(name, "give a text, a number or True or False"):
+        with _explain_refusal(name, "give a text, a number or True or False"):
             return super().Fixed(name, *arguments, **named)
 
     def answer(self, hp: Any) -> Value:
         """Returns the value that was given for a hyperparameter; another one is chosen."""
         parameter, given = Parameter(hp), self.values.get(hp.name)
-        return self.choose(parameter) if given is None else parameter.checked(given)
+        return self.choose(parameter) if given is None else parameter.check(given)
 
     def choose(self, parameter: "Parameter") -> Value:
         """Returns the value of a parameter that was not given."""
@@ -83,7 +83,7 @@ class CheckedHyperParameters(HookedHyperParameters):
         Raises:
             PluginError: If it has one.
         """
-        if _declaration(earlier) != _declaration(hp):
+        if _read_declaration(earlier) != _read_declaration(hp):
             raise PluginError(
                 f"hyperparameter '{hp.name}' is declared twice with different meanings: {earlier!r} and {hp!r}; "
                 "give each its own name"
@@ -122,7 +122,7 @@ class TrialHyperParameters(CheckedHyperParameters):
         given = self._trial.preset.get(parameter.title)
         stored = None if given is None else parameter.to_optuna(given)
         suggested = self._trial.suggest(parameter.name, parameter.distribution, stored)
-        return parameter.from_optuna(suggested) if given is None else parameter.checked(given)
+        return parameter.from_optuna(suggested) if given is None else parameter.check(given)
 
 
 class Parameter:
@@ -156,7 +156,7 @@ class Parameter:
             return
         if not (math.isfinite(self._hp.min_value) and math.isfinite(self._hp.max_value)):
             raise DeclarationError(
-                f"hyperparameter '{self.title}' has no end: {described(self._hp)}; give it finite bounds"
+                f"hyperparameter '{self.title}' has no end: {describe(self._hp)}; give it finite bounds"
             )
         if self._hp.step is not None and not self._hp.step > 0:
             raise DeclarationError(f"hyperparameter '{self.title}' has step {self._hp.step}; expected one above 0")
@@ -166,12 +166,12 @@ class Parameter:
         if self.is_fixed:
             return CategoricalDistribution((hp.value,))
         if isinstance(hp, kinds.Choice):
-            return CategoricalDistribution(tuple(map(_plain, hp.values)))
+            return CategoricalDistribution(tuple(map(_convert_to_python, hp.values)))
         if isinstance(hp, kinds.Boolean):
             return CategoricalDistribution((False, True))
         if self._indexed:
-            return IntDistribution(0, len(self._steps()) - 1)
-        low, high, step = hp.min_value, hp.max_value, _plain(hp.step)
+            return IntDistribution(0, len(self._list_steps()) - 1)
+        low, high, step = hp.min_value, hp.max_value, _convert_to_python(hp.step)
         if hp.sampling != "linear":
             return (IntDistribution if isinstance(hp, kinds.Int) else FloatDistribution)(low, high, log=True)
         if step is not None:
@@ -191,44 +191,44 @@ class Parameter:
             DeclarationError: If it is of another type.
         """
         try:
-            return self._typed(self._hp.default)
+            return self._convert(self._hp.default)
         except NOT_A_VALUE:
             raise DeclarationError(
                 f"hyperparameter '{self.title}' cannot be {self._hp.default!r}, its default; "
-                f"its values: {described(self._hp)}"
+                f"its values: {describe(self._hp)}"
             ) from None
 
-    def _steps(self) -> list[float]:
+    def _list_steps(self) -> list[float]:
         return list(self._hp.values)
 
     def from_optuna(self, stored: Any) -> Value:
         """Returns the builder's value of what Optuna stores."""
         hp = self._hp
         if self._indexed:
-            value = self._steps()[stored]
+            value = self._list_steps()[stored]
         elif self._mirrored:
             value = hp.max_value + hp.min_value - stored
         else:
             value = stored
         return int(value) if isinstance(hp, kinds.Int) else value
 
-    def checked(self, value: Any) -> Value:
+    def check(self, value: Any) -> Value:
         """Returns a value as the builder gets it.
 
         Raises:
             PluginError: If it is neither one of the parameter's values nor its default.
         """
         try:
-            typed = self._typed(value)
+            typed = self._convert(value)
             if self._is_possible(typed) or typed == self.default:
                 return typed
         except NOT_A_VALUE:
             pass
-        raise PluginError(f"hyperparameter '{self.title}' cannot be {value!r}; its values: {described(self._hp)}")
+        raise PluginError(f"hyperparameter '{self.title}' cannot be {value!r}; its values: {describe(self._hp)}")
 
-    def at(self, place: float) -> Value:
+    def compute_value(self, place: float) -> Value:
         """Returns the value at a place of its range, 0..1."""
-        return self._typed(self._hp.prob_to_value(place))
+        return self._convert(self._hp.prob_to_value(place))
 
     def to_optuna(self, value: Any) -> Any:
         """Returns what Optuna stores for a builder's value.
@@ -236,9 +236,9 @@ class Parameter:
         Raises:
             PluginError: If it is neither one of the parameter's values nor its default.
         """
-        return self._stored(self.checked(value))
+        return self._find_stored(self.check(value))
 
-    def _typed(self, value: Any) -> Value:
+    def _convert(self, value: Any) -> Value:
         """Returns a value as one of the parameter's own type; a choice must be there.
 
         Raises:
@@ -249,8 +249,8 @@ class Parameter:
             choice: Value = choices[choices.index(value)]  # type: ignore[assignment]
             return choice
         if not isinstance(self._hp, kinds.Int):
-            return _number(value)
-        if int(value) != _number(value):
+            return _read_number(value)
+        if int(value) != _read_number(value):
             raise ValueError(value)
         return int(value)
 
@@ -259,18 +259,18 @@ class Parameter:
         if isinstance(possible, CategoricalDistribution):
             return True
         assert isinstance(possible, IntDistribution | FloatDistribution)
-        stored = self._stored(value)
+        stored = self._find_stored(value)
         back: Any = self.from_optuna(stored)
         steps = (stored - possible.low) / possible.step if possible.step else 0.0
         return math.isclose(back, value, abs_tol=1e-12) and math.isclose(steps, round(steps), abs_tol=1e-6)
 
-    def _stored(self, value: Any) -> Any:
+    def _find_stored(self, value: Any) -> Any:
         """Returns what Optuna stores for a value; the nearest where it has no such value."""
         possible = self.distribution
         if isinstance(possible, CategoricalDistribution):
             return value
         if self._indexed:
-            distances = [abs(step - value) for step in self._steps()]
+            distances = [abs(step - value) for step in self._list_steps()]
             return distances.index(min(distances))
         assert isinstance(possible, IntDistribution | FloatDistribution)
         stored = self._hp.max_value + self._hp.min_value - value if self._mirrored else value
@@ -278,7 +278,7 @@ class Parameter:
 
 
 @contextlib.contextmanager
-def _declared(name: str, advice: str = "give other bounds or another step") -> Iterator[None]:
+def _explain_refusal(name: str, advice: str = "give other bounds or another step") -> Iterator[None]:
     """Makes Keras Tuner's refusal of a declaration name the hyperparameter and say what to do."""
     try:
         yield
@@ -289,7 +289,7 @@ def _declared(name: str, advice: str = "give other bounds or another step") -> I
         raise DeclarationError(f"hyperparameter '{name}': {reason}; {advice}") from error
 
 
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     """Returns a number that is no text.
 
     Raises:
@@ -300,7 +300,7 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _plain(value: Any) -> Any:
+def _convert_to_python(value: Any) -> Any:
     """Returns a number of NumPy's as Python's."""
     return value.item() if hasattr(value, "item") else value
 
@@ -312,15 +312,15 @@ def check_ranges(one: Any, other: Any) -> None:
         PluginError: If a hyperparameter does not have the same range in both.
     """
     known: dict[str, Any] = {}
-    if pair := conflict(known, one.space) or conflict(known, other.space):
+    if pair := find_conflict(known, one.space) or find_conflict(known, other.space):
         before, after = pair
         raise PluginError(
-            f"hyperparameter '{after.name}' has another range in each build: {described(before)}, then "
-            f"{described(after)}; derive its range from nothing random"
+            f"hyperparameter '{after.name}' has another range in each build: {describe(before)}, then "
+            f"{describe(after)}; derive its range from nothing random"
         )
 
 
-def conflict(known: dict[str, Any], declared: Iterable[Any]) -> tuple[Any, Any] | None:
+def find_conflict(known: dict[str, Any], declared: Iterable[Any]) -> tuple[Any, Any] | None:
     """Finds a parameter that is declared in another way than before; its default may depend on other values.
 
     Args:
@@ -332,15 +332,15 @@ def conflict(known: dict[str, Any], declared: Iterable[Any]) -> tuple[Any, Any] 
     """
     for hp in declared:
         before = known.setdefault(Parameter(hp).name, hp)
-        if _declaration(before) != _declaration(hp):
+        if _read_declaration(before) != _read_declaration(hp):
             return before, hp
     return None
 
 
-def described(hp: Any) -> str:
+def describe(hp: Any) -> str:
     """Returns the values of one of Keras Tuner's hyperparameters in words.
 
-    >>> described(kinds.Int("blocks", 2, 6, step=2))
+    >>> describe(kinds.Int("blocks", 2, 6, step=2))
     '2 to 6, step 2'
     """
     if not hasattr(hp, "min_value"):
@@ -352,6 +352,6 @@ def described(hp: Any) -> str:
     return text + f", {sampling.replace('_', ' ')}" + (f", times {hp.step:g}" if hp.step is not None else "")
 
 
-def _declaration(hp: Any) -> tuple[str, dict[str, Any]]:
+def _read_declaration(hp: Any) -> tuple[str, dict[str, Any]]:
     config = {key: value for key, value in hp.get_config().items() if key not in ("default", "conditions")}
     return type(hp).__name__, config

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from searchcnn.errors import StudyFileError
 from searchcnn.search.components import make
-from searchcnn.search.seeds import Stream, derive
+from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.study import ComponentConfig
 
 PRESET = "preset"
@@ -54,7 +54,7 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the trial's sampler."""
-        self._sampler = self._fresh(derive(self._study_seed, trial.number, Stream.SAMPLER))
+        self._sampler = self._fresh(derive_seed(self._study_seed, trial.number, Stream.SAMPLER))
         self._given = {}
         self._sampler.before_trial(study, trial)
 

@@ -19,7 +19,7 @@ from searchcnn.events import (
 )
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import PRESET, SeededSampler
-from searchcnn.search.seeds import Stream, derive
+from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.store import StoredStudy
 
 
@@ -60,7 +60,7 @@ class Trial:
         stop: threading.Event,
     ) -> None:
         self.number: int = stored.number
-        self.seed = derive(study_seed, stored.number, Stream.TRAINING)
+        self.seed = derive_seed(study_seed, stored.number, Stream.TRAINING)
         self.budget = budget
         self.preset: Mapping[str, Any] = stored.user_attrs.get(PRESET, {})
         self.origin: str = stored.user_attrs.get("origin", "")
@@ -104,7 +104,7 @@ class Trial:
         """Keeps facts about the trial for readers, and makes everything sampled so far durable."""
         self._describe(TrialDescribed, facts)
 
-    def network_built(self, **facts: Any) -> None:
+    def describe_network(self, **facts: Any) -> None:
         """Does what `describe` does with facts about the network that will be trained: see `NetworkBuilt`."""
         self._describe(NetworkBuilt, facts)
 
@@ -128,7 +128,7 @@ class Trial:
         Returns:
             Whether the pruner lets the trial go on.
         """
-        self.best = score if self.best is None else self._study.objective.best([self.best, score])
+        self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
         self._study.add_epoch(self.stored, epoch, self.best)
         self.hear(EpochFinished(self.number, epoch, self.best))
         return not self._study.should_prune(self.stored)
@@ -143,7 +143,7 @@ class Trial:
         self.best = None
         self._study.restart(self.stored)
 
-    def progress(self, epoch: int, fraction: float) -> None:
+    def report_progress(self, epoch: int, fraction: float) -> None:
         """Says how far an epoch is, from 0 to 1."""
         self.hear(EpochProgressed(self.number, epoch, fraction))
 
@@ -157,7 +157,7 @@ class Trial:
             InterruptedTrialError: If the user wants the search to stop.
             OutOfTimeError: If the study's time is over.
         """
-        self.progress(0, fraction)
+        self.report_progress(0, fraction)
         if self.is_interrupted:
             raise InterruptedTrialError
         if self.budget.seconds_left() <= 0:

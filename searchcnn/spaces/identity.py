@@ -22,7 +22,7 @@ def identify_spaces(spaces: Sequence[LoadedSpace], created: Mapping[str, "Search
     Raises:
         PluginError: If a file cannot be read.
     """
-    code = {f"search space {space.name}": (space.own or space.fingerprint)[:12] for space in spaces}
+    code = {f"search space {space.name}": (space.own_fingerprint or space.fingerprint)[:12] for space in spaces}
     return code | identify_imports(spaces) | _identify_files(created)
 
 
@@ -32,7 +32,7 @@ def identify_imports(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
     Earlier versions did not keep it: in a study of theirs the files are taken for unchanged.
     """
     return {
-        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.beside.items()
+        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.imports.items()
     }
 
 

@@ -31,30 +31,30 @@ class Member(SearchSpace):
         for capability in CAPABILITIES:
             setattr(self, capability, getattr(space, capability))
 
-    def _scope(self, hp: Any) -> contextlib.AbstractContextManager[Any]:
+    def _open_scope(self, hp: Any) -> contextlib.AbstractContextManager[Any]:
         scope: contextlib.AbstractContextManager[Any] = hp.name_scope(self.name)
         return scope if self._has_scope else contextlib.nullcontext()
 
     def build(self, hp: Any) -> Any:
         """Builds the network for one setting."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             return self._space.build(hp)
 
     def auxiliary_weight(self, hp: Any) -> float:
         """Returns the weight of each auxiliary head in the loss."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             return self._space.auxiliary_weight(hp)
 
     def initialize(self, hp: Any, model: Any) -> None:
         """Loads pretrained weights."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             self._space.initialize(hp, model)
 
     def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
         """Yields the phases of training; what is done between two of them is outside of the scope."""
         phases = iter(self._space.phases(hp, model))
         while True:
-            with self._scope(hp):
+            with self._open_scope(hp):
                 phase = next(phases, None)
             if phase is None:
                 return
@@ -62,7 +62,7 @@ class Member(SearchSpace):
 
     def fit(self, hp: Any, model: Any, *images: Any, **options: Any) -> Any:
         """Trains a network as the search space does."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             return self._space.fit(hp, model, *images, **options)
 
     @property

@@ -19,7 +19,7 @@ from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, nearest
 from searchcnn.spaces.discovery import EXPECTED, find
 from searchcnn.spaces.plugin import Plugin
-from searchcnn.spaces.source import Source, fingerprint
+from searchcnn.spaces.source import Source, compute_fingerprint
 from searchcnn.study import Workspace
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class LoadedSpace:
     fingerprint: str
     module: str
     target: Any
-    beside: Mapping[str, str] = field(default_factory=dict)
-    own: str = ""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    own_fingerprint: str = ""
     dtype_policy: Any = None
 
     def create(
@@ -79,7 +79,7 @@ class LoadedSpace:
         """
         from searchcnn.spaces.adapter import adapt
 
-        with blamed(self.location, self.module), _own_dtype_policy() as policy:
+        with blame(self.location, self.module), _isolate_dtype_policy() as policy:
             hypermodel = _instantiate(self.name, self.target, input_shape, num_classes, options or {})
             hypermodel.input_shape, hypermodel.num_classes = input_shape, num_classes
             space = adapt(hypermodel)
@@ -110,7 +110,7 @@ class LoadedSpace:
         Raises:
             PluginError: If asking for them fails.
         """
-        with blamed(self.location, self.module):
+        with blame(self.location, self.module):
             return {name: dict(values) for name, values in space.baselines().items()}
 
 
@@ -154,20 +154,20 @@ def load(plugin: Plugin) -> LoadedSpace:
     if plugin.status == "error":
         raise PluginError(plugin.error)
     start_keras()
-    with _own_dtype_policy() as policy:
-        module = _module(plugin)
+    with _isolate_dtype_policy() as policy:
+        module = _import_plugin(plugin)
     if not module.__name__.startswith(modules.PREFIX):
         policy = POLICIES.setdefault(module.__name__, policy)
     name = plugin.parts[1]
-    with blamed(plugin.location, module.__name__):
-        target = _named(module, name) if name else _only(module)
-        own, beside = fingerprint(_files(module, target)), _beside(module)
-    identity = _joined(own, beside.values())
+    with blame(plugin.location, module.__name__):
+        target = _get_named(module, name) if name else _get_only(module)
+        own, beside = compute_fingerprint(_list_files(module, target)), _fingerprint_imports(module)
+    identity = _join_fingerprints(own, beside.values())
     return LoadedSpace(plugin.name, plugin.location, identity, module.__name__, target, beside, own, *policy)
 
 
 @contextlib.contextmanager
-def _own_dtype_policy() -> Iterator[list[Any]]:
+def _isolate_dtype_policy() -> Iterator[list[Any]]:
     """Yields a list that holds Keras' dtype policy afterwards, if the body changes it; and puts the old one back."""
     import keras
 
@@ -182,7 +182,7 @@ def _own_dtype_policy() -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def blamed(location: str, module: str) -> Iterator[None]:
+def blame(location: str, module: str) -> Iterator[None]:
     """Turns whatever a plugin raises, an exit included, into one line that names the place.
 
     Args:
@@ -201,12 +201,12 @@ def blamed(location: str, module: str) -> Iterator[None]:
         raise PluginError(f"{modules.find_line(error, module) or location}: {modules.strip_prefix(message)}") from error
 
 
-def _module(plugin: Plugin) -> ModuleType:
+def _import_plugin(plugin: Plugin) -> ModuleType:
     """Executes a plugin's file, or imports its module."""
     container = plugin.parts[0]
     if plugin.in_file:
         Source.read(Path(container))  # raises what is wrong with it
-    with blamed(container, container):
+    with blame(container, container):
         if plugin.in_file:
             return modules.execute(Path(container))
         return (
@@ -214,7 +214,7 @@ def _module(plugin: Plugin) -> ModuleType:
         )
 
 
-def _named(module: ModuleType, name: str) -> Any:
+def _get_named(module: ModuleType, name: str) -> Any:
     try:
         target = operator.attrgetter(name)(module)
     except AttributeError:
@@ -225,8 +225,8 @@ def _named(module: ModuleType, name: str) -> Any:
     return target
 
 
-def _only(module: ModuleType) -> Any:
-    spaces = _spaces(module)
+def _get_only(module: ModuleType) -> Any:
+    spaces = _list_spaces(module)
     if len(spaces) == 1:
         return next(iter(spaces.values()))
     if spaces:
@@ -238,7 +238,7 @@ def _only(module: ModuleType) -> Any:
     raise PluginError(f"{module.__file__}: defines no search space; expected {EXPECTED}")
 
 
-def _spaces(module: ModuleType) -> dict[str, Any]:
+def _list_spaces(module: ModuleType) -> dict[str, Any]:
     """Returns the search spaces that a module defines itself, without its abstract and private classes."""
     return {
         name: item
@@ -260,37 +260,37 @@ def _is_space(item: Any) -> bool:
     return isinstance(item, keras_tuner.HyperModel | functools.partial) or inspect.isroutine(item)
 
 
-def _files(module: ModuleType, target: Any) -> list[Path]:
+def _list_files(module: ModuleType, target: Any) -> list[Path]:
     """Returns the source files of a module and of an object in it, which may come from another module."""
     files = [module.__file__]
     with contextlib.suppress(TypeError):  # no file: built into Python or made by functools.partial
         definition = target if isinstance(target, type) or inspect.isroutine(target) else type(target)
         files.append(inspect.getsourcefile(definition))
-    files += [part.__file__ for tool, parts in _tools().items() if _uses(module, tool) for part in parts]
+    files += [part.__file__ for tool, parts in _list_tools().items() if _uses(module, tool) for part in parts]
     return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
 
 
-def _beside(module: ModuleType) -> dict[str, str]:
+def _fingerprint_imports(module: ModuleType) -> dict[str, str]:
     """Returns the fingerprints of the files beside a module that it imports, by path, and of our tools they use."""
     folder = Path(module.__file__ or "").parent
-    files = {_relative(file, folder): file for file in sorted(modules.find_imported_files(module))}
-    for tool, parts in _tools().items() if files else ():
+    files = {_make_relative(file, folder): file for file in sorted(modules.find_imported_files(module))}
+    for tool, parts in _list_tools().items() if files else ():
         if not _uses(module, tool) and any(_uses(one, tool) for one in modules.list_loaded(module)):
             files |= {part.__name__: Path(part.__file__ or "") for part in parts}
-    return {name: fingerprint([file]) for name, file in files.items()}
+    return {name: compute_fingerprint([file]) for name, file in files.items()}
 
 
-def _relative(file: Path, folder: Path) -> str:
+def _make_relative(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file, folder)).as_posix()
 
 
-def _joined(own: str, others: Iterable[str]) -> str:
+def _join_fingerprints(own: str, others: Iterable[str]) -> str:
     """Returns one fingerprint for several; that of code without others stays as it is."""
     rest = "".join(others)
     return hashlib.blake2b(f"{own}{rest}".encode(), digest_size=16).hexdigest() if rest else own
 
 
-def _tools() -> Mapping[ModuleType, Sequence[ModuleType]]:
+def _list_tools() -> Mapping[ModuleType, Sequence[ModuleType]]:
     """Returns what search spaces are made of, with what computes it."""
     from searchcnn import backbones, blocks, graph, pixels, saved
     from searchcnn.weights import efficientnet

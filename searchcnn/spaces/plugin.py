@@ -33,7 +33,7 @@ class Plugin:
     @property
     def parts(self) -> tuple[str, str]:
         """The file or module, and the name of the object in it (empty: the only one)."""
-        return split(self.location)
+        return split_location(self.location)
 
     @property
     def in_file(self) -> bool:
@@ -41,7 +41,7 @@ class Plugin:
         return self.parts[0].endswith(".py")
 
 
-def split(location: str) -> tuple[str, str]:
+def split_location(location: str) -> tuple[str, str]:
     """Splits off the name of an object.
 
     >>> split("nets.py:Tiny"), split("package.nets:Tiny"), split("nets.py")

@@ -70,7 +70,7 @@ class Source:
         return ast.unparse(tree)
 
 
-def fingerprint(files: Iterable[Path]) -> str:
+def compute_fingerprint(files: Iterable[Path]) -> str:
     """Identifies code, whatever its comments, docstrings and formatting.
 
     Returns:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel, ValidationError
 
 from searchcnn.study.config import Section, StudyConfig
-from searchcnn.study.identity import values_before
+from searchcnn.study.identity import list_values_before
 
 Table = Mapping[str, Any]
 
@@ -43,7 +43,7 @@ def as_begun(config: StudyConfig, begun: Table) -> StudyConfig:
         return config
 
 
-def changes(config: StudyConfig, other: StudyConfig) -> dict[str, Any]:
+def find_changes(config: StudyConfig, other: StudyConfig) -> dict[str, Any]:
     """Returns the keys in which another configuration differs, dotted, and their values there.
 
     The direction is left out: a study that was begun has that which was found by its objective's name.
@@ -69,7 +69,7 @@ def _merge(section: type[BaseModel], given: Table, then: Table) -> dict[str, Any
 
 
 def _complete(section: type[BaseModel], begun: Table) -> dict[str, Any]:
-    whole = {**values_before(section), **begun}
+    whole = {**list_values_before(section), **begun}
     for key, field in section.model_fields.items():
         if _is_section(field.annotation) and isinstance(begun.get(key, {}), Mapping):
             whole[key] = _complete(field.annotation, begun.get(key, {}))

@@ -52,7 +52,7 @@ def configure(
     try:
         return validate(changed, source)
     except StudyFileError as error:
-        if not given or _problem(table, source) == str(error):
+        if not given or _find_problem(table, source) == str(error):
             raise
         raise StudyFileError(str(error).replace(source, "command line", 1)) from None
 
@@ -66,7 +66,7 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
     try:
         config = StudyConfig.model_validate(table)
     except ValidationError as error:
-        raise StudyFileError(f"{source}: {_one_line(error)}") from None
+        raise StudyFileError(f"{source}: {_format_error(error)}") from None
     if config.search.known_direction is None:
         metric = config.search.objective
         hint = nearest(metric, [f"val_{name}" for name in LARGER_IS_BETTER | SMALLER_IS_BETTER])
@@ -77,7 +77,7 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
     return config
 
 
-def _problem(table: Mapping[str, Any], source: str) -> str:
+def _find_problem(table: Mapping[str, Any], source: str) -> str:
     """Returns what is wrong with a table itself; empty if nothing is."""
     try:
         validate(table, source)
@@ -125,32 +125,32 @@ def _put(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def _one_line(error: ValidationError) -> str:
+def _format_error(error: ValidationError) -> str:
     """Turns the first problem into ``training.epoch: unknown key; did you mean 'epochs'?``."""
     # A misspelt key comes first: it is often why another one is missing.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     unknown = first["type"] == "extra_forbidden"
-    place = _place(first["loc"], unknown)
+    place = _list_keys(first["loc"], unknown)
     key = ".".join(place)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if unknown:
-        known = _known_keys(place[:-1])
+        known = _list_known_keys(place[:-1])
         return f"{key}: unknown key{nearest(place[-1], known) or '; expected one of ' + ', '.join(known)}{more}"
     if first["type"] == "missing":
         return f"{key}: missing; add it to the file or give --set {key}=...{more}"
     given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
     problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("List ")
     problem = problem.removesuffix(" after validation, not 0")
-    return f"{key}: {problem}{given}{_hint(first)}{more}"
+    return f"{key}: {problem}{given}{_suggest(first)}{more}"
 
 
-def _place(location: Sequence[int | str], unknown: bool) -> list[str]:
+def _list_keys(location: Sequence[int | str], unknown: bool) -> list[str]:
     """Returns the keys that lead to a problem: a location without the forms of `searchcnn.study.values`."""
     forms = range(2, len(location) - unknown)  # they follow a section and a setting; an unknown key may be named so
     return [str(part) for index, part in enumerate(location) if index not in forms or part not in FORMS]
 
 
-def _known_keys(place: Sequence[str]) -> list[str]:
+def _list_known_keys(place: Sequence[str]) -> list[str]:
     model: type[BaseModel] = StudyConfig
     for name in place:
         annotation = model.model_fields[name].annotation if name in model.model_fields else None
@@ -160,7 +160,7 @@ def _known_keys(place: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _hint(problem: Mapping[str, Any]) -> str:
+def _suggest(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "literal_error":
         return ""
     expected = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")

@@ -21,7 +21,7 @@ def identify(config: StudyConfig, fingerprint: str, made: Collection[str]) -> di
         made: Names of the parts of the images that were taken from others.
     """
     data, training = config.data, config.training.model_dump()
-    before = values_before(TrainingConfig)
+    before = list_values_before(TrainingConfig)
     return {
         "data": f"{data.name or 'images'} {fingerprint[:12]}",
         "data.validation": str(data.validation),
@@ -39,7 +39,7 @@ def identify(config: StudyConfig, fingerprint: str, made: Collection[str]) -> di
     }
 
 
-def values_before(section: type[BaseModel]) -> dict[str, Any]:
+def list_values_before(section: type[BaseModel]) -> dict[str, Any]:
     """Returns what stands for those keys of a section that were added later, in a study that was begun without them."""
     marks = ((key, mark) for key, field in section.model_fields.items() for mark in field.metadata)
     return {key: mark.value for key, mark in marks if isinstance(mark, Before)}

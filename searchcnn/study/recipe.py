@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from searchcnn.augmentation import Augmentation
-from searchcnn.settings import Setting, settings_of
+from searchcnn.settings import Setting, list_settings
 from searchcnn.study.values import NormalizationName, OptimizerName, ScheduleName
 
 SOLVER = "lbfgs"
@@ -150,7 +150,7 @@ class Recipe:
         return replace(self, augmentation=NO_CHANGE)
 
 
-CHANGES: Final = settings_of(Augmentation)
+CHANGES: Final = list_settings(Augmentation)
 """Settings that change training images at random, by name."""
-SETTINGS: Final = settings_of(Recipe)
+SETTINGS: Final = list_settings(Recipe)
 """All settings that a study may search, by name."""

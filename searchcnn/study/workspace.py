@@ -57,7 +57,7 @@ class Workspace:
         """Returns the file of what a study's workers print."""
         return self.studies / study / "workers.log"
 
-    def study_files(self) -> dict[str, Path]:
+    def list_study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""
         folders = (locate_bundled("studies"), self.studies)
         return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
@@ -75,15 +75,15 @@ class Workspace:
             path = Path(study).expanduser()
             if not path.is_file():
                 raise StudyFileError(f"{study}: no such study file; `searchcnn studies` lists the studies by name")
-            return valid_name(path.stem), path
-        files = self.study_files()
+            return check_name(path.stem), path
+        files = self.list_study_files()
         if study not in files:
             known = nearest(study, files) or f"; known: {', '.join(sorted(files))}"
             raise StudyFileError(f"no study named '{study}' in {self.studies} or among the built-in ones{known}")
         return study, files[study]
 
 
-def valid_name(name: str) -> str:
+def check_name(name: str) -> str:
     """Returns the name of a study if a database and a folder can be named so.
 
     Raises:

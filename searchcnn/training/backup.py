@@ -13,7 +13,7 @@ from searchcnn.events import Epoch
 from searchcnn.training.callbacks import BestWeights
 from searchcnn.training.checkpoint import Checkpoint
 
-MOST_WRITING = 0.05
+MAX_WRITING_FRACTION = 0.05
 """Part of a training's time that may go into writing checkpoints."""
 
 COUNTERS = {
@@ -50,7 +50,7 @@ class Backup(keras.callbacks.Callback):
         if self.left is not None and not _fits(self.left.variables, network.variables):
             self.left = None
 
-    def begin(self, phase: int, epochs: int, watched: Sequence[Any]) -> int:
+    def begin_phase(self, phase: int, epochs: int, watched: Sequence[Any]) -> int:
         """Begins a phase of the training, or goes on with it.
 
         Args:
@@ -87,22 +87,22 @@ class Backup(keras.callbacks.Callback):
         began = time.monotonic()
         if self._path is None or began < self._not_before:
             return
-        counters = {type(one).__name__: _counters(one) for one in self._watched if type(one).__name__ in COUNTERS}
-        variables, optimizer = map(_arrays, (self._network.variables, self.model.optimizer.variables))
+        counters = {type(one).__name__: _read_counters(one) for one in self._watched if type(one).__name__ in COUNTERS}
+        variables, optimizer = map(_copy_arrays, (self._network.variables, self.model.optimizer.variables))
         is_over, best = self.model.stop_training, self._best.weights
         checkpoint = Checkpoint(self._phase, self._begun, is_over, epochs, counters, variables, optimizer, best)
         with contextlib.suppress(OSError):  # a full disk, say: an interrupted trial then goes on from an earlier epoch
             checkpoint.write(self._path, self._key)
         ended = time.monotonic()
-        self._not_before = ended + (ended - began) / MOST_WRITING
+        self._not_before = ended + (ended - began) / MAX_WRITING_FRACTION
 
 
-def _counters(callback: Any) -> dict[str, Any]:
+def _read_counters(callback: Any) -> dict[str, Any]:
     values = {name: getattr(callback, name) for name in COUNTERS[type(callback).__name__]}
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
 
-def _arrays(variables: Sequence[Any]) -> list[Any]:
+def _copy_arrays(variables: Sequence[Any]) -> list[Any]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 

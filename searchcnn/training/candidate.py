@@ -9,7 +9,7 @@ from searchcnn.search import Cost
 from searchcnn.spaces.space import Phase, SearchSpace
 from searchcnn.study import Recipe
 from searchcnn.training.cost import measure_cost
-from searchcnn.training.network import without_heads
+from searchcnn.training.network import cut_heads
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Candidate:
     @property
     def cost(self) -> Cost:
         """What the network costs, without the heads that are cut off when it is saved."""
-        return measure_cost(without_heads(self.model))
+        return measure_cost(cut_heads(self.model))
 
     @property
     def auxiliary_weight(self) -> float:

@@ -17,13 +17,13 @@ from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, Study
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.recipe import CHANGES, SETTINGS
-from searchcnn.study.values import bounds
+from searchcnn.study.values import find_bounds
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase, read_score, takes_arrays
-from searchcnn.training.labels import label_form
+from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import sums_to_one
-from searchcnn.training.solver import MEASURED, last_layer
+from searchcnn.training.solver import MEASURED, find_last_layer
 from searchcnn.training.trainer import Trainer
 
 BATCH = 8
@@ -53,11 +53,11 @@ def run_dry(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
         raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
     except Exception as error:
         raise PluginError(
-            f"search space '{name}' fails with its default values: {first_line(error)}{_where(error)}"
+            f"search space '{name}' fails with its default values: {first_line(error)}{_find_line(error)}"
         ) from error
 
 
-def _where(error: Exception) -> str:
+def _find_line(error: Exception) -> str:
     """Returns the last file and line of an error that are neither Keras' nor a library's of it."""
     if line := modules.find_line(error):  # without ours between it and the file that it imports
         return f" ({Path(line).name})"
@@ -70,14 +70,14 @@ def _run_one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
     candidate = trainer.sample(CheckedHyperParameters(member.name_values({})))
     _check_augmentation(trainer.config, candidate)
     few = (_take_few_of_each if member.has_own_fit else _take_few)(trainer.inputs.dataset.train)
-    metrics = Measured()
+    metrics = MetricNames()
     best = BestWeights(candidate.model, trainer.config.objective)
     candidate.initialize()
     before = [np.array(weight) for weight in candidate.model.get_weights()]
     returned = None
     for phase in candidate.phases():
         if phase.is_solved:
-            last_layer(candidate.model)
+            find_last_layer(candidate.model)
             metrics.names |= MEASURED
         else:
             returned = fit_phase(candidate.during(phase, 1), _make_stretch(trainer, candidate, few, [metrics, best]))
@@ -124,8 +124,8 @@ def _check_augmentation(config: StudyConfig, candidate: Candidate) -> None:
             f"{' and '.join(given)} cannot reach search space '{name}', whose own fit() takes all images at once; "
             "leave that out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
         )
-    is_sparse = not candidate.recipe.compiles and not all(label_form(candidate.model).one_hot)
-    largest: dict[str, Any] = {key: bounds(getattr(training, key))[1] for key in CHANGES}
+    is_sparse = not candidate.recipe.compiles and not all(find_label_form(candidate.model).one_hot)
+    largest: dict[str, Any] = {key: find_bounds(getattr(training, key))[1] for key in CHANGES}
     blending = [key for key in CHANGES if Augmentation(**{key: largest[key]}).blends]
     if blending and is_sparse:
         raise StudyFileError(
@@ -144,7 +144,7 @@ def _take_few_of_each(split: Split) -> Split:
     return split.take(np.sort(np.concatenate(chosen)))
 
 
-class Measured(PlainMetrics):
+class MetricNames(PlainMetrics):
     """Keeps the names of the metrics that are measured."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Measured(PlainMetrics):
         self.names.update(logs or {})
 
 
-def _check_objective(metric: str, metrics: Measured, returned: Any) -> None:
+def _check_objective(metric: str, metrics: MetricNames, returned: Any) -> None:
     if metric in metrics.averaged:
         raise StudyFileError(
             f"search.objective: '{metric}' has a value for each class; give the metric average='macro', or name it "

@@ -19,7 +19,7 @@ from searchcnn.data import Split
 from searchcnn.errors import PluginError
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.training.candidate import Candidate
-from searchcnn.training.labels import label_form
+from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays, make_batches
@@ -60,18 +60,18 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
         What the search space's ``fit`` returned: a ``History``, unless it has its own.
     """
     space, recipe = candidate.space, candidate.recipe
-    form = prepare(candidate, stretch)
+    form = compile_candidate(candidate, stretch)
     make_train_batches = functools.partial(_make_train_batches, candidate, stretch, form)
     images = make_arrays(stretch.train, **form) if takes_arrays(space) else (make_train_batches(recipe.batch_size),)
     resize = functools.cache(make_train_batches) if stretch.own_batch_size else lambda size: images[0]
-    with _own_batch_sizes(candidate, images[0], resize), warnings.catch_warnings():
+    with _allow_own_batch_sizes(candidate, images[0], resize), warnings.catch_warnings():
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
         options = _select_options(candidate, stretch, form)
         return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=list(stretch.callbacks))
 
 
-def prepare(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
+def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
     """Compiles a network with its recipe, unless its builder has compiled it.
 
     Returns:
@@ -81,7 +81,7 @@ def prepare(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
     if recipe.compiles:
         steps = math.ceil(len(stretch.train) / recipe.batch_size)
         compile_model(candidate.model, recipe, steps, candidate.auxiliary_weight)
-    return {"labels": label_form(candidate.model), "normalization": stretch.normalization}
+    return {"labels": find_label_form(candidate.model), "normalization": stretch.normalization}
 
 
 def read_score(returned: Any, metric: str) -> float:
@@ -113,7 +113,7 @@ def _make_train_batches(candidate: Candidate, stretch: Stretch, form: Mapping[st
 
 
 @contextlib.contextmanager
-def _own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[int], Any]) -> Iterator[None]:
+def _allow_own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[int], Any]) -> Iterator[None]:
     """Lets the ``batch_size`` count that a space's own ``fit`` gives to ``model.fit``.
 
     Keras ignores it where the images come as batches; they are made again then, in batches of that size. Where they

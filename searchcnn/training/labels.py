@@ -18,13 +18,13 @@ SURE = 0.9
 """Probability of the class that a network is sure of."""
 
 
-def label_form(model: Any) -> LabelForm:
+def find_label_form(model: Any) -> LabelForm:
     """Returns the form of the labels that a compiled network's losses take.
 
     Raises:
         PluginError: If a loss takes none.
     """
-    outputs, losses = name_outputs(model), _losses(model)
+    outputs, losses = name_outputs(model), _list_losses(model)
     one_hot = tuple(takes_one_hot(losses[name], output.shape[-1]) for name, output in outputs.items())
     classes = next(iter(outputs.values())).shape[-1]
     return LabelForm(one_hot, classes, tuple(outputs) if has_output_mapping(model) else ())
@@ -55,11 +55,11 @@ def takes_one_hot(loss: Any, classes: int) -> bool:
         return True
     raise PluginError(
         f"the loss {kind.__name__} takes neither class numbers, shape (batch,), nor one-hot labels, shape (batch, "
-        f"{classes}): with both it is no smaller for the right class{_problem(loss, classes)}"
+        f"{classes}): with both it is no smaller for the right class{_explain_failure(loss, classes)}"
     )
 
 
-def _losses(model: Any) -> dict[str, Any]:
+def _list_losses(model: Any) -> dict[str, Any]:
     """Returns the loss of each output, by name: what ``compile`` was given."""
     names, loss = list(name_outputs(model)), model.loss
     if isinstance(loss, Mapping) and "class_name" not in loss:
@@ -70,7 +70,7 @@ def _losses(model: Any) -> dict[str, Any]:
 
 def _tells_classes(loss: Any, classes: int, one_hot: bool) -> bool:
     try:
-        values = _values(loss, classes, one_hot)
+        values = _compute_losses(loss, classes, one_hot)
     except Exception:  # whatever a loss does with labels that it does not take
         return False
     right = values.diagonal()
@@ -78,7 +78,7 @@ def _tells_classes(loss: Any, classes: int, one_hot: bool) -> bool:
     return bool(np.isfinite(values).all() and (right[:, None] < others - 1e-6 * np.abs(others)).all())
 
 
-def _values(loss: Any, classes: int, one_hot: bool) -> Any:
+def _compute_losses(loss: Any, classes: int, one_hot: bool) -> Any:
     """Returns the loss of images of each class (row) for a network that is sure of each class (column)."""
     count = min(classes, CLASSES)
     batch = 2 if classes != 2 else 3  # another number than that of classes, which would hide a wrong shape
@@ -95,9 +95,9 @@ def _values(loss: Any, classes: int, one_hot: bool) -> Any:
     return table
 
 
-def _problem(loss: Any, classes: int) -> str:
+def _explain_failure(loss: Any, classes: int) -> str:
     try:
-        _values(loss, classes, one_hot=False)
+        _compute_losses(loss, classes, one_hot=False)
     except Exception as error:
         return f" ({first_line(error)})"
     return ""

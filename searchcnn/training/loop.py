@@ -48,7 +48,7 @@ class TrainingLoop:
         self._inputs = inputs
         self._builders_count = builders_count
         self._best = BestWeights(candidate.model, config.objective)
-        self._backup = Backup(checkpoint, self._key(), candidate.model, self._best)
+        self._backup = Backup(checkpoint, self._make_key(), candidate.model, self._best)
         self.reporter = self._make_reporter()
         self._returned: Any = None
 
@@ -107,7 +107,7 @@ class TrainingLoop:
         """Fits the network, in one phase of its training."""
         watched = self._make_early_stopping()
         resumed = self._backup.left
-        begun = self._backup.begin(number, self.reporter.epochs, watched)
+        begun = self._backup.begin_phase(number, self.reporter.epochs, watched)
         part = self._candidate.during(phase, self._candidate.recipe.epochs - begun)
         is_over = resumed is not None and resumed.is_over
         first = part.recipe.epochs if is_over else self.reporter.epochs - begun
@@ -140,7 +140,7 @@ class TrainingLoop:
             return [stopping, finite]
         return [stopping, finite, keras.callbacks.ReduceLROnPlateau(**watch, factor=0.5, patience=2)]
 
-    def _key(self) -> dict[str, Any]:
+    def _make_key(self) -> dict[str, Any]:
         """Returns what a checkpoint must share with the trial."""
         return {
             "seed": self._trial.seed,

@@ -37,10 +37,10 @@ def build(space: SearchSpace, hp: Any, input_shape: tuple[int, int, int], num_cl
         if isinstance(model, keras.Model) and not model.built:
             model(keras.KerasTensor((None, *input_shape)))  # a Sequential without Input, as in Keras Tuner's guides
     except ValueError as error:
-        if not _raised_by_keras(error) or "Unrecognized keyword" in str(error):
+        if not _is_from_keras(error) or "Unrecognized keyword" in str(error):
             raise
         raise InfeasibleError("invalid graph", str(error).strip().splitlines()[0]) from error
-    _check(model, num_classes)
+    _check_model(model, num_classes)
     return model
 
 
@@ -73,13 +73,13 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
     first, *heads = name_outputs(model)
     model.compile(
         make_optimizer(recipe, steps_per_epoch),
-        _by_output(model, dict.fromkeys([first, *heads], loss)),
-        loss_weights=_by_output(model, {first: 1.0, **dict.fromkeys(heads, auxiliary_weight)}),
-        metrics=_by_output(model, {first: ["accuracy"], **{head: [] for head in heads}}),
+        _arrange_by_output(model, dict.fromkeys([first, *heads], loss)),
+        loss_weights=_arrange_by_output(model, {first: 1.0, **dict.fromkeys(heads, auxiliary_weight)}),
+        metrics=_arrange_by_output(model, {first: ["accuracy"], **{head: [] for head in heads}}),
     )
 
 
-def _by_output(model: Any, values: dict[str, Any]) -> Any:
+def _arrange_by_output(model: Any, values: dict[str, Any]) -> Any:
     return values if has_output_mapping(model) else list(values.values())
 
 
@@ -90,16 +90,16 @@ def sums_to_one(outputs: Any) -> bool:
     return bool(difference <= (TOLERANCE if is_exact else HALF_TOLERANCE))
 
 
-def without_heads(model: Any) -> Any:
+def cut_heads(model: Any) -> Any:
     """Cuts off all outputs but the first, and the layers that only they need."""
-    return model if len(model.outputs) == 1 else keras.Model(model.input, _first_output(model))
+    return model if len(model.outputs) == 1 else keras.Model(model.input, _get_first_output(model))
 
 
-def _first_output(model: Any) -> Any:
+def _get_first_output(model: Any) -> Any:
     return next(iter(name_outputs(model).values()))
 
 
-def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Normalization = SCALE) -> Any:
+def make_classifier(model: Any, input_shape: tuple[int, int, int], normalization: Normalization = SCALE) -> Any:
     """Wraps a trained network into one that takes raw pixels.
 
     Args:
@@ -112,16 +112,16 @@ def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Nor
         shape (batch, classes). Made of stock layers only, if the network is; its random image layers are left out.
     """
     pixels = x = keras.Input(input_shape, name="pixels")
-    for layer in normalization.layers():
+    for layer in normalization.make_layers():
         x = layer(x)
-    bare = keras.Model(model.inputs[0], _first_output(model), name=model.name)  # not saved: the optimizer's state
+    bare = keras.Model(model.inputs[0], _get_first_output(model), name=model.name)  # not saved: the optimizer's state
     return keras.Model(pixels, remove_augmentation(bare)(x), name="classifier")
 
 
-def _check(model: Any, num_classes: int) -> None:
+def _check_model(model: Any, num_classes: int) -> None:
     if not isinstance(model, keras.Model):
         raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
-    foreign = [layer for layer in [model, *_layers(model)] if not is_stock(layer)]
+    foreign = [layer for layer in [model, *_list_layers(model)] if not is_stock(layer)]
     if foreign:
         raise PluginError(
             f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
@@ -141,10 +141,10 @@ def _check(model: Any, num_classes: int) -> None:
         )
 
 
-def _layers(model: Any) -> list[Any]:
-    return [part for layer in getattr(model, "layers", ()) for part in (layer, *_layers(layer))]
+def _list_layers(model: Any) -> list[Any]:
+    return [part for layer in getattr(model, "layers", ()) for part in (layer, *_list_layers(layer))]
 
 
-def _raised_by_keras(error: BaseException) -> bool:
+def _is_from_keras(error: BaseException) -> bool:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return Path(last.filename).is_relative_to(KERAS_FOLDER)

@@ -19,7 +19,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
         recipe: The training recipe.
         steps_per_epoch: Batches of one epoch.
     """
-    options: dict[str, Any] = {"learning_rate": _learning_rate(recipe, recipe.epochs * steps_per_epoch)}
+    options: dict[str, Any] = {"learning_rate": _make_learning_rate(recipe, recipe.epochs * steps_per_epoch)}
     if recipe.weight_decay > 0:
         options["weight_decay"] = recipe.weight_decay
     elif recipe.optimizer == "adamw":
@@ -31,7 +31,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
     return keras.optimizers.get({"class_name": recipe.optimizer, "config": options})
 
 
-def _learning_rate(recipe: Recipe, steps: int) -> Any:
+def _make_learning_rate(recipe: Recipe, steps: int) -> Any:
     peak, schedules = recipe.learning_rate, keras.optimizers.schedules
     if recipe.schedule == "cosine":
         return schedules.CosineDecay(peak, steps)

@@ -38,14 +38,14 @@ def sample_recipe(
     if pixels:
         values["normalization"] = NORMALIZATIONS[pixels]
     with hp.name_scope(SCOPE):
-        for name, setting in _in_order():
+        for name, setting in _order_settings():
             is_had = not setting.optimizers or values.get("optimizer") in setting.optimizers
             if name not in values and setting.concerns in concerned and is_had:
                 values[name] = _ask(hp, name, setting, getattr(config, name))
     return Recipe.from_dict(values)
 
 
-def _in_order() -> Iterator[tuple[str, Setting]]:
+def _order_settings() -> Iterator[tuple[str, Setting]]:
     """Yields the settings as they are asked for, which samplers depend on: those of the optimizer come last."""
     for is_last in (False, True):
         yield from (item for item in SETTINGS.items() if (item[1].concerns == "optimizer") is is_last)
@@ -59,7 +59,7 @@ def _ask(hp: Any, name: str, setting: Setting, given: Any) -> Any:
     if isinstance(given, Range):
         ask, number = (hp.Int, round) if setting.type is int else (hp.Float, float)
         how = {"step": given.step, "sampling": "log" if given.log else "linear"}
-        return setting.type(ask(name, given.min, given.max, **how, default=number(_middle(given))))
+        return setting.type(ask(name, given.min, given.max, **how, default=number(_find_middle(given))))
     if not isinstance(given, list):
         return given
     if setting.type is bool:
@@ -68,7 +68,7 @@ def _ask(hp: Any, name: str, setting: Setting, given: Any) -> Any:
     return setting.type(value) if setting.is_number else str(value)
 
 
-def _middle(setting: Range) -> float:
+def _find_middle(setting: Range) -> float:
     low, high, step = setting.min, setting.max, setting.step
     if setting.log:
         steps = math.log(high / low, step) // 2 if step else 0

@@ -18,12 +18,12 @@ from searchcnn.spaces.joint import JointSpace
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import RULES, Rules
-from searchcnn.training.callbacks import Reporter, lagging
+from searchcnn.training.callbacks import Reporter, explain_lag
 from searchcnn.training.candidate import Candidate, ask_for_training
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
-from searchcnn.training.network import adopt_policy, build, classifier, is_compiled
+from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
 from searchcnn.training.recipe import sample_recipe
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
@@ -123,12 +123,14 @@ class Trainer:
         if recipe.pixels:
             trial.note(pixels=recipe.pixels)
         cost = candidate.cost
-        trial.network_built(space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs)
+        trial.describe_network(
+            space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs
+        )
         return replace(candidate, recipe=recipe)
 
     def _train(self, candidate: Candidate, trial: Trial) -> Reporter:
         can_resume = self._checkpoints is not None and not candidate.space.has_own_fit
-        checkpoint = self._checkpoints.path(trial.number) if self._checkpoints and can_resume else None
+        checkpoint = self._checkpoints.get_path(trial.number) if self._checkpoints and can_resume else None
         return TrainingLoop(candidate, trial, self.config, self.inputs, self.builders_count, checkpoint).run()
 
     def _score(self, candidate: Candidate, trial: Trial, reporter: Reporter) -> Evaluation:
@@ -174,7 +176,7 @@ class Trainer:
     def make_classifier(self, candidate: Candidate) -> Any:
         """Returns a trained network as a classifier, from raw pixels to class probabilities."""
         normalization = self.inputs.make_normalization(candidate.recipe.normalization)
-        return classifier(candidate.model, self.inputs.dataset.input_shape, normalization)
+        return make_classifier(candidate.model, self.inputs.dataset.input_shape, normalization)
 
     def resolve_point(self, name: str, values: Mapping[str, Any]) -> Point:
         """Returns a point of a search space with all its hyperparameters.
@@ -204,7 +206,7 @@ class Trainer:
             return
         self._noted.add(name)
         steps = math.ceil(len(self.inputs.dataset.train) / candidate.recipe.batch_size)
-        reason = lagging(candidate.model, steps)
+        reason = explain_lag(candidate.model, steps)
         reason = reason or "it knows its training images by heart; augmentation or dropout may help"
         text = f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}"
         trial.hear(Note(text))

@@ -93,7 +93,7 @@ def run(
     study, sampler = open_study(**options)
     with study.run():
         Search(study, sampler, evaluate, Budget(trials, deadline), 0, max_failures, keep).run(hear, stop)
-    return study.trials()
+    return study.list_trials()
 
 
 def states(trials: list[FrozenTrial]) -> list[str]:
@@ -106,7 +106,7 @@ def states(trials: list[FrozenTrial]) -> list[str]:
 def test_what_is_heard(open_study: OpenStudy) -> None:
     def evaluate(trial: Trial) -> Evaluation:
         trial.describe(space="fake")
-        trial.progress(1, 0.5)
+        trial.report_progress(1, 0.5)
         for number, value in ((1, 0.3), (2, 0.2)):
             trial.report(Epoch(number, {"val_accuracy": value}, None, 0.1), value)
         return Evaluation(trial.best or 0.0)
@@ -127,10 +127,10 @@ def test_what_is_heard(open_study: OpenStudy) -> None:
 def test_what_is_known_of_a_trial_is_said_once(open_study: OpenStudy) -> None:
     def evaluate(trial: Trial) -> Evaluation:
         trial.note(pixels="0..1")
-        trial.network_built(space="fake", params=9)
+        trial.describe_network(space="fake", params=9)
         trial.describe(stopped="finished")
         trial.note(late=1)
-        trial.progress(1, 0.5)
+        trial.report_progress(1, 0.5)
         return Evaluation(0.5)
 
     heard: list[Event] = []
@@ -283,7 +283,7 @@ def test_the_timeout_is_a_total(open_study: OpenStudy) -> None:
     with Session(study.storage.engine) as session, session.begin():
         end = start + timedelta(seconds=40)
         session.add(RunRow(study_id=study.study_id, host="h", pid=1, started_at=start, beat_at=end, ended=True))
-    spent = study.seconds_spent()
+    spent = study.count_seconds()
     assert spent == pytest.approx(40)
     assert Budget.remaining(None, None, spent).seconds_left() == math.inf
     assert 9_000 < Budget.remaining(None, 10_040, spent).seconds_left() <= 10_000
@@ -347,7 +347,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     kept: list[tuple[int, float, Any]] = []
 
     def keep(trial: Trial, evaluation: Evaluation) -> None:
-        assert study.trials()[trial.number].state == TrialState.RUNNING
+        assert study.list_trials()[trial.number].state == TrialState.RUNNING
         kept.append((trial.number, evaluation.value, evaluation.network))
 
     outcomes: Outcomes = {

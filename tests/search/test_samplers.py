@@ -19,7 +19,7 @@ from searchcnn.search import (
     SeededSampler,
     Stream,
     Trial,
-    derive,
+    derive_seed,
     make_pruner,
     make_sampler,
 )
@@ -42,7 +42,7 @@ def search(open_study: OpenStudy, evaluate: Evaluator, trials: int, **options: A
 
 
 def points(study: StoredStudy) -> list[dict[str, Any]]:
-    return [trial.params for trial in study.trials()]
+    return [trial.params for trial in study.list_trials()]
 
 
 def made(name: str, **options: Any) -> Any:
@@ -104,9 +104,9 @@ def test_pruners_that_cannot_be_made(name: str, options: dict[str, Any], message
 
 
 def test_seeds_differ_by_study_trial_and_stream() -> None:
-    seeds = {derive(study, trial, stream) for study in range(5) for trial in range(50) for stream in Stream}
+    seeds = {derive_seed(study, trial, stream) for study in range(5) for trial in range(50) for stream in Stream}
     assert len(seeds) == 5 * 50 * len(Stream)
-    assert derive(2**70, 3, Stream.SAMPLER) == derive(2**70, 3, Stream.SAMPLER)
+    assert derive_seed(2**70, 3, Stream.SAMPLER) == derive_seed(2**70, 3, Stream.SAMPLER)
 
 
 # -- the grid
@@ -143,7 +143,7 @@ def test_a_grid_continues_and_stays_finished(open_study: OpenStudy) -> None:
     straight = points(search(open_study, conditional, 100, name="straight", sampler="grid"))
     for trials, expected in ((2, 2), (3, 3), (8, 8), (100, 9), (100, 9), (101, 9)):
         study = search(open_study, conditional, trials, sampler="grid")
-        assert len(study.trials()) == expected
+        assert len(study.list_trials()) == expected
     assert points(study) == straight
 
 
@@ -155,9 +155,9 @@ def test_the_last_point_of_a_grid_may_be_interrupted(open_study: OpenStudy) -> N
         return evaluation
 
     study = search(open_study, interrupted, 100, sampler="grid")
-    assert study.trials()[-1].state == TrialState.RUNNING
+    assert study.list_trials()[-1].state == TrialState.RUNNING
     study = search(open_study, conditional, 100, sampler="grid")
-    assert {trial.state for trial in study.trials()} == {TrialState.COMPLETE}
+    assert {trial.state for trial in study.list_trials()} == {TrialState.COMPLETE}
     assert in_order(points(study)) == in_order(grid())
 
 
@@ -181,7 +181,7 @@ def test_given_values_are_not_sampled(open_study: OpenStudy) -> None:
         study.begin([("test", {"x": 0.25})])
         with study.run():
             Search(study, seeded, evaluate, Budget(3, None)).run()
-        assert [trial.params["x"] == 0.25 for trial in study.trials()] == [True, False, False]
+        assert [trial.params["x"] == 0.25 for trial in study.list_trials()] == [True, False, False]
 
 
 # -- the seed rule

@@ -10,10 +10,10 @@ from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError, StudyFileError
 from searchcnn.spaces import Plugin, discover, load, load_space, load_spaces
-from searchcnn.spaces.creation import create
+from searchcnn.spaces.creation import create_spaces
 from searchcnn.spaces.identity import identify_spaces
 from searchcnn.study import Workspace
-from searchcnn.study.config import size
+from searchcnn.study.config import parse_size
 
 start_keras()
 
@@ -425,12 +425,12 @@ def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits:
     write(workspace, OPTIONS)
     spaces = load_spaces(["plugins/mine.py:Base", "plugins/mine.py:function"], workspace)
     config = study_config(options={"Base": {"depth": 7}})
-    created = create(spaces, config, digits)
+    created = create_spaces(spaces, config, digits)
     hp = keras_tuner.HyperParameters()
     assert created["Base"].build(hp)["depth"] == 7
     assert created["function"].build(hp)["depth"] == 2
     with pytest.raises(PluginError, match=r"^options.Bas: the study has no search space 'Bas'; did you mean 'Base'\?$"):
-        create(spaces, study_config(options={"Bas": {}}), digits)
+        create_spaces(spaces, study_config(options={"Bas": {}}), digits)
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits:
     ],
 )
 def test_an_amount_of_disk_space(study_config: Any, amount: Any, size_in_bytes: int) -> None:
-    assert size(amount) == size_in_bytes
+    assert parse_size(amount) == size_in_bytes
     assert study_config(limits={"feature_cache": amount}).limits.feature_cache == size_in_bytes
 
 
@@ -512,7 +512,7 @@ def test_the_fingerprint_covers_the_files_beside_it(
 ) -> None:
     write_beside(tmp_path, "net", 10)
     before = load_space("net.py", workspace)
-    assert list(before.beside) == ["late.py", "layers.py"]
+    assert list(before.imports) == ["late.py", "layers.py"]
     (tmp_path / "late.py").write_text((tmp_path / "late.py").read_text() + "# the same\n")
     assert load_space("net.py", workspace).fingerprint == before.fingerprint
     (tmp_path / "late.py").write_text("def units(hp): return hp.Int('units', 1, 11)\n")
@@ -526,7 +526,7 @@ def test_the_fingerprint_covers_the_files_beside_it(
 def test_a_file_beside_it_that_uses_our_blocks(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import layers\ndef build(hp): ...\n")
     (tmp_path / "layers.py").write_text("from searchcnn.blocks import pool\n")
-    assert list(load_space("net.py", Workspace(tmp_path)).beside) == ["layers.py", "searchcnn.blocks"]
+    assert list(load_space("net.py", Workspace(tmp_path)).imports) == ["layers.py", "searchcnn.blocks"]
 
 
 def test_a_broken_file_beside_it_is_blamed(workspace: Workspace, tmp_path: Path) -> None:

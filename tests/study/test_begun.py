@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from searchcnn.study import StudyConfig, validate
-from searchcnn.study.begun import as_begun, changes, complete
+from searchcnn.study.begun import as_begun, complete, find_changes
 
 MINIMAL: dict[str, Any] = {"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 3}}
 
@@ -35,7 +35,7 @@ def test_what_is_not_set_is_as_it_was_begun() -> None:
 def test_nothing_changes_where_the_defaults_are_what_they_were() -> None:
     config = study(training={"epochs": 3}, options={"net": {"depth": 3}})
     assert as_begun(config, config.model_dump(mode="json")) == config
-    assert changes(config, as_begun(config, config.model_dump(mode="json"))) == {}
+    assert find_changes(config, as_begun(config, config.model_dump(mode="json"))) == {}
 
 
 def test_what_is_set_stays_though_it_is_the_default() -> None:
@@ -99,7 +99,7 @@ def test_what_does_not_go_together_is_left_to_be_refused(old: dict[str, Any]) ->
 
 def test_changes_are_named_by_their_keys() -> None:
     config = study(training={"epochs": 3})
-    assert changes(config, as_begun(config, begun(**OTHER))) == {
+    assert find_changes(config, as_begun(config, begun(**OTHER))) == {
         "seed": 5,
         "data.classes": 4,
         "data.image_size": 16,

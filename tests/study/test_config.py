@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from searchcnn.errors import StudyFileError
-from searchcnn.study import Objective, Range, StudyConfig, seconds, validate
+from searchcnn.study import Objective, Range, StudyConfig, parse_duration, validate
 from searchcnn.study.objective import Direction
 
 MINIMAL: dict[str, Any] = {"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 3}}
@@ -42,14 +42,14 @@ def test_a_minimal_study_has_every_default() -> None:
     ],
 )
 def test_durations(text: Any, expected: float) -> None:
-    assert seconds(text) == expected
+    assert parse_duration(text) == expected
     assert study(budget={"timeout": text}).budget.timeout == expected
 
 
 @pytest.mark.parametrize("text", ["", "h", "1 parsec", "-5m", "1h30", "0s", "0", 0, -1, float("inf"), float("nan")])
 def test_what_is_no_duration(text: Any) -> None:
     with pytest.raises(ValueError, match=r"is not a duration; write seconds|must be above zero"):
-        seconds(text)
+        parse_duration(text)
     with pytest.raises(StudyFileError, match=r"^x\.toml: budget\.timeout: "):
         study(budget={"timeout": text})
 

@@ -76,7 +76,7 @@ def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
 
 
 def curve(study: StoredStudy) -> list[Epoch]:
-    return [replace(epoch, seconds=0.0) for epoch in study.curve(0)]
+    return [replace(epoch, seconds=0.0) for epoch in study.read_curve(0)]
 
 
 def check_same(whole: StoredStudy, parts: StoredStudy, network: Any, again: Any) -> None:
@@ -118,7 +118,12 @@ def test_a_phase_that_early_stopping_has_ended_is_over(
 def test_nothing_is_left_of_a_trial_that_has_ended(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.drop([1])  # there are none
-    left = [checkpoints.path(1), tmp_path / ".77.trial-0001.npz", checkpoints.path(11), tmp_path / ".78.trial-0011.npz"]
+    left = [
+        checkpoints.get_path(1),
+        tmp_path / ".77.trial-0001.npz",
+        checkpoints.get_path(11),
+        tmp_path / ".78.trial-0011.npz",
+    ]
     for path in left:
         path.touch()  # one with a dot was being written when its process was killed
     checkpoints.drop([1])

@@ -30,7 +30,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Trainer, features  # noqa: E402
-from searchcnn.training.features import FeatureCache, Images, divide  # noqa: E402
+from searchcnn.training.features import FeatureCache, Images, split_frozen  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -177,11 +177,11 @@ def test_a_network_is_divided_behind_what_never_changes(body: Callable[[Any], An
 def test_a_sequential_network_is_divided(make: Callable[[], Any], images: Any) -> None:
     model = make()
     check_division(model, images)
-    assert divide(sequential(layers.RandomFlip())) is None
+    assert split_frozen(sequential(layers.RandomFlip())) is None
 
 
 def check_division(model: Any, images: Any) -> None:
-    parts = divide(model)
+    parts = split_frozen(model)
     assert parts is not None
     first, rest = parts
     last = next(layer for layer in model.layers if layer.name == "last")
@@ -196,7 +196,7 @@ def check_division(model: Any, images: Any) -> None:
     assert np.abs(after - before).max() > 1e-3
     np.testing.assert_allclose(rest.predict(kept, verbose=0), after, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(first.predict(images, verbose=0), kept)
-    assert divide(model) is not None  # a second time, for the next phase of training
+    assert split_frozen(model) is not None  # a second time, for the next phase of training
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def check_division(model: Any, images: Any) -> None:
     ],
 )
 def test_a_network_that_is_not_divided(body: Callable[[Any], Any]) -> None:
-    assert divide(network(body)) is None
+    assert split_frozen(network(body)) is None
 
 
 def test_several_outputs(images: Any) -> None:
@@ -215,12 +215,12 @@ def test_several_outputs(images: Any) -> None:
     x = frozen(layers.Conv2D(4, 3, name="last"))(start)
     y = frozen(layers.Conv2D(4, 3))(x)
     model = keras.Model(start, [head(y), head(x)])
-    parts = divide(model)
+    parts = split_frozen(model)
     assert parts is not None
     assert parts[0].layers[-1].name == "last"  # not the second: one head branches off before it
     for mine, its in zip(parts[1](parts[0](images)), model(images), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-6)
-    assert divide(keras.Model(start, [head(y), x])) is None
+    assert split_frozen(keras.Model(start, [head(y), x])) is None
 
 
 def test_layers_that_are_part_of_another_network_too(images: Any) -> None:
@@ -253,7 +253,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def first() -> Any:
-    parts = divide(network(one_frozen))
+    parts = split_frozen(network(one_frozen))
     assert parts is not None
     return parts[0]
 
@@ -276,7 +276,7 @@ def files(folder: Path) -> list[Path]:
 def ask(cache: FeatureCache, network: Any, split: Split, watch: Watch | None = None, name: str = "a") -> Any:
     """Returns the features of one part of the images, which is taken for both: a cache keeps them once."""
     images = Images(split, name)
-    seen, unseen = cache.features(network, watch or Watch(), [images], images)
+    seen, unseen = cache.compute_cached(network, watch or Watch(), [images], images)
     np.testing.assert_array_equal(seen.images, unseen.images)
     return seen.images
 
@@ -284,7 +284,7 @@ def ask(cache: FeatureCache, network: Any, split: Split, watch: Watch | None = N
 def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
     train, validation = Images(few.train, "train"), Images(few.validation, "validation")
-    kept = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
+    kept = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
     assert watch.heard == pytest.approx([number / 11 for number in range(1, 12)])
     for features_of, split in zip(kept, (few.train, few.validation), strict=True):
         assert features_of.images.dtype == np.float32
@@ -294,7 +294,7 @@ def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> N
         expected = first.predict(make_arrays(split)[0], verbose=0)
         np.testing.assert_allclose(features_of.images, expected, rtol=1e-5, atol=1e-6)
 
-    again = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
+    again = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
     assert len(watch.heard) == 11
     for one, other in zip(again, kept, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
@@ -350,7 +350,7 @@ def test_images_as_the_network_takes_them(few: Dataset, folder: Path, first: Any
     for kind in ("scale", "standardize"):
         normalization = Normalization.of(kind, images=few.train.images)
         images = Images(split, "a", normalization)
-        features_of, _ = cache.features(first, Watch(), [images], images)
+        features_of, _ = cache.compute_cached(first, Watch(), [images], images)
         expected = first.predict(make_arrays(split, normalization=normalization)[0], verbose=0)
         np.testing.assert_allclose(features_of.images, expected, rtol=1e-4, atol=1e-5)
 
@@ -412,8 +412,8 @@ def test_maps_that_do_not_fit_are_kept_in_16_bits(few: Dataset, folder: Path) ->
     whole, half = FeatureCache("data", SIZE, folder), FeatureCache("data", SIZE // 2, folder)
     assert half.fits(network, images)
     assert not FeatureCache("data", SIZE // 2 - 1, folder).fits(network, images)
-    full, _ = FeatureCache("data", 2 * SIZE, folder).features(network, Watch(), [images], images)
-    short, _ = FeatureCache("data", 2 * SIZE - 1, folder).features(network, Watch(), [images], images)
+    full, _ = FeatureCache("data", 2 * SIZE, folder).compute_cached(network, Watch(), [images], images)
+    short, _ = FeatureCache("data", 2 * SIZE - 1, folder).compute_cached(network, Watch(), [images], images)
     assert (full.images.dtype, short.images.dtype) == (np.float32, np.float16)
     assert whole.fits(network, images)
     np.testing.assert_array_equal(short.images, full.images.astype(np.float16))
@@ -422,7 +422,7 @@ def test_maps_that_do_not_fit_are_kept_in_16_bits(few: Dataset, folder: Path) ->
 def test_numbers_too_large_for_16_bits_are_the_largest_of_them(few: Dataset, folder: Path) -> None:
     network, images = maps(), Images(few.validation, "a")
     network.set_weights([1e6 * weight for weight in network.get_weights()])
-    short, _ = FeatureCache("data", SIZE, folder).features(network, Watch(), [images], images)
+    short, _ = FeatureCache("data", SIZE, folder).compute_cached(network, Watch(), [images], images)
     assert short.images.dtype == np.float16
     assert short.images.max() == np.finfo(np.float16).max
     assert short.images.min() == np.finfo(np.float16).min
@@ -622,10 +622,10 @@ def test_two_processes_compute_the_same_features_once(digits: Dataset, folder: P
 
 def test_the_first_view_is_the_images_themselves(few: Dataset) -> None:
     images = Images(few.train, "train")
-    first, *others = images.views(Augmentation(flip=True, shift=0.2), 8)
+    first, *others = images.make_views(Augmentation(flip=True, shift=0.2), 8)
     assert len(others) == 3
-    np.testing.assert_array_equal(first.batch(32), images.batch(32))
-    batches = [view.batch(32) for view in (first, *others)]
+    np.testing.assert_array_equal(first.read_batch(32), images.read_batch(32))
+    batches = [view.read_batch(32) for view in (first, *others)]
     for one, other in itertools.combinations(batches, 2):
         assert not np.array_equal(one, other)
 
@@ -633,8 +633,8 @@ def test_the_first_view_is_the_images_themselves(few: Dataset) -> None:
 @pytest.mark.parametrize(("epochs", "count"), [(1, 1), (3, 1), (4, 2), (7, 3), (8, 4), (99, 4)])
 def test_more_epochs_have_more_views(few: Dataset, epochs: int, count: int) -> None:
     images = Images(few.train, "train")
-    assert [view.view for view in images.views(Augmentation(flip=True), epochs)] == list(range(count))
-    assert images.views(Augmentation(), epochs) == [images]
+    assert [view.view for view in images.make_views(Augmentation(flip=True), epochs)] == list(range(count))
+    assert images.make_views(Augmentation(), epochs) == [images]
 
 
 def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: Any) -> None:
@@ -643,7 +643,7 @@ def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: A
 
     def views(name: str, shift: float, watch: Watch) -> Any:
         cache = FeatureCache("data", 10**9, folder.parent / name)
-        seen, _ = cache.features(first, watch, train.views(Augmentation(shift=shift), 4), validation)
+        seen, _ = cache.compute_cached(first, watch, train.make_views(Augmentation(shift=shift), 4), validation)
         return seen.images
 
     whole, watch = views("whole", 0.2, Watch()), Watch()
@@ -705,7 +705,7 @@ def train(
     space.input_shape, space.num_classes = data.input_shape, data.num_classes
     trial = begin(config, **arguments)
     evaluation = Trainer(config, data, {"net": space}, rules=rules)(trial)
-    return evaluation, trial._study.curve(trial.number)
+    return evaluation, trial._study.read_curve(trial.number)
 
 
 @pytest.mark.parametrize("in_memory", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -772,16 +772,16 @@ def test_a_trial_goes_on_where_features_cannot_be_kept(
     expected, whole = train(study_config(limits={"feature_cache": 0}), few, begin)
     if trouble == "no folder":
         kept.write_text("a file")
-    compute, computed = features._compute, []
+    write, computed = features._write, []
 
     def fail(network: Any, images: Images, *rest: Any) -> None:
         computed.append(len(images.split))
         if len(computed) == 1:
-            return compute(network, images, *rest)
+            return write(network, images, *rest)
         with full_disk():
-            return compute(network, images, *rest)
+            return write(network, images, *rest)
 
-    monkeypatch.setattr(features, "_compute", fail)
+    monkeypatch.setattr(features, "_write", fail)
     evaluation, curve = train(config, few, begin)
     assert [epoch.metrics for epoch in curve] == [epoch.metrics for epoch in whole]
     assert evaluation.value == expected.value

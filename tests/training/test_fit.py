@@ -38,7 +38,7 @@ NO_CACHE = {"feature_cache": 0}
 
 
 def curve(trial: Trial) -> list[Epoch]:
-    return trial._study.curve(trial.number)
+    return trial._study.read_curve(trial.number)
 
 
 def metrics(trial: Trial, name: str = "val_accuracy") -> list[float]:
@@ -142,7 +142,7 @@ def test_the_weight_is_asked_for_in_the_space_s_scope(study_config: Config, begi
     trial = begin(config)
     trial.preset = {"space": "heads", "heads/units": 16, "heads/weight": 0.25}
     trainer(trial)
-    assert trial.facts["hyperparameters"] == trial.preset == trial._study.trials()[0].params
+    assert trial.facts["hyperparameters"] == trial.preset == trial._study.list_trials()[0].params
     assert trainer.resolve_point("heads", {"weight": 0.75}).values == {
         "space": "heads",
         "heads/units": 32,
@@ -477,7 +477,7 @@ def test_what_phases_ask_for(study_config: Config, begin: Begin, few: Dataset) -
     trial = begin(config)
     trial.preset = {"space": "one", "one/units": 16, "one/fine": 0.5}
     trainer(trial)
-    assert trial.facts["hyperparameters"] == trial.preset == trial._study.trials()[0].params
+    assert trial.facts["hyperparameters"] == trial.preset == trial._study.list_trials()[0].params
     assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx([0.01, 0.005])
     assert trainer.resolve_point("one", {"units": 64}).values == {"space": "one", "one/units": 64, "one/fine": 0.25}
     assert trainer.resolve_point("one", {"fine": 0.75}).values["one/fine"] == 0.75

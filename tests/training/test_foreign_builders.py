@@ -22,8 +22,8 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results.export import predict  # noqa: E402
-from searchcnn.training import Trainer, classifier, run_dry  # noqa: E402
-from searchcnn.training.callbacks import BatchStatistics, momentum  # noqa: E402
+from searchcnn.training import Trainer, make_classifier, run_dry  # noqa: E402
+from searchcnn.training.callbacks import BatchStatistics, choose_momentum  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -166,14 +166,14 @@ def test_random_layers_are_not_in_what_is_saved(
 )
 def test_what_is_left_out_of_a_saved_network(make: Any) -> None:
     model = after(make)(None)
-    bare = classifier(model, (8, 8, 1)).layers[-1]
+    bare = make_classifier(model, (8, 8, 1)).layers[-1]
     assert [type(layer).__name__ for layer in bare.layers] == ["InputLayer", "Conv2D", "Flatten", "Dense"]
     assert bare.layers[1] is model.layers[-3]
 
 
 def test_a_network_without_random_layers_is_saved_as_it_is() -> None:
     model = after(lambda: layers.Dropout(0.5))(None)
-    assert [type(layer).__name__ for layer in classifier(model, (8, 8, 1)).layers[-1].layers] == [
+    assert [type(layer).__name__ for layer in make_classifier(model, (8, 8, 1)).layers[-1].layers] == [
         *("InputLayer", "Dropout", "Conv2D", "Flatten", "Dense"),
     ]
 
@@ -234,16 +234,16 @@ def momenta(model: Any) -> list[float]:
 
 def test_the_momentum_of_batch_normalisation_follows_the_steps() -> None:
     images = keras.Input((8, 8, 1))
-    inner = keras.Sequential([layers.BatchNormalization(), layers.BatchNormalization(momentum=0.8)])
+    inner = keras.Sequential([layers.BatchNormalization(), layers.BatchNormalization(choose_momentum=0.8)])
     model = keras.Model(images, layers.Flatten()(layers.BatchNormalization()(inner(images))))
     model.compile("sgd", "mse")
     used: list[float] = []
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: used.extend(momenta(model)))
     model.fit(np.zeros((12, 8, 8, 1)), np.zeros((12, 64)), 2, callbacks=[BatchStatistics(), note], verbose=0)
     assert sorted(momenta(model)) == [0.8, 0.99, 0.99]
-    assert sorted(used) == sorted([momentum(6), 0.8, momentum(6)])
-    assert momentum(6) ** 6 == pytest.approx(1e-4, rel=0.05)
-    assert momentum(1000) == 0.99
+    assert sorted(used) == sorted([choose_momentum(6), 0.8, choose_momentum(6)])
+    assert choose_momentum(6) ** 6 == pytest.approx(1e-4, rel=0.05)
+    assert choose_momentum(1000) == 0.99
 
 
 def normalised(**options: Any) -> Callable[[Any], Any]:
@@ -295,7 +295,7 @@ def test_metrics_of_each_class_are_averaged(
     compiled = {"loss": "categorical_crossentropy", "metrics": ["accuracy", keras.metrics.F1Score()]}
     build = after(**compiled)
     trial, _ = evaluate(study_config(), begin, few, make_space(build))
-    (epoch,) = trial._study.curve(0)
+    (epoch,) = trial._study.read_curve(0)
     assert 0 < epoch.metrics["val_f1_score"] < 1
     config = study_config(search={"objective": "val_f1_score"})
     with pytest.raises(StudyFileError, match=r"'val_f1_score' has a value for each class; give .*average='macro'"):

@@ -17,8 +17,8 @@ import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
 from searchcnn.augmentation import Augmentation  # noqa: E402
-from searchcnn.training import Recipe, classifier  # noqa: E402
-from searchcnn.training.labels import label_form  # noqa: E402
+from searchcnn.training import Recipe, make_classifier  # noqa: E402
+from searchcnn.training.labels import find_label_form  # noqa: E402
 from searchcnn.training.network import build, compile_model, is_compiled  # noqa: E402
 
 SHAPE = (8, 8, 1)
@@ -155,7 +155,7 @@ def test_penalties_are_in_the_loss_and_not_in_the_file(tmp_path: Path) -> None:
     loss, _ = model.evaluate(images, labels, verbose=0)
     assert loss == pytest.approx(penalty - np.log(likelihoods).mean(), rel=1e-4)
 
-    classifier(model, SHAPE).save(tmp_path / "model.keras")
+    make_classifier(model, SHAPE).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.losses == []
     assert "L1L2" not in loaded.to_json()
@@ -166,7 +166,7 @@ def test_the_optimizer_is_not_in_the_file(tmp_path: Path) -> None:
     compile_model(model, recipe(), 1)
     model.fit(np.zeros((2, *SHAPE)), np.zeros(2), verbose=0)
     path = tmp_path / "model.keras"
-    classifier(model, SHAPE).save(path)
+    make_classifier(model, SHAPE).save(path)
     with zipfile.ZipFile(path) as archive:
         names = archive.read("model.weights.h5")
     assert b"dense" in names
@@ -177,13 +177,13 @@ def test_without_penalties_the_loss_is_the_cross_entropy() -> None:
     model = net()
     compile_model(model, recipe(), 1)
     assert model.losses == []
-    assert label_form(model).one_hot == (False,)
+    assert find_label_form(model).one_hot == (False,)
 
 
 def test_label_smoothing() -> None:
     model = net()
     compile_model(model, recipe(label_smoothing=0.2), 1)
-    assert label_form(model).one_hot == (True,)
+    assert find_label_form(model).one_hot == (True,)
     images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
     smooth = labels * 0.8 + 0.02
     expected = -(smooth * np.log(np.asarray(model(images)))).sum(axis=-1).mean()
@@ -195,7 +195,7 @@ def test_label_smoothing() -> None:
 def test_blended_labels_need_the_categorical_loss() -> None:
     model = net()
     compile_model(model, recipe(augmentation=Augmentation(mixup=0.2)), 1)
-    assert label_form(model).one_hot == (True,)
+    assert find_label_form(model).one_hot == (True,)
     images, labels = np.random.default_rng(0).random((16, *SHAPE), "float32"), np.eye(10)[np.arange(16) % 10]
     blended = 0.3 * labels + 0.7 * labels[::-1]
     loss, _ = model.evaluate(images, blended, verbose=0)
@@ -207,6 +207,8 @@ def test_a_classifier_normalises(tmp_path: Path, kind: Any) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, *SHAPE), np.uint8)
     normalization = Normalization.of(kind, pixels)
     model = net()
-    classifier(model, SHAPE, normalization).save(tmp_path / "model.keras")
+    make_classifier(model, SHAPE, normalization).save(tmp_path / "model.keras")
     predicted = keras.models.load_model(tmp_path / "model.keras").predict(pixels, verbose=0)
-    np.testing.assert_allclose(predicted, model.predict(normalization.array(pixels), verbose=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        predicted, model.predict(normalization.normalize(pixels), verbose=0), rtol=1e-4, atol=1e-5
+    )

@@ -17,9 +17,9 @@ from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import (
     Form,
     Passes,
-    _gathered_batches,
-    _numpy_batches,
-    _streamed_batches,
+    _gather_batches,
+    _make_numpy_batches,
+    _stream_batches,
     is_in_memory,
     make_arrays,
     make_batches,
@@ -29,7 +29,7 @@ SPLIT = Split(
     np.arange(50, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] * np.full((1, 4, 3, 1), 5, np.uint8),
     np.arange(50, dtype=np.int64) % 10,
 )
-MAKERS = (_gathered_batches, _streamed_batches, _numpy_batches)
+MAKERS = (_gather_batches, _stream_batches, _make_numpy_batches)
 NOISE = Split(np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), np.uint8), SPLIT.labels)
 ALL = Augmentation(flip=True, shift=0.3, rotation=30.0, zoom=0.2, contrast=0.5, cutout=0.4, mixup=0.4)
 
@@ -38,7 +38,7 @@ ONE_HOT = LabelForm((True,), 10)
 
 
 def form(labels: LabelForm = NUMBERS, weights: Any = None) -> Form:
-    return Form(labels, SCALE.function(), weights)
+    return Form(labels, SCALE.make_function(), weights)
 
 
 def indices(data: Any) -> list[int]:
@@ -160,10 +160,10 @@ def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentati
     passes = Passes(NOISE, 16, 7, augmentation)
     first, second = (
         passed(make(passes, form(LabelForm((True, True), 10), [1.0] * 10)), 2)
-        for make in (_streamed_batches, _numpy_batches)
+        for make in (_stream_batches, _make_numpy_batches)
     )
     check_equal(first, second)
-    plain = passed(_gathered_batches(Passes(NOISE, 16, 7), form(LabelForm((True, True), 10), [1.0] * 10)))
+    plain = passed(_gather_batches(Passes(NOISE, 16, 7), form(LabelForm((True, True), 10), [1.0] * 10)))
     assert [[array.shape for array in batch] for batch in first[:4]] == [[a.shape for a in batch] for batch in plain]
     assert not np.allclose(first[0][0], plain[0][0])
     assert not np.allclose(first[0][0], first[4][0]), "another epoch, other changes"
@@ -180,7 +180,7 @@ def test_a_training_that_goes_on_sees_the_same_images() -> None:
 
 def test_each_batch_of_each_pass_is_changed_in_its_own_way() -> None:
     passes, order = Passes(NOISE, 16, 7, ALL), np.zeros(50, np.int64)  # the same image everywhere
-    seen = [passes.batch(order, epoch, index)[2] for epoch in (0, 1) for index in (0, 1)]
+    seen = [passes.make_batch(order, epoch, index)[2] for epoch in (0, 1) for index in (0, 1)]
     for name in seen[0]:
         assert len({drawn[name].tobytes() for drawn in seen}) == 4, name
 
@@ -289,6 +289,6 @@ print(json.dumps([[seen[-100:-50], seen[-50:]], keras.backend.backend(), "tensor
     )
     assert done.returncode == 0, done.stderr
     epochs, backend, tensorflow = json.loads(done.stdout)
-    data = _gathered_batches(Passes(SPLIT, 16, 7), form())
+    data = _gather_batches(Passes(SPLIT, 16, 7), form())
     assert epochs == [indices(data) for _ in range(2)]
     assert (backend, tensorflow) == ("jax", False)

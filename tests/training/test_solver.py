@@ -17,7 +17,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import solver  # noqa: E402
-from searchcnn.training.solver import PENALTIES, Solution, last_layer, solve  # noqa: E402
+from searchcnn.training.solver import PENALTIES, Solution, find_last_layer, solve  # noqa: E402
 
 CLASSES = 4
 COUNT = 200
@@ -235,7 +235,7 @@ def network(*end: Any) -> Any:
 
 def test_the_last_layer_of_a_network() -> None:
     dense = layers.Dense(3, activation="softmax")
-    assert last_layer(network(layers.ReLU(), dense)) is dense
+    assert find_last_layer(network(layers.ReLU(), dense)) is dense
 
 
 @pytest.mark.parametrize(
@@ -249,5 +249,5 @@ def test_the_last_layer_of_a_network() -> None:
 )
 def test_a_network_with_another_end_is_refused(end: list[Any], name: str) -> None:
     with pytest.raises(PluginError, match=rf"Phase\(is_solved=True\) is for .*, not with '{name}") as raised:
-        last_layer(network(*end))
+        find_last_layer(network(*end))
     assert "\n" not in str(raised.value)

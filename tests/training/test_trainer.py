@@ -76,7 +76,7 @@ def search(study: StoredStudy, trainer: Trainer, trials: int) -> None:
 
 
 def curve(trial: Trial) -> list[Epoch]:
-    return trial._study.curve(trial.number)
+    return trial._study.read_curve(trial.number)
 
 
 def objective(trial: Trial) -> list[float]:
@@ -114,7 +114,7 @@ def test_a_trial(study_config: Config, begin: Begin, few: Dataset, make_space: M
         assert epoch.seconds > 0
     assert evaluation.value == trial.best == max(objective(trial)) > 0.5
     assert all(1 <= epoch <= 3 and 0 < fraction <= 1 for epoch, fraction in heard)
-    frozen = trial._study.trials()[0]
+    frozen = trial._study.list_trials()[0]
     assert frozen.intermediate_values[3] == trial.best
     assert frozen.user_attrs["hyperparameters"] == {"units": units}
 
@@ -223,10 +223,10 @@ def test_a_loss_that_is_not_a_number_fails_the_trial(
     study = stored(config)
     trainer = Trainer(config, few, {"net": make_space()})
     search(study, trainer, 1)
-    (failed,) = study.trials()
+    (failed,) = study.list_trials()
     assert failed.state.name == "FAIL"
     assert failed.user_attrs["reason"] == "NaN"
-    assert study.curve(failed.number) == []
+    assert study.read_curve(failed.number) == []
 
 
 def test_too_large_a_network_is_not_trained(
@@ -309,7 +309,7 @@ def test_several_spaces_have_scopes_of_their_own(
     study = stored(config)
     study.begin(("test", preset) for preset in presets)
     search(study, trainer, 2)
-    done = study.trials()
+    done = study.list_trials()
     assert [trial.user_attrs["space"] for trial in done] == ["a", "b"]
     assert [trial.params for trial in done] == list(presets)
     assert [trial.user_attrs["hyperparameters"] for trial in done] == list(presets)
