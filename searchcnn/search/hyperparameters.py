@@ -27,7 +27,7 @@ NOT_A_VALUE = (TypeError, ValueError, ArithmeticError)
 
 
 class DeclarationError(PluginError, TypeError, ValueError):
-    """A hyperparameter that cannot be; Keras Tuner raises a ``TypeError`` or ``ValueError`` for most of them."""
+    """A hyperparameter that is not possible; Keras Tuner raises a ``TypeError`` or ``ValueError`` for most of them."""
 
 
 class CheckedHyperParameters(HookedHyperParameters):
@@ -44,17 +44,17 @@ class CheckedHyperParameters(HookedHyperParameters):
         self.values.update(values or {})
 
     def Choice(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for one of some values."""
+        """Asks for one of several values."""
         with _explain_refusal(name, CHOICES):
             return super().Choice(name, *arguments, **named)
 
     def Int(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for a whole number of a range."""
+        """Asks for a whole number in a range."""
         with _explain_refusal(name):
             return super().Int(name, *arguments, **named)
 
     def Float(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for a number of a range."""
+        """Asks for a number in a range."""
         with _explain_refusal(name):
             return super().Float(name, *arguments, **named)
 
@@ -64,17 +64,17 @@ class CheckedHyperParameters(HookedHyperParameters):
             return super().Boolean(name, *arguments, **named)
 
     def Fixed(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for a value that stays."""
+        """Asks for a value that never changes."""
         with _explain_refusal(name, "give a text, a number or True or False"):
             return super().Fixed(name, *arguments, **named)
 
     def answer(self, hp: Any) -> Value:
-        """Returns the value that was given for a hyperparameter; another one is chosen."""
-        parameter, given = Parameter(hp), self.values.get(hp.name)
-        return self.choose(parameter) if given is None else parameter.check(given)
+        """Returns the value that was set for a hyperparameter; where none was, one is chosen."""
+        parameter, value = Parameter(hp), self.values.get(hp.name)
+        return self.choose(parameter) if value is None else parameter.check(value)
 
     def choose(self, parameter: "Parameter") -> Value:
-        """Returns the value of a parameter that was not given."""
+        """Returns the value of a parameter for which none was set."""
         return parameter.default
 
     def check_redeclared(self, earlier: Any, hp: Any) -> None:
@@ -119,17 +119,17 @@ class TrialHyperParameters(CheckedHyperParameters):
         """Returns what the trial suggests."""
         if parameter.is_fixed:
             return parameter.default
-        given = self._trial.preset.get(parameter.title)
-        stored = None if given is None else parameter.to_optuna(given)
+        preset = self._trial.preset.get(parameter.title)
+        stored = None if preset is None else parameter.to_optuna(preset)
         suggested = self._trial.suggest(parameter.name, parameter.distribution, stored)
-        return parameter.from_optuna(suggested) if given is None else parameter.check(given)
+        return parameter.from_optuna(suggested) if preset is None else parameter.check(preset)
 
 
 class Parameter:
     """One of Keras Tuner's hyperparameters as Optuna stores it.
 
     Optuna has no logarithmic scale with steps and no reversed one: those are stored as an index or mirrored. A default
-    that is none of the values, which Keras Tuner allows, is stored as the nearest value if Optuna needs one of them.
+    that is not one of the values, which Keras Tuner allows, is stored as the nearest value if Optuna needs one of them.
 
     Attributes:
         title: Its name.
@@ -138,7 +138,7 @@ class Parameter:
         is_fixed: Whether it has one value only.
 
     Raises:
-        DeclarationError: If there is no such range.
+        DeclarationError: If the range is not possible.
     """
 
     def __init__(self, hp: Any) -> None:
@@ -185,7 +185,7 @@ class Parameter:
 
     @property
     def default(self) -> Value:
-        """Its value where nothing else is said; it need not be one of the others.
+        """Its value if nothing else is set; it need not be one of the others.
 
         Raises:
             DeclarationError: If it is of another type.
@@ -226,9 +226,9 @@ class Parameter:
             pass
         raise PluginError(f"hyperparameter '{self.title}' cannot be {value!r}; its values: {describe(self._hp)}")
 
-    def compute_value(self, place: float) -> Value:
-        """Returns the value at a place of its range, 0..1."""
-        return self._convert(self._hp.prob_to_value(place))
+    def compute_value(self, position: float) -> Value:
+        """Returns the value at a relative position in its range, 0..1."""
+        return self._convert(self._hp.prob_to_value(position))
 
     def to_optuna(self, value: Any) -> Any:
         """Returns what Optuna stores for a builder's value.
@@ -239,10 +239,10 @@ class Parameter:
         return self._find_stored(self.check(value))
 
     def _convert(self, value: Any) -> Value:
-        """Returns a value as one of the parameter's own type; a choice must be there.
+        """Returns a value as one of the parameter's own type; a choice must be one of the choices.
 
         Raises:
-            ValueError: If it is of another type, or no choice.
+            ValueError: If it is of another type, or not a choice.
         """
         if isinstance(self.distribution, CategoricalDistribution):
             choices = self.distribution.choices
@@ -265,7 +265,7 @@ class Parameter:
         return math.isclose(back, value, abs_tol=1e-12) and math.isclose(steps, round(steps), abs_tol=1e-6)
 
     def _find_stored(self, value: Any) -> Any:
-        """Returns what Optuna stores for a value; the nearest where it has no such value."""
+        """Returns what Optuna stores for a value: the nearest if it has no such value."""
         possible = self.distribution
         if isinstance(possible, CategoricalDistribution):
             return value
@@ -279,7 +279,7 @@ class Parameter:
 
 @contextlib.contextmanager
 def _explain_refusal(name: str, advice: str = "give other bounds or another step") -> Iterator[None]:
-    """Makes Keras Tuner's refusal of a declaration name the hyperparameter and say what to do."""
+    """Explains Keras Tuner's refusal of a declaration: names the hyperparameter, and says what to do."""
     try:
         yield
     except SearchcnnError:
@@ -290,10 +290,10 @@ def _explain_refusal(name: str, advice: str = "give other bounds or another step
 
 
 def _read_number(value: Any) -> float:
-    """Returns a number that is no text.
+    """Returns a number that is not text.
 
     Raises:
-        ValueError: If it is none, or not finite.
+        ValueError: If it is text, or not finite.
     """
     if isinstance(value, str) or not math.isfinite(value):
         raise ValueError(value)
@@ -301,37 +301,37 @@ def _read_number(value: Any) -> float:
 
 
 def _convert_to_python(value: Any) -> Any:
-    """Returns a number of NumPy's as Python's."""
+    """Returns a NumPy number as a Python number."""
     return value.item() if hasattr(value, "item") else value
 
 
-def check_ranges(one: Any, other: Any) -> None:
+def check_ranges(first: keras_tuner.HyperParameters, second: keras_tuner.HyperParameters) -> None:
     """Compares what two builds with the same values asked for.
 
     Raises:
         PluginError: If a hyperparameter does not have the same range in both.
     """
-    known: dict[str, Any] = {}
-    if pair := find_conflict(known, one.space) or find_conflict(known, other.space):
+    declarations: dict[str, Any] = {}
+    if pair := find_conflict(declarations, first.space) or find_conflict(declarations, second.space):
         before, after = pair
         raise PluginError(
             f"hyperparameter '{after.name}' has another range in each build: {describe(before)}, then "
-            f"{describe(after)}; derive its range from nothing random"
+            f"{describe(after)}; do not derive its range from anything random"
         )
 
 
-def find_conflict(known: dict[str, Any], declared: Iterable[Any]) -> tuple[Any, Any] | None:
+def find_conflict(earlier: dict[str, Any], hyperparameters: Iterable[Any]) -> tuple[Any, Any] | None:
     """Finds a parameter that is declared in another way than before; its default may depend on other values.
 
     Args:
-        known: Earlier declarations by the parameter's name for Optuna; new ones are added.
-        declared: Keras Tuner's hyperparameters, as they were declared.
+        earlier: Earlier declarations by the parameter's name for Optuna; new ones are added.
+        hyperparameters: Keras Tuner's hyperparameters, as they were declared.
 
     Returns:
-        The two declarations; None if there is none such.
+        The two declarations; None if all are declared as before.
     """
-    for hp in declared:
-        before = known.setdefault(Parameter(hp).name, hp)
+    for hp in hyperparameters:
+        before = earlier.setdefault(Parameter(hp).name, hp)
         if _read_declaration(before) != _read_declaration(hp):
             return before, hp
     return None

@@ -16,7 +16,7 @@ def create_spaces(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: D
     """Creates the search spaces of a study for its images, with its options, by name.
 
     Raises:
-        PluginError: If one cannot be created so.
+        PluginError: If one cannot be created like that.
     """
     names = [space.name for space in spaces]
     for name in config.options:
@@ -28,10 +28,10 @@ def create_spaces(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: D
 
 
 def prepare_spaces(created: Mapping[str, "SearchSpace"]) -> None:
-    """Lets search spaces fetch what their networks need, where a study goes on: on another machine, for instance.
+    """Lets search spaces fetch what their networks need where a study is continued, which may be on another machine.
 
     Raises:
-        PluginError: If something is not to be had here.
+        PluginError: If something is not available here.
     """
     for name, space in created.items():
         try:

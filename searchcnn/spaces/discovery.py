@@ -35,10 +35,10 @@ EXPECTED = "one subclass of searchcnn.SearchSpace or keras_tuner.HyperModel with
 
 
 def discover(workspace: Workspace, folders: Sequence[Path] = ()) -> list[Plugin]:
-    """Lists all plugins, those that cannot be used as well; executes none of them.
+    """Lists all plugins, including those that cannot be used; executes none of them.
 
     Args:
-        workspace: Where the user's own ``plugins/`` lies.
+        workspace: Where the user's own ``plugins/`` is.
         folders: Further folders, searched first.
 
     Raises:
@@ -53,7 +53,7 @@ def find(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> Plugi
 
     Args:
         spec: A plugin's name, ``path/to/file.py``, ``path/to/file.py:name`` or ``package.module:name``.
-        workspace: Where relative paths begin and the user's own ``plugins/`` lies.
+        workspace: Where relative paths begin and the user's own ``plugins/`` is.
         folders: Further folders of plugins, searched first.
 
     Raises:
@@ -67,9 +67,9 @@ def find(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> Plugi
         return _make_direct("module", spec, name, container.rpartition(".")[2])
     plugins = {plugin.name: plugin for plugin in discover(workspace, folders) if plugin.status != "shadowed"}
     if spec not in plugins:
-        known = nearest(spec, plugins) or f"; known: {', '.join(sorted(plugins))}"
+        hint = nearest(spec, plugins) or f"; known: {', '.join(sorted(plugins))}"
         raise PluginError(
-            f"no search space named '{spec}'{known}; a path/to/file.py:name or package.module:name works as well"
+            f"no search space named '{spec}'{hint}; a path/to/file.py:name or package.module:name works as well"
         )
     return plugins[spec]
 
@@ -92,16 +92,16 @@ def _list_candidates(workspace: Workspace, folders: Sequence[Path]) -> Iterator[
 
 def _list_folders(workspace: Workspace, folders: Sequence[Path]) -> dict[Path, Origin]:
     """Returns the folders in order, each once: in a checkout the workspace's folder is the one of the built-ins."""
-    given: list[tuple[Path, Origin]] = [(folder, "--plugins-dir") for folder in folders]
-    given += [(Path(folder), VARIABLE) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
-    found = {_resolve_folder(folder, source): source for folder, source in given}
-    return found | {workspace.plugins.resolve(): "workspace", locate_bundled("plugins").resolve(): "built-in"}
+    named: list[tuple[Path, Origin]] = [(folder, "--plugins-dir") for folder in folders]
+    named += [(Path(folder), VARIABLE) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
+    resolved = {_resolve_folder(folder, source): source for folder, source in named}
+    return resolved | {workspace.plugins.resolve(): "workspace", locate_bundled("plugins").resolve(): "built-in"}
 
 
 def _resolve_folder(folder: Path, source: Origin) -> Path:
     path = folder.expanduser().resolve()
     if not path.is_dir():
-        raise PluginError(f"{source}: {folder} is no folder; create it or leave it out")
+        raise PluginError(f"{source}: {folder} is not a folder; create it or leave it out")
     return path
 
 

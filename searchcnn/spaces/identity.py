@@ -17,7 +17,7 @@ def identify_spaces(spaces: Sequence[LoadedSpace], created: Mapping[str, "Search
 
     Args:
         spaces: The search spaces as they were loaded.
-        created: They themselves, by name.
+        created: The same search spaces, created, by name.
 
     Raises:
         PluginError: If a file cannot be read.
@@ -27,9 +27,9 @@ def identify_spaces(spaces: Sequence[LoadedSpace], created: Mapping[str, "Search
 
 
 def identify_imports(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
-    """Returns the part of it that lies in files beside search spaces, which they import.
+    """Returns the part of it that lies in files next to search spaces, which they import.
 
-    Earlier versions did not keep it: in a study of theirs the files are taken for unchanged.
+    Earlier versions did not keep it: in their studies the files are assumed to be unchanged.
     """
     return {
         f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.imports.items()

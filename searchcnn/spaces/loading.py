@@ -43,12 +43,12 @@ class LoadedSpace:
         name: A Python identifier, the scope of its hyperparameters where several spaces are searched together.
         location: File or module that it was loaded from.
         fingerprint: Identifies its code, whatever the formatting: that of its file, of `searchcnn.blocks` and
-            `searchcnn.backbones` if it uses them, and of the files beside it that it imports; not what is installed.
+            `searchcnn.backbones` if it uses them, and of the files next to it that it imports; not of installed code.
         module: Name of its module.
         target: A subclass of ``keras_tuner.HyperModel``, an instance of one, or a function ``build(hp)``.
-        beside: Fingerprints of the files beside it that it imports, by path.
-        own: Its fingerprint without them.
-        dtype_policy: Keras' dtype policy as the file has set it, such as ``mixed_float16``; None: whichever holds.
+        imports: Fingerprints of the files next to it that it imports, by path.
+        own_fingerprint: Its fingerprint without them.
+        dtype_policy: Keras' dtype policy as the file has set it, such as ``mixed_float16``; None: whichever is set.
     """
 
     name: str
@@ -119,7 +119,7 @@ def load_space(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) ->
 
     Args:
         spec: A plugin's name, ``path/to/file.py``, ``path/to/file.py:name`` or ``package.module:name``.
-        workspace: Where relative paths begin and the user's own ``plugins/`` lies.
+        workspace: Where relative paths begin and the user's own ``plugins/`` is.
         folders: Further folders of plugins, searched first.
 
     Raises:
@@ -161,14 +161,22 @@ def load(plugin: Plugin) -> LoadedSpace:
     name = plugin.parts[1]
     with blame(plugin.location, module.__name__):
         target = _get_named(module, name) if name else _get_only(module)
-        own, beside = compute_fingerprint(_list_files(module, target)), _fingerprint_imports(module)
-    identity = _join_fingerprints(own, beside.values())
-    return LoadedSpace(plugin.name, plugin.location, identity, module.__name__, target, beside, own, *policy)
+        own_fingerprint, imports = compute_fingerprint(_list_files(module, target)), _fingerprint_imports(module)
+    return LoadedSpace(
+        name=plugin.name,
+        location=plugin.location,
+        fingerprint=_join_fingerprints(own_fingerprint, imports.values()),
+        module=module.__name__,
+        target=target,
+        imports=imports,
+        own_fingerprint=own_fingerprint,
+        dtype_policy=policy[0] if policy else None,
+    )
 
 
 @contextlib.contextmanager
 def _isolate_dtype_policy() -> Iterator[list[Any]]:
-    """Yields a list that holds Keras' dtype policy afterwards, if the body changes it; and puts the old one back."""
+    """Yields a list that holds Keras' dtype policy afterwards, if the body changes it, and restores the old one."""
     import keras
 
     before, changed = keras.config.dtype_policy(), list[Any]()
@@ -183,7 +191,7 @@ def _isolate_dtype_policy() -> Iterator[list[Any]]:
 
 @contextlib.contextmanager
 def blame(location: str, module: str) -> Iterator[None]:
-    """Turns whatever a plugin raises, an exit included, into one line that names the place.
+    """Turns whatever a plugin raises, even an exit, into one line that names the file and line.
 
     Args:
         location: The plugin's file or module.
@@ -218,7 +226,8 @@ def _get_named(module: ModuleType, name: str) -> Any:
     try:
         target = operator.attrgetter(name)(module)
     except AttributeError:
-        hint = nearest(name, [known for known, item in vars(module).items() if _is_space(item)])
+        names = [key for key, item in vars(module).items() if _is_space(item)]
+        hint = nearest(name, names)
         raise PluginError(f"{module.__file__}: defines no '{name}'{hint}; expected {KINDS}") from None
     if not _is_space(target):
         raise PluginError(f"{module.__file__}: '{name}' is a {type(target).__name__}; expected {KINDS}")
@@ -263,7 +272,7 @@ def _is_space(item: Any) -> bool:
 def _list_files(module: ModuleType, target: Any) -> list[Path]:
     """Returns the source files of a module and of an object in it, which may come from another module."""
     files = [module.__file__]
-    with contextlib.suppress(TypeError):  # no file: built into Python or made by functools.partial
+    with contextlib.suppress(TypeError):  # no file: built into Python or created by functools.partial
         definition = target if isinstance(target, type) or inspect.isroutine(target) else type(target)
         files.append(inspect.getsourcefile(definition))
     files += [part.__file__ for tool, parts in _list_tools().items() if _uses(module, tool) for part in parts]
@@ -271,11 +280,11 @@ def _list_files(module: ModuleType, target: Any) -> list[Path]:
 
 
 def _fingerprint_imports(module: ModuleType) -> dict[str, str]:
-    """Returns the fingerprints of the files beside a module that it imports, by path, and of our tools they use."""
+    """Returns the fingerprints of the files next to a module that it imports, by path, and of our tools they use."""
     folder = Path(module.__file__ or "").parent
     files = {_make_relative(file, folder): file for file in sorted(modules.find_imported_files(module))}
     for tool, parts in _list_tools().items() if files else ():
-        if not _uses(module, tool) and any(_uses(one, tool) for one in modules.list_loaded(module)):
+        if not _uses(module, tool) and any(_uses(part, tool) for part in modules.list_loaded(module)):
             files |= {part.__name__: Path(part.__file__ or "") for part in parts}
     return {name: compute_fingerprint([file]) for name, file in files.items()}
 
@@ -313,20 +322,20 @@ def _instantiate(
     if isinstance(target, keras_tuner.HyperModel):
         _check_options(name, options, [])
         return target
-    known = select_arguments(target, input_shape, num_classes)
-    taken = {*known, *OWN} if is_class else {*known, *list_parameters(target)[:1]}
-    _check_options(name, options, [key for key in list_parameters(target) if key not in taken])
+    arguments = select_arguments(target, input_shape, num_classes)
+    reserved = {*arguments, *OWN} if is_class else {*arguments, *list_parameters(target)[:1]}
+    _check_options(name, options, [key for key in list_parameters(target) if key not in reserved])
     if not is_class:
         return FunctionSpace(target, options)
-    _check_arguments(name, target, {**known, **options})
-    return target(**known, **options)
+    _check_arguments(name, target, {**arguments, **options})
+    return target(**arguments, **options)
 
 
-def _check_options(name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+def _check_options(name: str, options: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in options:
-        if key not in known:
-            hint = nearest(key, known) or (f" (it has {', '.join(known)})" if known else "; it has none")
-            raise PluginError(f"options.{name}: '{key}' is no option of this search space{hint}")
+        if key not in allowed:
+            hint = nearest(key, allowed) or (f" (it has {', '.join(allowed)})" if allowed else "; it has none")
+            raise PluginError(f"options.{name}: '{key}' is not an option of this search space{hint}")
 
 
 def _check_arguments(name: str, constructor: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -342,9 +351,9 @@ def _check_arguments(name: str, constructor: Callable[..., Any], arguments: dict
 def _check_capabilities(name: str, space: "SearchSpace") -> None:
     height, width, channels = space.input_shape
     if space.channels and channels not in space.channels:
-        known = " or ".join(map(str, space.channels))
+        numbers = " or ".join(map(str, space.channels))
         raise PluginError(
-            f"search space '{name}' takes images with {known} channels, not {channels}; choose another, or set "
+            f"search space '{name}' takes images with {numbers} channels, not {channels}; choose another, or set "
             "data.channels"
         )
     if height < space.min_size[0] or width < space.min_size[1]:

@@ -1,4 +1,4 @@
-"""A plugin: one search space, by name, and where it lies."""
+"""A plugin: one search space, by name, and where it is."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -37,7 +37,7 @@ class Plugin:
 
     @property
     def in_file(self) -> bool:
-        """Whether it lies in a file rather than in an importable module."""
+        """Whether it is in a file rather than in an importable module."""
         return self.parts[0].endswith(".py")
 
 

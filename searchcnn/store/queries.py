@@ -1,4 +1,4 @@
-"""What the database is asked about a study's trials, so that they need not be read."""
+"""Queries about a study's trials, so that they need not all be read."""
 
 from typing import Any
 
@@ -20,16 +20,16 @@ def list_finished(session: Session, study_id: int) -> list[int]:
 
 def count_before(session: Session, study_id: int, number: int, value: float, objective: Objective) -> int:
     """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
-    trial, known = models.TrialModel, models.TrialValueModel.value
-    is_before = or_(_merit_column(objective) > objective.merit(value), and_(known == value, trial.number < number))
+    trial, score = models.TrialModel, models.TrialValueModel.value
+    is_before = or_(_merit_column(objective) > objective.merit(value), and_(score == value, trial.number < number))
     return session.scalar(_select_complete(select(func.count()), study_id).where(is_before)) or 0
 
 
-def list_best(session: Session, study_id: int, objective: Objective, most: int) -> list[int]:
+def list_best(session: Session, study_id: int, objective: Objective, count: int) -> list[int]:
     """Returns the numbers of a study's best COMPLETE trials, the best one first."""
     trial = models.TrialModel
     query = _select_complete(select(trial.number), study_id).order_by(_merit_column(objective).desc(), trial.number)
-    return list(session.scalars(query.limit(most)))
+    return list(session.scalars(query.limit(count)))
 
 
 def find_best_merit(session: Session, study_id: int, objective: Objective) -> float | None:

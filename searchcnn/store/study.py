@@ -31,10 +31,10 @@ class StoredStudy:
 
     Args:
         storage: The opened database.
-        name: The study's name in it; it is made where it is missing.
+        name: The study's name in it; it is created where it is missing.
         objective: What is optimised.
-        sampler: Proposes points; Optuna's default where it is not given.
-        pruner: Ends hopeless trials; Optuna's default where it is not given.
+        sampler: Proposes points; Optuna's default if it is None.
+        pruner: Ends hopeless trials; Optuna's default if it is None.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class StoredStudy:
         accept: bool = False,
         recent: Mapping[str, str] | None = None,
     ) -> None:
-        """Keeps what the study searches when it has no results yet, and checks it when it has.
+        """Stores what the study searches when it has no results yet, and checks it when it has some.
 
         Args:
             config: The study's configuration, for readers.
             identity: What must be the same in all runs, by name.
-            accept: Take a change as the user's will; a change of direction is refused all the same.
-            recent: The part of the identity that the first version did not keep: in a study that it has begun, it is
+            accept: Accept a change; a change of direction is refused nevertheless.
+            recent: The part of the identity that the first version did not store: in a study that it has begun, it is
                 not a change where it is missing.
 
         Raises:
@@ -120,14 +120,14 @@ class StoredStudy:
 
     @property
     def _has_results(self) -> bool:
-        """Whether some trial has taught something, or may be about to: one that a living run works on."""
+        """Whether some trial has taught something, or may do so because a living run works on it."""
         taught = self.list_trials((TrialState.COMPLETE, TrialState.PRUNED))
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
             return bool(taught) or any(run.is_alive for run in runs)
 
     def _start_over(self) -> None:
-        """Throws away what was begun but taught nothing: waiting baselines, a trial that was stopped, failures."""
+        """Deletes what was begun but taught nothing: waiting baselines, a trial that was stopped, failures."""
         optuna.delete_study(study_name=self.name, storage=self.optuna_storage)
         self.optuna = self._create()
         self.study_id = get_study_id(self.optuna)
@@ -155,20 +155,20 @@ class StoredStudy:
         waiting = [create_trial(state=TrialState.WAITING, user_attrs=fact, system_attrs=fixed) for fact in facts]
         self.storage.begin(self.study_id, waiting)
 
-    def next_trial(self, most: int | None = None) -> optuna.Trial:
-        """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one.
+    def next_trial(self, max_trials: int | None = None) -> optuna.Trial:
+        """Returns the trial to work on: one that a dead run has abandoned, else a waiting one, else a new one.
 
         Args:
-            most: How many trials the study may begin, those of all processes counted.
+            max_trials: How many trials the study may begin, in all processes together; None for no limit.
 
         Raises:
-            NoTrialLeftError: If they are begun.
+            NoTrialLeftError: If all of them are begun.
         """
-        self.storage.leases.most_trials = most
-        left = self.takeover.take_over(self.study_id)
-        if left is not None:
-            self.list_trials()  # Optuna's cache knows a trial that another process has made only after it was read
-        trial = self.optuna.ask() if left is None else optuna.Trial(self.optuna, left)
+        self.storage.leases.most_trials = max_trials
+        abandoned = self.takeover.take_over(self.study_id)
+        if abandoned is not None:
+            self.list_trials()  # Optuna's cache knows a trial of another process only after it was read
+        trial = self.optuna.ask() if abandoned is None else optuna.Trial(self.optuna, abandoned)
         self.takeover.works_on(get_trial_id(trial))
         return trial
 
@@ -223,7 +223,7 @@ class StoredStudy:
 
     @repeat_while_lost
     def add_model(self, trial: optuna.Trial, path: Path, score: float) -> None:
-        """Keeps which trial's network a file now holds, and what it scored."""
+        """Records which trial's network a file now holds, and its score."""
         row = ModelRow(trial_id=get_trial_id(trial), study_id=self.study_id, path=str(path), score=score)
         with Session(self.storage.engine) as session, session.begin():
             session.merge(row)
@@ -236,7 +236,7 @@ class StoredStudy:
             return [_read_epoch(row) for row in session.scalars(query)]
 
     def list_trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
-        """Returns the trials, not to be changed."""
+        """Returns the trials, which must not be changed."""
         return self.optuna.get_trials(deepcopy=False, states=tuple(states) if states else None)
 
     def count_finished(self) -> int:
@@ -256,10 +256,10 @@ class StoredStudy:
             return queries.count_before(session, self.study_id, trial.number, value, self.objective)
 
     @repeat_while_lost
-    def list_best(self, most: int) -> list[int]:
-        """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
+    def list_best(self, count: int) -> list[int]:
+        """Returns the numbers of the best COMPLETE trials, the best one first; of equal ones the earlier one."""
         with Session(self.storage.engine) as session:
-            return queries.list_best(session, self.study_id, self.objective, most)
+            return queries.list_best(session, self.study_id, self.objective, count)
 
     @repeat_while_lost
     def is_better(self, value: float) -> bool:
@@ -270,7 +270,7 @@ class StoredStudy:
 
     @repeat_while_lost
     def count_seconds(self) -> float:
-        """Returns for how many seconds at least one process has worked on the study."""
+        """Returns the number of seconds during which at least one process has worked on the study."""
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
             return union_length([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
@@ -285,12 +285,12 @@ def _refuse_changes(name: str, before: Mapping[str, str], after: Mapping[str, st
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if accept and "search.direction" not in changed:
         return
-    is_read_anew = "rules" not in before and any(key.startswith("data") for key in changed)
-    remark = "; this version may find parts in the same images that the one before did not" if is_read_anew else ""
+    is_read_again = "rules" not in before and any(key.startswith("data") for key in changed)
+    remark = "; this version may find parts in the same images that the one before did not" if is_read_again else ""
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
-    accepting = "" if "search.direction" in changed else ", or go on all the same with --accept-changes"
+    advice = "" if "search.direction" in changed else ", or continue nevertheless with --accept-changes"
     if changes:
         raise StudyChangedError(
             f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change, or begin a new study with --name {name}-2" + accepting + remark
+            f"undo the change, or begin a new study with --name {name}-2" + advice + remark
         )

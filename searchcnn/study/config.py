@@ -1,4 +1,4 @@
-"""The configuration of a study: what its TOML file may say, validated.
+"""The configuration of a study: what its TOML file can say, validated.
 
 Each field's description is also the text of the configuration reference in the documentation.
 """
@@ -26,7 +26,7 @@ from searchcnn.study.values import check_bounds, make_searchable
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MAX_DURATION = 1e10
 MAX_FOLDS = 20
-"""Most folds for validation."""
+"""Maximum number of folds for validation."""
 
 
 def parse_duration(duration: Any) -> float:
@@ -97,17 +97,18 @@ class DataConfig(Section):
         "or a number of them.",
     )
     test: float | int = Field(
-        default=0.1, description="Images for `evaluate`, where the data has no such part: as `validation`."
+        default=0.1, description="Images for `evaluate`, where the data has no such part: as for `validation`."
     )
     folds: int = Field(
         default=0,
         description="0: networks are validated on the images of `validation`. 2 or more: heads on features that are "
-        "solved are measured on all images but those of `test`, in so many folds, and the one that is kept is fitted "
-        "to all of them; for few images of a class.",
+        "solved are measured on all images but those of `test`, in this number of folds, and the one that is kept is "
+        "fitted to all of them; for few images of a class.",
     )
     classes: int | list[str] | None = Field(
         default=None,
-        description="Some of the classes only: the first so many by label, or a list of names, labelled in that order.",
+        description="Only some of the classes: a number N for the first N by label, or a list of names, labelled in "
+        "that order.",
     )
     image_size: Literal["auto"] | int | Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
         default="auto",
@@ -144,9 +145,7 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if (self.name is None) == (self.path is None):
-            raise ValueError(
-                "needs either `name` or `path`, not " + ("both" if self.name is not None else "none of them")
-            )
+            raise ValueError("needs `name` or `path`" + (", not both" if self.name is not None else ""))
         return self
 
     @field_validator("image_size", mode="before")
@@ -207,7 +206,7 @@ class BudgetConfig(Section):
 
 
 class ComponentConfig(BaseModel):
-    """A sampler or pruner: its Optuna name, and Optuna's arguments beside it."""
+    """A sampler or pruner: its Optuna name, and Optuna's arguments next to it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -220,7 +219,7 @@ class ComponentConfig(BaseModel):
 
 
 def _accept_name(default: str) -> BeforeValidator:
-    """Lets a text stand for a component without arguments, and a table without a name for the default one."""
+    """Accepts a text for a component without arguments, and a table without a name for the default one."""
 
     def read(value: Any) -> Any:
         if isinstance(value, str):
@@ -236,7 +235,7 @@ class SearchConfig(Section):
     objective: str = Field(default="val_accuracy", description="Metric to optimise; names begin with `val_`.")
     direction: Literal["auto", "maximize", "minimize"] = Field(
         default="auto",
-        description="`auto` knows all metrics and losses of Keras; for a metric with another name, say it.",
+        description="`auto` knows all metrics and losses of Keras; set it for a metric with another name.",
     )
     sampler: Annotated[ComponentConfig, _accept_name("TPESampler")] = Field(
         default=ComponentConfig(name="TPESampler"),
@@ -248,7 +247,7 @@ class SearchConfig(Section):
         description="A pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
     )
     baselines: bool = Field(default=True, description="Try the search space's known good points first.")
-    keep_models: int = Field(default=3, ge=1, description="Of how many of the best trials the networks are kept.")
+    keep_models: int = Field(default=3, ge=1, description="Number of the best trials whose networks are kept.")
     max_failures: int = Field(default=5, ge=1, description="Stop after this many unexpected failures in a row.")
 
     @field_validator("objective")
@@ -277,7 +276,7 @@ class LimitsConfig(Section):
     )
     feature_cache: Annotated[int, BeforeValidator(lambda v: parse_size(v))] = Field(
         default=4 * 2**30,
-        description="Most disk space for features of frozen networks, in bytes or as text such as `4GB`: they are "
+        description="Maximum disk space for features of frozen networks, in bytes or as text such as `4GB`: they are "
         "computed once for each image instead of in each epoch. 0: never keep them.",
     )
 
@@ -309,7 +308,7 @@ class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # t
     detect_scaling: Annotated[bool, Before(True)] = Field(  # older studies do not detect it, by their rules
         default=True,
         description="A network that scales pixels itself, as by a `Rescaling` layer or `preprocess_input`, gets those "
-        "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` holds for all.",
+        "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` applies to all.",
     )
 
     if TYPE_CHECKING:
@@ -340,7 +339,7 @@ class StudyConfig(Section):
     )
     published: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict,
-        description="Accuracies that others have published, by the name of their network; shown beside ours.",
+        description="Accuracies that others have published, by the name of their network; shown next to ours.",
     )
     data: DataConfig
     budget: BudgetConfig

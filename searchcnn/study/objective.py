@@ -18,7 +18,7 @@ Number = TypeVar("Number", bound=_Number)
 
 @dataclass(frozen=True)
 class Objective:
-    """What is optimised; here alone it is decided which of two values is better.
+    """What is optimised; only here is it decided which of two values is better.
 
     Attributes:
         metric: Name of the metric in a training's logs.
@@ -30,7 +30,7 @@ class Objective:
 
     @property
     def mode(self) -> Literal["max", "min"]:
-        """The direction as callbacks of Keras have it."""
+        """The direction as Keras' callbacks call it."""
         return "max" if self.direction == "maximize" else "min"
 
     def read_value(self, logs: Mapping[str, float]) -> float | None:
@@ -138,12 +138,12 @@ def find_direction(metric: str) -> Direction | None:
 
 
 def guess_direction(metric: str) -> Direction:
-    """Returns the direction of any metric, by its name, as the first version guessed it; its studies are still read."""
+    """Returns the direction of any metric by its name, as the first version guessed it: its studies are still read."""
     return "minimize" if any(word in metric for word in ("loss", "error", "entropy")) else "maximize"
 
 
 def _simplify(name: str) -> str:
-    """Returns a name as it is the same for ``F1Score``, the class, and ``f1_score``, the metric."""
+    """Returns a name in a form that is the same for ``F1Score``, the class, and ``f1_score``, the metric."""
     return name.replace("_", "").lower()
 
 
@@ -151,4 +151,4 @@ DIRECTIONS: Mapping[str, Direction] = {
     **{_simplify(name): "maximize" for name in LARGER_IS_BETTER},
     **{_simplify(name): "minimize" for name in SMALLER_IS_BETTER},
 }
-"""The direction of each metric and loss of Keras, by its plain name."""
+"""The direction of each metric and loss of Keras, by its simplified name."""

@@ -62,14 +62,14 @@ def check_bounds(name: str, setting: Setting, value: Any) -> None:
     """Checks the bounds of a number, fixed or searched.
 
     Raises:
-        ValueError: If it can be beyond them, or a fraction where there are whole numbers only.
+        ValueError: If it can exceed them, or be a fraction where only whole numbers are allowed.
     """
     if not setting.is_number:
         return
     smallest, largest = find_bounds(value)
     if not (setting.allows(smallest) and setting.allows(largest)):
-        given = smallest if smallest == largest else f"{smallest}..{largest}"
-        raise ValueError(f"{name} must be {setting.bounds}, not {given}")
+        value_text = smallest if smallest == largest else f"{smallest}..{largest}"
+        raise ValueError(f"{name} must be {setting.bounds}, not {value_text}")
     is_range = setting.type is int and isinstance(value, Range)
     if is_range and any(number % 1 for number in (value.min, value.max, value.step or 1)):
         raise ValueError(f"{name} must be whole numbers, not {value.min:g}..{value.max:g}, step {value.step or 1:g}")

@@ -1,4 +1,4 @@
-"""Checkpoints: a trial's training as it stands after an epoch, from which any process can go on with it."""
+"""Checkpoints: a trial's training as it stands after an epoch, from which any process can resume it."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ GROUPS = ("variables", "optimizer", "best")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a training depends on, between two epochs.
+    """Everything that a training depends on, between two epochs.
 
     Attributes:
         phase: The phase of the training, from 0.
@@ -72,7 +72,7 @@ class Checkpoint:
             key: What it has to belong to.
 
         Returns:
-            None if there is none, or if it is damaged or of something else: training begins anew then.
+            None if there is none, or if it is damaged or belongs to something else: training begins again then.
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -101,15 +101,15 @@ class Checkpoints:
         return self._folder / f"trial-{trial:04}.npz"
 
     def drop(self, trials: Iterable[int]) -> None:
-        """Deletes the checkpoints of trials that have ended, given their numbers; nobody minds one that stays."""
+        """Deletes the checkpoints of trials that have ended, given their numbers; one that stays does no harm."""
         with contextlib.suppress(OSError):
             discard(self._folder, {self.get_path(number).name for number in trials})
 
 
-def _matches(found: dict[str, Any], key: Mapping[str, Any]) -> bool:
-    """Whether a key is that one; what it lacks of the recipe was not known yet when it was written."""
+def _matches(written: dict[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether a key that was written is the expected one; settings that it lacks were added to the recipe later."""
     before = {name: value for name, value in list_values_before(TrainingConfig).items() if name in key["training"]}
-    return {**found, "training": {**before, **found["training"]}} == key
+    return {**written, "training": {**before, **written["training"]}} == key
 
 
 def _read_group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

@@ -17,7 +17,7 @@ from searchcnn.training.normalization import Normalization
 from searchcnn.training.solver import Solution, find_last_layer, solve
 
 Check = Callable[[float], None]
-"""Called with the fraction of a work that is done, 0..1; raises to stop it."""
+"""Called with the fraction of some work that is done, 0..1; raises to stop it."""
 
 
 class Inputs:
@@ -48,7 +48,7 @@ class Inputs:
         """Returns a candidate without the part of its network that always computes the same, and features as images.
 
         Images that are changed at random are seen in a few views then, and the recipe changes them no more. Where there
-        is no such part, or its features cannot be kept, it is the whole network.
+        is no such part, or its features cannot be cached, it is the whole network.
 
         Args:
             candidate: What is to be trained.
@@ -71,7 +71,7 @@ class Inputs:
             return whole
         try:
             features = self._features.compute_cached(frozen, check, views, validation)
-        except OSError:  # a full disk, say: training takes longer without, and that is all
+        except OSError:  # a full disk, say: training takes longer without, that is all
             return whole
         return replace(candidate, model=rest, recipe=recipe.without_changes()), *features
 

@@ -13,13 +13,13 @@ from searchcnn.study.values import NormalizationName
 PIXEL_SCALE: Final = 1 / 255
 """What a pixel 0..255 is multiplied by first."""
 SCALES: Final = {"none": 1.0, "scale": PIXEL_SCALE}
-"""What pixels are multiplied by, of the kinds that do nothing more."""
+"""What pixels are multiplied by, for the kinds that do nothing more."""
 MAX_IMAGES: Final = 2000
-"""Training images, at most, that statistics are computed from."""
+"""Maximum number of training images that statistics are computed from."""
 MAX_VALUES: Final = 2**26
-"""Pixels times channels, at most, that statistics are computed from: 64 MiB in memory."""
+"""Maximum number of pixels times channels that statistics are computed from: 64 MiB in memory."""
 SLICE: Final = 1024
-"""Images in memory that are normalised at once."""
+"""Number of images in memory that are normalised at once."""
 PATCH: Final = 5
 """Side of a whitening filter in pixels: filters learnt on whole images are as local (Krizhevsky 2009)."""
 PATCHES: Final = 100_000
@@ -65,23 +65,23 @@ class Normalization:
         return cls(PIXEL_SCALE, mean.tolist(), deviation.tolist(), whitening)
 
     def make_layers(self) -> list[Any]:
-        """Returns new stock Keras layers that do it, one after the other."""
+        """Returns new stock Keras layers that normalise, one after the other."""
         from keras import layers
 
-        made = [layers.Rescaling(self.scale, dtype="float32", name="scale")]
+        stack = [layers.Rescaling(self.scale, dtype="float32", name="scale")]
         if self.mean:
             scale = 1 / np.asarray(self.deviation)
             offset = -scale * self.mean
-            made.append(layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="standardize"))
+            stack.append(layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="standardize"))
         if self.whitening is not None:
-            made.append(_make_convolution(self.whitening))
-        return made
+            stack.append(_make_convolution(self.whitening))
+        return stack
 
     def make_function(self) -> Callable[[Any], Any]:
-        """Returns a function that does it with such layers.
+        """Returns a function that normalises with such layers.
 
         It takes pixels 0..255 of any dtype, shape (batch, height, width, channels), and returns a float32 tensor of the
-        same shape. It must be made outside of a graph, and may be called in one.
+        same shape. Make it outside of a graph; it may be called in one.
         """
         with _use_device():
             layers = self.make_layers()
@@ -102,11 +102,11 @@ class Normalization:
             return images.astype(np.float32) * np.float32(self.scale)
         import keras
 
-        normalize, whole = self.make_function(), np.empty(images.shape, np.float32)
+        function, normalized = self.make_function(), np.empty(images.shape, np.float32)
         for start in range(0, len(images), SLICE):
-            part = slice(start, start + SLICE)
-            whole[part] = keras.ops.convert_to_numpy(normalize(images[part]))
-        return whole
+            some = slice(start, start + SLICE)
+            normalized[some] = keras.ops.convert_to_numpy(function(images[some]))
+        return normalized
 
 
 SCALE: Final = Normalization()
@@ -114,7 +114,7 @@ SCALE: Final = Normalization()
 
 
 def _use_device() -> contextlib.AbstractContextManager[Any]:
-    """Where images are normalised: with TensorFlow on the CPU, where tf.data runs."""
+    """Normalises images in its body where they are needed: with TensorFlow on the CPU, where tf.data runs."""
     import keras
 
     return keras.device("cpu:0") if keras.backend.backend() == "tensorflow" else contextlib.nullcontext()
@@ -163,7 +163,8 @@ def _make_convolution(kernel: npt.NDArray[np.float32]) -> Any:
 
     side, _, channels, filters = kernel.shape
     layer = layers.Conv2D(
-        *(filters, side),
+        filters,
+        kernel_size=side,
         padding="same",
         data_format="channels_last",
         use_bias=False,

@@ -7,12 +7,13 @@ import keras
 from searchcnn.study import Recipe
 
 WARM_UP = 0.3
-"""Part of the steps in which `one_cycle` rises to its peak (arXiv:1708.07120, as set in fast.ai's `fit_one_cycle`)."""
+"""Fraction of the steps in which `one_cycle` rises to its peak (arXiv:1708.07120, as set in fast.ai's
+`fit_one_cycle`)."""
 START = 25.0
 """`one_cycle` starts at the peak divided by this (same source)."""
 
 
-def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
+def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Makes the recipe's optimizer, its learning rate on the recipe's schedule.
 
     Args:

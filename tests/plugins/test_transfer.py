@@ -228,7 +228,7 @@ def test_a_part_of_the_epochs_is_for_fine_tuning(
 
 
 def test_the_options_are_checked(transfer: LoadedSpace) -> None:
-    with pytest.raises(PluginError, match=r"options.transfer: 'backbone' is no option of this .*; did you mean"):
+    with pytest.raises(PluginError, match=r"options.transfer: 'backbone' is not an option of this .*; did you mean"):
         transfer.create(*DIGITS, {"backbone": SMALL})
     with pytest.raises(PluginError, match="has no 'ResNet5'; did you mean 'ResNet50'"):
         transfer.create(*DIGITS, {"backbones": ["ResNet5"]}).build(CheckedHyperParameters())

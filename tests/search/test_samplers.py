@@ -79,9 +79,9 @@ def test_pruners_by_name() -> None:
         ("tpe-sampler-x", {}, r"^search\.sampler: no 'tpe-sampler-x'"),
         ("qqq", {}, r"^search\.sampler: no 'qqq'; known: grid, .*TPESampler"),
         ("BaseSampler", {}, "no 'BaseSampler'"),
-        ("TPESampler", {"startup": 5}, r"^search\.sampler: TPESampler cannot be made: .*'startup'"),
-        ("NSGAIISampler", {"population_size": 1}, r"^search\.sampler: NSGAIISampler cannot be made: "),
-        ("GridSampler", {}, r"^search\.sampler: GridSampler cannot be made: .*search_space"),
+        ("TPESampler", {"startup": 5}, r"^search\.sampler: cannot create TPESampler: .*'startup'"),
+        ("NSGAIISampler", {"population_size": 1}, r"^search\.sampler: cannot create NSGAIISampler: "),
+        ("GridSampler", {}, r"^search\.sampler: cannot create GridSampler: .*search_space"),
     ],
 )
 def test_samplers_that_cannot_be_made(name: str, options: dict[str, Any], message: str) -> None:
@@ -94,8 +94,8 @@ def test_samplers_that_cannot_be_made(name: str, options: dict[str, Any], messag
     [
         ("NoPruner", {}, r"^search\.pruner: no 'NoPruner'; did you mean 'NopPruner'\?$"),
         ("qqq", {}, r"^search\.pruner: no 'qqq'; known: .*NopPruner"),
-        ("SuccessiveHalvingPruner", {"min_resource": 0}, r"^search\.pruner: SuccessiveHalvingPruner cannot be made: "),
-        ("PercentilePruner", {}, "cannot be made: .*percentile"),
+        ("SuccessiveHalvingPruner", {"min_resource": 0}, r"^search\.pruner: cannot create SuccessiveHalvingPruner: "),
+        ("PercentilePruner", {}, "cannot create PercentilePruner: .*percentile"),
     ],
 )
 def test_pruners_that_cannot_be_made(name: str, options: dict[str, Any], message: str) -> None:

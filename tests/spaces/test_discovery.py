@@ -118,7 +118,7 @@ def test_a_missing_folder_that_was_asked_for(
     missing = tmp_path / "missing"
     if source == "SEARCHCNN_PLUGINS":
         monkeypatch.setenv(source, str(missing))
-    with pytest.raises(PluginError, match=f"^{source}: .*missing is no folder"):
+    with pytest.raises(PluginError, match=f"^{source}: .*missing is not a folder"):
         discover(workspace, [missing] if source == "--plugins-dir" else [])
 
 

@@ -391,18 +391,26 @@ def test_options_of_spaces_that_come_with_keras_tuner(workspace: Workspace) -> N
 @pytest.mark.parametrize(
     ("name", "options", "error"),
     [
-        ("Base", {"dept": 3}, "options.Base: 'dept' is no option of this search space; did you mean 'depth'?"),
-        ("Base", {"depth": 3, "x": 1}, "options.Base: 'x' is no option of this search space (it has depth, names)"),
-        ("Base", {"input_shape": [1, 1, 1]}, "options.Base: 'input_shape' is no option of this search space (it has "),
-        ("Base", {"self": 1}, "options.Base: 'self' is no option of this search space (it has depth, names)"),
-        ("Foreign", {"num_classes": 4}, "options.Foreign: 'num_classes' is no option of this search space"),
-        ("Foreign", {"kwargs": {}}, "options.Foreign: 'kwargs' is no option of this search space"),
+        ("Base", {"dept": 3}, "options.Base: 'dept' is not an option of this search space; did you mean 'depth'?"),
+        ("Base", {"depth": 3, "x": 1}, "options.Base: 'x' is not an option of this search space (it has depth, names)"),
+        (
+            "Base",
+            {"input_shape": [1, 1, 1]},
+            "options.Base: 'input_shape' is not an option of this search space (it has ",
+        ),
+        ("Base", {"self": 1}, "options.Base: 'self' is not an option of this search space (it has depth, names)"),
+        ("Foreign", {"num_classes": 4}, "options.Foreign: 'num_classes' is not an option of this search space"),
+        ("Foreign", {"kwargs": {}}, "options.Foreign: 'kwargs' is not an option of this search space"),
         ("Demanding", {}, "Demanding: missing a required argument: 'depth'; input_shape and num_classes"),
-        ("Foreign", {"name": "x"}, "options.Foreign: 'name' is no option of this search space (it has width)"),
-        ("Bare", {"depth": 1}, "options.Bare: 'depth' is no option of this search space; it has none"),
-        ("function", {"with": 1}, "options.function: 'with' is no option of this search space; did you mean 'width'?"),
-        ("function", {"hp": 1}, "options.function: 'hp' is no option of this search space (it has width, depth)"),
-        ("instance", {"depth": 1}, "options.instance: 'depth' is no option of this search space; it has none"),
+        ("Foreign", {"name": "x"}, "options.Foreign: 'name' is not an option of this search space (it has width)"),
+        ("Bare", {"depth": 1}, "options.Bare: 'depth' is not an option of this search space; it has none"),
+        (
+            "function",
+            {"with": 1},
+            "options.function: 'with' is not an option of this search space; did you mean 'width'?",
+        ),
+        ("function", {"hp": 1}, "options.function: 'hp' is not an option of this search space (it has width, depth)"),
+        ("instance", {"depth": 1}, "options.instance: 'depth' is not an option of this search space; it has none"),
     ],
 )
 def test_what_is_no_option(workspace: Workspace, name: str, options: dict[str, Any], error: str) -> None:

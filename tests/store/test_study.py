@@ -80,7 +80,7 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     assert one_line(caught.value) == (
         "study 'x' was begun with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
         "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
-        "--name x-2, or go on all the same with --accept-changes"
+        "--name x-2, or continue nevertheless with --accept-changes"
     )
     begin(open_study(), known)
     open_study().check_identity({}, changed, accept=True)

@@ -157,7 +157,7 @@ def test_settings_of_the_recipe_are_fixed_choices_or_ranges() -> None:
         ({"search": {"max_failures": 0}}, "search.max_failures: should be greater than or equal to 1, not 0"),
         # what is missing
         ({"budget": {}}, "budget: needs `trials`, `timeout` or both"),
-        ({"data": {}}, "data: needs either `name` or `path`, not none of them"),
+        ({"data": {}}, "data: needs `name` or `path`"),
         # a key or value of several lines still gets one
         ({"a\nb": 1}, "a b: unknown key"),
         ({"search": {"objective": "a\nb"}}, "not 'a b'"),

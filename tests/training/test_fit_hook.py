@@ -260,7 +260,7 @@ def test_the_dry_run_calls_fit(study_config: Config, few: Dataset, make_space: M
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=fit)}), "net")
     with pytest.raises(PluginError, match=r"fit\(\) returned NoneType without 'val_accuracy'"):
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: None)}), "net")
-    with pytest.raises(PluginError, match="leaves the network as it was: train the model that it is given, or give"):
+    with pytest.raises(PluginError, match="does not change the network: train the model that it is given, or copy"):
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
 
 

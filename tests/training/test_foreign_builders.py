@@ -234,7 +234,7 @@ def momenta(model: Any) -> list[float]:
 
 def test_the_momentum_of_batch_normalisation_follows_the_steps() -> None:
     images = keras.Input((8, 8, 1))
-    inner = keras.Sequential([layers.BatchNormalization(), layers.BatchNormalization(choose_momentum=0.8)])
+    inner = keras.Sequential([layers.BatchNormalization(), layers.BatchNormalization(momentum=0.8)])
     model = keras.Model(images, layers.Flatten()(layers.BatchNormalization()(inner(images))))
     model.compile("sgd", "mse")
     used: list[float] = []
@@ -286,7 +286,7 @@ def test_a_space_that_learns_by_heart_is_told_so_once(
     for _ in range(2):
         trainer(begin(config, hear=notes.hear))
     (line,) = notes.heard
-    assert "by heart" in line
+    assert "memorised" in line
 
 
 def test_metrics_of_each_class_are_averaged(
