@@ -17,7 +17,7 @@ Draws: TypeAlias = Mapping[str, npt.NDArray[Any]]
 class Augmentation:
     """How training images are changed at random; pixels from outside of an image repeat its edge.
 
-    All random numbers are draws in NumPy. What moves whole pixels is done there, too; everything else by Keras, where
+    All random numbers are drawn in NumPy. What moves whole pixels is done there, too; everything else by Keras, where
     its backend computes: see `apply` and `mix`.
 
     Cutout is that of https://arxiv.org/abs/1708.04552, mixup that of https://arxiv.org/abs/1710.09412.

@@ -129,7 +129,7 @@ class Trial:
             score: Its value of the study's metric.
 
         Returns:
-            Whether the pruner lets the trial go on.
+            Whether the pruner lets the trial continue.
         """
         self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
         self._study.add_epoch(self.stored, epoch, self.best)

@@ -11,7 +11,7 @@ from searchcnn.spaces.space import SearchSpace
 
 
 def adapt(hypermodel: keras_tuner.HyperModel) -> SearchSpace:
-    """Returns a search space for a hypermodel whose ``input_shape`` and ``num_classes`` are set; a space as it is."""
+    """Returns a search space for a hypermodel whose ``input_shape`` and ``num_classes`` are set; a search space is returned unchanged."""
     return hypermodel if isinstance(hypermodel, SearchSpace) else HyperModelSpace(hypermodel)
 
 
@@ -79,7 +79,7 @@ def select_arguments(
     """Returns what the engine can tell a constructor or function, as far as it has parameters of these names.
 
     Args:
-        function: What is to be called.
+        function: What will be called.
         input_shape: Shape of an image: (height, width, channels) in pixels.
         num_classes: Number of classes; ``classes`` means the same, as in ``keras_tuner.applications``.
     """

@@ -27,7 +27,7 @@ def identify_spaces(spaces: Sequence[LoadedSpace], created: Mapping[str, "Search
 
 
 def identify_imports(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
-    """Returns the part of it that lies in files next to search spaces, which they import.
+    """Returns the part of it that is in files next to search spaces, which they import.
 
     Earlier versions did not keep it: in their studies the files are assumed to be unchanged.
     """
@@ -37,7 +37,7 @@ def identify_imports(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
 
 
 def _identify_files(created: Mapping[str, "SearchSpace"]) -> dict[str, str]:
-    """Returns the part of it that lies in other files that search spaces depend on."""
+    """Returns the part of it that is in other files that search spaces depend on."""
     return {f"search space {name}, {path}": _hash(path) for name, space in created.items() for path in space.files()}
 
 

@@ -294,7 +294,7 @@ def _make_relative(file: Path, folder: Path) -> str:
 
 
 def _join_fingerprints(own: str, others: Iterable[str]) -> str:
-    """Returns one fingerprint for several; that of code without others stays as it is."""
+    """Returns one fingerprint for several; that of code without others is unchanged."""
     rest = "".join(others)
     return hashlib.blake2b(f"{own}{rest}".encode(), digest_size=16).hexdigest() if rest else own
 

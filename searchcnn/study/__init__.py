@@ -1,4 +1,4 @@
-"""Studies: what is to be searched. Knows neither Keras nor Optuna."""
+"""Studies: what to search. Knows neither Keras nor Optuna."""
 
 from searchcnn.study.config import (
     BudgetConfig,

@@ -265,7 +265,7 @@ class Reporter(keras.callbacks.Callback):
             self._end("interrupted")
 
     def report_solution(self, metrics: Mapping[str, float], seconds: float) -> None:
-        """Reports the epoch that stands for what a solver has done; no checkpoint is kept of it."""
+        """Reports what a solver has done as one epoch; no checkpoint is kept of it."""
         self._curve.append(Epoch(self.epochs + 1, metrics, None, seconds, is_solved=True))
         self._report(self._curve[-1])
         if self._trial.is_interrupted:
@@ -275,7 +275,7 @@ class Reporter(keras.callbacks.Callback):
         """Reports epochs that another process has trained.
 
         Returns:
-            Whether the pruner lets the trial go on.
+            Whether the pruner lets the trial continue.
         """
         self._curve = list(curve)
         goes_on = [self._report(epoch) for epoch in curve][-1]

@@ -128,7 +128,7 @@ class FeatureCache:
         self._folder = folder or locate_cache("features")
 
     def fits(self, network: keras.Model, *images: Images) -> bool:
-        """Whether the features of all images may be kept at once, maps in 16 bits if need be."""
+        """Whether the features of all images fit into the cache together, maps in 16 bits if necessary."""
         return self._choose_dtype(network, *images) is not None
 
     def compute_cached(

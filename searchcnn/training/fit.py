@@ -147,7 +147,7 @@ def _allow_own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[
 
 
 def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what ``fit`` is told besides the images, as far as a space's own ``fit`` takes it."""
+    """Returns what ``fit`` gets besides the images, as far as a space's own ``fit`` takes it."""
     space, recipe, split = candidate.space, candidate.recipe, stretch.validation
     data = make_arrays(split, **form) if takes_arrays(space) else make_batches(split, VALIDATION_BATCH, **form)
     options = {"validation_data": data, "epochs": recipe.epochs}
