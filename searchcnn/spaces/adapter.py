@@ -11,7 +11,7 @@ from searchcnn.spaces.space import SearchSpace
 
 
 def adapt(hypermodel: keras_tuner.HyperModel) -> SearchSpace:
-    """Returns a search space for a hypermodel whose ``input_shape`` and ``num_classes`` are set; a search space is returned unchanged."""
+    """Returns a search space for a hypermodel with ``input_shape`` and ``num_classes``; a search space is unchanged."""
     return hypermodel if isinstance(hypermodel, SearchSpace) else HyperModelSpace(hypermodel)
 
 

@@ -85,7 +85,7 @@ def work(open_study: OpenStudy, file: Path, seed: int, evaluator: Evaluator) -> 
     return study
 
 
-def everything(study: StoredStudy) -> list[Any]:
+def read_everything(study: StoredStudy) -> list[Any]:
     """Returns all that a study holds, but for dates and seconds."""
     return [
         (
@@ -127,10 +127,10 @@ def test_an_interrupted_search_equals_the_uninterrupted_one(
 ) -> None:
     folder = tmp_path_factory.mktemp("resume")
     if seed not in straight:
-        straight[seed] = everything(work(open_study, folder / "straight.db", seed, Evaluator()))
+        straight[seed] = read_everything(work(open_study, folder / "straight.db", seed, Evaluator()))
     for trial, epoch, how in sorted(interruptions):
         work(open_study, folder / "x.db", seed, Evaluator((trial, epoch), how))
-    resumed = everything(work(open_study, folder / "x.db", seed, Evaluator()))
+    resumed = read_everything(work(open_study, folder / "x.db", seed, Evaluator()))
     assert resumed == straight[seed]
 
 

@@ -112,7 +112,7 @@ def write(workspace: Workspace, text: str, name: str = "mine") -> Path:
     return path
 
 
-def outputs(space: Any) -> tuple[int | None, ...]:
+def build_shape(space: Any) -> tuple[int | None, ...]:
     shape: tuple[int | None, ...] = space.build(keras_tuner.HyperParameters()).output_shape
     return shape
 
@@ -123,7 +123,7 @@ def test_a_plugin_by_name(workspace: Workspace) -> None:
     space = loaded.create(SHAPE, 3)
     assert (loaded.name, type(space).__name__) == ("mine", "Tiny")
     assert (space.input_shape, space.num_classes) == (SHAPE, 3)
-    assert outputs(space) == (None, 3)
+    assert build_shape(space) == (None, 3)
     assert loaded.baselines(space) == {"small": {"filters": 8}}
 
 
@@ -133,7 +133,7 @@ def test_all_kinds_of_objects_by_path(workspace: Workspace, name: str) -> None:
     loaded = load_space(f"plugins/mine.py:{name}", workspace)
     space = loaded.create(SHAPE, 3)
     assert isinstance(space, keras_tuner.HyperModel)
-    assert outputs(space) == (None, 3)
+    assert build_shape(space) == (None, 3)
     assert loaded.name == (name if name != "build" else "mine")
     assert bool(loaded.baselines(space)) == (name.lower() == "tiny")
 
@@ -159,8 +159,8 @@ def test_hyper_resnet_builds_as_class_and_as_instance(workspace: Workspace) -> N
         "class Net(HyperResNet):\n    pass\n"
         "net = HyperResNet(input_shape=(32, 32, 3), classes=4)\n",
     )
-    assert outputs(load_space("mine", workspace).create((32, 32, 3), 4)) == (None, 4)
-    assert outputs(load_space("plugins/mine.py:net", workspace).create((32, 32, 3), 4)) == (None, 4)
+    assert build_shape(load_space("mine", workspace).create((32, 32, 3), 4)) == (None, 4)
+    assert build_shape(load_space("plugins/mine.py:net", workspace).create((32, 32, 3), 4)) == (None, 4)
 
 
 @pytest.mark.parametrize("value", ["offered_nets:Tiny", "offered_nets"])
@@ -174,7 +174,7 @@ def test_an_entry_point(workspace: Workspace, tmp_path: Path, monkeypatch: pytes
     monkeypatch.delitem(sys.modules, "offered_nets", raising=False)
     loaded = load_space("offered", workspace)
     assert loaded.name == "offered"
-    assert outputs(loaded.create(SHAPE, 3)) == (None, 3)
+    assert build_shape(loaded.create(SHAPE, 3)) == (None, 3)
     with pytest.raises(PluginError, match="No module named 'nowhere'"):
         load_space("lost", workspace)
 

@@ -55,7 +55,7 @@ def add_trial(study: StoredStudy, value: float | None = 0.5, state: TrialState =
     study.finish(trial, state, value, {"space": "net", "params": 7, "hyperparameters": {"x": 1}})
 
 
-def one_line(error: BaseException) -> str:
+def check_one_line(error: BaseException) -> str:
     assert len(str(error).splitlines()) == 1
     return str(error)
 
@@ -77,7 +77,7 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     changed = {"data": "digits 9999", "seed": "0", "search space net": "abc", "rules": "2"}
     with pytest.raises(StudyChangedError) as caught:
         begin(open_study(), changed)
-    assert one_line(caught.value) == (
+    assert check_one_line(caught.value) == (
         "study 'x' was begun with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
         "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
         "--name x-2, or continue nevertheless with --accept-changes"
@@ -185,7 +185,7 @@ def test_of_trials_that_are_equally_good_the_earlier_one_comes_first(open_study:
 # -- databases that are refused
 
 
-def finished(url: URL, open_study: Open, trials: int = 10) -> bytes:
+def fill_database(url: URL, open_study: Open, trials: int = 10) -> bytes:
     """Returns the content of a database with some trials."""
     study = begin(open_study())
     for _ in range(trials):
@@ -209,12 +209,12 @@ def use(url: URL) -> None:
 
 @pytest.mark.parametrize("part", [0.0001, 0.001, 0.02, 0.25, 0.5, 0.9])
 def test_a_truncated_database(url: URL, open_study: Open, part: float) -> None:
-    content = finished(url, open_study)
+    content = fill_database(url, open_study)
     Path(str(url.database)).write_bytes(content[: int(len(content) * part)])
     for read in (use, lambda url: read_summary(url, "x")):
         with pytest.raises(StoreError) as caught:
             read(url)
-        assert "start again, or restore a copy" in one_line(caught.value)
+        assert "start again, or restore a copy" in check_one_line(caught.value)
         assert "x.db" in str(caught.value)
 
 
@@ -236,7 +236,7 @@ def test_a_database_of_another_program_is_left_as_it_is(url: URL, tables: list[s
     before = file.read_bytes()
     with pytest.raises(StoreError) as caught:
         open_storage(url)
-    assert f"holds tables of another program ('{tables[0]}'); give a new file" in one_line(caught.value)
+    assert f"holds tables of another program ('{tables[0]}'); give a new file" in check_one_line(caught.value)
     assert file.read_bytes() == before
     with pytest.raises(StoreError, match="was not made by searchcnn"):
         read_summary(url, "x")
@@ -260,7 +260,7 @@ def test_a_database_of_a_newer_searchcnn(url: URL, open_study: Open) -> None:
             StoreError, match=r"layout 99, written by a newer searchcnn; .*pip install --upgrade"
         ) as error:
             read(url)
-        one_line(error.value)
+        check_one_line(error.value)
 
 
 def test_a_database_of_another_optuna(url: URL, open_study: Open) -> None:
@@ -269,7 +269,7 @@ def test_a_database_of_another_optuna(url: URL, open_study: Open) -> None:
         connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
     with pytest.raises(StoreError) as caught:
         open_storage(url)
-    assert "optuna" in one_line(caught.value).lower()
+    assert "optuna" in check_one_line(caught.value).lower()
 
 
 @pytest.mark.parametrize("text", ["", "x.db", "nonsense", "sqlite:", "sqlite//x"])

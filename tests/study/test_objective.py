@@ -18,7 +18,7 @@ BASE = ("Loss", "Metric", "Mean", "Sum", "MeanMetricWrapper", "LossFunctionWrapp
 """What others are made from: what they measure is not said."""
 
 
-def names() -> set[str]:
+def list_names() -> set[str]:
     """Returns what Keras calls its metrics and losses in the logs of a training."""
     start_keras()
     import keras
@@ -49,8 +49,8 @@ def test_what_callbacks_and_logs_are_asked_for() -> None:
 
 
 def test_every_metric_and_loss_of_keras_has_a_direction() -> None:
-    assert len(names()) > 50
-    assert {name for name in names() if find_direction(f"val_{name}") is None} == set()
+    assert len(list_names()) > 50
+    assert {name for name in list_names() if find_direction(f"val_{name}") is None} == set()
 
 
 def test_examples_in_docstrings() -> None:

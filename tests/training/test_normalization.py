@@ -29,7 +29,7 @@ def colours() -> Any:
     return np.clip(np.rint(blurred * [12, 10, 8] + [140, 120, 100]), 0, 255).astype(np.uint8)
 
 
-def correlation(one: Any, other: Any) -> float:
+def correlate(one: Any, other: Any) -> float:
     return float(abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]))
 
 
@@ -73,19 +73,19 @@ def test_a_constant_channel_becomes_zero() -> None:
 def test_whitened_pixels_do_not_tell_of_their_neighbours(colours: Any) -> None:
     before = Normalization.of("standardize", colours).normalize(colours)
     after = Normalization.of("zca", colours).normalize(colours)[:, 2:-2, 2:-2]  # away from the border
-    assert correlation(before[:, 1:], before[:, :-1]) > 0.5
-    assert correlation(before[..., 0], before[..., 1]) > 0.7
-    assert correlation(after[:, 1:], after[:, :-1]) < 0.2
-    assert correlation(after[:, :, 1:], after[:, :, :-1]) < 0.2
-    assert correlation(after[..., 0], after[..., 1]) < 0.15
-    assert correlation(before[:, 2:-2, 2:-2], after) > 0.1, "it is still the image"
+    assert correlate(before[:, 1:], before[:, :-1]) > 0.5
+    assert correlate(before[..., 0], before[..., 1]) > 0.7
+    assert correlate(after[:, 1:], after[:, :-1]) < 0.2
+    assert correlate(after[:, :, 1:], after[:, :, :-1]) < 0.2
+    assert correlate(after[..., 0], after[..., 1]) < 0.15
+    assert correlate(before[:, 2:-2, 2:-2], after) > 0.1, "it is still the image"
     np.testing.assert_allclose(after.mean((0, 1, 2)), 0, atol=0.02)
 
 
 def test_digits_are_whitened(digits: Dataset) -> None:
     images = digits.train.images
     before, after = (Normalization.of(kind, images).normalize(images) for kind in KINDS[1:])
-    assert correlation(after[:, :, 1:], after[:, :, :-1]) < correlation(before[:, :, 1:], before[:, :, :-1]) / 2
+    assert correlate(after[:, :, 1:], after[:, :, :-1]) < correlate(before[:, :, 1:], before[:, :, :-1]) / 2
 
 
 def test_images_smaller_than_a_patch() -> None:
