@@ -38,9 +38,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     NoneType: st.none(),
     Any: st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-        lambda make_strategy: (
-            st.lists(make_strategy, max_size=3) | st.dictionaries(st.text(), make_strategy, max_size=3)
-        ),
+        lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
         max_leaves=5,
     ),
 }

@@ -556,7 +556,7 @@ keras.utils.set_random_seed(3)
 start = keras.Input((8, 8, 1))
 network = keras.Model(start, layers.Conv2D(4, 3)(start))
 images = Images(split, "a")
-one = network.predict_on_batch(images.batch(0))
+one = network.predict_on_batch(images.read_batch(0))
 compute = network.predict_on_batch
 
 
@@ -570,7 +570,7 @@ network.predict_on_batch = counted
 print("ready", flush=True)
 while not begin.exists():
     time.sleep(0.01)
-FeatureCache("data", 10**9, folder).features(network, lambda part: None, [images], images)
+FeatureCache("data", 10**9, folder).compute_cached(network, lambda part: None, [images], images)
 print("done", flush=True)
 """
 

@@ -125,7 +125,7 @@ def test_only_the_first_output_is_looked_at() -> None:
     images = keras.Input(SHAPE)
     flat = layers.Flatten()(images)
     model = keras.Model(images, [layers.Dense(10)(flat), layers.Dense(3)(flat)])
-    with pytest.raises(PluginError, match=r"outputs of shapes .* auxiliary heads have the first one's shape"):
+    with pytest.raises(PluginError, match=r"outputs of shapes .* auxiliary heads must have the first one's shape"):
         build_in_space(lambda: model)
     model.compile("sgd", ["mse", "mse"])
     assert build_in_space(lambda: model) is model
