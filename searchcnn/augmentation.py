@@ -9,20 +9,20 @@ import numpy.typing as npt
 
 from searchcnn.settings import Setting
 
-Drawn: TypeAlias = Mapping[str, npt.NDArray[Any]]
+Draws: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """Random numbers of a batch by what they are for; each array begins with the axis of the images."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are changed at random; what moves in from outside repeats the edge.
+    """How training images are changed at random; pixels from outside of an image repeat its edge.
 
-    All random numbers are drawn in NumPy. What moves whole pixels is done there, too; all else by Keras, where its
-    backend computes: see `apply` and `mix`.
+    All random numbers are drawn in NumPy. What moves whole pixels is done there, too; everything else by Keras, where
+    its backend computes: see `apply` and `mix`.
 
     Cutout is that of https://arxiv.org/abs/1708.04552, mixup that of https://arxiv.org/abs/1710.09412.
 
-    A further change is one more field, and what `move`, `draw`, `apply` and `blends` make of it.
+    A further change is one more field, and what `move`, `draw`, `apply` and `blends` do with it.
     """
 
     flip: Annotated[
@@ -32,7 +32,7 @@ class Augmentation:
     shift: Annotated[
         float,
         Setting(
-            "Shift training images at random along each axis, at most by this fraction of its side; the edge is "
+            "Shift training images at random along each axis, by at most this fraction of its side; the edge is "
             "repeated.",
             at_least=0,
             below=1,
@@ -41,7 +41,7 @@ class Augmentation:
     rotation: Annotated[
         float,
         Setting(
-            "Rotate training images at random, either way, at most by this angle in degrees.",
+            "Rotate training images at random, either way, by at most this angle in degrees.",
             at_least=0,
             at_most=180,
             since="0.1.0",
@@ -50,7 +50,7 @@ class Augmentation:
     zoom: Annotated[
         float,
         Setting(
-            "Enlarge or shrink training images at random, at most by this fraction of their size.",
+            "Enlarge or shrink training images at random, by at most this fraction of their size.",
             at_least=0,
             below=1,
             since="0.1.0",
@@ -59,7 +59,7 @@ class Augmentation:
     contrast: Annotated[
         float,
         Setting(
-            "Change the contrast of training images at random, at most by this fraction: how far pixels are from their "
+            "Change the contrast of training images at random, by at most this fraction: how far pixels are from their "
             "channel's mean.",
             at_least=0,
             at_most=1,
@@ -80,7 +80,7 @@ class Augmentation:
         float,
         Setting(
             "Blend training images and their labels in pairs: alpha of the Beta distribution of their shares, often "
-            "0.2 (Zhang et al. 2018). 0: do not.",
+            "0.2 (Zhang et al. 2018). 0: none.",
             at_least=0,
             since="0.1.0",
         ),
@@ -94,7 +94,7 @@ class Augmentation:
         """Whether images are blended with others, and their labels with them."""
         return bool(self.mixup)
 
-    def changed(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    def change(self, images: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Returns changed images as a training sees them, to look at.
 
         Args:
@@ -104,8 +104,8 @@ class Augmentation:
         import keras
 
         moved = self.move(images, random)
-        drawn = self.draw(moved.shape, random)
-        pixels: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(mix(apply(moved, drawn), drawn))
+        draws = self.draw(moved.shape, random)
+        pixels: npt.NDArray[np.float32] = keras.ops.convert_to_numpy(mix(apply(moved, draws), draws))
         return np.rint(pixels).astype(np.uint8)
 
     def move(self, images: npt.NDArray[Any], random: np.random.Generator) -> npt.NDArray[Any]:
@@ -113,57 +113,57 @@ class Augmentation:
         if not (self.flip or self.shift):
             return images
         count, height, width, _ = images.shape
-        rows, columns = self._shifted(count, height, random), self._shifted(count, width, random)
+        rows, columns = self._draw_sources(count, height, random), self._draw_sources(count, width, random)
         if self.flip:
             mirrored = random.random(count) < 0.5
             columns[mirrored] = columns[mirrored, ::-1]
         moved = np.empty_like(images)
-        for place in range(count):  # several times as fast as one index for the whole batch
-            np.take(images[place].take(rows[place], 0), columns[place], 1, moved[place], "clip")
+        for index in range(count):  # several times as fast as one index for the whole batch
+            np.take(images[index].take(rows[index], 0), columns[index], 1, moved[index], "clip")
         return moved
 
-    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> Drawn:
+    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> Draws:
         """Draws what is done to each image of a batch after `move`.
 
         Args:
             shape: Of the images: (batch, height, width, channels).
-            random: Where the numbers come from.
+            random: Draws the numbers.
         """
         count, height, width, _ = shape
-        drawn: dict[str, npt.NDArray[Any]] = {}
+        draws: dict[str, npt.NDArray[Any]] = {}
         if self.rotation or self.zoom:
             angles = np.deg2rad(random.uniform(-self.rotation, self.rotation, count))
             sizes = random.uniform(1 - self.zoom, 1 + self.zoom, count)
-            drawn["transforms"] = _transforms(angles, sizes, height, width)
+            draws["transforms"] = _make_transforms(angles, sizes, height, width)
         if self.contrast:
-            drawn["contrasts"] = random.uniform(1 - self.contrast, 1 + self.contrast, count).astype(np.float32)
+            draws["contrasts"] = random.uniform(1 - self.contrast, 1 + self.contrast, count).astype(np.float32)
         if self.cutout:
-            drawn["holes"] = self._holes(count, height, width, random)
+            draws["holes"] = self._draw_holes(count, height, width, random)
         if self.mixup:
-            drawn["partners"] = random.permutation(count)
-            drawn["shares"] = random.beta(self.mixup, self.mixup, count).astype(np.float32)
-        return drawn
+            draws["partners"] = random.permutation(count)
+            draws["shares"] = random.beta(self.mixup, self.mixup, count).astype(np.float32)
+        return draws
 
-    def _shifted(self, count: int, side: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    def _draw_sources(self, count: int, side: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """Returns, for each image, where along an axis each pixel comes from: shape (images, side)."""
         reach = round(self.shift * side)
         starts = random.integers(-reach, reach, (count, 1), endpoint=True)
         sources: npt.NDArray[np.int64] = np.clip(np.arange(side) + starts, 0, side - 1)
         return sources
 
-    def _holes(self, count: int, height: int, width: int, random: np.random.Generator) -> npt.NDArray[np.int32]:
+    def _draw_holes(self, count: int, height: int, width: int, random: np.random.Generator) -> npt.NDArray[np.int32]:
         """Returns each image's hidden square: its top, bottom, left and right, shape (images, 4)."""
         side = round(self.cutout * min(height, width))
         first = random.integers(0, (height, width), (count, 2)) - side // 2
         return np.stack([first, first + side], axis=-1).reshape(count, 4).astype(np.int32)
 
 
-def apply(images: Any, drawn: Drawn) -> Any:
+def apply(images: Any, draws: Draws) -> Any:
     """Rotates, zooms, changes the contrast and hides squares, with Keras.
 
     Args:
         images: Pixels 0..255 of shape (batch, height, width, channels), of any dtype.
-        drawn: By `Augmentation.draw`.
+        draws: By `Augmentation.draw`.
 
     Returns:
         Pixels 0..255, a float32 tensor of the same shape.
@@ -171,34 +171,34 @@ def apply(images: Any, drawn: Drawn) -> Any:
     from keras import ops
 
     pixels = ops.cast(images, "float32")
-    if "transforms" in drawn:
-        how: dict[str, str] = {"fill_mode": "nearest", "data_format": "channels_last"}
-        pixels = ops.image.affine_transform(pixels, drawn["transforms"], "bilinear", **how)
-    if "contrasts" in drawn:
-        kept = _per_image(drawn["contrasts"], pixels)
-        pixels = ops.clip(kept * pixels + (1 - kept) * ops.mean(pixels, axis=(1, 2), keepdims=True), 0, 255)
-    if "holes" in drawn:
+    if "transforms" in draws:
+        options: dict[str, str] = {"fill_mode": "nearest", "data_format": "channels_last"}
+        pixels = ops.image.affine_transform(pixels, draws["transforms"], "bilinear", **options)
+    if "contrasts" in draws:
+        factors = _expand(draws["contrasts"], pixels)
+        pixels = ops.clip(factors * pixels + (1 - factors) * ops.mean(pixels, axis=(1, 2), keepdims=True), 0, 255)
+    if "holes" in draws:
         mean = ops.mean(pixels, axis=(1, 2), keepdims=True)
-        pixels = ops.where(_hidden(drawn["holes"], *pixels.shape[1:3]), mean, pixels)
+        pixels = ops.where(_find_hidden(draws["holes"], *pixels.shape[1:3]), mean, pixels)
     return pixels
 
 
-def mix(values: Any, drawn: Drawn) -> Any:
+def mix(values: Any, draws: Draws) -> Any:
     """Blends each image's values with those of its partner; returns them as they are where nothing is to be blended.
 
     Args:
         values: Images, labels or weights: a float32 tensor of shape (batch, ...).
-        drawn: By `Augmentation.draw`.
+        draws: By `Augmentation.draw`.
     """
     from keras import ops
 
-    if "partners" not in drawn:
+    if "partners" not in draws:
         return values
-    share = _per_image(drawn["shares"], values)
-    return share * values + (1 - share) * ops.take(values, drawn["partners"], axis=0)
+    share = _expand(draws["shares"], values)
+    return share * values + (1 - share) * ops.take(values, draws["partners"], axis=0)
 
 
-def _transforms(
+def _make_transforms(
     angles: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.float32]:
     """Returns what `keras.ops.image.affine_transform` wants: where in an image each pixel comes from.
@@ -218,7 +218,7 @@ def _transforms(
     return np.stack(rows, axis=-1).astype(np.float32)
 
 
-def _hidden(holes: Any, height: int, width: int) -> Any:
+def _find_hidden(holes: Any, height: int, width: int) -> Any:
     """Returns which pixels lie in an image's square, shape (batch, height, width, 1)."""
     from keras import ops
 
@@ -229,7 +229,7 @@ def _hidden(holes: Any, height: int, width: int) -> Any:
     return ops.logical_and(in_rows[:, :, None, None], in_columns[:, None, :, None])
 
 
-def _per_image(numbers: Any, values: Any) -> Any:
+def _expand(numbers: Any, values: Any) -> Any:
     """Gives numbers of shape (batch,) as many axes as values of shape (batch, ...) have."""
     from keras import ops
 

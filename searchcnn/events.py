@@ -1,6 +1,6 @@
-"""What happens in a search, as data: whoever works says it to a `Hear`; between processes it travels as a line of JSON.
+"""What happens in a search, as data: it is reported to a `Hear`; between processes it travels as a line of JSON.
 
-A new event is a subclass of `Event` here, or in the room of what it carries; nothing else has to be told of it.
+A new event is a subclass of `Event` here, or in the room of what it carries; nothing else has to know of it.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens in a search. Events of a trial have its number, from 0, and only what is new of it."""
+    """Something that happens in a search. Events of a trial have its number, from 0, and only what is new about it."""
 
     kinds: ClassVar[dict[str, Any]] = {}
 
@@ -73,11 +73,11 @@ def ignore(event: Event) -> None:
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Something that takes a while begins, or goes on: loading, a dry run, saving.
+    """Something that takes a while begins or continues: loading, a dry run, saving.
 
     Attributes:
         text: What it is.
-        done: The part that is done, 0..1, if that is known.
+        done: The fraction that is done, 0..1, if that is known.
     """
 
     text: str
@@ -105,7 +105,7 @@ class StudyOpened(Event):
 
 @dataclass(frozen=True)
 class TrialStarted(Event):
-    """A trial starts, or starts once more in another process.
+    """A trial starts, or starts again in another process.
 
     Attributes:
         number: The trial's number in its study.
@@ -118,7 +118,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True)
 class TrialDescribed(Event):
-    """More is known of a trial.
+    """More is known about a trial.
 
     Attributes:
         number: The trial's number in its study.
@@ -133,19 +133,19 @@ class TrialDescribed(Event):
 class NetworkBuilt(TrialDescribed):
     """A trial's network is built, and will be trained unless it is too large.
 
-    It is built once more if it does not fit into memory and is trained in smaller batches. Its ``facts`` have at least
+    It is built again if it does not fit into memory and is trained in smaller batches. Its ``facts`` have at least
     ``space``, ``hyperparameters``, ``params`` and ``macs``.
     """
 
 
 @dataclass(frozen=True)
 class EpochProgressed(Event):
-    """Part of an epoch is trained.
+    """A part of an epoch is trained.
 
     Attributes:
         number: The trial's number in its study.
         epoch: The epoch, from 1; 0 while features are computed before the first one.
-        fraction: The part that is done, 0..1.
+        fraction: The fraction that is done, 0..1.
     """
 
     number: int
@@ -202,10 +202,10 @@ class TrialGivenUp(Event):
 
 @dataclass(frozen=True)
 class WorkerEnded(Event):
-    """The last that a worker says to its supervisor.
+    """The last event that a worker sends to its supervisor.
 
     Attributes:
-        ending: Nothing was left to do, it wants to be replaced by a fresh one, it was told to stop, or an error.
+        ending: Nothing was left to do, it wants to be replaced by a new one, it was told to stop, or an error.
         error: The class of the error, if there is one.
         message: What it says.
     """
@@ -231,9 +231,9 @@ def decode(line: str) -> Event:
     Note(text='images are grey')
     """
     ((kind, facts),) = json.loads(line).items()
-    return _adapter(Event.kinds[kind]).validate_python(facts)
+    return _make_adapter(Event.kinds[kind]).validate_python(facts)
 
 
 @functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Event]:
+def _make_adapter(kind: Any) -> TypeAdapter[Event]:
     return TypeAdapter(kind)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from searchcnn.events import Hear, Note
 from searchcnn.store import parse_url, read_config
 from searchcnn.study import StudyConfig, Workspace
-from searchcnn.study.begun import as_begun, changes
+from searchcnn.study.begun import as_begun, find_changes
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Job:
         if begun is None:
             return self
         config = as_begun(self.config, begun)
-        if changed := changes(self.config, config):
+        if changed := find_changes(self.config, config):
             kept = ", ".join(f"{key} = {value}" for key, value in changed.items())
             hear(Note(f"this study goes on as it was begun, where nothing else is set: {kept}"))
         return replace(self, config=config)

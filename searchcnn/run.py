@@ -9,7 +9,7 @@ from searchcnn.job import Job
 from searchcnn.search import Budget, Search, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_spaces
-from searchcnn.spaces.creation import create, origins, prepare
+from searchcnn.spaces.creation import create_spaces, describe_origins, prepare_spaces
 from searchcnn.spaces.identity import identify_imports, identify_spaces
 from searchcnn.store import StoredStudy, guard_database, open_storage
 from searchcnn.study.identity import identify
@@ -38,15 +38,15 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     from searchcnn.results import Models, rehearse
     from searchcnn.training import Checkpoints, Trainer, find_known_points
 
-    spaces = create(loaded, config, dataset)
+    spaces = create_spaces(loaded, config, dataset)
     with watch_downloads(hear), guard_database(job.url), closing(open_storage(job.url, hear)) as storage:
         stored = StoredStudy(storage, job.name, config.objective, sampler, pruner)
         rules, new_parts = stored.rules, dataset.inspection.new_parts
         identity = identify(config, dataset.fingerprint, new_parts) | identify_spaces(loaded, spaces) | rules.identity
-        stored.agree(config.model_dump(), identity, job.accept_changes, identify_imports(loaded))
+        stored.check_identity(config.model_dump(), identity, job.accept_changes, identify_imports(loaded))
         checkpoints = Checkpoints(job.workspace.checkpoints(job.name))
         trainer = Trainer(config, dataset, spaces, checkpoints, rules)
-        models = Models(job, dataset, stored, checkpoints, origins(loaded))
+        models = Models(job, dataset, stored, checkpoints, describe_origins(loaded))
         if rules.remark:
             hear(Note(rules.remark))
         if stored.is_new:
@@ -55,10 +55,10 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
                 points = find_known_points(trainer, loaded)
             stored.begin(points)
         else:
-            prepare(spaces)
+            prepare_spaces(spaces)
         models.tidy()
         hear(StudyOpened())
-        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.seconds_spent())
+        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.count_seconds())
         with stored.run():
             Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed).run(hear, stop)
             models.tidy()  # of trials that were given up

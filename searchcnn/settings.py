@@ -1,4 +1,4 @@
-"""What is known of a setting of the training, said once, where a dataclass declares it."""
+"""What is known about a setting of the training, said once, where a dataclass declares it."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
@@ -7,26 +7,26 @@ from typing import Any, Literal, get_type_hints
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that a study file fixes or searches; it stands in the annotation of a field.
+    """A setting that a study file fixes or searches; it is part of a field's annotation.
 
         rotation: Annotated[float, Setting("Rotate images ...", at_least=0, at_most=180, since="0.2.0")] = 0.0
 
-    The field's own default is what holds where nobody asks for the setting: in a network that has no use for it, and in
-    a study that was begun before the setting was added.
+    The field's own default applies where nobody asks for the setting: to a network that has no use for it, and to a
+    study that was begun before the setting was added.
 
     Attributes:
         description: For the reference of the study file.
-        default: What holds in a new study whose file does not say it; the field's own default, if it is None.
-        concerns: What has to be so that it matters: "images" always does; "batches" where a network is trained in
+        default: The value in a new study whose file does not set it; the field's own default, if it is None.
+        concerns: When it matters: "images" always does; "batches" where a network is trained in
             batches, and not by a solver; "optimizer" where the builder has not compiled the network itself.
-        optimizers: Those that have it; all, if it is empty.
+        optimizers: Those that have it; all if it is empty.
         at_least: Smallest number.
         above: A number that it has to be above.
         at_most: Largest number.
         below: A number that it has to be below.
-        since: The version that has added it; empty for those of the beginning, which every study has kept.
-        type: What it may be in a study file; the field's own type, if it is None.
-        before: The field's own default; `settings_of` fills it in.
+        since: The version that added it; empty for those of the first version, which every study has.
+        type: Its type in a study file; the field's own type, if it is None.
+        before: The field's own default; `list_settings` fills it in.
     """
 
     description: str
@@ -64,7 +64,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Before:
-    """What stands for a key of a study file that was added later, in a study that was begun without it.
+    """The value of a key of a study file that was added later, for a study that was begun without it.
 
     Attributes:
         value: The value.
@@ -73,19 +73,19 @@ class Before:
     value: Any
 
 
-def settings_of(owner: type) -> dict[str, Setting]:
+def list_settings(owner: type) -> dict[str, Setting]:
     """Returns the settings that a dataclass declares, by name, with those of a dataclass that it holds."""
     assert is_dataclass(owner)
     hints = get_type_hints(owner, include_extras=True)
-    found: dict[str, Setting] = {}
+    settings: dict[str, Setting] = {}
     for field in fields(owner):
         hint = hints[field.name]
         if isinstance(hint, type) and is_dataclass(hint):
-            found |= settings_of(hint)
+            settings |= list_settings(hint)
         for setting in getattr(hint, "__metadata__", ()):
             if isinstance(setting, Setting):
                 before = None if field.default is MISSING else field.default
                 default = before if setting.default is None else setting.default
                 kind = setting.type or hint.__origin__
-                found[field.name] = replace(setting, default=default, type=kind, before=before)
-    return found
+                settings[field.name] = replace(setting, default=default, type=kind, before=before)
+    return settings

@@ -18,7 +18,7 @@ from searchcnn.job import Job
 from searchcnn.proposal.request import Request
 from searchcnn.sources.objects import is_factory
 from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_summary
-from searchcnn.study import StudyConfig, Workspace, valid_name
+from searchcnn.study import StudyConfig, Workspace, check_name
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction, Scores
@@ -304,7 +304,7 @@ class Study:
         """
         from searchcnn.store.copies import copy_study
 
-        folder, target = self.workspace.studies / self.name, self.workspace.studies / valid_name(name)
+        folder, target = self.workspace.studies / self.name, self.workspace.studies / check_name(name)
         if target.exists():
             raise UsageError(f"{target} already exists; choose another name")
         copy_study(self.workspace.database(self.name), self.name, self.workspace.database(name), name)
@@ -423,7 +423,7 @@ def _find_images(data: Any, workspace: Workspace, name: str | None) -> str:
         return str(os.fspath(data))
     from searchcnn.sources.npz import save_object
 
-    return str(save_object(data, workspace.images(valid_name(name or ARRAYS))))
+    return str(save_object(data, workspace.images(check_name(name or ARRAYS))))
 
 
 def _names_study(text: str, workspace: Workspace) -> bool:
@@ -432,7 +432,7 @@ def _names_study(text: str, workspace: Workspace) -> bool:
         return True
     if "/" in text or is_factory(text):
         return False
-    return text in workspace.study_files() or not Path(text).exists()
+    return text in workspace.list_study_files() or not Path(text).exists()
 
 
 def _flatten(trial: TrialSummary) -> dict[str, Any]:

@@ -19,7 +19,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results import save_model  # noqa: E402
-from searchcnn.training import classifier as finish  # noqa: E402
+from searchcnn.training import make_classifier as finish  # noqa: E402
 
 layers = keras.layers
 SMALL = "MobileNet(alpha=0.25)"
@@ -437,7 +437,7 @@ def test_a_saved_model_normalises_as_a_backbone_too(tmp_path: Path, kind: Any) -
     images = keras.Input((8, 8, 3))
     network = keras.Model(images, backbone.network(backbone.preprocess(images)))
     maps = keras.Model(model.inputs[0], model.layers[-3].output)
-    expected = run(maps, normalization.array(pixels))
+    expected = run(maps, normalization.normalize(pixels))
     np.testing.assert_allclose(run(network, pixels / np.float32(255)), expected, rtol=1e-4, atol=1e-4)
 
 

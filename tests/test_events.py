@@ -45,29 +45,29 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 KINDS: list[Any] = [kind for kind in Event.kinds.values() if kind.__module__.startswith("searchcnn.")]
 
 
-def values(kind: Any) -> st.SearchStrategy[Any]:
+def make_strategy(kind: Any) -> st.SearchStrategy[Any]:
     """Returns a strategy for a type that an event holds, as JSON gives it back: its sequences are lists."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in PLAIN:
         return PLAIN[kind]
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
-        return st.builds(kind, **{field.name: values(hints[field.name]) for field in fields(kind)})
+        return st.builds(kind, **{field.name: make_strategy(hints[field.name]) for field in fields(kind)})
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin in (Union, UnionType):
-        return st.one_of(*map(values, arguments))
+        return st.one_of(*map(make_strategy, arguments))
     if origin is Mapping:
-        return st.dictionaries(*map(values, arguments), max_size=3)
+        return st.dictionaries(*map(make_strategy, arguments), max_size=3)
     if origin is Sequence:
-        return st.lists(values(arguments[0]), max_size=3)
+        return st.lists(make_strategy(arguments[0]), max_size=3)
     raise NotImplementedError(f"no strategy for {kind}")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @given(st.data())
 def test_an_event_comes_out_of_a_line_as_it_went_into_it(kind: type[Event], data: st.DataObject) -> None:
-    event = data.draw(values(kind))
+    event = data.draw(make_strategy(kind))
     line = encode(event)
     assert line.isprintable()
     assert decode(line) == event

@@ -27,7 +27,7 @@ from searchcnn.run import run_search
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
-from searchcnn.spaces.creation import create
+from searchcnn.spaces.creation import create_spaces
 from searchcnn.store import StudySummary, read_summary
 from searchcnn.study import DataConfig, SearchConfig, StudyConfig, TrainingConfig, Workspace, load
 from searchcnn.study.identity import identify
@@ -528,7 +528,7 @@ def test_search_spaces_take_turns(tmp_path: Path, study_config: Callable[..., St
         (tmp_path / f"{name}.py").write_text(code)
     config = study_config()
     dataset, spaces = load_dataset(config.data, 0), load_spaces(["one.py", "two.py"], Workspace(tmp_path))
-    enqueued = find_known_points(Trainer(config, dataset, create(spaces, config, dataset)), spaces)
+    enqueued = find_known_points(Trainer(config, dataset, create_spaces(spaces, config, dataset)), spaces)
     origins = ["default", "default", "baseline small", "baseline small", "baseline large", "baseline large"]
     assert [origin for origin, _ in enqueued] == origins
     assert [point["space"] for _, point in enqueued] == ["one", "two"] * 3

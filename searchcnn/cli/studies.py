@@ -52,7 +52,7 @@ def _list_files() -> dict[str, Path | None]:
     """Returns the study files by name, and None for databases without one: searches under another name."""
     workspace = get_workspace()
     databases = {path.stem: None for path in workspace.studies.glob("*.db")}
-    return {**databases, **workspace.study_files()}
+    return {**databases, **workspace.list_study_files()}
 
 
 def _make_row(name: str, file: Path | None) -> dict[str, Any]:

@@ -30,4 +30,8 @@ def command(study: str, new: str) -> None:
 def _find_source(study: Study) -> list[str]:
     """Returns the option that names what was searched: the study, or its images if it has no file."""
     path = study.summary.config.data.path
-    return ["--study", study.name] if path is None or study.name in study.workspace.study_files() else ["--data", path]
+    return (
+        ["--study", study.name]
+        if path is None or study.name in study.workspace.list_study_files()
+        else ["--data", path]
+    )

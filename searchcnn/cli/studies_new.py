@@ -21,11 +21,11 @@ def command(name: str, data: str | None, weights: str | None, timeout: str | Non
     means.
     """
     from searchcnn.files import guard_writing, replace_file
-    from searchcnn.study import valid_name
+    from searchcnn.study import check_name
 
     if data is None:
         raise click.UsageError(f"give your images with --data PATH: searchcnn studies new {name} --data PATH")
-    file = get_workspace().studies / f"{valid_name(name)}.toml"
+    file = get_workspace().studies / f"{check_name(name)}.toml"
     _check_free(file)
     text = _propose(name, data, weights, timeout)
     with guard_writing(file), replace_file(file) as new:

@@ -14,7 +14,7 @@ from searchcnn.proposal.start import PRETRAINED
 from searchcnn.proposal.study_file import propose
 from searchcnn.sources import load_dataset, objects
 from searchcnn.store import StudySummary, find_sqlite_file, parse_url, read_if_begun
-from searchcnn.study import DataConfig, StudyConfig, Workspace, configure, load, read_table, valid_name
+from searchcnn.study import DataConfig, StudyConfig, Workspace, check_name, configure, load, read_table
 from searchcnn.study.begun import as_begun
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Request:
             SearchcnnError: If there is no such study, or nothing can be named so.
         """
         if self.name is not None or self.data is not None:
-            return valid_name(self.name or name_study(str(self.data)))
+            return check_name(self.name or name_study(str(self.data)))
         study = self._require_study()
         if study.endswith(".toml") or "/" in study:
             return self.workspace.find(study)[0]
@@ -104,17 +104,17 @@ class Request:
             raise UsageError("--weights goes with --data; for a study file: --set options.transfer.weights=...")
         begun = None if self._names_a_file else self._read_if_begun(study)
         if begun is not None:
-            return valid_name(self.name or study), self._configure_begun(begun, begun.config.data.path)
+            return check_name(self.name or study), self._configure_begun(begun, begun.config.data.path)
         name, file = self.workspace.find(study)
-        return valid_name(self.name or name), load(file, self.overrides, self.settings)
+        return check_name(self.name or name), load(file, self.overrides, self.settings)
 
     @property
     def _names_a_file(self) -> bool:
         study = str(self.study)
-        return study.endswith(".toml") or "/" in study or study in self.workspace.study_files()
+        return study.endswith(".toml") or "/" in study or study in self.workspace.list_study_files()
 
     def _configure_images(self, images: str, hear: Hear) -> tuple[str, StudyConfig]:
-        name = valid_name(name_study(images) if self.name is None else self.name)
+        name = check_name(name_study(images) if self.name is None else self.name)
         file = _find_file(self.workspace, name, images)
         self._check_weights_can_be_given(file)
         if self.study is not None:

@@ -8,7 +8,7 @@ from searchcnn.data import Inspection
 from searchcnn.data.inspection import is_imbalanced, is_mirrorable
 from searchcnn.errors import UsageError, make_printable
 from searchcnn.proposal.start import COSTS, PRETRAINED, Start, choose_start, find_weights
-from searchcnn.study.config import seconds
+from searchcnn.study.config import parse_duration
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
 """Maximum number of epochs by the minimum number of pixels of all training images: the cheaper, the more."""
@@ -267,7 +267,7 @@ def propose(
         SearchcnnError: If the time or the weights are not valid.
     """
     try:
-        time = seconds(timeout or TIMEOUT)
+        time = parse_duration(timeout or TIMEOUT)
     except ValueError as error:
         raise UsageError(f"--timeout: {error}") from None
     start = choose_start(inspection, time, find_weights(time, weights), spaces)

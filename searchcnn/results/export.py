@@ -24,7 +24,7 @@ def save_model(path: Path, network: Any, card: Mapping[str, Any]) -> None:
 
     Args:
         path: The file, ending in ``.keras``.
-        network: A Keras model from raw pixels to class probabilities; see `searchcnn.training.classifier`.
+        network: A Keras model from raw pixels to class probabilities; see `searchcnn.training.make_classifier`.
         card: Facts for the model card.
     """
     with replace_file(path) as new:

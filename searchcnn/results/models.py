@@ -94,19 +94,19 @@ class Models:
         Raises:
             StoreError: If the best model cannot be written.
         """
-        self._checkpoints.drop(self._stored.finished_numbers())
+        self._checkpoints.drop(self._stored.list_finished())
         if self._is_promoted:
             return
         with guard_writing(self.path):
             self._promote_best()
-            unranked = set(self._stored.finished_numbers()) - set(self._rank())
+            unranked = set(self._stored.list_finished()) - set(self._rank())
             files = [self.get_file(number) for number in unranked]
             discard(self.get_file(0).parent, {name for file in files for name in (file.name, get_card_path(file).name)})
         self._is_promoted = True
 
     def _rank(self) -> list[int]:
         """Returns the numbers of the trials whose networks are kept, the best one first."""
-        return self._stored.ranking(self._config.search.keep_models)
+        return self._stored.list_best(self._config.search.keep_models)
 
     def _promote_best(self) -> None:
         for _ in range(TRIES):

@@ -1,11 +1,11 @@
 """The search: samplers, pruners and the engine. Keras Tuner is touched by `searchcnn.search.hyperparameters` only."""
 
 from searchcnn.search.budget import Budget
+from searchcnn.search.components import make_pruner, make_sampler
 from searchcnn.search.engine import Evaluation, Evaluator, Keeper, Search
 from searchcnn.search.limits import Cost, check_limits
-from searchcnn.search.pruners import make_pruner
-from searchcnn.search.samplers import SeededSampler, make_sampler
-from searchcnn.search.seeds import Stream, derive
+from searchcnn.search.samplers import SeededSampler
+from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.search.trial import InterruptedTrialError, OutOfTimeError, Trial, TrialPrunedError
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "Trial",
     "TrialPrunedError",
     "check_limits",
-    "derive",
+    "derive_seed",
     "make_pruner",
     "make_sampler",
 ]

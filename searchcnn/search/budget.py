@@ -9,8 +9,8 @@ class Budget:
     """Totals for a study.
 
     Attributes:
-        trials: Number of finished trials; None for no such limit.
-        deadline: When to stop, by `time.monotonic`; None for no such limit.
+        trials: Number of finished trials; None for no limit.
+        deadline: When to stop, by `time.monotonic`; None for no limit.
     """
 
     trials: int | None

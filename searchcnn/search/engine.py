@@ -181,7 +181,7 @@ class Search:
         return Outcome("COMPLETE", evaluation.value), evaluation
 
     def _too_many_failures(self) -> str:
-        last = self._study.trials([TrialState.FAIL])[-1].user_attrs
+        last = self._study.list_trials([TrialState.FAIL])[-1].user_attrs
         return (
             f"{self._failures} trials failed in a row, the last in search space '{last.get('space', '?')}': "
             f"{last.get('detail', '?')}; finished trials are safe. "

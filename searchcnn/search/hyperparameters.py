@@ -27,7 +27,7 @@ NOT_A_VALUE = (TypeError, ValueError, ArithmeticError)
 
 
 class DeclarationError(PluginError, TypeError, ValueError):
-    """A hyperparameter that cannot be; Keras Tuner raises a ``TypeError`` or ``ValueError`` for most of them."""
+    """A hyperparameter that is not possible; Keras Tuner raises a ``TypeError`` or ``ValueError`` for most of them."""
 
 
 class CheckedHyperParameters(HookedHyperParameters):
@@ -44,37 +44,37 @@ class CheckedHyperParameters(HookedHyperParameters):
         self.values.update(values or {})
 
     def Choice(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for one of some values."""
-        with _declared(name, CHOICES):
+        """Asks for one of several values."""
+        with _explain_refusal(name, CHOICES):
             return super().Choice(name, *arguments, **named)
 
     def Int(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for a whole number of a range."""
-        with _declared(name):
+        """Asks for a whole number in a range."""
+        with _explain_refusal(name):
             return super().Int(name, *arguments, **named)
 
     def Float(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for a number of a range."""
-        with _declared(name):
+        """Asks for a number in a range."""
+        with _explain_refusal(name):
             return super().Float(name, *arguments, **named)
 
     def Boolean(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
         """Asks for True or False."""
-        with _declared(name, "give True or False"):
+        with _explain_refusal(name, "give True or False"):
             return super().Boolean(name, *arguments, **named)
 
     def Fixed(self, name: str, *arguments: Any, **named: Any) -> Any:  # noqa: N802
-        """Asks for a value that stays."""
-        with _declared(name, "give a text, a number or True or False"):
+        """Asks for a value that never changes."""
+        with _explain_refusal(name, "give a text, a number or True or False"):
             return super().Fixed(name, *arguments, **named)
 
     def answer(self, hp: Any) -> Value:
-        """Returns the value that was given for a hyperparameter; another one is chosen."""
-        parameter, given = Parameter(hp), self.values.get(hp.name)
-        return self.choose(parameter) if given is None else parameter.checked(given)
+        """Returns the value that was set for a hyperparameter; where none was, one is chosen."""
+        parameter, value = Parameter(hp), self.values.get(hp.name)
+        return self.choose(parameter) if value is None else parameter.check(value)
 
     def choose(self, parameter: "Parameter") -> Value:
-        """Returns the value of a parameter that was not given."""
+        """Returns the value of a parameter for which none was set."""
         return parameter.default
 
     def check_redeclared(self, earlier: Any, hp: Any) -> None:
@@ -83,7 +83,7 @@ class CheckedHyperParameters(HookedHyperParameters):
         Raises:
             PluginError: If it has one.
         """
-        if _declaration(earlier) != _declaration(hp):
+        if _read_declaration(earlier) != _read_declaration(hp):
             raise PluginError(
                 f"hyperparameter '{hp.name}' is declared twice with different meanings: {earlier!r} and {hp!r}; "
                 "give each its own name"
@@ -119,17 +119,17 @@ class TrialHyperParameters(CheckedHyperParameters):
         """Returns what the trial suggests."""
         if parameter.is_fixed:
             return parameter.default
-        given = self._trial.preset.get(parameter.title)
-        stored = None if given is None else parameter.to_optuna(given)
+        preset = self._trial.preset.get(parameter.title)
+        stored = None if preset is None else parameter.to_optuna(preset)
         suggested = self._trial.suggest(parameter.name, parameter.distribution, stored)
-        return parameter.from_optuna(suggested) if given is None else parameter.checked(given)
+        return parameter.from_optuna(suggested) if preset is None else parameter.check(preset)
 
 
 class Parameter:
     """One of Keras Tuner's hyperparameters as Optuna stores it.
 
     Optuna has no logarithmic scale with steps and no reversed one: those are stored as an index or mirrored. A default
-    that is none of the values, which Keras Tuner allows, is stored as the nearest value if Optuna needs one of them.
+    that is not one of the values, which Keras Tuner allows, is stored as the nearest value if Optuna needs one of them.
 
     Attributes:
         title: Its name.
@@ -138,7 +138,7 @@ class Parameter:
         is_fixed: Whether it has one value only.
 
     Raises:
-        DeclarationError: If there is no such range.
+        DeclarationError: If the range is not possible.
     """
 
     def __init__(self, hp: Any) -> None:
@@ -156,7 +156,7 @@ class Parameter:
             return
         if not (math.isfinite(self._hp.min_value) and math.isfinite(self._hp.max_value)):
             raise DeclarationError(
-                f"hyperparameter '{self.title}' has no end: {described(self._hp)}; give it finite bounds"
+                f"hyperparameter '{self.title}' has no end: {describe(self._hp)}; give it finite bounds"
             )
         if self._hp.step is not None and not self._hp.step > 0:
             raise DeclarationError(f"hyperparameter '{self.title}' has step {self._hp.step}; expected one above 0")
@@ -166,12 +166,12 @@ class Parameter:
         if self.is_fixed:
             return CategoricalDistribution((hp.value,))
         if isinstance(hp, kinds.Choice):
-            return CategoricalDistribution(tuple(map(_plain, hp.values)))
+            return CategoricalDistribution(tuple(map(_convert_to_python, hp.values)))
         if isinstance(hp, kinds.Boolean):
             return CategoricalDistribution((False, True))
         if self._indexed:
-            return IntDistribution(0, len(self._steps()) - 1)
-        low, high, step = hp.min_value, hp.max_value, _plain(hp.step)
+            return IntDistribution(0, len(self._list_steps()) - 1)
+        low, high, step = hp.min_value, hp.max_value, _convert_to_python(hp.step)
         if hp.sampling != "linear":
             return (IntDistribution if isinstance(hp, kinds.Int) else FloatDistribution)(low, high, log=True)
         if step is not None:
@@ -185,50 +185,50 @@ class Parameter:
 
     @property
     def default(self) -> Value:
-        """Its value where nothing else is said; it need not be one of the others.
+        """Its value if nothing else is set; it need not be one of the others.
 
         Raises:
             DeclarationError: If it is of another type.
         """
         try:
-            return self._typed(self._hp.default)
+            return self._convert(self._hp.default)
         except NOT_A_VALUE:
             raise DeclarationError(
                 f"hyperparameter '{self.title}' cannot be {self._hp.default!r}, its default; "
-                f"its values: {described(self._hp)}"
+                f"its values: {describe(self._hp)}"
             ) from None
 
-    def _steps(self) -> list[float]:
+    def _list_steps(self) -> list[float]:
         return list(self._hp.values)
 
     def from_optuna(self, stored: Any) -> Value:
         """Returns the builder's value of what Optuna stores."""
         hp = self._hp
         if self._indexed:
-            value = self._steps()[stored]
+            value = self._list_steps()[stored]
         elif self._mirrored:
             value = hp.max_value + hp.min_value - stored
         else:
             value = stored
         return int(value) if isinstance(hp, kinds.Int) else value
 
-    def checked(self, value: Any) -> Value:
+    def check(self, value: Any) -> Value:
         """Returns a value as the builder gets it.
 
         Raises:
             PluginError: If it is neither one of the parameter's values nor its default.
         """
         try:
-            typed = self._typed(value)
+            typed = self._convert(value)
             if self._is_possible(typed) or typed == self.default:
                 return typed
         except NOT_A_VALUE:
             pass
-        raise PluginError(f"hyperparameter '{self.title}' cannot be {value!r}; its values: {described(self._hp)}")
+        raise PluginError(f"hyperparameter '{self.title}' cannot be {value!r}; its values: {describe(self._hp)}")
 
-    def at(self, place: float) -> Value:
-        """Returns the value at a place of its range, 0..1."""
-        return self._typed(self._hp.prob_to_value(place))
+    def compute_value(self, position: float) -> Value:
+        """Returns the value at a relative position in its range, 0..1."""
+        return self._convert(self._hp.prob_to_value(position))
 
     def to_optuna(self, value: Any) -> Any:
         """Returns what Optuna stores for a builder's value.
@@ -236,21 +236,21 @@ class Parameter:
         Raises:
             PluginError: If it is neither one of the parameter's values nor its default.
         """
-        return self._stored(self.checked(value))
+        return self._find_stored(self.check(value))
 
-    def _typed(self, value: Any) -> Value:
-        """Returns a value as one of the parameter's own type; a choice must be there.
+    def _convert(self, value: Any) -> Value:
+        """Returns a value as one of the parameter's own type; a choice must be one of the choices.
 
         Raises:
-            ValueError: If it is of another type, or no choice.
+            ValueError: If it is of another type, or not a choice.
         """
         if isinstance(self.distribution, CategoricalDistribution):
             choices = self.distribution.choices
             choice: Value = choices[choices.index(value)]  # type: ignore[assignment]
             return choice
         if not isinstance(self._hp, kinds.Int):
-            return _number(value)
-        if int(value) != _number(value):
+            return _read_number(value)
+        if int(value) != _read_number(value):
             raise ValueError(value)
         return int(value)
 
@@ -259,18 +259,18 @@ class Parameter:
         if isinstance(possible, CategoricalDistribution):
             return True
         assert isinstance(possible, IntDistribution | FloatDistribution)
-        stored = self._stored(value)
+        stored = self._find_stored(value)
         back: Any = self.from_optuna(stored)
         steps = (stored - possible.low) / possible.step if possible.step else 0.0
         return math.isclose(back, value, abs_tol=1e-12) and math.isclose(steps, round(steps), abs_tol=1e-6)
 
-    def _stored(self, value: Any) -> Any:
-        """Returns what Optuna stores for a value; the nearest where it has no such value."""
+    def _find_stored(self, value: Any) -> Any:
+        """Returns what Optuna stores for a value: the nearest if it has no such value."""
         possible = self.distribution
         if isinstance(possible, CategoricalDistribution):
             return value
         if self._indexed:
-            distances = [abs(step - value) for step in self._steps()]
+            distances = [abs(step - value) for step in self._list_steps()]
             return distances.index(min(distances))
         assert isinstance(possible, IntDistribution | FloatDistribution)
         stored = self._hp.max_value + self._hp.min_value - value if self._mirrored else value
@@ -278,8 +278,8 @@ class Parameter:
 
 
 @contextlib.contextmanager
-def _declared(name: str, advice: str = "give other bounds or another step") -> Iterator[None]:
-    """Makes Keras Tuner's refusal of a declaration name the hyperparameter and say what to do."""
+def _explain_refusal(name: str, advice: str = "give other bounds or another step") -> Iterator[None]:
+    """Explains Keras Tuner's refusal of a declaration: names the hyperparameter, and says what to do."""
     try:
         yield
     except SearchcnnError:
@@ -289,58 +289,58 @@ def _declared(name: str, advice: str = "give other bounds or another step") -> I
         raise DeclarationError(f"hyperparameter '{name}': {reason}; {advice}") from error
 
 
-def _number(value: Any) -> float:
-    """Returns a number that is no text.
+def _read_number(value: Any) -> float:
+    """Returns a number that is not text.
 
     Raises:
-        ValueError: If it is none, or not finite.
+        ValueError: If it is text, or not finite.
     """
     if isinstance(value, str) or not math.isfinite(value):
         raise ValueError(value)
     return float(value)
 
 
-def _plain(value: Any) -> Any:
-    """Returns a number of NumPy's as Python's."""
+def _convert_to_python(value: Any) -> Any:
+    """Returns a NumPy number as a Python number."""
     return value.item() if hasattr(value, "item") else value
 
 
-def check_ranges(one: Any, other: Any) -> None:
+def check_ranges(first: keras_tuner.HyperParameters, second: keras_tuner.HyperParameters) -> None:
     """Compares what two builds with the same values asked for.
 
     Raises:
         PluginError: If a hyperparameter does not have the same range in both.
     """
-    known: dict[str, Any] = {}
-    if pair := conflict(known, one.space) or conflict(known, other.space):
+    declarations: dict[str, Any] = {}
+    if pair := find_conflict(declarations, first.space) or find_conflict(declarations, second.space):
         before, after = pair
         raise PluginError(
-            f"hyperparameter '{after.name}' has another range in each build: {described(before)}, then "
-            f"{described(after)}; derive its range from nothing random"
+            f"hyperparameter '{after.name}' has another range in each build: {describe(before)}, then "
+            f"{describe(after)}; do not derive its range from anything random"
         )
 
 
-def conflict(known: dict[str, Any], declared: Iterable[Any]) -> tuple[Any, Any] | None:
+def find_conflict(earlier: dict[str, Any], hyperparameters: Iterable[Any]) -> tuple[Any, Any] | None:
     """Finds a parameter that is declared in another way than before; its default may depend on other values.
 
     Args:
-        known: Earlier declarations by the parameter's name for Optuna; new ones are added.
-        declared: Keras Tuner's hyperparameters, as they were declared.
+        earlier: Earlier declarations by the parameter's name for Optuna; new ones are added.
+        hyperparameters: Keras Tuner's hyperparameters, as they were declared.
 
     Returns:
-        The two declarations; None if there is none such.
+        The two declarations; None if all are declared as before.
     """
-    for hp in declared:
-        before = known.setdefault(Parameter(hp).name, hp)
-        if _declaration(before) != _declaration(hp):
+    for hp in hyperparameters:
+        before = earlier.setdefault(Parameter(hp).name, hp)
+        if _read_declaration(before) != _read_declaration(hp):
             return before, hp
     return None
 
 
-def described(hp: Any) -> str:
+def describe(hp: Any) -> str:
     """Returns the values of one of Keras Tuner's hyperparameters in words.
 
-    >>> described(kinds.Int("blocks", 2, 6, step=2))
+    >>> describe(kinds.Int("blocks", 2, 6, step=2))
     '2 to 6, step 2'
     """
     if not hasattr(hp, "min_value"):
@@ -352,6 +352,6 @@ def described(hp: Any) -> str:
     return text + f", {sampling.replace('_', ' ')}" + (f", times {hp.step:g}" if hp.step is not None else "")
 
 
-def _declaration(hp: Any) -> tuple[str, dict[str, Any]]:
+def _read_declaration(hp: Any) -> tuple[str, dict[str, Any]]:
     config = {key: value for key, value in hp.get_config().items() if key not in ("default", "conditions")}
     return type(hp).__name__, config

@@ -19,7 +19,7 @@ class HookedHyperParameters(keras_tuner.HyperParameters):
         """Returns the value of a hyperparameter that is asked for the first time, and is active.
 
         Args:
-            hp: Its declaration; its name is that in the scopes which are open.
+            hp: Its declaration; its name includes the open scopes.
         """
         return self.values.get(hp.name, hp.default)
 

@@ -1,7 +1,6 @@
-"""Samplers by their Optuna names, made anew for each trial: a resumed search draws what an uninterrupted one would."""
+"""A new sampler for each trial: a resumed search draws what an uninterrupted one would."""
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -11,38 +10,38 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from searchcnn.errors import StudyFileError
-from searchcnn.search.components import make
-from searchcnn.search.seeds import Stream, derive
-from searchcnn.study import ComponentConfig
+from searchcnn.search.seeds import Stream, derive_seed
 
 PRESET = "preset"
-"""User attribute of trials whose hyperparameters are given."""
-
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    # Search spaces are conditional: group=True models each group of parameters that occur together jointly.
-    "TPESampler": {"group": True},
-}
+"""User attribute of trials whose hyperparameters are preset."""
 
 
 class SeededSampler(BaseSampler):
-    """Gives each trial a fresh sampler, seeded by the study's seed and the trial's number.
+    """Gives each trial a new sampler, seeded by the study's seed and the trial's number.
 
     A sampler that lives as long as its process replays its draws when the process is started again.
+
+    Values that are given rather than sampled pass through it as well: `preset` is told them, and when Optuna asks for
+    the parameter, it answers with them instead of asking the trial's sampler. So Optuna stores them as all others.
+
+    Args:
+        make: Makes a sampler from a seed.
+        study_seed: The study's seed.
 
     Attributes:
         exhausted: Whether every point of a finite space has been tried (grid search only).
     """
 
-    def __init__(self, fresh: Callable[[int], BaseSampler], study_seed: int) -> None:
-        self._fresh = fresh
+    def __init__(self, make: Callable[[int], BaseSampler], study_seed: int) -> None:
+        self._make = make
         self._study_seed = study_seed
-        self._sampler = fresh(0)
-        self._given: dict[str, Any] = {}
+        self._sampler = make(0)
+        self._presets: dict[str, Any] = {}
         self.exhausted = False
 
-    def give(self, name: str, value: Any) -> None:
-        """Makes a parameter of the current trial take a given value."""
-        self._given[name] = value
+    def preset(self, name: str, value: Any) -> None:
+        """Sets what `sample_independent` answers for a parameter of the current trial, as Optuna stores it."""
+        self._presets[name] = value
 
     def before_search(self, study: Study) -> None:
         """Finds out whether earlier runs have tried every point of a finite space."""
@@ -54,12 +53,12 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the trial's sampler."""
-        self._sampler = self._fresh(derive(self._study_seed, trial.number, Stream.SAMPLER))
-        self._given = {}
+        self._sampler = self._make(derive_seed(self._study_seed, trial.number, Stream.SAMPLER))
+        self._presets = {}
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns the parameters to sample together; none where the trial's values are given."""
+        """Returns the parameters to sample together; none where the trial's values are preset."""
         return {} if PRESET in trial.user_attrs else self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -71,9 +70,9 @@ class SeededSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Samples one parameter, or returns its given value."""
-        if param_name in self._given:
-            return self._given[param_name]
+        """Samples one parameter, or returns its preset value."""
+        if param_name in self._presets:
+            return self._presets[param_name]
         _check_finite(self._sampler, param_name, param_distribution)
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
@@ -86,26 +85,6 @@ class SeededSampler(BaseSampler):
             if "stop" not in str(error).lower():
                 raise
             self.exhausted = True
-
-
-def make_sampler(config: ComponentConfig, study_seed: int) -> SeededSampler:
-    """Makes a sampler from its Optuna name; ``grid`` tries every point of a finite space, conditional ones too.
-
-    Raises:
-        StudyFileError: If there is no such sampler, or it does not take the arguments.
-    """
-    name = "BruteForceSampler" if config.name == "grid" else config.name
-    options = {**DEFAULTS.get(name, {}), **config.options}
-
-    def fresh(seed: int) -> BaseSampler:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler: BaseSampler = make(
-                optuna.samplers, BaseSampler, "search.sampler", name, {**options, "seed": seed}, also=("grid",)
-            )
-        return sampler
-
-    return SeededSampler(fresh, study_seed)
 
 
 def _check_finite(sampler: BaseSampler, name: str, distribution: BaseDistribution) -> None:

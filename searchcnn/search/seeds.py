@@ -15,7 +15,7 @@ class Stream(IntEnum):
     TRAINING = 1
 
 
-def derive(study_seed: int, trial_number: int, stream: Stream) -> int:
+def derive_seed(study_seed: int, trial_number: int, stream: Stream) -> int:
     """Returns the 32-bit seed of one stream of one trial."""
     sequence = np.random.SeedSequence([study_seed, trial_number, int(stream)])
     return int(sequence.generate_state(1)[0])

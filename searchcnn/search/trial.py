@@ -19,7 +19,7 @@ from searchcnn.events import (
 )
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import PRESET, SeededSampler
-from searchcnn.search.seeds import Stream, derive
+from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.store import StoredStudy
 
 
@@ -28,11 +28,11 @@ class TrialPrunedError(Exception):
 
 
 class InterruptedTrialError(Exception):
-    """The user stopped the search; the trial goes on when it continues."""
+    """The user stopped the search; the trial is resumed when the search is."""
 
 
 class OutOfTimeError(Exception):
-    """The study's time is over before the next epoch could begin."""
+    """The study's time was over before the next epoch could begin."""
 
 
 class Trial:
@@ -42,9 +42,9 @@ class Trial:
         number: The trial's number in its study, from 0.
         seed: Seed of the weights, the order of the images and everything else random in training.
         budget: When to stop.
-        preset: Hyperparameters that are given rather than sampled.
+        preset: Hyperparameters that are fixed beforehand rather than sampled.
         origin: Where they come from, for readers.
-        facts: What is known of it, for readers.
+        facts: What is known about it, for readers.
         best: Best score so far; None before the first epoch.
         hear: Hears what happens.
     """
@@ -60,7 +60,7 @@ class Trial:
         stop: threading.Event,
     ) -> None:
         self.number: int = stored.number
-        self.seed = derive(study_seed, stored.number, Stream.TRAINING)
+        self.seed = derive_seed(study_seed, stored.number, Stream.TRAINING)
         self.budget = budget
         self.preset: Mapping[str, Any] = stored.user_attrs.get(PRESET, {})
         self.origin: str = stored.user_attrs.get("origin", "")
@@ -73,16 +73,19 @@ class Trial:
         self._news: dict[str, Any] = {}
         self._stop = stop
 
-    def suggest(self, name: str, distribution: BaseDistribution, given: Any = None) -> Any:
+    def suggest(self, name: str, distribution: BaseDistribution, preset: Any = None) -> Any:
         """Returns the trial's value of a parameter.
+
+        A preset value is not returned at once: the sampler is told it, then Optuna is asked for the parameter and asks
+        the sampler, which hands the value back. So Optuna stores it, its range included, as if it were sampled.
 
         Args:
             name: The parameter, as Optuna stores it.
             distribution: Its range or choices; a name must have one kind throughout a study.
-            given: A value to take instead of sampling one.
+            preset: A value to take instead of sampling one; None to sample.
         """
-        if given is not None:
-            self._sampler.give(name, given)
+        if preset is not None:
+            self._sampler.preset(name, preset)
         if isinstance(distribution, IntDistribution):
             low, high = distribution.low, distribution.high
             return self.stored.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
@@ -94,18 +97,18 @@ class Trial:
         return self.stored.suggest_categorical(name, distribution.choices)
 
     def note(self, **facts: Any) -> None:
-        """Keeps facts about the trial for readers, at the next occasion."""
+        """Stores facts about the trial for readers, together with what is written next."""
         self.facts.update(facts)
         self._news.update(facts)
         for key, fact in facts.items():
             self.stored.set_user_attr(key, fact)
 
     def describe(self, **facts: Any) -> None:
-        """Keeps facts about the trial for readers, and makes everything sampled so far durable."""
+        """Stores facts about the trial for readers, and makes everything sampled so far durable."""
         self._describe(TrialDescribed, facts)
 
-    def network_built(self, **facts: Any) -> None:
-        """Does what `describe` does with facts about the network that will be trained: see `NetworkBuilt`."""
+    def describe_network(self, **facts: Any) -> None:
+        """Does what `describe` does, with facts about the network that will be trained: see `NetworkBuilt`."""
         self._describe(NetworkBuilt, facts)
 
     def _describe(self, kind: type[TrialDescribed], facts: Mapping[str, Any]) -> None:
@@ -126,38 +129,38 @@ class Trial:
             score: Its value of the study's metric.
 
         Returns:
-            Whether the pruner lets the trial go on.
+            Whether the pruner lets the trial continue.
         """
-        self.best = score if self.best is None else self._study.objective.best([self.best, score])
+        self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
         self._study.add_epoch(self.stored, epoch, self.best)
         self.hear(EpochFinished(self.number, epoch, self.best))
         return not self._study.should_prune(self.stored)
 
     def end(self, outcome: Outcome, is_best: bool) -> None:
-        """Says how the trial has ended, and what was not said of it yet."""
+        """Reports how the trial has ended, and news that were not reported yet."""
         self._hear_news()
         self.hear(TrialFinished(self.number, outcome, self.best, is_best))
 
     def restart(self) -> None:
-        """Takes back what was reported: the trial is trained once more, in another way."""
+        """Takes back what was reported: the trial is trained again, in another way."""
         self.best = None
         self._study.restart(self.stored)
 
-    def progress(self, epoch: int, fraction: float) -> None:
-        """Says how far an epoch is, from 0 to 1."""
+    def report_progress(self, epoch: int, fraction: float) -> None:
+        """Reports which fraction of an epoch is done, 0..1."""
         self.hear(EpochProgressed(self.number, epoch, fraction))
 
     def check(self, fraction: float) -> None:
         """Shows progress before the first epoch.
 
         Args:
-            fraction: The part that is done, 0..1.
+            fraction: The fraction that is done, 0..1.
 
         Raises:
             InterruptedTrialError: If the user wants the search to stop.
             OutOfTimeError: If the study's time is over.
         """
-        self.progress(0, fraction)
+        self.report_progress(0, fraction)
         if self.is_interrupted:
             raise InterruptedTrialError
         if self.budget.seconds_left() <= 0:

@@ -1,23 +1,24 @@
-"""Makes a search space of whatever builds networks: a hypermodel of Keras Tuner's, or a function ``build(hp)``."""
+"""Makes a search space of whatever builds networks: a hypermodel of Keras Tuner or a function ``build(hp)``."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import keras_tuner
 
 from searchcnn.spaces.space import SearchSpace
 
 
 def adapt(hypermodel: keras_tuner.HyperModel) -> SearchSpace:
-    """Returns a search space for a hypermodel whose ``input_shape`` and ``num_classes`` are set; a space as it is."""
+    """Returns a search space for a hypermodel with ``input_shape`` and ``num_classes``; a search space is unchanged."""
     return hypermodel if isinstance(hypermodel, SearchSpace) else HyperModelSpace(hypermodel)
 
 
 class HyperModelSpace(SearchSpace):
     """The search space of a hypermodel that was written for Keras Tuner.
 
-    Attributes of it that have the name of a capability of `SearchSpace` could mean anything, and are not looked at.
+    Attributes of it that have the name of a capability of `SearchSpace` could mean anything, and are ignored.
 
     Args:
         hypermodel: Builds, and perhaps trains, the networks.
@@ -30,11 +31,11 @@ class HyperModelSpace(SearchSpace):
         self.hypermodel = hypermodel
         self.input_shape, self.num_classes = hypermodel.input_shape, hypermodel.num_classes
 
-    def build(self, hp: Any) -> Any:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Lets the hypermodel build the network."""
         return self.hypermodel.build(hp)
 
-    def fit(self, hp: Any, model: Any, *images: Any, **options: Any) -> Any:
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *images: Any, **options: Any) -> Any:
         """Lets the hypermodel train the network."""
         return self.hypermodel.fit(hp, model, *images, **options)
 
@@ -53,7 +54,7 @@ class HyperModelSpace(SearchSpace):
 class FunctionSpace(SearchSpace):
     """The search space of a function ``build(hp)``.
 
-    The function may ask for ``input_shape`` and ``num_classes`` by naming parameters so.
+    The function may ask for ``input_shape`` and ``num_classes`` by having parameters of these names.
 
     Args:
         function: Returns the network for ``hp``.
@@ -67,7 +68,7 @@ class FunctionSpace(SearchSpace):
         self.function = function
         self.options = options
 
-    def build(self, hp: Any) -> Any:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Calls the function."""
         return self.function(hp, **select_arguments(self.function, self.input_shape, self.num_classes), **self.options)
 
@@ -78,7 +79,7 @@ def select_arguments(
     """Returns what the engine can tell a constructor or function, as far as it has parameters of these names.
 
     Args:
-        function: What is to be called.
+        function: What will be called.
         input_shape: Shape of an image: (height, width, channels) in pixels.
         num_classes: Number of classes; ``classes`` means the same, as in ``keras_tuner.applications``.
     """

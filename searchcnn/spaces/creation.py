@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from searchcnn.spaces.space import SearchSpace
 
 
-def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, "SearchSpace"]:
+def create_spaces(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset) -> dict[str, "SearchSpace"]:
     """Creates the search spaces of a study for its images, with its options, by name.
 
     Raises:
-        PluginError: If one cannot be created so.
+        PluginError: If one cannot be created like that.
     """
     names = [space.name for space in spaces]
     for name in config.options:
@@ -27,11 +27,11 @@ def create(spaces: Sequence[LoadedSpace], config: StudyConfig, dataset: Dataset)
     return {space.name: space.create(shape, classes, config.options.get(space.name)) for space in spaces}
 
 
-def prepare(created: Mapping[str, "SearchSpace"]) -> None:
-    """Lets search spaces fetch what their networks need, where a study goes on: on another machine, for instance.
+def prepare_spaces(created: Mapping[str, "SearchSpace"]) -> None:
+    """Lets search spaces fetch what their networks need where a study is continued, which may be on another machine.
 
     Raises:
-        PluginError: If something is not to be had here.
+        PluginError: If something is not available here.
     """
     for name, space in created.items():
         try:
@@ -40,6 +40,6 @@ def prepare(created: Mapping[str, "SearchSpace"]) -> None:
             raise PluginError(f"search space '{name}' cannot be searched on this machine: {error}") from error
 
 
-def origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
+def describe_origins(spaces: Sequence[LoadedSpace]) -> dict[str, dict[str, str]]:
     """Returns where each search space comes from, for model cards."""
     return {space.name: {"location": space.location, "fingerprint": space.fingerprint} for space in spaces}

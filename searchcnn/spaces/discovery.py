@@ -20,7 +20,7 @@ from typing import Final
 
 from searchcnn._bundled import locate_bundled
 from searchcnn.errors import PluginError, nearest
-from searchcnn.spaces.plugin import Origin, Plugin, split
+from searchcnn.spaces.plugin import Origin, Plugin, split_location
 from searchcnn.spaces.source import Source
 from searchcnn.study import Workspace
 
@@ -35,17 +35,17 @@ EXPECTED = "one subclass of searchcnn.SearchSpace or keras_tuner.HyperModel with
 
 
 def discover(workspace: Workspace, folders: Sequence[Path] = ()) -> list[Plugin]:
-    """Lists all plugins, those that cannot be used as well; executes none of them.
+    """Lists all plugins, including those that cannot be used; executes none of them.
 
     Args:
-        workspace: Where the user's own ``plugins/`` lies.
+        workspace: Where the user's own ``plugins/`` is.
         folders: Further folders, searched first.
 
     Raises:
         PluginError: If a folder that the user named does not exist.
     """
     winners: dict[str, Plugin] = {}
-    return [_rank(plugin, winners) for plugin in _candidates(workspace, folders)]
+    return [_rank(plugin, winners) for plugin in _list_candidates(workspace, folders)]
 
 
 def find(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> Plugin:
@@ -53,23 +53,23 @@ def find(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> Plugi
 
     Args:
         spec: A plugin's name, ``path/to/file.py``, ``path/to/file.py:name`` or ``package.module:name``.
-        workspace: Where relative paths begin and the user's own ``plugins/`` lies.
+        workspace: Where relative paths begin and the user's own ``plugins/`` is.
         folders: Further folders of plugins, searched first.
 
     Raises:
         PluginError: If there is none, with the nearest name.
     """
-    container, name = split(spec)
+    container, name = split_location(spec)
     if container.endswith(".py"):
         path = workspace.root / Path(container).expanduser()
-        return _direct("path", f"{path}:{name}" if name else str(path), name, path.stem)
+        return _make_direct("path", f"{path}:{name}" if name else str(path), name, path.stem)
     if name:
-        return _direct("module", spec, name, container.rpartition(".")[2])
+        return _make_direct("module", spec, name, container.rpartition(".")[2])
     plugins = {plugin.name: plugin for plugin in discover(workspace, folders) if plugin.status != "shadowed"}
     if spec not in plugins:
-        known = nearest(spec, plugins) or f"; known: {', '.join(sorted(plugins))}"
+        hint = nearest(spec, plugins) or f"; known: {', '.join(sorted(plugins))}"
         raise PluginError(
-            f"no search space named '{spec}'{known}; a path/to/file.py:name or package.module:name works as well"
+            f"no search space named '{spec}'{hint}; a path/to/file.py:name or package.module:name works as well"
         )
     return plugins[spec]
 
@@ -81,32 +81,32 @@ def _rank(plugin: Plugin, winners: dict[str, Plugin]) -> Plugin:
     return replace(plugin, status="shadowed", error=f"{winner.location} ({winner.source}) comes first")
 
 
-def _candidates(workspace: Workspace, folders: Sequence[Path]) -> Iterator[Plugin]:
-    for folder, source in _folders(workspace, folders).items():
+def _list_candidates(workspace: Workspace, folders: Sequence[Path]) -> Iterator[Plugin]:
+    for folder, source in _list_folders(workspace, folders).items():
         for file in sorted(folder.glob("*.py")):
             if not file.name.startswith("_"):
                 yield _inspect(file, source)
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
-        yield _offered(point)
+        yield _read_entry_point(point)
 
 
-def _folders(workspace: Workspace, folders: Sequence[Path]) -> dict[Path, Origin]:
+def _list_folders(workspace: Workspace, folders: Sequence[Path]) -> dict[Path, Origin]:
     """Returns the folders in order, each once: in a checkout the workspace's folder is the one of the built-ins."""
-    given: list[tuple[Path, Origin]] = [(folder, "--plugins-dir") for folder in folders]
-    given += [(Path(folder), VARIABLE) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
-    found = {_existing(folder, source): source for folder, source in given}
-    return found | {workspace.plugins.resolve(): "workspace", locate_bundled("plugins").resolve(): "built-in"}
+    named: list[tuple[Path, Origin]] = [(folder, "--plugins-dir") for folder in folders]
+    named += [(Path(folder), VARIABLE) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
+    resolved = {_resolve_folder(folder, source): source for folder, source in named}
+    return resolved | {workspace.plugins.resolve(): "workspace", locate_bundled("plugins").resolve(): "built-in"}
 
 
-def _existing(folder: Path, source: Origin) -> Path:
+def _resolve_folder(folder: Path, source: Origin) -> Path:
     path = folder.expanduser().resolve()
     if not path.is_dir():
-        raise PluginError(f"{source}: {folder} is no folder; create it or leave it out")
+        raise PluginError(f"{source}: {folder} is not a folder; create it or leave it out")
     return path
 
 
 def _inspect(file: Path, source: Origin) -> Plugin:
-    plugin = _checked(Plugin(file.stem, source, str(file)))
+    plugin = _check_name(Plugin(file.stem, source, str(file)))
     try:
         code = Source.read(file)
     except PluginError as error:
@@ -117,21 +117,21 @@ def _inspect(file: Path, source: Origin) -> Plugin:
     return plugin
 
 
-def _offered(point: EntryPoint) -> Plugin:
+def _read_entry_point(point: EntryPoint) -> Plugin:
     summary = point.dist.metadata["Summary"] if point.dist and "Summary" in point.dist.metadata else ""
     location = "".join(point.value.partition("[")[0].split())  # without extras and spaces; not judged before loading
-    return _checked(Plugin(point.name, "entry point", location, description=summary))
+    return _check_name(Plugin(point.name, "entry point", location, description=summary))
 
 
-def _direct(source: Origin, location: str, name: str, container: str) -> Plugin:
+def _make_direct(source: Origin, location: str, name: str, container: str) -> Plugin:
     last = name.rpartition(".")[2]
-    plugin = _checked(Plugin(container if last in ("", "build") else last, source, location))
+    plugin = _check_name(Plugin(container if last in ("", "build") else last, source, location))
     if plugin.status == "error":
         raise PluginError(plugin.error)
     return plugin
 
 
-def _checked(plugin: Plugin) -> Plugin:
+def _check_name(plugin: Plugin) -> Plugin:
     """Refuses names that cannot be the scope of hyperparameters."""
     if plugin.name.isidentifier():
         return plugin

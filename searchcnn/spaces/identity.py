@@ -17,27 +17,27 @@ def identify_spaces(spaces: Sequence[LoadedSpace], created: Mapping[str, "Search
 
     Args:
         spaces: The search spaces as they were loaded.
-        created: They themselves, by name.
+        created: The same search spaces, created, by name.
 
     Raises:
         PluginError: If a file cannot be read.
     """
-    code = {f"search space {space.name}": (space.own or space.fingerprint)[:12] for space in spaces}
+    code = {f"search space {space.name}": (space.own_fingerprint or space.fingerprint)[:12] for space in spaces}
     return code | identify_imports(spaces) | _identify_files(created)
 
 
 def identify_imports(spaces: Sequence[LoadedSpace]) -> dict[str, str]:
-    """Returns the part of it that lies in files beside search spaces, which they import.
+    """Returns the part of it that is in files next to search spaces, which they import.
 
-    Earlier versions did not keep it: in a study of theirs the files are taken for unchanged.
+    Earlier versions did not keep it: in their studies the files are assumed to be unchanged.
     """
     return {
-        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.beside.items()
+        f"search space {space.name}, {file}": digest[:12] for space in spaces for file, digest in space.imports.items()
     }
 
 
 def _identify_files(created: Mapping[str, "SearchSpace"]) -> dict[str, str]:
-    """Returns the part of it that lies in other files that search spaces depend on."""
+    """Returns the part of it that is in other files that search spaces depend on."""
     return {f"search space {name}, {path}": _hash(path) for name, space in created.items() for path in space.files()}
 
 

@@ -1,9 +1,12 @@
-"""Several search spaces as one: a hyperparameter chooses among them, and each has a scope of its own for its others."""
+"""Several search spaces as one: a hyperparameter chooses among them, and each has its own scope for all others."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import keras
+import keras_tuner
 
 from searchcnn.spaces.space import Phase, SearchSpace
 
@@ -31,38 +34,38 @@ class Member(SearchSpace):
         for capability in CAPABILITIES:
             setattr(self, capability, getattr(space, capability))
 
-    def _scope(self, hp: Any) -> contextlib.AbstractContextManager[Any]:
+    def _open_scope(self, hp: keras_tuner.HyperParameters) -> contextlib.AbstractContextManager[Any]:
         scope: contextlib.AbstractContextManager[Any] = hp.name_scope(self.name)
         return scope if self._has_scope else contextlib.nullcontext()
 
-    def build(self, hp: Any) -> Any:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Builds the network for one setting."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             return self._space.build(hp)
 
-    def auxiliary_weight(self, hp: Any) -> float:
+    def auxiliary_weight(self, hp: keras_tuner.HyperParameters) -> float:
         """Returns the weight of each auxiliary head in the loss."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             return self._space.auxiliary_weight(hp)
 
-    def initialize(self, hp: Any, model: Any) -> None:
+    def initialize(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> None:
         """Loads pretrained weights."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             self._space.initialize(hp, model)
 
-    def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
+    def phases(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> Iterator[Phase]:
         """Yields the phases of training; what is done between two of them is outside of the scope."""
         phases = iter(self._space.phases(hp, model))
         while True:
-            with self._scope(hp):
+            with self._open_scope(hp):
                 phase = next(phases, None)
             if phase is None:
                 return
             yield phase
 
-    def fit(self, hp: Any, model: Any, *images: Any, **options: Any) -> Any:
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *images: Any, **options: Any) -> Any:
         """Trains a network as the search space does."""
-        with self._scope(hp):
+        with self._open_scope(hp):
             return self._space.fit(hp, model, *images, **options)
 
     @property
@@ -102,7 +105,7 @@ class JointSpace:
     def __init__(self, spaces: Mapping[str, SearchSpace]) -> None:
         self.members = {name: Member(name, space, len(spaces) > 1) for name, space in spaces.items()}
 
-    def choose(self, hp: Any) -> Member:
+    def choose(self, hp: keras_tuner.HyperParameters) -> Member:
         """Returns the search space of a point; asks for it where there are several."""
         names = list(self.members)
         return self.members[hp.Choice(CHOICE, names) if len(names) > 1 else names[0]]

@@ -19,7 +19,7 @@ from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, nearest
 from searchcnn.spaces.discovery import EXPECTED, find
 from searchcnn.spaces.plugin import Plugin
-from searchcnn.spaces.source import Source, fingerprint
+from searchcnn.spaces.source import Source, compute_fingerprint
 from searchcnn.study import Workspace
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class LoadedSpace:
         name: A Python identifier, the scope of its hyperparameters where several spaces are searched together.
         location: File or module that it was loaded from.
         fingerprint: Identifies its code, whatever the formatting: that of its file, of `searchcnn.blocks` and
-            `searchcnn.backbones` if it uses them, and of the files beside it that it imports; not what is installed.
+            `searchcnn.backbones` if it uses them, and of the files next to it that it imports; not of installed code.
         module: Name of its module.
         target: A subclass of ``keras_tuner.HyperModel``, an instance of one, or a function ``build(hp)``.
-        beside: Fingerprints of the files beside it that it imports, by path.
-        own: Its fingerprint without them.
-        dtype_policy: Keras' dtype policy as the file has set it, such as ``mixed_float16``; None: whichever holds.
+        imports: Fingerprints of the files next to it that it imports, by path.
+        own_fingerprint: Its fingerprint without them.
+        dtype_policy: Keras' dtype policy as the file has set it, such as ``mixed_float16``; None: whichever is set.
     """
 
     name: str
@@ -56,8 +56,8 @@ class LoadedSpace:
     fingerprint: str
     module: str
     target: Any
-    beside: Mapping[str, str] = field(default_factory=dict)
-    own: str = ""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    own_fingerprint: str = ""
     dtype_policy: Any = None
 
     def create(
@@ -79,7 +79,7 @@ class LoadedSpace:
         """
         from searchcnn.spaces.adapter import adapt
 
-        with blamed(self.location, self.module), _own_dtype_policy() as policy:
+        with blame(self.location, self.module), _isolate_dtype_policy() as policy:
             hypermodel = _instantiate(self.name, self.target, input_shape, num_classes, options or {})
             hypermodel.input_shape, hypermodel.num_classes = input_shape, num_classes
             space = adapt(hypermodel)
@@ -110,7 +110,7 @@ class LoadedSpace:
         Raises:
             PluginError: If asking for them fails.
         """
-        with blamed(self.location, self.module):
+        with blame(self.location, self.module):
             return {name: dict(values) for name, values in space.baselines().items()}
 
 
@@ -119,7 +119,7 @@ def load_space(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) ->
 
     Args:
         spec: A plugin's name, ``path/to/file.py``, ``path/to/file.py:name`` or ``package.module:name``.
-        workspace: Where relative paths begin and the user's own ``plugins/`` lies.
+        workspace: Where relative paths begin and the user's own ``plugins/`` is.
         folders: Further folders of plugins, searched first.
 
     Raises:
@@ -154,21 +154,29 @@ def load(plugin: Plugin) -> LoadedSpace:
     if plugin.status == "error":
         raise PluginError(plugin.error)
     start_keras()
-    with _own_dtype_policy() as policy:
-        module = _module(plugin)
+    with _isolate_dtype_policy() as policy:
+        module = _import_plugin(plugin)
     if not module.__name__.startswith(modules.PREFIX):
         policy = POLICIES.setdefault(module.__name__, policy)
     name = plugin.parts[1]
-    with blamed(plugin.location, module.__name__):
-        target = _named(module, name) if name else _only(module)
-        own, beside = fingerprint(_files(module, target)), _beside(module)
-    identity = _joined(own, beside.values())
-    return LoadedSpace(plugin.name, plugin.location, identity, module.__name__, target, beside, own, *policy)
+    with blame(plugin.location, module.__name__):
+        target = _get_named(module, name) if name else _get_only(module)
+        own_fingerprint, imports = compute_fingerprint(_list_files(module, target)), _fingerprint_imports(module)
+    return LoadedSpace(
+        name=plugin.name,
+        location=plugin.location,
+        fingerprint=_join_fingerprints(own_fingerprint, imports.values()),
+        module=module.__name__,
+        target=target,
+        imports=imports,
+        own_fingerprint=own_fingerprint,
+        dtype_policy=policy[0] if policy else None,
+    )
 
 
 @contextlib.contextmanager
-def _own_dtype_policy() -> Iterator[list[Any]]:
-    """Yields a list that holds Keras' dtype policy afterwards, if the body changes it; and puts the old one back."""
+def _isolate_dtype_policy() -> Iterator[list[Any]]:
+    """Yields a list that holds Keras' dtype policy afterwards, if the body changes it, and restores the old one."""
     import keras
 
     before, changed = keras.config.dtype_policy(), list[Any]()
@@ -182,8 +190,8 @@ def _own_dtype_policy() -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def blamed(location: str, module: str) -> Iterator[None]:
-    """Turns whatever a plugin raises, an exit included, into one line that names the place.
+def blame(location: str, module: str) -> Iterator[None]:
+    """Turns whatever a plugin raises, even an exit, into one line that names the file and line.
 
     Args:
         location: The plugin's file or module.
@@ -201,12 +209,12 @@ def blamed(location: str, module: str) -> Iterator[None]:
         raise PluginError(f"{modules.find_line(error, module) or location}: {modules.strip_prefix(message)}") from error
 
 
-def _module(plugin: Plugin) -> ModuleType:
+def _import_plugin(plugin: Plugin) -> ModuleType:
     """Executes a plugin's file, or imports its module."""
     container = plugin.parts[0]
     if plugin.in_file:
         Source.read(Path(container))  # raises what is wrong with it
-    with blamed(container, container):
+    with blame(container, container):
         if plugin.in_file:
             return modules.execute(Path(container))
         return (
@@ -214,19 +222,20 @@ def _module(plugin: Plugin) -> ModuleType:
         )
 
 
-def _named(module: ModuleType, name: str) -> Any:
+def _get_named(module: ModuleType, name: str) -> Any:
     try:
         target = operator.attrgetter(name)(module)
     except AttributeError:
-        hint = nearest(name, [known for known, item in vars(module).items() if _is_space(item)])
+        names = [key for key, item in vars(module).items() if _is_space(item)]
+        hint = nearest(name, names)
         raise PluginError(f"{module.__file__}: defines no '{name}'{hint}; expected {KINDS}") from None
     if not _is_space(target):
         raise PluginError(f"{module.__file__}: '{name}' is a {type(target).__name__}; expected {KINDS}")
     return target
 
 
-def _only(module: ModuleType) -> Any:
-    spaces = _spaces(module)
+def _get_only(module: ModuleType) -> Any:
+    spaces = _list_spaces(module)
     if len(spaces) == 1:
         return next(iter(spaces.values()))
     if spaces:
@@ -238,7 +247,7 @@ def _only(module: ModuleType) -> Any:
     raise PluginError(f"{module.__file__}: defines no search space; expected {EXPECTED}")
 
 
-def _spaces(module: ModuleType) -> dict[str, Any]:
+def _list_spaces(module: ModuleType) -> dict[str, Any]:
     """Returns the search spaces that a module defines itself, without its abstract and private classes."""
     return {
         name: item
@@ -260,37 +269,37 @@ def _is_space(item: Any) -> bool:
     return isinstance(item, keras_tuner.HyperModel | functools.partial) or inspect.isroutine(item)
 
 
-def _files(module: ModuleType, target: Any) -> list[Path]:
+def _list_files(module: ModuleType, target: Any) -> list[Path]:
     """Returns the source files of a module and of an object in it, which may come from another module."""
     files = [module.__file__]
-    with contextlib.suppress(TypeError):  # no file: built into Python or made by functools.partial
+    with contextlib.suppress(TypeError):  # no file: built into Python or created by functools.partial
         definition = target if isinstance(target, type) or inspect.isroutine(target) else type(target)
         files.append(inspect.getsourcefile(definition))
-    files += [part.__file__ for tool, parts in _tools().items() if _uses(module, tool) for part in parts]
+    files += [part.__file__ for tool, parts in _list_tools().items() if _uses(module, tool) for part in parts]
     return [Path(file) for file in dict.fromkeys(files) if file and file.endswith(".py")]
 
 
-def _beside(module: ModuleType) -> dict[str, str]:
-    """Returns the fingerprints of the files beside a module that it imports, by path, and of our tools they use."""
+def _fingerprint_imports(module: ModuleType) -> dict[str, str]:
+    """Returns the fingerprints of the files next to a module that it imports, by path, and of our tools they use."""
     folder = Path(module.__file__ or "").parent
-    files = {_relative(file, folder): file for file in sorted(modules.find_imported_files(module))}
-    for tool, parts in _tools().items() if files else ():
-        if not _uses(module, tool) and any(_uses(one, tool) for one in modules.list_loaded(module)):
+    files = {_make_relative(file, folder): file for file in sorted(modules.find_imported_files(module))}
+    for tool, parts in _list_tools().items() if files else ():
+        if not _uses(module, tool) and any(_uses(part, tool) for part in modules.list_loaded(module)):
             files |= {part.__name__: Path(part.__file__ or "") for part in parts}
-    return {name: fingerprint([file]) for name, file in files.items()}
+    return {name: compute_fingerprint([file]) for name, file in files.items()}
 
 
-def _relative(file: Path, folder: Path) -> str:
+def _make_relative(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file, folder)).as_posix()
 
 
-def _joined(own: str, others: Iterable[str]) -> str:
-    """Returns one fingerprint for several; that of code without others stays as it is."""
+def _join_fingerprints(own: str, others: Iterable[str]) -> str:
+    """Returns one fingerprint for several; that of code without others is unchanged."""
     rest = "".join(others)
     return hashlib.blake2b(f"{own}{rest}".encode(), digest_size=16).hexdigest() if rest else own
 
 
-def _tools() -> Mapping[ModuleType, Sequence[ModuleType]]:
+def _list_tools() -> Mapping[ModuleType, Sequence[ModuleType]]:
     """Returns what search spaces are made of, with what computes it."""
     from searchcnn import backbones, blocks, graph, pixels, saved
     from searchcnn.weights import efficientnet
@@ -313,20 +322,20 @@ def _instantiate(
     if isinstance(target, keras_tuner.HyperModel):
         _check_options(name, options, [])
         return target
-    known = select_arguments(target, input_shape, num_classes)
-    taken = {*known, *OWN} if is_class else {*known, *list_parameters(target)[:1]}
-    _check_options(name, options, [key for key in list_parameters(target) if key not in taken])
+    arguments = select_arguments(target, input_shape, num_classes)
+    reserved = {*arguments, *OWN} if is_class else {*arguments, *list_parameters(target)[:1]}
+    _check_options(name, options, [key for key in list_parameters(target) if key not in reserved])
     if not is_class:
         return FunctionSpace(target, options)
-    _check_arguments(name, target, {**known, **options})
-    return target(**known, **options)
+    _check_arguments(name, target, {**arguments, **options})
+    return target(**arguments, **options)
 
 
-def _check_options(name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+def _check_options(name: str, options: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in options:
-        if key not in known:
-            hint = nearest(key, known) or (f" (it has {', '.join(known)})" if known else "; it has none")
-            raise PluginError(f"options.{name}: '{key}' is no option of this search space{hint}")
+        if key not in allowed:
+            hint = nearest(key, allowed) or (f" (it has {', '.join(allowed)})" if allowed else "; it has none")
+            raise PluginError(f"options.{name}: '{key}' is not an option of this search space{hint}")
 
 
 def _check_arguments(name: str, constructor: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -342,9 +351,9 @@ def _check_arguments(name: str, constructor: Callable[..., Any], arguments: dict
 def _check_capabilities(name: str, space: "SearchSpace") -> None:
     height, width, channels = space.input_shape
     if space.channels and channels not in space.channels:
-        known = " or ".join(map(str, space.channels))
+        numbers = " or ".join(map(str, space.channels))
         raise PluginError(
-            f"search space '{name}' takes images with {known} channels, not {channels}; choose another, or set "
+            f"search space '{name}' takes images with {numbers} channels, not {channels}; choose another, or set "
             "data.channels"
         )
     if height < space.min_size[0] or width < space.min_size[1]:

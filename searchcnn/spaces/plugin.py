@@ -1,4 +1,4 @@
-"""A plugin: one search space, by name, and where it lies."""
+"""A plugin: one search space, by name, and where it is."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,15 +33,15 @@ class Plugin:
     @property
     def parts(self) -> tuple[str, str]:
         """The file or module, and the name of the object in it (empty: the only one)."""
-        return split(self.location)
+        return split_location(self.location)
 
     @property
     def in_file(self) -> bool:
-        """Whether it lies in a file rather than in an importable module."""
+        """Whether it is in a file rather than in an importable module."""
         return self.parts[0].endswith(".py")
 
 
-def split(location: str) -> tuple[str, str]:
+def split_location(location: str) -> tuple[str, str]:
     """Splits off the name of an object.
 
     >>> split("nets.py:Tiny"), split("package.nets:Tiny"), split("nets.py")

@@ -34,7 +34,7 @@ class Source:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tree = ast.parse(path.read_bytes(), str(path))
-                compile(tree, str(path), "exec", dont_inherit=True)  # finds what the tree alone does not show
+                compile(tree, str(path), "exec", dont_inherit=True)  # finds errors that the tree alone does not show
                 return cls(tree)
         except OSError as error:
             raise PluginError(f"{path}: cannot be read: {error.strerror}") from error
@@ -70,7 +70,7 @@ class Source:
         return ast.unparse(tree)
 
 
-def fingerprint(files: Iterable[Path]) -> str:
+def compute_fingerprint(files: Iterable[Path]) -> str:
     """Identifies code, whatever its comments, docstrings and formatting.
 
     Returns:

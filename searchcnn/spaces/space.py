@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 
 AUXILIARY_WEIGHT = 0.3
@@ -14,10 +15,10 @@ AUXILIARY_WEIGHT = 0.3
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training between whose ends the network's trainable weights stay the same.
+    """A stretch of training during which the same weights of the network are trainable.
 
     Attributes:
-        share: Part of the recipe's epochs, 0..1; what earlier phases have left where that is less.
+        share: Fraction of the recipe's epochs, 0..1; fewer where earlier phases have left fewer.
         rate: What the recipe's learning rate is multiplied by.
         is_solved: Whether only the softmax layer at the end is trained, on features that nothing changes: a solver
             brings it to its optimum at once, which counts as one epoch.
@@ -57,14 +58,14 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         num_classes: Number of classes; set before `build`.
         min_size: Smallest image that the space can handle: (height, width) in pixels.
         channels: Numbers of channels that it can handle; empty: any.
-        own_preprocessing: Whether its networks preprocess images by themselves, as pretrained ones do: they get pixels
+        own_preprocessing: Whether its networks preprocess images themselves, as pretrained ones do: they get pixels
             scaled to 0..1, whatever the study's ``training.normalization`` is; or 0..255 where probing a network finds
             that it was made for those.
         is_pretrained: Whether its networks begin with weights that were learnt elsewhere. Where it is the first search
             space of a study, all its known points come first.
         reference: The paper or source behind it.
-        dtype_policy: Keras' dtype policy as its file has set it, such as ``mixed_float16``; None: whichever holds.
-        knows_sizes: Whether ``min_size`` and ``channels`` say for what images it is.
+        dtype_policy: Keras' dtype policy as its file has set it, such as ``mixed_float16``; None: whichever is set.
+        knows_sizes: Whether ``min_size`` and ``channels`` say which images it is for.
     """
 
     input_shape: tuple[int, int, int]
@@ -79,7 +80,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     knows_sizes: bool = True
 
     @abc.abstractmethod
-    def build(self, hp: Any) -> Any:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Builds the network for one setting.
 
         The same values must always give the same network, and the same name the same range. Hyperparameters that
@@ -100,7 +101,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             InfeasibleError: If there is no such network; the search goes on and learns to avoid the point.
         """
 
-    def auxiliary_weight(self, hp: Any) -> float:
+    def auxiliary_weight(self, hp: keras_tuner.HyperParameters) -> float:
         """Returns the weight of each auxiliary head in the loss, where `build` has returned any.
 
         Args:
@@ -111,7 +112,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         """
         return AUXILIARY_WEIGHT
 
-    def initialize(self, hp: Any, model: Any) -> None:
+    def initialize(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> None:
         """Loads pretrained weights into a network that is going to be trained.
 
         `build` is called far more often: to count weights, to draw, to check limits.
@@ -122,23 +123,23 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         """
 
     def prepare(self) -> None:
-        """Fetches what its networks need, such as pretrained weights, in each process that goes on with a study.
+        """Fetches what its networks need, such as pretrained weights, in each process that continues a study.
 
         Raises:
-            PluginError: If something is not to be had here; no trial is begun then.
+            PluginError: If something is not available here; no trial is begun then.
         """
 
     def files(self) -> Sequence[Path]:
-        """Returns the files, beside its own code, that its networks depend on, such as pretrained weights.
+        """Returns the files, besides its own code, that its networks depend on, such as pretrained weights.
 
-        A study that was begun is not continued with other content in them.
+        A study that was begun is not continued when their content has changed.
         """
         return ()
 
-    def phases(self, hp: Any, model: Any) -> Iterator[Phase]:
+    def phases(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> Iterator[Phase]:
         """Yields the phases of training; one by default.
 
-        Before each ``yield`` it may set which layers are trainable: the network is compiled anew for each phase, with
+        Before each ``yield`` it may set which layers are trainable: the network is compiled again for each phase, with
         the recipe's learning rate schedule over the phase's epochs. Early stopping ends a phase, and the next one
         begins with the best weights so far. It is called twice for a network: once only to learn what it asks for.
         Phases are not for models that `build` has compiled.
@@ -165,5 +166,5 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     @property
     def has_own_fit(self) -> bool:
-        """Whether it trains its networks by itself."""
+        """Whether it has a ``fit`` of its own."""
         return getattr(self.fit_method, "__func__", None) is not keras_tuner.HyperModel.fit

@@ -1,4 +1,4 @@
-"""What the database is asked about a study's trials, so that they need not be read."""
+"""Queries about a study's trials, so that they need not all be read."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from searchcnn.store.optuna_private import models
 from searchcnn.study import Objective
 
 
-def finished_numbers(session: Session, study_id: int) -> list[int]:
+def list_finished(session: Session, study_id: int) -> list[int]:
     """Returns the numbers of a study's trials that have ended, in whatever state."""
     trial, states = models.TrialModel, [state for state in TrialState if state.is_finished()]
     query = select(trial.number).where(trial.study_id == study_id, trial.state.in_(states))
@@ -20,25 +20,25 @@ def finished_numbers(session: Session, study_id: int) -> list[int]:
 
 def count_before(session: Session, study_id: int, number: int, value: float, objective: Objective) -> int:
     """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
-    trial, known = models.TrialModel, models.TrialValueModel.value
-    is_before = or_(_merit(objective) > objective.merit(value), and_(known == value, trial.number < number))
-    return session.scalar(_complete(select(func.count()), study_id).where(is_before)) or 0
+    trial, score = models.TrialModel, models.TrialValueModel.value
+    is_before = or_(_merit_column(objective) > objective.merit(value), and_(score == value, trial.number < number))
+    return session.scalar(_select_complete(select(func.count()), study_id).where(is_before)) or 0
 
 
-def ranking(session: Session, study_id: int, objective: Objective, most: int) -> list[int]:
+def list_best(session: Session, study_id: int, objective: Objective, count: int) -> list[int]:
     """Returns the numbers of a study's best COMPLETE trials, the best one first."""
     trial = models.TrialModel
-    query = _complete(select(trial.number), study_id).order_by(_merit(objective).desc(), trial.number)
-    return list(session.scalars(query.limit(most)))
+    query = _select_complete(select(trial.number), study_id).order_by(_merit_column(objective).desc(), trial.number)
+    return list(session.scalars(query.limit(count)))
 
 
-def best_merit(session: Session, study_id: int, objective: Objective) -> float | None:
+def find_best_merit(session: Session, study_id: int, objective: Objective) -> float | None:
     """Returns the merit of the best of a study's COMPLETE trials, or None before the first."""
-    best: float | None = session.scalar(_complete(select(func.max(_merit(objective))), study_id))
+    best: float | None = session.scalar(_select_complete(select(func.max(_merit_column(objective))), study_id))
     return best
 
 
-def distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:
+def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:
     """Returns what the study of a trial has stored as a parameter's range or choices; None before it was sampled."""
     trial, param = models.TrialModel, models.TrialParamModel
     study = select(trial.study_id).where(trial.trial_id == trial_id).scalar_subquery()
@@ -47,13 +47,13 @@ def distribution(session: Session, trial_id: int, name: str) -> BaseDistribution
     return None if stored is None else json_to_distribution(stored)
 
 
-def _merit(objective: Objective) -> Any:
+def _merit_column(objective: Objective) -> Any:
     """Returns the merit of trials by their scores, as a column; the best one has the largest."""
     score: Any = models.TrialValueModel.value
     return objective.merit(score)
 
 
-def _complete(query: Any, study_id: int) -> Any:
+def _select_complete(query: Any, study_id: int) -> Any:
     """Restricts a query to a study's COMPLETE trials and their scores."""
     trial, value = models.TrialModel, models.TrialValueModel
     joined = query.select_from(trial).join(value, value.trial_id == trial.trial_id)

@@ -124,7 +124,7 @@ class Storage(HookedStorage):
         """Holds a trial's value of a parameter for its next transaction."""
         if previous is None:  # Optuna's cache asks once per run; an earlier run may have stored it
             with Session(self.engine) as session:
-                previous = queries.distribution(session, trial_id, name)
+                previous = queries.find_distribution(session, trial_id, name)
         if previous is not None:
             check_distribution_compatibility(previous, distribution)
         values = {

@@ -31,10 +31,10 @@ class StoredStudy:
 
     Args:
         storage: The opened database.
-        name: The study's name in it; it is made where it is missing.
+        name: The study's name in it; it is created where it is missing.
         objective: What is optimised.
-        sampler: Proposes points; Optuna's default where it is not given.
-        pruner: Ends hopeless trials; Optuna's default where it is not given.
+        sampler: Proposes points; Optuna's default if it is None.
+        pruner: Ends hopeless trials; Optuna's default if it is None.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class StoredStudy:
             study = create()
         return study
 
-    def agree(
+    def check_identity(
         self,
         config: Mapping[str, Any],
         identity: Mapping[str, str],
         accept: bool = False,
         recent: Mapping[str, str] | None = None,
     ) -> None:
-        """Keeps what the study searches when it has no results yet, and checks it when it has.
+        """Stores what the study searches when it has no results yet, and checks it when it has some.
 
         Args:
             config: The study's configuration, for readers.
             identity: What must be the same in all runs, by name.
-            accept: Take a change as the user's will; a change of direction is refused all the same.
-            recent: The part of the identity that the first version did not keep: in a study that it has begun, it is
+            accept: Accept a change; a change of direction is refused nevertheless.
+            recent: The part of the identity that the first version did not store: in a study that it has begun, it is
                 not a change where it is missing.
 
         Raises:
@@ -102,9 +102,9 @@ class StoredStudy:
         changed = row is not None and row.identity != dict(identity)
         if row is not None and changed and self._has_results:
             missing = {} if "rules" in row.identity else recent or {}
-            _check_identity(self.name, {**missing, **row.identity}, identity, accept)
+            _refuse_changes(self.name, {**missing, **row.identity}, identity, accept)
         elif changed and not is_new:
-            self._begin_anew()
+            self._start_over()
         new = StudyRow(study_id=self.study_id, config=dict(config), identity=dict(identity))
         new.version = searchcnn.__version__
         self.storage.write_study(new)
@@ -120,14 +120,14 @@ class StoredStudy:
 
     @property
     def _has_results(self) -> bool:
-        """Whether some trial has taught something, or may be about to: one that a living run works on."""
-        taught = self.trials((TrialState.COMPLETE, TrialState.PRUNED))
+        """Whether some trial has taught something, or may do so because a living run works on it."""
+        taught = self.list_trials((TrialState.COMPLETE, TrialState.PRUNED))
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
             return bool(taught) or any(run.is_alive for run in runs)
 
-    def _begin_anew(self) -> None:
-        """Throws away what was begun but taught nothing: waiting baselines, a trial that was stopped, failures."""
+    def _start_over(self) -> None:
+        """Deletes what was begun but taught nothing: waiting baselines, a trial that was stopped, failures."""
         optuna.delete_study(study_name=self.name, storage=self.optuna_storage)
         self.optuna = self._create()
         self.study_id = get_study_id(self.optuna)
@@ -135,7 +135,7 @@ class StoredStudy:
     @property
     def is_new(self) -> bool:
         """Whether no trial was ever begun."""
-        return not self.trials()
+        return not self.list_trials()
 
     @contextmanager
     def run(self) -> Iterator[Run]:
@@ -155,20 +155,20 @@ class StoredStudy:
         waiting = [create_trial(state=TrialState.WAITING, user_attrs=fact, system_attrs=fixed) for fact in facts]
         self.storage.begin(self.study_id, waiting)
 
-    def next_trial(self, most: int | None = None) -> optuna.Trial:
-        """Returns the trial to work on: one that a dead run left, else a waiting one, else a new one.
+    def next_trial(self, max_trials: int | None = None) -> optuna.Trial:
+        """Returns the trial to work on: one that a dead run has abandoned, else a waiting one, else a new one.
 
         Args:
-            most: How many trials the study may begin, those of all processes counted.
+            max_trials: How many trials the study may begin, in all processes together; None for no limit.
 
         Raises:
-            NoTrialLeftError: If they are begun.
+            NoTrialLeftError: If all of them are begun.
         """
-        self.storage.leases.most_trials = most
-        left = self.takeover.take_over(self.study_id)
-        if left is not None:
-            self.trials()  # Optuna's cache knows a trial that another process has made only after it was read
-        trial = self.optuna.ask() if left is None else optuna.Trial(self.optuna, left)
+        self.storage.leases.most_trials = max_trials
+        abandoned = self.takeover.take_over(self.study_id)
+        if abandoned is not None:
+            self.list_trials()  # Optuna's cache knows a trial of another process only after it was read
+        trial = self.optuna.ask() if abandoned is None else optuna.Trial(self.optuna, abandoned)
         self.takeover.works_on(get_trial_id(trial))
         return trial
 
@@ -223,74 +223,74 @@ class StoredStudy:
 
     @repeat_while_lost
     def add_model(self, trial: optuna.Trial, path: Path, score: float) -> None:
-        """Keeps which trial's network a file now holds, and what it scored."""
+        """Records which trial's network a file now holds, and its score."""
         row = ModelRow(trial_id=get_trial_id(trial), study_id=self.study_id, path=str(path), score=score)
         with Session(self.storage.engine) as session, session.begin():
             session.merge(row)
 
-    def curve(self, trial_number: int) -> list[Epoch]:
+    def read_curve(self, trial_number: int) -> list[Epoch]:
         """Returns a trial's learning curve."""
         key = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial_number)
         query = select(EpochRow).where(EpochRow.trial_id == key).order_by(EpochRow.epoch)
         with Session(self.storage.engine) as session:
-            return [_epoch(row) for row in session.scalars(query)]
+            return [_read_epoch(row) for row in session.scalars(query)]
 
-    def trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
-        """Returns the trials, not to be changed."""
+    def list_trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
+        """Returns the trials, which must not be changed."""
         return self.optuna.get_trials(deepcopy=False, states=tuple(states) if states else None)
 
     def count_finished(self) -> int:
         """Returns the number of trials that have ended, in whatever state."""
-        return len(self.finished_numbers())
+        return len(self.list_finished())
 
     @repeat_while_lost
-    def finished_numbers(self) -> list[int]:
+    def list_finished(self) -> list[int]:
         """Returns the numbers of the trials that have ended, in whatever state."""
         with Session(self.storage.engine) as session:
-            return queries.finished_numbers(session, self.study_id)
+            return queries.list_finished(session, self.study_id)
 
     @repeat_while_lost
     def rank(self, trial: optuna.Trial, value: float) -> int:
-        """Returns how many COMPLETE trials come before one in the `ranking`, given its score."""
+        """Returns how many COMPLETE trials come before one in the `list_best`, given its score."""
         with Session(self.storage.engine) as session:
             return queries.count_before(session, self.study_id, trial.number, value, self.objective)
 
     @repeat_while_lost
-    def ranking(self, most: int) -> list[int]:
-        """Returns the numbers of the best COMPLETE trials, the best one first; the earlier one of equal ones."""
+    def list_best(self, count: int) -> list[int]:
+        """Returns the numbers of the best COMPLETE trials, the best one first; of equal ones the earlier one."""
         with Session(self.storage.engine) as session:
-            return queries.ranking(session, self.study_id, self.objective, most)
+            return queries.list_best(session, self.study_id, self.objective, count)
 
     @repeat_while_lost
     def is_better(self, value: float) -> bool:
         """Whether a score is better than that of every COMPLETE trial."""
         with Session(self.storage.engine) as session:
-            best = queries.best_merit(session, self.study_id, self.objective)
+            best = queries.find_best_merit(session, self.study_id, self.objective)
         return best is None or self.objective.merit(value) > best
 
     @repeat_while_lost
-    def seconds_spent(self) -> float:
-        """Returns for how many seconds at least one process has worked on the study."""
+    def count_seconds(self) -> float:
+        """Returns the number of seconds during which at least one process has worked on the study."""
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
             return union_length([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
 
 
-def _epoch(row: EpochRow) -> Epoch:
+def _read_epoch(row: EpochRow) -> Epoch:
     metrics = {name: math.nan if value is None else value for name, value in row.metrics.items()}  # JSON has no NaN
     return Epoch(row.epoch, metrics, row.learning_rate, row.seconds)
 
 
-def _check_identity(name: str, before: Mapping[str, str], after: Mapping[str, str], accept: bool) -> None:
+def _refuse_changes(name: str, before: Mapping[str, str], after: Mapping[str, str], accept: bool) -> None:
     changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     if accept and "search.direction" not in changed:
         return
-    is_read_anew = "rules" not in before and any(key.startswith("data") for key in changed)
-    remark = "; this version may find parts in the same images that the one before did not" if is_read_anew else ""
+    is_read_again = "rules" not in before and any(key.startswith("data") for key in changed)
+    remark = "; this version may find parts in the same images that the one before did not" if is_read_again else ""
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
-    accepting = "" if "search.direction" in changed else ", or go on all the same with --accept-changes"
+    advice = "" if "search.direction" in changed else ", or continue nevertheless with --accept-changes"
     if changes:
         raise StudyChangedError(
             f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change, or begin a new study with --name {name}-2" + accepting + remark
+            f"undo the change, or begin a new study with --name {name}-2" + advice + remark
         )

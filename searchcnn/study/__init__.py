@@ -1,4 +1,4 @@
-"""Studies: what is to be searched. Knows neither Keras nor Optuna."""
+"""Studies: what to search. Knows neither Keras nor Optuna."""
 
 from searchcnn.study.config import (
     BudgetConfig,
@@ -8,13 +8,13 @@ from searchcnn.study.config import (
     SearchConfig,
     StudyConfig,
     TrainingConfig,
-    seconds,
+    parse_duration,
 )
 from searchcnn.study.file import configure, load, read_table, validate
 from searchcnn.study.objective import Objective
 from searchcnn.study.recipe import Recipe
 from searchcnn.study.values import Range
-from searchcnn.study.workspace import Workspace, valid_name
+from searchcnn.study.workspace import Workspace, check_name
 
 __all__ = [
     "BudgetConfig",
@@ -28,10 +28,10 @@ __all__ = [
     "StudyConfig",
     "TrainingConfig",
     "Workspace",
+    "check_name",
     "configure",
     "load",
+    "parse_duration",
     "read_table",
-    "seconds",
-    "valid_name",
     "validate",
 ]

@@ -1,4 +1,4 @@
-"""The configuration of a study: what its TOML file may say, validated.
+"""The configuration of a study: what its TOML file can say, validated.
 
 Each field's description is also the text of the configuration reference in the documentation.
 """
@@ -19,17 +19,17 @@ from pydantic import (
 )
 
 from searchcnn.settings import Before
-from searchcnn.study.objective import Direction, Objective, direction_of, guessed_direction
+from searchcnn.study.objective import Direction, Objective, find_direction, guess_direction
 from searchcnn.study.recipe import SETTINGS
-from searchcnn.study.values import check, searched
+from searchcnn.study.values import check_bounds, make_searchable
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST = 1e10
-MOST_FOLDS = 20
-"""Most folds for validation."""
+_MAX_DURATION = 1e10
+MAX_FOLDS = 20
+"""Maximum number of folds for validation."""
 
 
-def seconds(duration: Any) -> float:
+def parse_duration(duration: Any) -> float:
     """Reads a duration: a number of seconds, or text like ``"90s"``, ``"15m"``, ``"1.5h"``, ``"1h30m"``, ``"2d"``.
 
     >>> seconds("1h30m")
@@ -40,19 +40,19 @@ def seconds(duration: Any) -> float:
     """
     total: float
     if isinstance(duration, int | float) and not isinstance(duration, bool):
-        total = 0.0 if duration <= 0 else float(min(duration, _LONGEST))
+        total = 0.0 if duration <= 0 else float(min(duration, _MAX_DURATION))
     elif isinstance(duration, str) and re.fullmatch(r"\s*(\d+(\.\d+)?\s*[smhd]\s*)+", duration):
         total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", duration))
     elif isinstance(duration, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", duration):
         total = float(duration)
     else:
         raise ValueError(f"{duration!r} is not a duration; write seconds (900) or a text such as '15m' or '1h30m'")
-    if not 0 < total < _LONGEST:
+    if not 0 < total < _MAX_DURATION:
         raise ValueError(f"a duration must be above zero and below 300 years, not {duration!r}")
     return total
 
 
-def size(amount: Any) -> int:
+def parse_size(amount: Any) -> int:
     """Reads an amount of bytes: a number, or text like ``"500MB"`` or ``"4GB"``.
 
     >>> size("4GB")
@@ -97,17 +97,18 @@ class DataConfig(Section):
         "or a number of them.",
     )
     test: float | int = Field(
-        default=0.1, description="Images for `evaluate`, where the data has no such part: as `validation`."
+        default=0.1, description="Images for `evaluate`, where the data has no such part: as for `validation`."
     )
     folds: int = Field(
         default=0,
         description="0: networks are validated on the images of `validation`. 2 or more: heads on features that are "
-        "solved are measured on all images but those of `test`, in so many folds, and the one that is kept is fitted "
-        "to all of them; for few images of a class.",
+        "solved are measured on all images but those of `test`, in this number of folds, and the one that is kept is "
+        "fitted to all of them; for few images of a class.",
     )
     classes: int | list[str] | None = Field(
         default=None,
-        description="Some of the classes only: the first so many by label, or a list of names, labelled in that order.",
+        description="Only some of the classes: a number N for the first N by label, or a list of names, labelled in "
+        "that order.",
     )
     image_size: Literal["auto"] | int | Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
         default="auto",
@@ -142,16 +143,14 @@ class DataConfig(Section):
         return last.partition(".")[0] or last or "images"
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.name is None) == (self.path is None):
-            raise ValueError(
-                "needs either `name` or `path`, not " + ("both" if self.name is not None else "none of them")
-            )
+            raise ValueError("needs `name` or `path`" + (", not both" if self.name is not None else ""))
         return self
 
     @field_validator("image_size", mode="before")
     @classmethod
-    def _pixels(cls, value: Any) -> Any:
+    def _check_image_size(cls, value: Any) -> Any:
         sides = value if isinstance(value, list) and len(value) == 2 else [value]
         if value != "auto" and not all(type(side) is int and 1 <= side <= 4096 for side in sides):
             raise ValueError(f"must be 'auto', a square's side or [height, width], of 1 to 4096 pixels, not {value!r}")
@@ -159,21 +158,21 @@ class DataConfig(Section):
 
     @field_validator("validation", "test")
     @classmethod
-    def _part(cls, value: float | int) -> float | int:
+    def _check_part(cls, value: float | int) -> float | int:
         if value <= 0 or (isinstance(value, float) and value >= 1):
             raise ValueError(f"must be a fraction between 0 and 1 or a number of images, not {value}")
         return value
 
     @field_validator("folds")
     @classmethod
-    def _none_or_several(cls, value: int) -> int:
-        if value != 0 and not 2 <= value <= MOST_FOLDS:
-            raise ValueError(f"must be 0, for none, or 2 to {MOST_FOLDS}, not {value}")
+    def _check_folds(cls, value: int) -> int:
+        if value != 0 and not 2 <= value <= MAX_FOLDS:
+            raise ValueError(f"must be 0, for none, or 2 to {MAX_FOLDS}, not {value}")
         return value
 
     @field_validator("classes", mode="before")
     @classmethod
-    def _number_or_names(cls, value: Any) -> Any:
+    def _check_type_of_classes(cls, value: Any) -> Any:
         names = isinstance(value, list) and all(isinstance(name, str) for name in value)
         number = isinstance(value, int) and not isinstance(value, bool)
         if not (names or number or value is None):
@@ -182,7 +181,7 @@ class DataConfig(Section):
 
     @field_validator("classes")
     @classmethod
-    def _several(cls, value: int | list[str] | None) -> int | list[str] | None:
+    def _check_classes(cls, value: int | list[str] | None) -> int | list[str] | None:
         names = value if isinstance(value, list) else []
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"names '{twice[0]}' twice")
@@ -195,19 +194,19 @@ class BudgetConfig(Section):
     """`[budget]`: totals for the study, over all its runs; the first that is spent ends the search."""
 
     trials: int | None = Field(default=None, ge=1, description="Number of finished trials.")
-    timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else seconds(v))] = Field(
+    timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else parse_duration(v))] = Field(
         default=None, description="Time to search: seconds, or a text such as `15m` or `1h30m`."
     )
 
     @model_validator(mode="after")
-    def _some_limit(self) -> Self:
+    def _check_limits(self) -> Self:
         if self.trials is None and self.timeout is None:
             raise ValueError("needs `trials`, `timeout` or both")
         return self
 
 
 class ComponentConfig(BaseModel):
-    """A sampler or pruner: its Optuna name, and Optuna's arguments beside it."""
+    """A sampler or pruner: its Optuna name, and Optuna's arguments next to it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -219,8 +218,8 @@ class ComponentConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _named(default: str) -> BeforeValidator:
-    """Lets a text stand for a component without arguments, and a table without a name for the default one."""
+def _accept_name(default: str) -> BeforeValidator:
+    """Accepts a text for a component without arguments, and a table without a name for the default one."""
 
     def read(value: Any) -> Any:
         if isinstance(value, str):
@@ -236,24 +235,24 @@ class SearchConfig(Section):
     objective: str = Field(default="val_accuracy", description="Metric to optimise; names begin with `val_`.")
     direction: Literal["auto", "maximize", "minimize"] = Field(
         default="auto",
-        description="`auto` knows all metrics and losses of Keras; for a metric with another name, say it.",
+        description="`auto` knows all metrics and losses of Keras; set it for a metric with another name.",
     )
-    sampler: Annotated[ComponentConfig, _named("TPESampler")] = Field(
+    sampler: Annotated[ComponentConfig, _accept_name("TPESampler")] = Field(
         default=ComponentConfig(name="TPESampler"),
         description="A sampler by its Optuna name or `grid`; a table adds its arguments: "
         "`{name = 'TPESampler', n_startup_trials = 5}`.",
     )
-    pruner: Annotated[ComponentConfig, _named("SuccessiveHalvingPruner")] = Field(
+    pruner: Annotated[ComponentConfig, _accept_name("SuccessiveHalvingPruner")] = Field(
         default=ComponentConfig(name="SuccessiveHalvingPruner"),
         description="A pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
     )
     baselines: bool = Field(default=True, description="Try the search space's known good points first.")
-    keep_models: int = Field(default=3, ge=1, description="Of how many of the best trials the networks are kept.")
+    keep_models: int = Field(default=3, ge=1, description="Number of the best trials whose networks are kept.")
     max_failures: int = Field(default=5, ge=1, description="Stop after this many unexpected failures in a row.")
 
     @field_validator("objective")
     @classmethod
-    def _on_validation(cls, value: str) -> str:
+    def _check_objective(cls, value: str) -> str:
         if not value.startswith("val_"):
             raise ValueError(f"must be measured on the validation images: 'val_{value}', not '{value}'")
         return value
@@ -261,7 +260,7 @@ class SearchConfig(Section):
     @property
     def known_direction(self) -> Direction | None:
         """The direction that is set, or that of a metric of Keras; None if nobody knows."""
-        return direction_of(self.objective) if self.direction == "auto" else self.direction
+        return find_direction(self.objective) if self.direction == "auto" else self.direction
 
 
 class LimitsConfig(Section):
@@ -272,12 +271,12 @@ class LimitsConfig(Section):
         default=None, ge=1, description="Largest number of multiply-accumulates for one image, forward."
     )
 
-    trial_timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else seconds(v))] = Field(
+    trial_timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else parse_duration(v))] = Field(
         default=None, description="Longest time for one trial, in seconds or as text such as `30m`."
     )
-    feature_cache: Annotated[int, BeforeValidator(lambda v: size(v))] = Field(
+    feature_cache: Annotated[int, BeforeValidator(lambda v: parse_size(v))] = Field(
         default=4 * 2**30,
-        description="Most disk space for features of frozen networks, in bytes or as text such as `4GB`: they are "
+        description="Maximum disk space for features of frozen networks, in bytes or as text such as `4GB`: they are "
         "computed once for each image instead of in each epoch. 0: never keep them.",
     )
 
@@ -294,7 +293,9 @@ class _Plain(Section):
 # What may be searched is declared in `searchcnn.study.recipe.Recipe`.
 _FIELDS: dict[str, Any] = {
     name: (
-        Annotated[searched(setting.type), Before(setting.before)] if setting.since else searched(setting.type),
+        Annotated[make_searchable(setting.type), Before(setting.before)]
+        if setting.since
+        else make_searchable(setting.type),
         Field(default=setting.default, description=setting.description),
     )
     for name, setting in SETTINGS.items()
@@ -307,7 +308,7 @@ class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # t
     detect_scaling: Annotated[bool, Before(True)] = Field(  # older studies do not detect it, by their rules
         default=True,
         description="A network that scales pixels itself, as by a `Rescaling` layer or `preprocess_input`, gets those "
-        "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` holds for all.",
+        "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` applies to all.",
     )
 
     if TYPE_CHECKING:
@@ -316,9 +317,9 @@ class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # t
             """Returns a setting that may be searched."""
 
     @model_validator(mode="after")
-    def _within_bounds(self) -> Self:
+    def _check_bounds(self) -> Self:
         for name, setting in SETTINGS.items():
-            check(name, setting, getattr(self, name))
+            check_bounds(name, setting, getattr(self, name))
         return self
 
 
@@ -338,7 +339,7 @@ class StudyConfig(Section):
     )
     published: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict,
-        description="Accuracies that others have published, by the name of their network; shown beside ours.",
+        description="Accuracies that others have published, by the name of their network; shown next to ours.",
     )
     data: DataConfig
     budget: BudgetConfig
@@ -356,10 +357,10 @@ class StudyConfig(Section):
     def objective(self) -> Objective:
         """What is optimised."""
         metric = self.search.objective
-        return Objective(metric, self.search.known_direction or guessed_direction(metric))
+        return Objective(metric, self.search.known_direction or guess_direction(metric))
 
     @model_validator(mode="after")
-    def _comparable(self) -> Self:
+    def _check_objective(self) -> Self:
         searched = [
             key for key in ("l1", "l2", "label_smoothing") if not isinstance(getattr(self.training, key), float)
         ]

@@ -14,7 +14,7 @@ from searchcnn.study.objective import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from searchcnn.study.values import BRANCHES
 
 FORMS = BRANCHES | {"float", "int"}
-"""What stands in the location of a problem beside keys: the forms that a value may have."""
+"""What is in the location of a problem besides keys: the forms that a value can have."""
 
 
 def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | None = None) -> StudyConfig:
@@ -22,7 +22,7 @@ def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | N
 
     Args:
         path: The TOML file.
-        overrides: Texts such as ``training.epochs=5``; the value is read as TOML, and as plain text if it is none.
+        overrides: Texts such as ``training.epochs=5``; the value is read as TOML, or as plain text if it is not TOML.
         extra: Further overrides by dotted key, as Python values; None values are left out.
 
     Raises:
@@ -37,7 +37,7 @@ def configure(
     """Validates a study given as a table, with overrides of its keys.
 
     Args:
-        table: What a study file says; it stays as it is.
+        table: What a study file says; it is not changed.
         source: Names it in messages.
         overrides: As in `load`.
         extra: As in `load`.
@@ -45,14 +45,14 @@ def configure(
     Raises:
         StudyFileError: If a key or value is not valid.
     """
-    given = [*map(_parse, overrides), *((key, value) for key, value in (extra or {}).items() if value is not None)]
+    settings = [*map(_parse, overrides), *((key, value) for key, value in (extra or {}).items() if value is not None)]
     changed = copy.deepcopy(dict(table))
-    for key, value in given:
+    for key, value in settings:
         _put(changed, key, value)
     try:
         return validate(changed, source)
     except StudyFileError as error:
-        if not given or _problem(table, source) == str(error):
+        if not settings or _find_problem(table, source) == str(error):
             raise
         raise StudyFileError(str(error).replace(source, "command line", 1)) from None
 
@@ -66,19 +66,19 @@ def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
     try:
         config = StudyConfig.model_validate(table)
     except ValidationError as error:
-        raise StudyFileError(f"{source}: {_one_line(error)}") from None
+        raise StudyFileError(f"{source}: {_format_error(error)}") from None
     if config.search.known_direction is None:
         metric = config.search.objective
         hint = nearest(metric, [f"val_{name}" for name in LARGER_IS_BETTER | SMALLER_IS_BETTER])
         raise StudyFileError(
-            f"{source}: search.objective: '{metric}' is not a metric of Keras{hint}; if more of it is better set "
-            "search.direction to 'maximize', else to 'minimize'"
+            f"{source}: search.objective: '{metric}' is not a metric of Keras{hint}; set search.direction to "
+            "'maximize' if more of it is better, else to 'minimize'"
         )
     return config
 
 
-def _problem(table: Mapping[str, Any], source: str) -> str:
-    """Returns what is wrong with a table itself; empty if nothing is."""
+def _find_problem(table: Mapping[str, Any], source: str) -> str:
+    """Returns what is wrong with a table itself; empty if nothing is wrong."""
     try:
         validate(table, source)
     except StudyFileError as error:
@@ -90,7 +90,7 @@ def read_table(path: Path) -> dict[str, Any]:
     """Reads a study file as it is.
 
     Raises:
-        StudyFileError: If it cannot be read or is no TOML.
+        StudyFileError: If it cannot be read or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -125,34 +125,37 @@ def _put(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def _one_line(error: ValidationError) -> str:
+def _format_error(error: ValidationError) -> str:
     """Turns the first problem into ``training.epoch: unknown key; did you mean 'epochs'?``."""
     # A misspelt key comes first: it is often why another one is missing.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     unknown = first["type"] == "extra_forbidden"
-    place = _place(first["loc"], unknown)
-    key = ".".join(place)
+    keys = _list_keys(first["loc"], unknown)
+    key = ".".join(keys)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if unknown:
-        known = _known_keys(place[:-1])
-        return f"{key}: unknown key{nearest(place[-1], known) or '; expected one of ' + ', '.join(known)}{more}"
+        known_keys = _list_known_keys(keys[:-1])
+        hint = nearest(keys[-1], known_keys) or f"; expected one of {', '.join(known_keys)}"
+        return f"{key}: unknown key{hint}{more}"
     if first["type"] == "missing":
         return f"{key}: missing; add it to the file or give --set {key}=...{more}"
-    given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
+    value = "" if first["type"] == "value_error" else f", not {first['input']!r}"
     problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("List ")
     problem = problem.removesuffix(" after validation, not 0")
-    return f"{key}: {problem}{given}{_hint(first)}{more}"
+    return f"{key}: {problem}{value}{_suggest(first)}{more}"
 
 
-def _place(location: Sequence[int | str], unknown: bool) -> list[str]:
+def _list_keys(location: Sequence[int | str], unknown: bool) -> list[str]:
     """Returns the keys that lead to a problem: a location without the forms of `searchcnn.study.values`."""
-    forms = range(2, len(location) - unknown)  # they follow a section and a setting; an unknown key may be named so
+    forms = range(
+        2, len(location) - unknown
+    )  # they follow a section and a setting; an unknown key may have such a name
     return [str(part) for index, part in enumerate(location) if index not in forms or part not in FORMS]
 
 
-def _known_keys(place: Sequence[str]) -> list[str]:
+def _list_known_keys(sections: Sequence[str]) -> list[str]:
     model: type[BaseModel] = StudyConfig
-    for name in place:
+    for name in sections:
         annotation = model.model_fields[name].annotation if name in model.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return ["min", "max", "step", "log"]
@@ -160,7 +163,7 @@ def _known_keys(place: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _hint(problem: Mapping[str, Any]) -> str:
+def _suggest(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "literal_error":
         return ""
     expected = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")

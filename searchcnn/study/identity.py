@@ -10,23 +10,23 @@ from searchcnn.settings import Before
 from searchcnn.study.config import StudyConfig, TrainingConfig
 
 
-def identify(config: StudyConfig, fingerprint: str, made: Collection[str]) -> dict[str, str]:
+def identify(config: StudyConfig, fingerprint: str, new_parts: Collection[str]) -> dict[str, str]:
     """Returns what of a configuration must stay the same, by the name of its key; the budget may change.
 
-    A key of `[training]` that was added later is left out where its value is what stands for it in older studies.
+    A key of `[training]` that was added later is left out where its value is the one that older studies have.
 
     Args:
         config: The configuration.
         fingerprint: Of the images.
-        made: Names of the parts of the images that were taken from others.
+        new_parts: Names of the parts of the images that were taken from others.
     """
     data, training = config.data, config.training.model_dump()
-    before = values_before(TrainingConfig)
+    before = list_values_before(TrainingConfig)
     return {
         "data": f"{data.name or 'images'} {fingerprint[:12]}",
         "data.validation": str(data.validation),
         **({"data.folds": str(data.folds)} if data.folds else {}),
-        **({"data.test": str(data.test)} if "test" in made else {}),
+        **({"data.test": str(data.test)} if "test" in new_parts else {}),
         "seed": str(config.seed),
         "search.objective": config.objective.metric,
         "search.direction": config.objective.direction,
@@ -39,7 +39,7 @@ def identify(config: StudyConfig, fingerprint: str, made: Collection[str]) -> di
     }
 
 
-def values_before(section: type[BaseModel]) -> dict[str, Any]:
-    """Returns what stands for those keys of a section that were added later, in a study that was begun without them."""
+def list_values_before(section: type[BaseModel]) -> dict[str, Any]:
+    """Returns the values that keys of a section which were added later have in a study that was begun without them."""
     marks = ((key, mark) for key, field in section.model_fields.items() for mark in field.metadata)
     return {key: mark.value for key, mark in marks if isinstance(mark, Before)}

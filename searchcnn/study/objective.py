@@ -18,7 +18,7 @@ Number = TypeVar("Number", bound=_Number)
 
 @dataclass(frozen=True)
 class Objective:
-    """What is optimised; here alone it is decided which of two values is better.
+    """What is optimised; only here is it decided which of two values is better.
 
     Attributes:
         metric: Name of the metric in a training's logs.
@@ -30,10 +30,10 @@ class Objective:
 
     @property
     def mode(self) -> Literal["max", "min"]:
-        """The direction as callbacks of Keras have it."""
+        """The direction as Keras' callbacks call it."""
         return "max" if self.direction == "maximize" else "min"
 
-    def value(self, logs: Mapping[str, float]) -> float | None:
+    def read_value(self, logs: Mapping[str, float]) -> float | None:
         """Returns the metric's value; None where it was not measured."""
         return logs.get(self.metric)
 
@@ -45,7 +45,7 @@ class Objective:
         """
         return value if self.direction == "maximize" else -value
 
-    def best(self, values: Iterable[float]) -> float:
+    def choose_best(self, values: Iterable[float]) -> float:
         """Returns the best of some values."""
         return max(values, key=self.merit)
 
@@ -127,28 +127,28 @@ SMALLER_IS_BETTER = frozenset(
 """Keras' losses, and its metrics of which less is better."""
 
 
-def direction_of(metric: str) -> Direction | None:
+def find_direction(metric: str) -> Direction | None:
     """Returns whether more or less of a metric is better; None for one that Keras does not have.
 
-    >>> direction_of("val_AUC_1"), direction_of("val_mse"), direction_of("val_cost")
+    >>> find_direction("val_AUC_1"), find_direction("val_mse"), find_direction("val_cost")
     ('maximize', 'minimize', None)
     """
     name = re.sub(r"_\d+$", "", metric.removeprefix("val_"))  # Keras numbers a second metric of the same name
-    return DIRECTIONS.get(_plain(name))
+    return DIRECTIONS.get(_simplify(name))
 
 
-def guessed_direction(metric: str) -> Direction:
-    """Returns the direction of any metric, by its name, as the first version guessed it; its studies are still read."""
+def guess_direction(metric: str) -> Direction:
+    """Returns the direction of any metric by its name, as the first version guessed it: its studies are still read."""
     return "minimize" if any(word in metric for word in ("loss", "error", "entropy")) else "maximize"
 
 
-def _plain(name: str) -> str:
-    """Returns a name as it is the same for ``F1Score``, the class, and ``f1_score``, the metric."""
+def _simplify(name: str) -> str:
+    """Returns a name in a form that is the same for ``F1Score``, the class, and ``f1_score``, the metric."""
     return name.replace("_", "").lower()
 
 
 DIRECTIONS: Mapping[str, Direction] = {
-    **{_plain(name): "maximize" for name in LARGER_IS_BETTER},
-    **{_plain(name): "minimize" for name in SMALLER_IS_BETTER},
+    **{_simplify(name): "maximize" for name in LARGER_IS_BETTER},
+    **{_simplify(name): "minimize" for name in SMALLER_IS_BETTER},
 }
-"""The direction of each metric and loss of Keras, by its plain name."""
+"""The direction of each metric and loss of Keras, by its simplified name."""

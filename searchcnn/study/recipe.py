@@ -1,21 +1,21 @@
-"""How one network is trained: the settings that a study fixes or searches, each of them said once, here."""
+"""How one network is trained: the settings that a study fixes or searches, each of them declared once, here."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from searchcnn.augmentation import Augmentation
-from searchcnn.settings import Setting, settings_of
+from searchcnn.settings import Setting, list_settings
 from searchcnn.study.values import NormalizationName, OptimizerName, ScheduleName
 
 SOLVER = "lbfgs"
-"""What stands for the optimizer of a network whose last layer alone is trained, by a solver."""
+"""Name of the optimizer of a network of which only the last layer is trained, by a solver."""
 NO_CHANGE: Final = Augmentation()
 """Training images stay as they are."""
 
 
 class Phase(Protocol):
-    """What a recipe has to know of a phase of training; see `searchcnn.spaces.Phase`."""
+    """What a recipe has to know about a phase of training; see `searchcnn.spaces.Phase`."""
 
     @property
     def share(self) -> float:
@@ -23,7 +23,7 @@ class Phase(Protocol):
 
     @property
     def rate(self) -> float:
-        """By what its learning rate is multiplied."""
+        """What the learning rate is multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,11 @@ class Recipe:
         return replace(self, epochs=epochs, learning_rate=phase.rate * self.learning_rate)
 
     def without_changes(self) -> Self:
-        """Returns the recipe for images that are not to be changed at random any more."""
+        """Returns the recipe for images that must no longer be changed at random."""
         return replace(self, augmentation=NO_CHANGE)
 
 
-CHANGES: Final = settings_of(Augmentation)
+CHANGES: Final = list_settings(Augmentation)
 """Settings that change training images at random, by name."""
-SETTINGS: Final = settings_of(Recipe)
+SETTINGS: Final = list_settings(Recipe)
 """All settings that a study may search, by name."""

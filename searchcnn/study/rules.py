@@ -1,4 +1,4 @@
-"""What a study does by itself, beside its settings: it goes on with the rules that it was begun with."""
+"""What a study does by itself, besides its settings: it continues with the rules that it was begun with."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,21 +33,21 @@ class Rules:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What is kept of them in the study's identity; the first version kept nothing."""
+        """What the study's identity holds of them; that of the first version holds nothing."""
         return {"rules": str(self.version)} if self.version > 1 else {}
 
     @property
     def lacking(self) -> str:
-        """What a study with these rules does not do as a new one would, in words; empty if there is nothing.
+        """How a study with these rules differs from a new one, in words; empty if it does not.
 
         >>> Rules(2).lacking
-        'images are changed anew in each epoch before a frozen part, too'
+        'images are changed again in each epoch before a frozen part, too'
         >>> RULES.lacking
         ''
         """
         lacking = {
             "a network that scales pixels itself still gets 0..1": not self.builders_count,
-            "images are changed anew in each epoch before a frozen part, too": not self.views_are_kept,
+            "images are changed again in each epoch before a frozen part, too": not self.views_are_kept,
         }
         return "; ".join(text for text, is_lacking in lacking.items() if is_lacking)
 
@@ -55,10 +55,10 @@ class Rules:
     def remark(self) -> str:
         """One line for the user about what is `lacking`; empty if there is nothing."""
         return self.lacking and (
-            f"this study goes on as an earlier version began it: {self.lacking}; begin a new study with --name for "
-            "what has changed"
+            f"this study continues as an earlier version began it: {self.lacking}; begin a new study with --name "
+            "for what has changed"
         )
 
 
 RULES: Final = Rules(3)
-"""Those of a new study."""
+"""The rules of a new study."""

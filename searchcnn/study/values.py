@@ -39,7 +39,7 @@ class Range(BaseModel):
         return self
 
 
-def _form(value: Any) -> str:
+def _find_form(value: Any) -> str:
     if isinstance(value, dict | Range):
         return "range"
     return "choice" if isinstance(value, list) else "fixed"
@@ -50,32 +50,32 @@ ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "pl
 NormalizationName: TypeAlias = Literal["none", "scale", "standardize", "zca"]
 
 
-def searched(kind: Any) -> Any:
+def make_searchable(kind: Any) -> Any:
     """Returns the type of a setting that is fixed or searched, given the type of its values; numbers have ranges."""
     fixed: Any = Annotated[kind, Tag("fixed")]
     choice: Any = Annotated[list[kind], Field(min_length=1), Tag("choice")]
     forms = fixed | Annotated[Range, Tag("range")] | choice if kind in (int, float) else fixed | choice
-    return Annotated[forms, Discriminator(_form)]
+    return Annotated[forms, Discriminator(_find_form)]
 
 
-def check(name: str, setting: Setting, value: Any) -> None:
+def check_bounds(name: str, setting: Setting, value: Any) -> None:
     """Checks the bounds of a number, fixed or searched.
 
     Raises:
-        ValueError: If it can be beyond them, or a fraction where there are whole numbers only.
+        ValueError: If it can exceed them, or be a fraction where only whole numbers are allowed.
     """
     if not setting.is_number:
         return
-    smallest, largest = bounds(value)
+    smallest, largest = find_bounds(value)
     if not (setting.allows(smallest) and setting.allows(largest)):
-        given = smallest if smallest == largest else f"{smallest}..{largest}"
-        raise ValueError(f"{name} must be {setting.bounds}, not {given}")
+        value_text = smallest if smallest == largest else f"{smallest}..{largest}"
+        raise ValueError(f"{name} must be {setting.bounds}, not {value_text}")
     is_range = setting.type is int and isinstance(value, Range)
     if is_range and any(number % 1 for number in (value.min, value.max, value.step or 1)):
         raise ValueError(f"{name} must be whole numbers, not {value.min:g}..{value.max:g}, step {value.step or 1:g}")
 
 
-def bounds(value: float | Range | list[float] | list[int]) -> tuple[float, float]:
+def find_bounds(value: float | Range | list[float] | list[int]) -> tuple[float, float]:
     """Returns the smallest and the largest number that a setting can take."""
     if isinstance(value, Range):
         return value.min, value.max

@@ -1,8 +1,8 @@
-"""Where things lie: the user's folder, and what comes with searchcnn.
+"""Where things are: the user's folder, and what comes with searchcnn.
 
 A workspace is the folder a command is run in. Its ``studies/`` holds study files, databases and models; its
-``plugins/`` holds search spaces. Downloads go to the user's cache; all else that is
-written is written here.
+``plugins/`` holds search spaces. Downloads go to the user's cache; everything else
+that is written is written here.
 """
 
 import re
@@ -42,7 +42,7 @@ class Workspace:
         return URL.create("sqlite", database=str(self.database(study))).render_as_string()
 
     def best_model(self, study: str) -> Path:
-        """Returns where a study's best model lies once there is one."""
+        """Returns where a study's best model is once there is one."""
         return self.studies / study / "best.keras"
 
     def images(self, study: str) -> Path:
@@ -57,7 +57,7 @@ class Workspace:
         """Returns the file of what a study's workers print."""
         return self.studies / study / "workers.log"
 
-    def study_files(self) -> dict[str, Path]:
+    def list_study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""
         folders = (locate_bundled("studies"), self.studies)
         return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
@@ -75,16 +75,16 @@ class Workspace:
             path = Path(study).expanduser()
             if not path.is_file():
                 raise StudyFileError(f"{study}: no such study file; `searchcnn studies` lists the studies by name")
-            return valid_name(path.stem), path
-        files = self.study_files()
+            return check_name(path.stem), path
+        files = self.list_study_files()
         if study not in files:
-            known = nearest(study, files) or f"; known: {', '.join(sorted(files))}"
-            raise StudyFileError(f"no study named '{study}' in {self.studies} or among the built-in ones{known}")
+            hint = nearest(study, files) or f"; known: {', '.join(sorted(files))}"
+            raise StudyFileError(f"no study named '{study}' in {self.studies} or among the built-in ones{hint}")
         return study, files[study]
 
 
-def valid_name(name: str) -> str:
-    """Returns the name of a study if a database and a folder can be named so.
+def check_name(name: str) -> str:
+    """Returns the name of a study if it can name a database and a folder, too.
 
     Raises:
         StudyFileError: If it cannot.

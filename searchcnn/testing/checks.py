@@ -20,7 +20,7 @@ from searchcnn.results import save_model
 from searchcnn.results.export import predict
 from searchcnn.results.verification import verify
 from searchcnn.search import Cost, check_limits
-from searchcnn.search.hyperparameters import Parameter, conflict
+from searchcnn.search.hyperparameters import Parameter, find_conflict
 from searchcnn.testing.relevance import is_dead, is_leaking, pick_pairs
 from searchcnn.testing.result import CheckFailedError, CheckSkippedError
 from searchcnn.testing.sample import GivenPoint, Sample
@@ -28,11 +28,11 @@ from searchcnn.testing.signature import find_difference
 from searchcnn.testing.subject import Image, Subject
 from searchcnn.testing.surroundings import find_reseeded
 from searchcnn.text import format_amount, format_point, join_words
-from searchcnn.training import Recipe, classifier
-from searchcnn.training.callbacks import BatchStatistics, lagging
+from searchcnn.training import Recipe, make_classifier
+from searchcnn.training.callbacks import BatchStatistics, explain_lag
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase
-from searchcnn.training.network import is_compiled, sums_to_one, without_heads
+from searchcnn.training.network import cut_heads, is_compiled, sums_to_one
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.recipe import NORMALIZATIONS
 
@@ -146,7 +146,7 @@ def check_training(subject: Subject) -> str:
             f"{len(unchanged)} weights do not change in training: {', '.join(sorted(unchanged)[:4])}; no gradient "
             "reaches them: connect their layers to the output, or make them not trainable"
         )
-    if slow := lagging(model, USUAL_STEPS):
+    if slow := explain_lag(model, USUAL_STEPS):
         raise CheckFailedError(slow)
     return f"{STEPS} steps on {BATCH} images"
 
@@ -165,7 +165,7 @@ def check_saving(subject: Subject) -> str:
     images = _make_images(subject).images
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{subject.loaded.name}.keras"
-        network = classifier(model, subject.image, _choose_normalization(model))
+        network = make_classifier(model, subject.image, _choose_normalization(model))
         save_model(path, network, {})
         try:
             verify(path, images, predict(network, images))
@@ -266,7 +266,7 @@ def _check_classifier(subject: Subject, shape: Image) -> None:
     try:
         model = subject.build(GivenPoint(), space)
         images = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
-        outputs = without_heads(model)(images, training=False)
+        outputs = cut_heads(model)(images, training=False)
     except InfeasibleError as error:
         raise CheckFailedError(
             f"images {_format_shape(shape)}: the default point is infeasible: {error}{remedy}"
@@ -303,7 +303,7 @@ def _check_declarations(samples: list[Sample]) -> None:
         raise CheckFailedError(conflicting.conflicts[0])
     declared: dict[str, Any] = {}
     for sample in samples:
-        if pair := conflict(declared, sample.declared):
+        if pair := find_conflict(declared, sample.declared):
             raise CheckFailedError(
                 f"hyperparameter '{pair[1].name}' has several meanings, {pair[0]!r} and {pair[1]!r}; give each its own "
                 f"name. The latter with {format_point(sample.values)}"

@@ -39,7 +39,7 @@ class RandomHyperParameters(CheckedHyperParameters):
 
     def choose(self, parameter: Parameter) -> Any:
         """Returns a random value."""
-        return parameter.at(random.Random(f"{self._seed} {parameter.title}").random())
+        return parameter.compute_value(random.Random(f"{self._seed} {parameter.title}").random())
 
 
 class GivenPoint(_Lenient, CheckedHyperParameters):

@@ -12,14 +12,14 @@ import keras
 from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.errors import InfeasibleError, PluginError
 from searchcnn.spaces import LoadedSpace, SearchSpace, load_space
-from searchcnn.spaces.loading import blamed
+from searchcnn.spaces.loading import blame
 from searchcnn.study import LimitsConfig, Workspace
 from searchcnn.testing.result import CheckSkippedError
 from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
 from searchcnn.testing.signature import describe_network
 from searchcnn.testing.surroundings import watch_settings
 from searchcnn.training.cost import measure_cost
-from searchcnn.training.network import adopt_policy, build, without_heads
+from searchcnn.training.network import adopt_policy, build, cut_heads
 
 Image = tuple[int, int, int]
 """Shape of an image: (height, width, channels) in pixels."""
@@ -139,7 +139,7 @@ class Subject:
     def explain(self, error: BaseException) -> str:
         """Returns an error of a search space in one line, with its file and line."""
         try:
-            with blamed(self.loaded.location, self.loaded.module):
+            with blame(self.loaded.location, self.loaded.module):
                 raise error
         except PluginError as explained:
             return str(explained)
@@ -182,7 +182,7 @@ class Subject:
             model = make(hp, space)
             facts = {
                 "whole": measure_cost(model),
-                "cost": measure_cost(without_heads(model)),
+                "cost": measure_cost(cut_heads(model)),
                 "signature": describe_network(space, hp, model),
             }
         except InfeasibleError as error:

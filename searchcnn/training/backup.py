@@ -13,8 +13,8 @@ from searchcnn.events import Epoch
 from searchcnn.training.callbacks import BestWeights
 from searchcnn.training.checkpoint import Checkpoint
 
-MOST_WRITING = 0.05
-"""Part of a training's time that may go into writing checkpoints."""
+MAX_WRITING_FRACTION = 0.05
+"""Fraction of a training's time that may go into writing checkpoints."""
 
 COUNTERS = {
     "BestWeights": ("best",),
@@ -34,75 +34,84 @@ class Backup(keras.callbacks.Callback):
         best: Its weights of the best epoch.
 
     Attributes:
-        left: The checkpoint that another process left; None if the training begins.
+        pending: The checkpoint of another process until its state is restored; None if the training begins.
     """
 
-    def __init__(self, path: Path | None, key: Mapping[str, Any], network: Any, best: BestWeights) -> None:
+    def __init__(self, path: Path | None, key: Mapping[str, Any], network: keras.Model, best: BestWeights) -> None:
         super().__init__()
         self._path = path
         self._key = key
         self._network = network
         self._best = best
         self._watched: Sequence[Any] = ()
-        self._phase, self._begun = 0, 0
+        self._phase, self._epochs_before = 0, 0
         self._not_before = 0.0
-        self.left = None if path is None else Checkpoint.read(path, key)
-        if self.left is not None and not _fits(self.left.variables, network.variables):
-            self.left = None
+        self.pending = None if path is None else Checkpoint.read(path, key)
+        if self.pending is not None and not _fits(self.pending.variables, network.variables):
+            self.pending = None
 
-    def begin(self, phase: int, epochs: int, watched: Sequence[Any]) -> int:
-        """Begins a phase of the training, or goes on with it.
+    def begin_phase(self, phase: int, epochs: int, watched: Sequence[Any]) -> int:
+        """Begins a phase of the training, or continues it.
 
         Args:
             phase: Its number, from 0.
-            epochs: How many have been trained.
+            epochs: Number of epochs trained so far.
             watched: Callbacks whose counters are kept.
 
         Returns:
-            How many epochs had been trained when the phase began.
+            Number of epochs that had been trained when the phase began.
         """
-        self._phase, self._begun, self._watched = phase, epochs, [self._best, *watched]
-        if self.left is not None:
-            self._begun = self.left.begun
-            _assign(self._network.variables, self.left.variables)
-            self._best.weights = list(self.left.best)
-        return self._begun
+        self._phase, self._epochs_before = phase, epochs
+        self._watched = [self._best, *watched]
+        if self.pending is not None:
+            self._epochs_before = self.pending.begun
+            _assign(self._network.variables, self.pending.variables)
+            self._best.weights = list(self.pending.best)
+        return self._epochs_before
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        """Gives the optimizer and the callbacks the state that they had; others have set theirs to the beginning."""
-        if self.left is None:
+        """Restores the state of the optimizer and the callbacks, which other callbacks have just reset."""
+        if self.pending is None:
             return
         self.model.optimizer.build(self.model.trainable_variables)
-        _assign(self.model.optimizer.variables, self.left.optimizer)
+        _assign(self.model.optimizer.variables, self.pending.optimizer)
         for callback in self._watched:
-            vars(callback).update(self.left.counters.get(type(callback).__name__, {}))
-        self.left = None
+            vars(callback).update(self.pending.counters.get(type(callback).__name__, {}))
+        self.pending = None
 
     def save(self, epochs: Sequence[Epoch]) -> None:
-        """Writes a checkpoint, unless that would take more than its part of the time.
+        """Writes a checkpoint, unless that would take more than its share of the time.
 
         Args:
             epochs: The learning curve so far.
         """
-        began = time.monotonic()
-        if self._path is None or began < self._not_before:
+        start = time.monotonic()
+        if self._path is None or start < self._not_before:
             return
-        counters = {type(one).__name__: _counters(one) for one in self._watched if type(one).__name__ in COUNTERS}
-        variables, optimizer = map(_arrays, (self._network.variables, self.model.optimizer.variables))
-        is_over, best = self.model.stop_training, self._best.weights
-        checkpoint = Checkpoint(self._phase, self._begun, is_over, epochs, counters, variables, optimizer, best)
-        with contextlib.suppress(OSError):  # a full disk, say: an interrupted trial then goes on from an earlier epoch
+        watched = {type(callback).__name__: callback for callback in self._watched}
+        counters = {name: _read_counters(callback) for name, callback in watched.items() if name in COUNTERS}
+        checkpoint = Checkpoint(
+            phase=self._phase,
+            begun=self._epochs_before,
+            is_over=self.model.stop_training,
+            epochs=epochs,
+            counters=counters,
+            variables=_copy_arrays(self._network.variables),
+            optimizer=_copy_arrays(self.model.optimizer.variables),
+            best=self._best.weights,
+        )
+        with contextlib.suppress(OSError):  # a full disk, say: an interrupted trial then resumes from an earlier epoch
             checkpoint.write(self._path, self._key)
-        ended = time.monotonic()
-        self._not_before = ended + (ended - began) / MOST_WRITING
+        end = time.monotonic()
+        self._not_before = end + (end - start) / MAX_WRITING_FRACTION
 
 
-def _counters(callback: Any) -> dict[str, Any]:
+def _read_counters(callback: Any) -> dict[str, Any]:
     values = {name: getattr(callback, name) for name in COUNTERS[type(callback).__name__]}
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
 
-def _arrays(variables: Sequence[Any]) -> list[Any]:
+def _copy_arrays(variables: Sequence[Any]) -> list[Any]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 

@@ -20,20 +20,20 @@ PROGRESS_INTERVAL = 0.1
 
 DEFAULT_MOMENTUM = 0.99
 """Momentum of Keras' ``BatchNormalization``."""
-INITIAL_PART = 1e-4
-"""Part of the initial statistics of batch normalisation that is left after an epoch. With 32 steps of a network of six
-convolutions on digits, validation accuracy was 0.13 after the first epoch with Keras' momentum, 0.54 with 1e-2, 0.68
-with 1e-4, 0.69 with 1e-6; after five epochs 0.17, 0.98, 0.98 and 0.99 (mean of three seeds)."""
+INITIAL_FRACTION = 1e-4
+"""Fraction of the initial statistics of batch normalisation that is left after an epoch. With 32 steps of a network of
+six convolutions on digits, validation accuracy was 0.13 after the first epoch with Keras' momentum, 0.54 with 1e-2,
+0.68 with 1e-4, 0.69 with 1e-6; after five epochs 0.17, 0.98, 0.98 and 0.99 (mean of three seeds)."""
 
-LARGE_PART = 0.1
-"""Part of the initial statistics that is too much after an epoch."""
+LARGE_FRACTION = 0.1
+"""Fraction of the initial statistics that is too much after an epoch."""
 
-FORWARD_PART = 1 / 3
-"""Part of a training step that a forward pass takes: two more passes compute gradients."""
+FORWARD_FRACTION = 1 / 3
+"""Fraction of a training step that a forward pass takes: two more passes compute gradients."""
 
 
 class PlainMetrics(keras.callbacks.Callback):
-    """Makes each metric one number, and gives those of a network's first output the names of an only output.
+    """Makes each metric one number, and names those of a network's first output as if it had no other.
 
     Keras names them after the output: ``val_main_accuracy`` becomes ``val_accuracy``, ``main_loss`` becomes ``loss``;
     what was ``loss`` before, the weighted sum over all outputs, becomes ``total_loss``. A metric with a value for each
@@ -65,14 +65,14 @@ class PlainMetrics(keras.callbacks.Callback):
         first, *others = name_outputs(model) if getattr(model, "outputs", ()) else ("",)
         if not others:
             return
-        for part in ("", "val_"):
-            own = f"{part}{first}_"
-            theirs = tuple(f"{part}{other}_" for other in others if other.startswith(f"{first}_"))
+        for prefix in ("", "val_"):
+            own = f"{prefix}{first}_"
+            theirs = tuple(f"{prefix}{other}_" for other in others if other.startswith(f"{first}_"))
             mine = [key for key in logs if key.startswith(own) and not key.startswith(theirs)]
-            renamed = {part + key.removeprefix(own): logs[key] for key in mine}
-            self.averaged |= {part + key.removeprefix(own) for key in mine if key in self.averaged}
-            if f"{part}loss" in renamed:
-                logs[f"{part}total_loss"] = logs[f"{part}loss"]
+            renamed = {prefix + key.removeprefix(own): logs[key] for key in mine}
+            self.averaged |= {prefix + key.removeprefix(own) for key in mine if key in self.averaged}
+            if f"{prefix}loss" in renamed:
+                logs[f"{prefix}total_loss"] = logs[f"{prefix}loss"]
             logs.update(renamed)
 
 
@@ -93,16 +93,16 @@ class BatchStatistics(keras.callbacks.Callback):
         norms = [layer for layer in find_leaves(self.model) if isinstance(layer, keras.layers.BatchNormalization)]
         self._changed = [layer for layer in norms if steps and layer.momentum == DEFAULT_MOMENTUM]
         for layer in self._changed:
-            layer.momentum = momentum(int(steps or 1))
+            layer.momentum = choose_momentum(int(steps or 1))
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        """Gives them back what they had."""
+        """Restores their momentum."""
         for layer in self._changed:
             layer.momentum = DEFAULT_MOMENTUM
 
 
-def lagging(model: Any, steps: int) -> str:
-    """Returns what is wrong with batch normalisation if its statistics follow too slowly; else nothing.
+def explain_lag(model: keras.Model, steps: int) -> str:
+    """Returns what is wrong with batch normalisation if its statistics follow too slowly; empty if they do not.
 
     Args:
         model: The network.
@@ -113,7 +113,7 @@ def lagging(model: Any, steps: int) -> str:
     ]
     own = [layer for layer in norms if layer.momentum != DEFAULT_MOMENTUM]
     slowest = max(own, key=lambda layer: layer.momentum, default=None)
-    if slowest is None or slowest.momentum**steps < LARGE_PART:
+    if slowest is None or slowest.momentum**steps < LARGE_FRACTION:
         return ""
     return (
         f"the statistics of batch normalisation '{slowest.name}' follow too slowly with momentum {slowest.momentum:g}; "
@@ -121,13 +121,13 @@ def lagging(model: Any, steps: int) -> str:
     )
 
 
-def momentum(steps: int) -> float:
-    """Returns the momentum with which one epoch leaves `INITIAL_PART` of the initial statistics; Keras' at most.
+def choose_momentum(steps: int) -> float:
+    """Returns the momentum with which one epoch leaves `INITIAL_FRACTION` of the initial statistics; Keras' at most.
 
-    >>> momentum(36), momentum(1000)
+    >>> choose_momentum(36), choose_momentum(1000)
     (0.774, 0.99)
     """
-    return min(DEFAULT_MOMENTUM, round(float(INITIAL_PART ** (1 / steps)), 3))
+    return min(DEFAULT_MOMENTUM, round(float(INITIAL_FRACTION ** (1 / steps)), 3))
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -139,7 +139,7 @@ class BestWeights(keras.callbacks.Callback):
         objective: What is better.
     """
 
-    def __init__(self, network: Any, objective: Objective) -> None:
+    def __init__(self, network: keras.Model, objective: Objective) -> None:
         super().__init__()
         self._network = network
         self._objective = objective
@@ -147,8 +147,8 @@ class BestWeights(keras.callbacks.Callback):
         self.weights: list[Any] = []
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Keeps the weights if there were none better."""
-        score = self._objective.value(logs or {})
+        """Keeps the weights if they are the best so far."""
+        score = self._objective.read_value(logs or {})
         if score is not None and self._objective.merit(score) > self.best:
             self.best, self.weights = self._objective.merit(score), self._trained_weights()
 
@@ -161,7 +161,7 @@ class BestWeights(keras.callbacks.Callback):
         return list(model.get_weights()) if is_copy else []
 
     def restore(self) -> None:
-        """Gives the network the weights that were kept."""
+        """Gives the network its best weights."""
         if self.weights:
             self._network.set_weights(self.weights)
 
@@ -202,35 +202,34 @@ class Reporter(keras.callbacks.Callback):
         self._validation_seconds: float | None = None
         self._deadline = deadline
         self._save = save
-        self._curve: list[
-            Epoch
-        ] = []  # not counted by Keras' number: there may be several phases, and a space's own `fit` may train twice
-        self._began = self._shown = time.monotonic()
+        # not counted by Keras' number: there may be several phases, and a space's own `fit` may train twice
+        self._curve: list[Epoch] = []
+        self._epoch_began = self._last_progress = time.monotonic()
         self._first = -1, 0.0
         self._validation_began = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the epoch's clock."""
-        self._began = time.monotonic()
+        self._epoch_began = time.monotonic()
         self._first = -1, 0.0
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Shows progress; ends training when the time that is left is needed for the validation, or on request."""
+        """Shows progress; ends training when the remaining time is needed for the validation, or on request."""
         if self.ending:
-            self.model.stop_training = True  # a search space's own `fit` may begin to train once more
+            self.model.stop_training = True  # a search space's own `fit` may begin to train again
             return
         now = time.monotonic()
         if self._first[0] < 0:
             self._first = batch, now
-        if now - self._shown > PROGRESS_INTERVAL:
-            self._shown = now
+        if now - self._last_progress > PROGRESS_INTERVAL:
+            self._last_progress = now
             steps = (self.params or {}).get("steps") or self._steps  # a space's own `fit` may choose the batch size
-            self._trial.progress(self.epochs + 1, min(1.0, (batch + 1) / steps))
+            self._trial.report_progress(self.epochs + 1, min(1.0, (batch + 1) / steps))
         if self._trial.is_interrupted:
             self._end("interrupted")
         elif now > self._deadline:
             self._end("too slow")
-        elif self._trial.budget.seconds_left() <= self._expected_validation(batch, now):
+        elif self._trial.budget.seconds_left() <= self._estimate_validation(batch, now):
             self._end("timeout")
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -243,7 +242,7 @@ class Reporter(keras.callbacks.Callback):
             self.model.stop_evaluating = True
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
-        """Keeps how long a validation takes."""
+        """Remembers how long a validation takes."""
         self._validation_seconds = time.monotonic() - self._validation_began
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -256,19 +255,19 @@ class Reporter(keras.callbacks.Callback):
         if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._metric)):
             self._end("NaN")
             return
-        rate = metrics.pop("learning_rate", None) or self._learning_rate()
-        self._curve.append(Epoch(self.epochs + 1, metrics, rate, time.monotonic() - self._began))
+        rate = metrics.pop("learning_rate", None) or self._read_learning_rate()
+        self._curve.append(Epoch(self.epochs + 1, metrics, rate, time.monotonic() - self._epoch_began))
         if not self.ending:
             self._save(self._curve)
-        if not self._reported(self._curve[-1]) and not self.ending:
+        if not self._report(self._curve[-1]) and not self.ending:
             self._end("pruned")
         if self._trial.is_interrupted and not self.ending:
             self._end("interrupted")
 
     def report_solution(self, metrics: Mapping[str, float], seconds: float) -> None:
-        """Reports the epoch that stands for what a solver has done; no checkpoint is kept of it."""
+        """Reports what a solver has done as one epoch; no checkpoint is kept of it."""
         self._curve.append(Epoch(self.epochs + 1, metrics, None, seconds, is_solved=True))
-        self._reported(self._curve[-1])
+        self._report(self._curve[-1])
         if self._trial.is_interrupted:
             self.ending = "interrupted"
 
@@ -276,12 +275,12 @@ class Reporter(keras.callbacks.Callback):
         """Reports epochs that another process has trained.
 
         Returns:
-            Whether the pruner lets the trial go on.
+            Whether the pruner lets the trial continue.
         """
         self._curve = list(curve)
-        going_on = [self._reported(epoch) for epoch in curve][-1]
-        self.ending = "" if going_on else "pruned"
-        return going_on
+        goes_on = [self._report(epoch) for epoch in curve][-1]
+        self.ending = "" if goes_on else "pruned"
+        return goes_on
 
     @property
     def epochs(self) -> int:
@@ -293,21 +292,21 @@ class Reporter(keras.callbacks.Callback):
         """Metrics of the last epoch; none if none was reported."""
         return self._curve[-1].metrics if self._curve else {}
 
-    def _reported(self, epoch: Epoch) -> bool:
+    def _report(self, epoch: Epoch) -> bool:
         return self._trial.report(epoch, epoch.metrics[self._metric])
 
     def _end(self, ending: Ending) -> None:
         self.ending = ending
         self.model.stop_training = True
 
-    def _expected_validation(self, batch: int, now: float) -> float:
+    def _estimate_validation(self, batch: int, now: float) -> float:
         if self._validation_seconds is not None:
             return self._validation_seconds
         first, ended = self._first  # takes seconds in which the graph is compiled
         if batch == first:
             return 0.0
-        return FORWARD_PART * self._validation_steps * (now - ended) / (batch - first)
+        return FORWARD_FRACTION * self._validation_steps * (now - ended) / (batch - first)
 
-    def _learning_rate(self) -> float | None:
+    def _read_learning_rate(self) -> float | None:
         rate = getattr(self.model.optimizer, "learning_rate", None)
         return None if rate is None else float(rate)

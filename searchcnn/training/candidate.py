@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
+
+import keras
+import keras_tuner
 
 from searchcnn.errors import PluginError
 from searchcnn.search import Cost
 from searchcnn.spaces.space import Phase, SearchSpace
 from searchcnn.study import Recipe
 from searchcnn.training.cost import measure_cost
-from searchcnn.training.network import without_heads
+from searchcnn.training.network import cut_heads
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +27,14 @@ class Candidate:
     """
 
     space: SearchSpace
-    hp: Any
-    model: Any
+    hp: keras_tuner.HyperParameters
+    model: keras.Model
     recipe: Recipe
 
     @property
     def cost(self) -> Cost:
         """What the network costs, without the heads that are cut off when it is saved."""
-        return measure_cost(without_heads(self.model))
+        return measure_cost(cut_heads(self.model))
 
     @property
     def auxiliary_weight(self) -> float:
@@ -47,11 +50,13 @@ class Candidate:
         return run_phases(self.space, self.hp, self.model, self.recipe.compiles)
 
     def during(self, phase: Phase, epochs_left: int) -> Self:
-        """Returns it with the recipe of one phase of its training."""
+        """Returns the candidate with the recipe of one phase of its training."""
         return replace(self, recipe=self.recipe.during(phase, epochs_left))
 
 
-def run_phases(space: SearchSpace, hp: Any, model: Any, compiles: bool) -> Iterator[Phase]:
+def run_phases(
+    space: SearchSpace, hp: keras_tuner.HyperParameters, model: keras.Model, compiles: bool
+) -> Iterator[Phase]:
     """Yields the phases of a network's training: one where its builder has compiled it, or its space trains by itself.
 
     Raises:
@@ -67,7 +72,9 @@ def run_phases(space: SearchSpace, hp: Any, model: Any, compiles: bool) -> Itera
         raise PluginError("phases(hp, model) yields nothing; expected at least one searchcnn.Phase")
 
 
-def ask_for_training(space: SearchSpace, hp: Any, model: Any, compiles: bool) -> list[Phase]:
+def ask_for_training(
+    space: SearchSpace, hp: keras_tuner.HyperParameters, model: keras.Model, compiles: bool
+) -> list[Phase]:
     """Asks for the hyperparameters that only training asks for, except for those of a search space's own ``fit``.
 
     The model's layers are left as the last phase trains them.

@@ -1,4 +1,4 @@
-"""Checkpoints: a trial's training as it stands after an epoch, from which any process can go on with it."""
+"""Checkpoints: a trial's training as it stands after an epoch, from which any process can resume it."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from searchcnn.events import Epoch
 from searchcnn.files import discard, replace_file
 from searchcnn.study import TrainingConfig
-from searchcnn.study.identity import values_before
+from searchcnn.study.identity import list_values_before
 
 Arrays = Sequence[npt.NDArray[Any]]
 GROUPS = ("variables", "optimizer", "best")
@@ -23,7 +23,7 @@ GROUPS = ("variables", "optimizer", "best")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a training depends on, between two epochs.
+    """Everything that a training depends on, between two epochs.
 
     Attributes:
         phase: The phase of the training, from 0.
@@ -72,7 +72,7 @@ class Checkpoint:
             key: What it has to belong to.
 
         Returns:
-            None if there is none, or if it is damaged or of something else: training begins anew then.
+            None if there is none, or if it is damaged or belongs to something else: training begins again then.
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -80,7 +80,7 @@ class Checkpoint:
                 if not _is_key(facts.pop("key"), json.loads(json.dumps(key))):
                     return None
                 facts["epochs"] = [Epoch(**epoch) for epoch in facts["epochs"]]
-                arrays: dict[str, Any] = {group: list(_group(archive, group)) for group in GROUPS}
+                arrays: dict[str, Any] = {group: list(_read_group(archive, group)) for group in GROUPS}
                 return cls(**facts, **arrays)
         except Exception:  # decoders raise almost anything on a damaged file
             return None
@@ -96,23 +96,23 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def path(self, trial: int) -> Path:
+    def get_path(self, trial: int) -> Path:
         """Returns the file of a trial's checkpoint, given its number."""
         return self._folder / f"trial-{trial:04}.npz"
 
     def drop(self, trials: Iterable[int]) -> None:
-        """Deletes the checkpoints of trials that have ended, given their numbers; nobody minds one that stays."""
+        """Deletes the checkpoints of trials that have ended, given their numbers; one that stays does no harm."""
         with contextlib.suppress(OSError):
-            discard(self._folder, {self.path(number).name for number in trials})
+            discard(self._folder, {self.get_path(number).name for number in trials})
 
 
 def _is_key(found: dict[str, Any], key: Mapping[str, Any]) -> bool:
     """Whether a key is that one; what it lacks of the recipe was not known yet when it was written."""
     wanted = key.get("training", {})
-    before = {name: value for name, value in values_before(TrainingConfig).items() if name in wanted}
+    before = {name: value for name, value in list_values_before(TrainingConfig).items() if name in wanted}
     return {**found, "training": {**before, **found.get("training", {})}} == {**key, "training": wanted}
 
 
-def _group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:
+def _read_group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:
     count = sum(name.startswith(f"{group}/") for name in archive.files)
     return (archive[f"{group}/{index}"] for index in range(count))

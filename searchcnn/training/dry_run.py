@@ -17,24 +17,24 @@ from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, Study
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.recipe import CHANGES, SETTINGS
-from searchcnn.study.values import bounds
+from searchcnn.study.values import find_bounds
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase, read_score, takes_arrays
-from searchcnn.training.labels import label_form
+from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import sums_to_one
-from searchcnn.training.solver import MEASURED, last_layer
+from searchcnn.training.solver import MEASURED, find_last_layer
 from searchcnn.training.trainer import Trainer
 
 BATCH = 8
-"""Images that a network is tried out with; of each class, where a search space trains by itself."""
+"""Images that a network is tried out with; of each class where a search space trains by itself."""
 
 
-def run_dry(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
+def run_dry(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
     """Builds the default network of a search space and trains it on one batch, as the space trains its networks.
 
     Returns:
-        The network as a classifier, from raw pixels; it can be saved to try that out too. And its recipe.
+        The network as a classifier from raw pixels, which can be saved to try that out too, and its recipe.
 
     Raises:
         StudyFileError: If the objective is not among the metrics.
@@ -53,47 +53,49 @@ def run_dry(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
         raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
     except Exception as error:
         raise PluginError(
-            f"search space '{name}' fails with its default values: {first_line(error)}{_where(error)}"
+            f"search space '{name}' fails with its default values: {first_line(error)}{_find_line(error)}"
         ) from error
 
 
-def _where(error: Exception) -> str:
-    """Returns the last file and line of an error that are neither Keras' nor a library's of it."""
+def _find_line(error: Exception) -> str:
+    """Returns the last file and line of an error that are not in an installed library."""
     if line := modules.find_line(error):  # without ours between it and the file that it imports
         return f" ({Path(line).name})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
-def _run_one_batch(trainer: Trainer, name: str) -> tuple[Any, Recipe]:
+def _run_one_batch(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
     member = trainer.space.members[name]
     candidate = trainer.sample(CheckedHyperParameters(member.name_values({})))
     _check_augmentation(trainer.config, candidate)
-    few = (_take_few_of_each if member.has_own_fit else _take_few)(trainer.inputs.dataset.train)
-    metrics = Measured()
+    samples = (_take_samples_of_each_class if member.has_own_fit else _take_samples)(trainer.inputs.dataset.train)
+    metrics = MetricNames()
     best = BestWeights(candidate.model, trainer.config.objective)
     candidate.initialize()
     before = [np.array(weight) for weight in candidate.model.get_weights()]
     returned = None
     for phase in candidate.phases():
         if phase.is_solved:
-            last_layer(candidate.model)
+            find_last_layer(candidate.model)
             metrics.names |= MEASURED
         else:
-            returned = fit_phase(candidate.during(phase, 1), _make_stretch(trainer, candidate, few, [metrics, best]))
+            returned = fit_phase(
+                candidate.during(phase, 1), _make_stretch(trainer, candidate, samples, [metrics, best])
+            )
     _check_objective(trainer.config.objective.metric, metrics, returned)
     best.restore()
     if member.has_own_fit:
         _check_trained(candidate.model, before)
     network = trainer.make_classifier(candidate)
-    _check_probabilities(network, few, name)
+    _check_probabilities(network, samples, name)
     return network, candidate.recipe
 
 
-def _make_stretch(trainer: Trainer, candidate: Candidate, few: Split, callbacks: Sequence[Any]) -> Stretch:
+def _make_stretch(trainer: Trainer, candidate: Candidate, samples: Split, callbacks: Sequence[Any]) -> Stretch:
     statistics = [BatchStatistics()] if trainer.builders_count else []
     normalization = trainer.inputs.make_normalization(candidate.recipe.normalization)
-    return Stretch(few, few, trainer.config.seed, [*callbacks, *statistics], normalization=normalization)
+    return Stretch(samples, samples, trainer.config.seed, [*callbacks, *statistics], normalization=normalization)
 
 
 def check_stability(trainer: Trainer, name: str) -> None:
@@ -102,7 +104,7 @@ def check_stability(trainer: Trainer, name: str) -> None:
     It is built without weights, which takes little time; a builder that needs them is not checked.
 
     Raises:
-        PluginError: If one has not.
+        PluginError: If one does not.
     """
     values = trainer.space.members[name].name_values({})
     builds = [CheckedHyperParameters(values) for _ in range(2)]
@@ -118,14 +120,14 @@ def check_stability(trainer: Trainer, name: str) -> None:
 def _check_augmentation(config: StudyConfig, candidate: Candidate) -> None:
     training, name = config.training, candidate.space.name
     images = (*CHANGES, "class_weights")
-    given = [f"training.{key}" for key in images if getattr(training, key) != SETTINGS[key].before]
-    if given and takes_arrays(candidate.space):
+    keys = [f"training.{key}" for key in images if getattr(training, key) != SETTINGS[key].before]
+    if keys and takes_arrays(candidate.space):
         raise StudyFileError(
-            f"{' and '.join(given)} cannot reach search space '{name}', whose own fit() takes all images at once; "
-            "leave that out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
+            f"{' and '.join(keys)} cannot reach search space '{name}', whose own fit() takes all images at once; "
+            "leave it out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
         )
-    is_sparse = not candidate.recipe.compiles and not all(label_form(candidate.model).one_hot)
-    largest: dict[str, Any] = {key: bounds(getattr(training, key))[1] for key in CHANGES}
+    is_sparse = not candidate.recipe.compiles and not all(find_label_form(candidate.model).one_hot)
+    largest: dict[str, Any] = {key: find_bounds(getattr(training, key))[1] for key in CHANGES}
     blending = [key for key in CHANGES if Augmentation(**{key: largest[key]}).blends]
     if blending and is_sparse:
         raise StudyFileError(
@@ -134,17 +136,17 @@ def _check_augmentation(config: StudyConfig, candidate: Candidate) -> None:
         )
 
 
-def _take_few(split: Split) -> Split:
+def _take_samples(split: Split) -> Split:
     return Split(split.images[:BATCH], split.labels[:BATCH])
 
 
-def _take_few_of_each(split: Split) -> Split:
-    """Returns some images of each class: a space's own ``fit`` may divide them once more."""
+def _take_samples_of_each_class(split: Split) -> Split:
+    """Returns some images of each class: a space's own ``fit`` may split them again."""
     chosen = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
     return split.take(np.sort(np.concatenate(chosen)))
 
 
-class Measured(PlainMetrics):
+class MetricNames(PlainMetrics):
     """Keeps the names of the metrics that are measured."""
 
     def __init__(self) -> None:
@@ -152,16 +154,16 @@ class Measured(PlainMetrics):
         self.names: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keeps them."""
+        """Keeps the names."""
         super().on_epoch_end(epoch, logs)
         self.names.update(logs or {})
 
 
-def _check_objective(metric: str, metrics: Measured, returned: Any) -> None:
+def _check_objective(metric: str, metrics: MetricNames, returned: Any) -> None:
     if metric in metrics.averaged:
         raise StudyFileError(
-            f"search.objective: '{metric}' has a value for each class; give the metric average='macro', or name it "
-            "otherwise and take another objective"
+            f"search.objective: '{metric}' has a value for each class; give the metric average='macro', "
+            "or choose another objective"
         )
     measured = sorted(name for name in metrics.names if name.startswith("val_"))
     if not measured:
@@ -172,18 +174,18 @@ def _check_objective(metric: str, metrics: Measured, returned: Any) -> None:
         )
 
 
-def _check_trained(model: Any, before: Sequence[Any]) -> None:
-    """Refuses an own ``fit`` that leaves the network as it was: what it has trained could not be saved."""
+def _check_trained(model: keras.Model, before: Sequence[Any]) -> None:
+    """Refuses an own ``fit`` that does not change the network: what it has trained could not be saved."""
     after = model.get_weights()
     if model.trainable_weights and all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
         raise PluginError(
-            "fit(hp, model, ...) leaves the network as it was: train the model that it is given, or give that the "
-            "weights of the one that it has trained, by model.set_weights()"
+            "fit(hp, model, ...) does not change the network: train the model that it is given, or copy the trained "
+            "weights into it with model.set_weights()"
         )
 
 
-def _check_probabilities(network: Any, few: Split, name: str) -> None:
-    if not sums_to_one(network(few.images, training=False)):
+def _check_probabilities(network: keras.Model, samples: Split, name: str) -> None:
+    if not sums_to_one(network(samples.images, training=False)):
         raise PluginError(
             f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation"
         )

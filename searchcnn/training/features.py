@@ -33,25 +33,26 @@ IN_MEMORY = 2**30
 """Bytes up to which the features of a split are read into memory; larger ones stay mapped on disk."""
 PROBE = 4
 """Images whose features identify a network, together with its weights."""
-MOST_VIEWS = 4
-"""Most views of a training image where images are changed at random: as it is, and changed. EfficientNet-Lite0, its
-last nine blocks fine-tuned for five epochs on 2,934 photos of flowers, had 0.9307 on others with two and with four."""
+MAX_VIEWS = 4
+"""Maximum number of views of a training image where images are changed at random: as it is, and changed.
+EfficientNet-Lite0, its last nine blocks fine-tuned for five epochs on 2,934 photos of flowers, had 0.9307 on
+others with two and with four."""
 EPOCHS_OF_A_VIEW = 2
-"""Epochs for which one view more is computed."""
+"""Epochs for which one more view is computed."""
 LARGEST = float(np.finfo(np.float16).max)
 """Largest number of 16 bits."""
 PATIENCE = 0.2
 """Seconds between two looks at whether another process has computed the same features."""
 LOCK = ".lock"
-"""How the name of a file ends that a process holds while it computes features."""
+"""Suffix of the file that a process locks while it computes features."""
 
 NO_CHANGE = Augmentation()
 
 Check = Callable[[float], None]
 
 
-def divide(model: Any) -> tuple[Any, Any] | None:
-    """Divides a network behind the last point up to which it always computes the same from an image.
+def split_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
+    """Splits a network after the last point up to which it always computes the same from an image.
 
     Args:
         model: A functional or sequential Keras model.
@@ -78,7 +79,7 @@ def divide(model: Any) -> tuple[Any, Any] | None:
 
 @dataclass(frozen=True)
 class Images:
-    """The images that features are computed of.
+    """The images that features are computed from.
 
     Attributes:
         split: The images.
@@ -94,21 +95,21 @@ class Images:
     augmentation: Augmentation = NO_CHANGE
     view: int = 0
 
-    def batch(self, start: int, count: int = BATCH) -> npt.NDArray[np.float32]:
+    def read_batch(self, start: int, count: int = BATCH) -> npt.NDArray[np.float32]:
         """Returns some of the images as the network takes them, shape (batch, height, width, channels)."""
         images = self.split.images[start : start + count]
         if self.view:
-            images = self.augmentation.changed(images, np.random.default_rng([self.view, start]))
+            images = self.augmentation.change(images, np.random.default_rng([self.view, start]))
         return make_arrays(Split(images, self.split.labels[start : start + count]), normalization=self.normalization)[0]
 
-    def views(self, augmentation: Augmentation, epochs: int) -> list["Images"]:
+    def make_views(self, augmentation: Augmentation, epochs: int) -> list["Images"]:
         """Returns the images as they are, and changed at random: the same in every process.
 
         Args:
             augmentation: How they are changed.
             epochs: For which they are trained on: the more, the more views there are.
         """
-        count = min(MOST_VIEWS, max(1, epochs // EPOCHS_OF_A_VIEW)) if augmentation else 1
+        count = min(MAX_VIEWS, max(1, epochs // EPOCHS_OF_A_VIEW)) if augmentation else 1
         return [replace(self, augmentation=augmentation, view=view) for view in range(count)]
 
 
@@ -126,92 +127,96 @@ class FeatureCache:
         self._limit = limit
         self._folder = folder or locate_cache("features")
 
-    def fits(self, network: Any, *images: Images) -> bool:
-        """Whether the features of all images may be kept at once, maps in 16 bits if need be."""
-        return self._dtype(network, *images) is not None
+    def fits(self, network: keras.Model, *images: Images) -> bool:
+        """Whether the features of all images fit into the cache together, maps in 16 bits if necessary."""
+        return self._choose_dtype(network, *images) is not None
 
-    def features(self, network: Any, check: Check, train: list[Images], validation: Images) -> tuple[Split, Split]:
+    def compute_cached(
+        self, network: keras.Model, check: Check, train: list[Images], validation: Images
+    ) -> tuple[Split, Split]:
         """Returns what a network computes from images to train on and to validate with, and their labels.
 
         Args:
             network: The part of a network that does not change, from images to features.
-            check: Called with the part that is done, 0..1; it may raise to stop.
+            check: Called with the fraction that is done, 0..1; it may raise to stop.
             train: The views of the images to train on.
             validation: The images to validate with.
 
         Returns:
-            Features instead of images: float32 of shape (samples, ...), or float16 where maps would else not fit;
+            Features instead of images: float32 of shape (samples, ...), or float16 where maps would not fit otherwise;
             mapped from disk if they are large.
 
         Raises:
-            OSError: If they cannot be kept.
+            OSError: If they cannot be cached.
         """
-        dtype = self._dtype(network, *train, validation) or np.dtype("f2")
-        key = _identity(network, train[0])
+        dtype = self._choose_dtype(network, *train, validation) or np.dtype("f2")
+        key = _identify(network, train[0])
         all_images = [*train, validation]
-        whole = sum(len(images.split) for images in all_images)
-        found: list[npt.NDArray[Any]] = []
+        count = sum(len(images.split) for images in all_images)
+        arrays: list[npt.NDArray[Any]] = []
         for images in all_images:
-            part = _part(check, sum(map(len, found)) / whole, len(images.split) / whole)
-            found.append(self._features(network, images, dtype, key, part))
-        *views, unseen = found
+            narrow = _narrow_check(check, sum(map(len, arrays)) / count, len(images.split) / count)
+            arrays.append(self._compute_view(network, images, dtype, key, narrow))
+        *views, unseen = arrays
         seen = views[0] if len(views) == 1 else Views(views)
         return Split(seen, train[0].split.labels), Split(unseen, validation.split.labels)
 
-    def compute(self, network: Any, check: Check, train: Images, validation: Images) -> tuple[Split, Split]:
-        """Returns what `features` does; where that cannot be kept, it is computed for this time only."""
+    def compute(self, network: keras.Model, check: Check, train: Images, validation: Images) -> tuple[Split, Split]:
+        """Returns what `compute_cached` does; where that cannot be cached, it is computed for this time only."""
         if self.fits(network, train, validation):
             with contextlib.suppress(OSError):  # a full disk, say
-                return self.features(network, check, [train], validation)
-        whole, done = len(train.split) + len(validation.split), len(train.split)
-        seen = list(_batches(network, train, 0, lambda first: check(first / whole)))
-        unseen = list(_batches(network, validation, 0, lambda first: check((done + first) / whole)))
+                return self.compute_cached(network, check, [train], validation)
+        count, done = len(train.split) + len(validation.split), len(train.split)
+        seen = list(_compute_batches(network, train, 0, lambda first: check(first / count)))
+        unseen = list(_compute_batches(network, validation, 0, lambda first: check((done + first) / count)))
         return Split(np.concatenate(seen), train.split.labels), Split(np.concatenate(unseen), validation.split.labels)
 
-    def _dtype(self, network: Any, *images: Images) -> "np.dtype[Any] | None":
-        """Returns in which numbers features fit: maps may have 16 bits, which half of the space holds."""
-        count = sum(math.prod(_shape(network, one.split)) for one in images)
+    def _choose_dtype(self, network: keras.Model, *images: Images) -> "np.dtype[Any] | None":
+        """Returns the numbers in which features fit: maps may have 16 bits, which take half of the space."""
+        count = sum(math.prod(_find_shape(network, view.split)) for view in images)
         kinds = ("f4", "f2") if len(network.output_shape) == 4 else ("f4",)
         dtypes: list[np.dtype[Any]] = [np.dtype(kind) for kind in kinds]
         return next((dtype for dtype in dtypes if dtype.itemsize * count <= self._limit), None)
 
-    def _features(
-        self, network: Any, images: Images, dtype: "np.dtype[Any]", key: str, check: Check
+    def _compute_view(
+        self, network: keras.Model, images: Images, dtype: "np.dtype[Any]", key: str, check: Check
     ) -> npt.NDArray[Any]:
         """Returns the features of one view; processes that want the same ones compute them once."""
-        shape = _shape(network, images.split)
-        path = self._folder / f"{self._digest(images, shape, dtype, key)}.npy"
+        shape = _find_shape(network, images.split)
+        path = self._folder / f"{self._make_digest(images, shape, dtype, key)}.npy"
         features = _read(path, shape, dtype)
         if features is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with _locked(path.with_suffix(LOCK), check):
+            with _lock(path.with_suffix(LOCK), check):
                 if _read(path, shape, dtype) is None:
                     self._make_room(dtype.itemsize * math.prod(shape), path)
-                    _compute(network, images, path, shape, dtype, check)
+                    _write(network, images, path, shape, dtype, check)
             features = np.load(path, mmap_mode="r")
         with contextlib.suppress(OSError):  # somebody else's, or no longer there
             os.utime(path)
         return features if features.nbytes > IN_MEMORY else np.array(features)
 
-    def _digest(self, images: Images, shape: tuple[int, ...], dtype: "np.dtype[Any]", key: str) -> str:
+    def _make_digest(self, images: Images, shape: tuple[int, ...], dtype: "np.dtype[Any]", key: str) -> str:
         view = f" {images.view} {images.augmentation}" if images.view else ""
-        known = f"{self._data} {images.name}{view} {shape} {dtype.str} {key}"  # flattened features have the same bytes
-        return hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
+        identity = (
+            f"{self._data} {images.name}{view} {shape} {dtype.str} {key}"  # flattened features have the same bytes
+        )
+        return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
 
     def _make_room(self, size: int, path: Path) -> None:
-        """Deletes the features that were not used for longest, but for what is there of a path."""
-        kept = (file for file in self._folder.glob("*") if file.suffix != LOCK)  # of processes at work, and empty
-        files = sorted(kept, key=lambda file: file.stat().st_mtime)
-        taken = sum(file.stat().st_size for file in files)
+        """Deletes the least recently used features, except for what there is of a path."""
+        files = [file for file in self._folder.glob("*") if file.suffix != LOCK]  # locks are empty, and may be held
+        files.sort(key=lambda file: file.stat().st_mtime)
+        used = sum(file.stat().st_size for file in files)
         for file in (file for file in files if file.stem != path.stem):
-            if taken + size <= self._limit:
+            if used + size <= self._limit:
                 return
-            taken -= file.stat().st_size
+            used -= file.stat().st_size
             file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _locked(path: Path, check: Check) -> Iterator[None]:
+def _lock(path: Path, check: Check) -> Iterator[None]:
     """Keeps other processes of this machine from computing the same; waits while one of them does."""
     while True:
         try:
@@ -224,21 +229,21 @@ def _locked(path: Path, check: Check) -> Iterator[None]:
             raise OSError(str(error)) from error
 
 
-def _part(check: Check, done: float, share: float) -> Check:
-    """Returns what checks a part of the work, given what was done before and its share of all."""
-    return lambda part: check(done + share * part)
+def _narrow_check(check: Check, done: float, share: float) -> Check:
+    """Returns the check of a part of the work, given the fraction that was done before and its share of the whole."""
+    return lambda fraction: check(done + share * fraction)
 
 
-def _identity(network: Any, images: Images) -> str:
+def _identify(network: keras.Model, images: Images) -> str:
     """Returns what identifies a network: its weights, and what it computes from a few images."""
     digest = hashlib.blake2b(digest_size=16)
-    probe = network(images.batch(0, PROBE), training=False)
+    probe = network(images.read_batch(0, PROBE), training=False)
     for array in [*network.get_weights(), keras.ops.convert_to_numpy(probe)]:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _changes(layer: Any) -> bool:
+def _changes(layer: keras.Layer) -> bool:
     """Whether a layer is trained, gathers statistics or is random.
 
     A layer called with ``training=False`` is no exception: Keras overrides that while it trains a functional model.
@@ -249,7 +254,7 @@ def _changes(layer: Any) -> bool:
     return is_random or is_gathering or bool(getattr(layer, "trainable_weights", ()))
 
 
-def _shape(network: Any, split: Split) -> tuple[int, ...]:
+def _find_shape(network: keras.Model, split: Split) -> tuple[int, ...]:
     shape = network.output_shape
     if None in shape[1:]:  # a network for images of any size
         shape = network.compute_output_shape(split.images.shape)
@@ -265,33 +270,33 @@ def _read(path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> npt.NDA
     return features if features.shape == shape and features.dtype == dtype else None
 
 
-def _compute(
-    network: Any, images: Images, path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", check: Check
+def _write(
+    network: keras.Model, images: Images, path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", check: Check
 ) -> None:
-    """Writes features to a file; where a process was killed at it, from its last batch on."""
+    """Writes features to a file; where a process was killed while it did, from its last batch on."""
     part, stored = path.with_suffix(".part"), dtype.newbyteorder("<")
-    header, size = _header(shape, stored), BATCH * dtype.itemsize * math.prod(shape[1:])
+    header, size = _make_header(shape, stored), BATCH * dtype.itemsize * math.prod(shape[1:])
     written = part.stat().st_size if part.exists() else 0
-    begun = max(0, written - len(header)) // size
+    batches = max(0, written - len(header)) // size
     with part.open("r+b" if written else "wb") as file:  # not mapped: a full disk would kill the process
         file.write(header)
-        file.seek(len(header) + begun * size)
+        file.seek(len(header) + batches * size)
         file.truncate()
-        for features in _batches(network, images, begun * BATCH, lambda done: check(done / shape[0])):
+        for features in _compute_batches(network, images, batches * BATCH, lambda done: check(done / shape[0])):
             file.write((features.clip(-LARGEST, LARGEST) if dtype.itemsize == 2 else features).astype(stored).tobytes())
     part.replace(path)
 
 
-def _batches(network: Any, images: Images, first: int, check: Check) -> Iterator[npt.NDArray[Any]]:
-    """Yields what a network computes from images, from a given one on; tells how many are done."""
+def _compute_batches(network: keras.Model, images: Images, first: int, check: Check) -> Iterator[npt.NDArray[Any]]:
+    """Yields what a network computes from images, batch by batch from the given one on; reports how many are done."""
     count = len(images.split)
     for start in range(first, count, BATCH):
-        yield np.asarray(network.predict_on_batch(images.batch(start)))
+        yield np.asarray(network.predict_on_batch(images.read_batch(start)))
         check(min(count, start + BATCH))
 
 
-def _header(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:
-    """Returns how a NumPy file of an array begins."""
+def _make_header(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:
+    """Returns the header of an array's NumPy file."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     return header.getvalue()

@@ -19,7 +19,7 @@ from searchcnn.data import Split
 from searchcnn.errors import PluginError
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.training.candidate import Candidate
-from searchcnn.training.labels import label_form
+from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays, make_batches
@@ -41,7 +41,7 @@ class Stretch:
         callbacks: Keras' callbacks.
         first: The epoch to begin with, from 0; later than 0 where another process has trained those before.
         normalization: Makes pixels what the network takes.
-        own_batch_size: Whether the batch size counts that a search space's own ``fit`` gives to ``model.fit``.
+        own_batch_size: Whether to respect the batch size that a search space's own ``fit`` gives to ``model.fit``.
     """
 
     train: Split
@@ -60,32 +60,32 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
         What the search space's ``fit`` returned: a ``History``, unless it has its own.
     """
     space, recipe = candidate.space, candidate.recipe
-    form = prepare(candidate, stretch)
+    form = compile_candidate(candidate, stretch)
     make_train_batches = functools.partial(_make_train_batches, candidate, stretch, form)
     images = make_arrays(stretch.train, **form) if takes_arrays(space) else (make_train_batches(recipe.batch_size),)
     resize = functools.cache(make_train_batches) if stretch.own_batch_size else lambda size: images[0]
-    with _own_batch_sizes(candidate, images[0], resize), warnings.catch_warnings():
-        # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it once more.
+    with _allow_own_batch_sizes(candidate, images[0], resize), warnings.catch_warnings():
+        # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it again.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
         options = _select_options(candidate, stretch, form)
         return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=list(stretch.callbacks))
 
 
-def prepare(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
+def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
     """Compiles a network with its recipe, unless its builder has compiled it.
 
     Returns:
-        In what form it takes images and its loss wants the labels: arguments of `make_batches`.
+        The form in which it takes images, and its loss labels: arguments of `make_batches`.
     """
     recipe = candidate.recipe
     if recipe.compiles:
         steps = math.ceil(len(stretch.train) / recipe.batch_size)
         compile_model(candidate.model, recipe, steps, candidate.auxiliary_weight)
-    return {"labels": label_form(candidate.model), "normalization": stretch.normalization}
+    return {"labels": find_label_form(candidate.model), "normalization": stretch.normalization}
 
 
 def read_score(returned: Any, metric: str) -> float:
-    """Returns the value of a metric from what a search space's own ``fit`` returned, as Keras Tuner allows it.
+    """Returns the value of a metric from what a search space's own ``fit`` returned, as Keras Tuner allows.
 
     Raises:
         PluginError: If it is not there.
@@ -113,8 +113,8 @@ def _make_train_batches(candidate: Candidate, stretch: Stretch, form: Mapping[st
 
 
 @contextlib.contextmanager
-def _own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[int], Any]) -> Iterator[None]:
-    """Lets the ``batch_size`` count that a space's own ``fit`` gives to ``model.fit``.
+def _allow_own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[int], Any]) -> Iterator[None]:
+    """Respects the ``batch_size`` that a space's own ``fit`` gives to ``model.fit``.
 
     Keras ignores it where the images come as batches; they are made again then, in batches of that size. Where they
     come as arrays, the recipe's size is the default. It counts for any model: a space may train a copy of its network.
@@ -130,14 +130,14 @@ def _own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[int], 
     fit = keras.Model.fit
     signature = inspect.signature(fit)
 
-    def fit_in_batches(model: Any, *arguments: Any, **options: Any) -> Any:
-        given: dict[str, Any] = {"verbose": 0, **signature.bind(model, *arguments, **options).arguments}
-        size = given.pop("batch_size", None)
-        if isinstance(given.get("x"), np.ndarray):
-            given["batch_size"] = size or candidate.recipe.batch_size
-        elif size is not None and given.get("x") is images:
-            given["x"] = resize(int(size))
-        return fit(**given)
+    def fit_in_batches(model: keras.Model, *arguments: Any, **options: Any) -> Any:
+        passed: dict[str, Any] = {"verbose": 0, **signature.bind(model, *arguments, **options).arguments}
+        size = passed.pop("batch_size", None)
+        if isinstance(passed.get("x"), np.ndarray):
+            passed["batch_size"] = size or candidate.recipe.batch_size
+        elif size is not None and passed.get("x") is images:
+            passed["x"] = resize(int(size))
+        return fit(**passed)
 
     keras.Model.fit = fit_in_batches
     try:
@@ -147,7 +147,7 @@ def _own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[int], 
 
 
 def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what ``fit`` is told besides the images, as far as a space's own ``fit`` takes it."""
+    """Returns what ``fit`` gets besides the images, as far as a space's own ``fit`` takes it."""
     space, recipe, split = candidate.space, candidate.recipe, stretch.validation
     data = make_arrays(split, **form) if takes_arrays(space) else make_batches(split, VALIDATION_BATCH, **form)
     options = {"validation_data": data, "epochs": recipe.epochs}
@@ -179,8 +179,11 @@ def takes_arrays(space: SearchSpace) -> bool:
     """Whether a search space's own ``fit`` takes all images and labels at once, as arrays: ``fit(hp, model, x, y)``."""
     if not space.has_own_fit:
         return False
-    others = list(inspect.signature(space.fit_method).parameters.values())[2:]  # behind hp and model
-    return "y" in [other.name for other in others] or len([*itertools.takewhile(_is_for_images, others)]) > 1
+    parameters = list(inspect.signature(space.fit_method).parameters.values())[2:]  # after hp and model
+    return (
+        "y" in [parameter.name for parameter in parameters]
+        or len([*itertools.takewhile(_is_for_images, parameters)]) > 1
+    )
 
 
 def _is_for_images(parameter: inspect.Parameter) -> bool:

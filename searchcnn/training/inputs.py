@@ -11,13 +11,13 @@ from searchcnn.data import Dataset, Fold, Split, make_folds
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.values import NormalizationName
 from searchcnn.training.candidate import Candidate
-from searchcnn.training.features import FeatureCache, Images, divide
+from searchcnn.training.features import FeatureCache, Images, split_frozen
 from searchcnn.training.fit import weigh_classes
 from searchcnn.training.normalization import Normalization
-from searchcnn.training.solver import Solution, last_layer, solve
+from searchcnn.training.solver import Solution, find_last_layer, solve
 
 Check = Callable[[float], None]
-"""Called with the fraction of a work that is done, 0..1; raises to stop it."""
+"""Called with the fraction of some work that is done, 0..1; raises to stop it."""
 
 
 class Inputs:
@@ -48,7 +48,7 @@ class Inputs:
         """Returns a candidate without the part of its network that always computes the same, and features as images.
 
         Images that are changed at random are seen in a few views then, and the recipe changes them no more. Where there
-        is no such part, or its features cannot be kept, it is the whole network.
+        is no such part, or its features cannot be cached, it is the whole network.
 
         Args:
             candidate: What is to be trained.
@@ -61,17 +61,17 @@ class Inputs:
         recipe = candidate.recipe
         is_changing = bool(recipe.augmentation) and (self._changes_live or recipe.augmentation.blends)
         is_divisible = recipe.compiles and not candidate.space.has_own_fit and not is_changing
-        parts = divide(candidate.model) if is_divisible else None
+        parts = split_frozen(candidate.model) if is_divisible else None
         if parts is None:
             return whole
         frozen, rest = parts
-        train, validation = self._images(recipe)
-        views = train.views(recipe.augmentation, recipe.epochs)
+        train, validation = self._make_images(recipe)
+        views = train.make_views(recipe.augmentation, recipe.epochs)
         if not self._features.fits(frozen, *views, validation):
             return whole
         try:
-            features = self._features.features(frozen, check, views, validation)
-        except OSError:  # a full disk, say: training takes longer without, and that is all
+            features = self._features.compute_cached(frozen, check, views, validation)
+        except OSError:  # a full disk, say: training takes longer without, that is all
             return whole
         return replace(candidate, model=rest, recipe=recipe.without_changes()), *features
 
@@ -82,9 +82,9 @@ class Inputs:
             candidate: What is to be trained.
             check: Hears how far the features are.
         """
-        last, recipe = last_layer(candidate.model), candidate.recipe
+        last, recipe = find_last_layer(candidate.model), candidate.recipe
         before = keras.Model(candidate.model.inputs[0], last.input)
-        train, validation = self._features.compute(before, check, *self._images(recipe))
+        train, validation = self._features.compute(before, check, *self._make_images(recipe))
         pooled = _pool(train, validation)
         labels = (pooled if self._config.data.folds else train).labels
         weights = weigh_classes(labels) if recipe.class_weights else None
@@ -92,7 +92,7 @@ class Inputs:
         last.set_weights([solution.layer.kernel, solution.layer.bias])
         return solution
 
-    def _images(self, recipe: Recipe) -> tuple[Images, Images]:
+    def _make_images(self, recipe: Recipe) -> tuple[Images, Images]:
         """Returns the images to train on and to measure on as the network gets them."""
         normalization = self.make_normalization(recipe.normalization)
         train, validation = self.dataset.train, self.dataset.validation

@@ -13,18 +13,18 @@ from searchcnn.graph import has_output_mapping, name_outputs
 from searchcnn.training.label_form import LabelForm
 
 CLASSES = 4
-"""Number of classes, at most, that a loss is tried out with."""
+"""Maximum number of classes that a loss is tried out with."""
 SURE = 0.9
 """Probability of the class that a network is sure of."""
 
 
-def label_form(model: Any) -> LabelForm:
+def find_label_form(model: keras.Model) -> LabelForm:
     """Returns the form of the labels that a compiled network's losses take.
 
     Raises:
         PluginError: If a loss takes none.
     """
-    outputs, losses = name_outputs(model), _losses(model)
+    outputs, losses = name_outputs(model), _list_losses(model)
     one_hot = tuple(takes_one_hot(losses[name], output.shape[-1]) for name, output in outputs.items())
     classes = next(iter(outputs.values())).shape[-1]
     return LabelForm(one_hot, classes, tuple(outputs) if has_output_mapping(model) else ())
@@ -43,10 +43,10 @@ def takes_one_hot(loss: Any, classes: int) -> bool:
     Raises:
         PluginError: If it takes neither.
     """
-    known = keras.losses.get(loss) if isinstance(loss, str | dict) else loss
-    while isinstance(known, functools.partial):
-        known = known.func
-    kind = known if hasattr(known, "__name__") else type(known)
+    function = keras.losses.get(loss) if isinstance(loss, str | dict) else loss
+    while isinstance(function, functools.partial):
+        function = function.func
+    kind = function if hasattr(function, "__name__") else type(function)
     if kind.__module__.partition(".")[0] == "keras":
         return "sparse" not in kind.__name__.lower()
     if loss is None or _tells_classes(loss, classes, one_hot=False):
@@ -55,11 +55,11 @@ def takes_one_hot(loss: Any, classes: int) -> bool:
         return True
     raise PluginError(
         f"the loss {kind.__name__} takes neither class numbers, shape (batch,), nor one-hot labels, shape (batch, "
-        f"{classes}): with both it is no smaller for the right class{_problem(loss, classes)}"
+        f"{classes}): with both it is not smaller for the right class{_explain_failure(loss, classes)}"
     )
 
 
-def _losses(model: Any) -> dict[str, Any]:
+def _list_losses(model: keras.Model) -> dict[str, Any]:
     """Returns the loss of each output, by name: what ``compile`` was given."""
     names, loss = list(name_outputs(model)), model.loss
     if isinstance(loss, Mapping) and "class_name" not in loss:
@@ -70,7 +70,7 @@ def _losses(model: Any) -> dict[str, Any]:
 
 def _tells_classes(loss: Any, classes: int, one_hot: bool) -> bool:
     try:
-        values = _values(loss, classes, one_hot)
+        values = _compute_losses(loss, classes, one_hot)
     except Exception:  # whatever a loss does with labels that it does not take
         return False
     right = values.diagonal()
@@ -78,26 +78,26 @@ def _tells_classes(loss: Any, classes: int, one_hot: bool) -> bool:
     return bool(np.isfinite(values).all() and (right[:, None] < others - 1e-6 * np.abs(others)).all())
 
 
-def _values(loss: Any, classes: int, one_hot: bool) -> Any:
+def _compute_losses(loss: Any, classes: int, one_hot: bool) -> Any:
     """Returns the loss of images of each class (row) for a network that is sure of each class (column)."""
     count = min(classes, CLASSES)
-    batch = 2 if classes != 2 else 3  # another number than that of classes, which would hide a wrong shape
+    batch = 2 if classes != 2 else 3  # not the number of classes, which would hide a wrong shape
     model = keras.Sequential([keras.Input((classes,)), keras.layers.Activation("linear", dtype="float32")])
     model.compile(loss=loss)
     sure = np.full((classes, classes), (1 - SURE) / (classes - 1), np.float32)
     np.fill_diagonal(sure, SURE)
     table = np.empty((count, count))
     for label, guess in itertools.product(range(count), repeat=2):
-        given = np.full(batch, label)
-        labels = np.eye(classes, dtype=np.float32)[given] if one_hot else given
+        numbers = np.full(batch, label)
+        labels = np.eye(classes, dtype=np.float32)[numbers] if one_hot else numbers
         value = model.compute_loss(y=keras.ops.convert_to_tensor(labels), y_pred=np.repeat(sure[[guess]], batch, 0))
         table[label, guess] = float(keras.ops.mean(value))
     return table
 
 
-def _problem(loss: Any, classes: int) -> str:
+def _explain_failure(loss: Any, classes: int) -> str:
     try:
-        _values(loss, classes, one_hot=False)
+        _compute_losses(loss, classes, one_hot=False)
     except Exception as error:
         return f" ({first_line(error)})"
     return ""

@@ -27,7 +27,7 @@ class TrainingLoop:
         config: The study.
         inputs: Its images.
         builders_count: Whether what a builder brings along counts; see `searchcnn.study.rules`.
-        checkpoint: File from which an interrupted training goes on; None: it begins again.
+        checkpoint: File from which an interrupted training resumes; None: it begins again.
 
     Attributes:
         reporter: Knows why the training ended, and its learning curve.
@@ -48,7 +48,7 @@ class TrainingLoop:
         self._inputs = inputs
         self._builders_count = builders_count
         self._best = BestWeights(candidate.model, config.objective)
-        self._backup = Backup(checkpoint, self._key(), candidate.model, self._best)
+        self._backup = Backup(checkpoint, self._make_key(), candidate.model, self._best)
         self.reporter = self._make_reporter()
         self._returned: Any = None
 
@@ -61,16 +61,16 @@ class TrainingLoop:
         return Reporter(self._trial, metric, steps, validation_steps, deadline, self._backup.save)
 
     def run(self) -> Reporter:
-        """Trains the candidate; goes on with what another process has left of it.
+        """Trains the candidate; resumes what another process has begun of it.
 
         Returns:
             The reporter.
         """
-        left = self._backup.left
-        if left is not None and not self.reporter.resume(left.epochs):
+        checkpoint = self._backup.pending
+        if checkpoint is not None and not self.reporter.resume(checkpoint.epochs):
             return self.reporter
         for number, phase in enumerate(self._candidate.phases()):
-            if left is not None and number < left.phase:
+            if checkpoint is not None and number < checkpoint.phase:
                 continue
             self._run_phase(number, phase)
             if self._is_over:
@@ -106,18 +106,22 @@ class TrainingLoop:
     def _fit(self, number: int, phase: Phase) -> None:
         """Fits the network, in one phase of its training."""
         watched = self._make_early_stopping()
-        resumed = self._backup.left
-        begun = self._backup.begin(number, self.reporter.epochs, watched)
-        part = self._candidate.during(phase, self._candidate.recipe.epochs - begun)
-        is_over = resumed is not None and resumed.is_over
-        first = part.recipe.epochs if is_over else self.reporter.epochs - begun
-        part, train, validation = self._inputs.shorten(part, self._trial.check)
-        normalization = self._inputs.make_normalization(part.recipe.normalization)
-        callbacks = self._order_callbacks(watched)
-        self._returned = fit_phase(
-            part,
-            Stretch(train, validation, self._trial.seed, callbacks, first, normalization, self._builders_count),
+        checkpoint = self._backup.pending
+        epochs_before = self._backup.begin_phase(number, self.reporter.epochs, watched)
+        candidate = self._candidate.during(phase, self._candidate.recipe.epochs - epochs_before)
+        is_over = checkpoint is not None and checkpoint.is_over
+        first = candidate.recipe.epochs if is_over else self.reporter.epochs - epochs_before
+        candidate, train, validation = self._inputs.shorten(candidate, self._trial.check)
+        stretch = Stretch(
+            train,
+            validation,
+            seed=self._trial.seed,
+            callbacks=self._order_callbacks(watched),
+            first=first,
+            normalization=self._inputs.make_normalization(candidate.recipe.normalization),
+            own_batch_size=self._builders_count,
         )
+        self._returned = fit_phase(candidate, stretch)
         self._best.restore()
 
     def _order_callbacks(self, watched: Sequence[Any]) -> list[Any]:
@@ -125,7 +129,7 @@ class TrainingLoop:
 
         First those that change what the others read. The best weights and the state of early stopping come before the
         reporter: it writes the checkpoint, which has them in it, before it tells the database of the epoch. The backup
-        comes last, so that at the beginning it gives back what the others have just reset.
+        comes last, so that at the beginning it restores what the others have just reset.
         """
         statistics = [BatchStatistics()] if self._builders_count else []
         return [PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
@@ -140,7 +144,7 @@ class TrainingLoop:
             return [stopping, finite]
         return [stopping, finite, keras.callbacks.ReduceLROnPlateau(**watch, factor=0.5, patience=2)]
 
-    def _key(self) -> dict[str, Any]:
+    def _make_key(self) -> dict[str, Any]:
         """Returns what a checkpoint must share with the trial."""
         return {
             "seed": self._trial.seed,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 
 from searchcnn.errors import InfeasibleError, PluginError
@@ -15,11 +16,13 @@ from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.optimizers import make_optimizer
 
 TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
-"""Largest difference of a sum of probabilities from 1; that of numbers of 16 bits, which have some 3 digits."""
+"""Largest difference of a sum of probabilities from 1; that of numbers of 16 bits, which have about 3 digits."""
 KERAS_FOLDER = Path(keras.__file__).parent
 
 
-def build(space: SearchSpace, hp: Any, input_shape: tuple[int, int, int], num_classes: int) -> Any:
+def build(
+    space: SearchSpace, hp: keras_tuner.HyperParameters, input_shape: tuple[int, int, int], num_classes: int
+) -> keras.Model:
     """Builds a network, its weights included.
 
     Args:
@@ -37,10 +40,10 @@ def build(space: SearchSpace, hp: Any, input_shape: tuple[int, int, int], num_cl
         if isinstance(model, keras.Model) and not model.built:
             model(keras.KerasTensor((None, *input_shape)))  # a Sequential without Input, as in Keras Tuner's guides
     except ValueError as error:
-        if not _raised_by_keras(error) or "Unrecognized keyword" in str(error):
+        if not _is_from_keras(error) or "Unrecognized keyword" in str(error):
             raise
         raise InfeasibleError("invalid graph", str(error).strip().splitlines()[0]) from error
-    _check(model, num_classes)
+    _check_model(model, num_classes)
     return model
 
 
@@ -50,12 +53,12 @@ def adopt_policy(space: SearchSpace) -> None:
         keras.config.set_dtype_policy(space.dtype_policy)
 
 
-def is_compiled(model: Any) -> bool:
+def is_compiled(model: keras.Model) -> bool:
     """Whether the builder compiled the model itself."""
     return bool(getattr(model, "compiled", False))
 
 
-def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_weight: float = 0.0) -> None:
+def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int, auxiliary_weight: float = 0.0) -> None:
     """Compiles a network with a training recipe, its penalties on the kernels included.
 
     Args:
@@ -73,33 +76,35 @@ def compile_model(model: Any, recipe: Recipe, steps_per_epoch: int, auxiliary_we
     first, *heads = name_outputs(model)
     model.compile(
         make_optimizer(recipe, steps_per_epoch),
-        _by_output(model, dict.fromkeys([first, *heads], loss)),
-        loss_weights=_by_output(model, {first: 1.0, **dict.fromkeys(heads, auxiliary_weight)}),
-        metrics=_by_output(model, {first: ["accuracy"], **{head: [] for head in heads}}),
+        _arrange_by_output(model, dict.fromkeys([first, *heads], loss)),
+        loss_weights=_arrange_by_output(model, {first: 1.0, **dict.fromkeys(heads, auxiliary_weight)}),
+        metrics=_arrange_by_output(model, {first: ["accuracy"], **{head: [] for head in heads}}),
     )
 
 
-def _by_output(model: Any, values: dict[str, Any]) -> Any:
+def _arrange_by_output(model: keras.Model, values: dict[str, Any]) -> Any:
     return values if has_output_mapping(model) else list(values.values())
 
 
 def sums_to_one(outputs: Any) -> bool:
-    """Whether a network's outputs, a tensor of shape (batch, classes), sum up to 1, as exact as its numbers are."""
+    """Whether a network's outputs, a tensor of shape (batch, classes), sum up to 1, as exactly as its numbers allow."""
     is_exact = keras.backend.standardize_dtype(outputs.dtype) in ("float32", "float64")
     difference = np.abs(as_array(outputs).sum(axis=-1, dtype=np.float64) - 1).max()
     return bool(difference <= (TOLERANCE if is_exact else HALF_TOLERANCE))
 
 
-def without_heads(model: Any) -> Any:
+def cut_heads(model: keras.Model) -> keras.Model:
     """Cuts off all outputs but the first, and the layers that only they need."""
-    return model if len(model.outputs) == 1 else keras.Model(model.input, _first_output(model))
+    return model if len(model.outputs) == 1 else keras.Model(model.input, _get_first_output(model))
 
 
-def _first_output(model: Any) -> Any:
+def _get_first_output(model: keras.Model) -> Any:
     return next(iter(name_outputs(model).values()))
 
 
-def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Normalization = SCALE) -> Any:
+def make_classifier(
+    model: keras.Model, input_shape: tuple[int, int, int], normalization: Normalization = SCALE
+) -> keras.Model:
     """Wraps a trained network into one that takes raw pixels.
 
     Args:
@@ -112,27 +117,27 @@ def classifier(model: Any, input_shape: tuple[int, int, int], normalization: Nor
         shape (batch, classes). Made of stock layers only, if the network is; its random image layers are left out.
     """
     pixels = x = keras.Input(input_shape, name="pixels")
-    for layer in normalization.layers():
+    for layer in normalization.make_layers():
         x = layer(x)
-    bare = keras.Model(model.inputs[0], _first_output(model), name=model.name)  # not saved: the optimizer's state
+    bare = keras.Model(model.inputs[0], _get_first_output(model), name=model.name)  # not saved: the optimizer's state
     return keras.Model(pixels, remove_augmentation(bare)(x), name="classifier")
 
 
-def _check(model: Any, num_classes: int) -> None:
+def _check_model(model: Any, num_classes: int) -> None:
     if not isinstance(model, keras.Model):
         raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
-    foreign = [layer for layer in [model, *_layers(model)] if not is_stock(layer)]
+    foreign = [layer for layer in [model, *_list_layers(model)] if not is_stock(layer)]
     if foreign:
         raise PluginError(
             f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
             "use stock layers only, and no Lambda"
         )
     first, *heads = name_outputs(model).values()
-    unlike = [head for head in heads if head.shape != first.shape]
-    if unlike and not is_compiled(model):
+    mismatched = [head for head in heads if head.shape != first.shape]
+    if mismatched and not is_compiled(model):
         raise PluginError(
-            f"build(hp) returned a model with outputs of shapes {first.shape} and {unlike[0].shape}; "
-            "auxiliary heads have the first one's shape, unless build compiles the model"
+            f"build(hp) returned a model with outputs of shapes {first.shape} and {mismatched[0].shape}; "
+            "auxiliary heads must have the first one's shape, unless build compiles the model"
         )
     if len(first.shape) != 2 or first.shape[-1] != num_classes:
         raise PluginError(
@@ -141,10 +146,10 @@ def _check(model: Any, num_classes: int) -> None:
         )
 
 
-def _layers(model: Any) -> list[Any]:
-    return [part for layer in getattr(model, "layers", ()) for part in (layer, *_layers(layer))]
+def _list_layers(model: keras.Layer) -> list[keras.Layer]:
+    return [part for layer in getattr(model, "layers", ()) for part in (layer, *_list_layers(layer))]
 
 
-def _raised_by_keras(error: BaseException) -> bool:
+def _is_from_keras(error: BaseException) -> bool:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return Path(last.filename).is_relative_to(KERAS_FOLDER)

@@ -13,13 +13,13 @@ from searchcnn.study.values import NormalizationName
 PIXEL_SCALE: Final = 1 / 255
 """What a pixel 0..255 is multiplied by first."""
 SCALES: Final = {"none": 1.0, "scale": PIXEL_SCALE}
-"""What pixels are multiplied by, of the kinds that do nothing more."""
-MOST_IMAGES: Final = 2000
-"""Training images, at most, that statistics are computed from."""
-MOST_VALUES: Final = 2**26
-"""Pixels times channels, at most, that statistics are computed from: 64 MiB in memory."""
+"""What pixels are multiplied by, for the kinds that do nothing more."""
+MAX_IMAGES: Final = 2000
+"""Maximum number of training images that statistics are computed from."""
+MAX_VALUES: Final = 2**26
+"""Maximum number of pixels times channels that statistics are computed from: 64 MiB in memory."""
 SLICE: Final = 1024
-"""Images in memory that are normalised at once."""
+"""Number of images in memory that are normalised at once."""
 PATCH: Final = 5
 """Side of a whitening filter in pixels: filters learnt on whole images are as local (Krizhevsky 2009)."""
 PATCHES: Final = 100_000
@@ -59,88 +59,88 @@ class Normalization:
         """
         if kind in SCALES:
             return cls(SCALES[kind])
-        sample = _sample(images)
-        mean, deviation = _moments(sample)
-        whitening = _whitening(sample, mean, deviation) if kind == "zca" else None
+        sample = _draw_sample(images)
+        mean, deviation = _compute_moments(sample)
+        whitening = _compute_whitening(sample, mean, deviation) if kind == "zca" else None
         return cls(PIXEL_SCALE, mean.tolist(), deviation.tolist(), whitening)
 
-    def layers(self) -> list[Any]:
-        """Returns new stock Keras layers that do it, one after the other."""
+    def make_layers(self) -> list[Any]:
+        """Returns new stock Keras layers that normalise, one after the other."""
         from keras import layers
 
-        made = [layers.Rescaling(self.scale, dtype="float32", name="scale")]
+        stack = [layers.Rescaling(self.scale, dtype="float32", name="scale")]
         if self.mean:
             scale = 1 / np.asarray(self.deviation)
             offset = -scale * self.mean
-            made.append(layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="standardize"))
+            stack.append(layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="standardize"))
         if self.whitening is not None:
-            made.append(_convolution(self.whitening))
-        return made
+            stack.append(_make_convolution(self.whitening))
+        return stack
 
-    def function(self) -> Callable[[Any], Any]:
-        """Returns a function that does it with such layers.
+    def make_function(self) -> Callable[[Any], Any]:
+        """Returns a function that normalises with such layers.
 
         It takes pixels 0..255 of any dtype, shape (batch, height, width, channels), and returns a float32 tensor of the
-        same shape. It must be made outside of a graph, and may be called in one.
+        same shape. Make it outside of a graph; it may be called in one.
         """
-        with _place():
-            layers = self.layers()
+        with _use_device():
+            layers = self.make_layers()
 
         def normalize(pixels: Any) -> Any:
             if not self.mean and isinstance(pixels, np.ndarray):
-                return self.array(pixels)  # a layer outside of a graph takes 20 times as long
-            with _place():
+                return self.normalize(pixels)  # a layer outside of a graph takes 20 times as long
+            with _use_device():
                 for layer in layers:
                     pixels = layer(pixels)
                 return pixels
 
         return normalize
 
-    def array(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def normalize(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Normalises images in memory, of shape (samples, height, width, channels)."""
         if not self.mean:
             return images.astype(np.float32) * np.float32(self.scale)
         import keras
 
-        normalize, whole = self.function(), np.empty(images.shape, np.float32)
+        function, normalized = self.make_function(), np.empty(images.shape, np.float32)
         for start in range(0, len(images), SLICE):
-            part = slice(start, start + SLICE)
-            whole[part] = keras.ops.convert_to_numpy(normalize(images[part]))
-        return whole
+            some = slice(start, start + SLICE)
+            normalized[some] = keras.ops.convert_to_numpy(function(images[some]))
+        return normalized
 
 
 SCALE: Final = Normalization()
 """Pixels are scaled to 0..1, no more."""
 
 
-def _place() -> contextlib.AbstractContextManager[Any]:
-    """Where images are normalised: with TensorFlow on the CPU, where tf.data runs."""
+def _use_device() -> contextlib.AbstractContextManager[Any]:
+    """Normalises images in its body where they are needed: with TensorFlow on the CPU, where tf.data runs."""
     import keras
 
     return keras.device("cpu:0") if keras.backend.backend() == "tensorflow" else contextlib.nullcontext()
 
 
-def _sample(images: Any) -> npt.NDArray[np.uint8]:
+def _draw_sample(images: Any) -> npt.NDArray[np.uint8]:
     size = int(np.prod(images.shape[1:]))
-    count = min(len(images), MOST_IMAGES, max(1, MOST_VALUES // size))
+    count = min(len(images), MAX_IMAGES, max(1, MAX_VALUES // size))
     chosen = np.random.default_rng(0).choice(len(images), count, replace=False)
     return np.asarray(images[np.sort(chosen)])
 
 
-def _moments(sample: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _compute_moments(sample: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns mean and standard deviation of each channel of pixels scaled to 0..1, both of shape (channels,)."""
     mean = np.mean([image.mean((0, 1)) for image in sample], axis=0)
     square = np.mean([np.square(image, dtype=np.float64).mean((0, 1)) for image in sample], axis=0)
     return mean * PIXEL_SCALE, np.sqrt(np.maximum(square - mean**2, 1.0)) * PIXEL_SCALE  # a channel may be constant
 
 
-def _whitening(
+def _compute_whitening(
     sample: npt.NDArray[np.uint8], mean: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
     """Returns the rows of the ZCA matrix of patches that make their centre pixel, as the kernel of a convolution."""
     channels = sample.shape[-1]
     side = min(PATCH, (min(sample.shape[1:3]) - 1) // 2 * 2 + 1)
-    scaled = (_patches(sample, side) * PIXEL_SCALE - mean) / deviation
+    scaled = (_draw_patches(sample, side) * PIXEL_SCALE - mean) / deviation
     covariance = np.cov(scaled.reshape(len(scaled), -1), rowvar=False)
     values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
     matrix = vectors / np.sqrt(np.maximum(values, 0) + REGULARIZATION) @ vectors.T
@@ -148,7 +148,7 @@ def _whitening(
     return rows.transpose(1, 2, 3, 0).astype(np.float32)
 
 
-def _patches(sample: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def _draw_patches(sample: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """Returns square patches from anywhere in the images, shape (patches, side, side, channels)."""
     random = np.random.default_rng(0)
     count, height, width = sample.shape[:3]
@@ -158,12 +158,13 @@ def _patches(sample: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     return patches
 
 
-def _convolution(kernel: npt.NDArray[np.float32]) -> Any:
+def _make_convolution(kernel: npt.NDArray[np.float32]) -> Any:
     from keras import layers
 
     side, _, channels, filters = kernel.shape
     layer = layers.Conv2D(
-        *(filters, side),
+        filters,
+        kernel_size=side,
         padding="same",
         data_format="channels_last",
         use_bias=False,

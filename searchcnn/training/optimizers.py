@@ -7,19 +7,20 @@ import keras
 from searchcnn.study import Recipe
 
 WARM_UP = 0.3
-"""Part of the steps in which `one_cycle` rises to its peak (arXiv:1708.07120, as set in fast.ai's `fit_one_cycle`)."""
+"""Fraction of the steps in which `one_cycle` rises to its peak (arXiv:1708.07120, as set in fast.ai's
+`fit_one_cycle`)."""
 START = 25.0
 """`one_cycle` starts at the peak divided by this (same source)."""
 
 
-def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
+def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Makes the recipe's optimizer, its learning rate on the recipe's schedule.
 
     Args:
         recipe: The training recipe.
         steps_per_epoch: Batches of one epoch.
     """
-    options: dict[str, Any] = {"learning_rate": _learning_rate(recipe, recipe.epochs * steps_per_epoch)}
+    options: dict[str, Any] = {"learning_rate": _make_learning_rate(recipe, recipe.epochs * steps_per_epoch)}
     if recipe.weight_decay > 0:
         options["weight_decay"] = recipe.weight_decay
     elif recipe.optimizer == "adamw":
@@ -31,7 +32,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
     return keras.optimizers.get({"class_name": recipe.optimizer, "config": options})
 
 
-def _learning_rate(recipe: Recipe, steps: int) -> Any:
+def _make_learning_rate(recipe: Recipe, steps: int) -> Any:
     peak, schedules = recipe.learning_rate, keras.optimizers.schedules
     if recipe.schedule == "cosine":
         return schedules.CosineDecay(peak, steps)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.augmentation import Augmentation, Drawn, apply, mix
+from searchcnn.augmentation import Augmentation, Draws, apply, mix
 from searchcnn.backend import start_keras
 from searchcnn.data.dataset import Split, Views
 from searchcnn.training.label_form import NUMBERS, LabelForm
@@ -31,14 +31,14 @@ def make_batches(
     """Returns batches of images for ``model.fit`` and ``model.evaluate``.
 
     The n-th pass has the same order and the same augmented images in every process and on every Keras backend; two
-    passes have different ones. Give ``shuffle=False`` to ``model.fit``: the order is settled here, and Keras would warn
-    or shuffle once more.
+    passes differ. Give ``shuffle=False`` to ``model.fit``: the order is decided here, and Keras would warn
+    or shuffle again.
 
     Args:
         split: The images and labels; they stay bytes in memory, or on disk, until a batch is made.
         batch_size: Images in a batch; the last batch may be smaller.
-        seed: Order of the images and their augmentation, anew for each pass; None keeps the order of the split.
-        first: Number of the first pass; a training that goes on begins later than 0.
+        seed: Order of the images and their augmentation, new ones for each pass; None keeps the order of the split.
+        first: Number of the first pass; later than 0 where a training is resumed.
         labels: The form of the labels.
         augmentation: Changes the images of a seeded pass; where it blends them, all labels must be one-hot.
         normalization: Makes pixels what the network takes.
@@ -59,10 +59,10 @@ def make_batches(
     if augmentation.blends and not all(labels.one_hot):
         raise ValueError("mixup blends labels: they must be one-hot")
     passes = Passes(split, batch_size, seed, augmentation, first)
-    form = Form(labels, normalization.function(), class_weights)
+    form = Form(labels, normalization.make_function(), class_weights)
     if keras.backend.backend() != "tensorflow":
-        return _numpy_batches(passes, form)
-    return (_gathered_batches if is_in_memory(split) and not passes.changes else _streamed_batches)(passes, form)
+        return _make_numpy_batches(passes, form)
+    return (_gather_batches if is_in_memory(split) and not passes.changes else _stream_batches)(passes, form)
 
 
 def make_arrays(
@@ -71,8 +71,8 @@ def make_arrays(
     """Returns all images and labels at once, in the order of the split, as one batch; see `make_batches`."""
     images = split.images[:]
     probabilities = np.eye(labels.classes, dtype=np.float32)[split.labels] if any(labels.one_hot) else None
-    given = labels.arrange(_numbers(split.labels), probabilities)
-    return normalization.array(images) if images.dtype == np.uint8 else images, given
+    targets = labels.arrange(_convert_numbers(split.labels), probabilities)
+    return normalization.normalize(images) if images.dtype == np.uint8 else images, targets
 
 
 def is_in_memory(split: Split) -> bool:
@@ -80,7 +80,7 @@ def is_in_memory(split: Split) -> bool:
     return isinstance(split.images, np.ndarray) and not isinstance(split.images, np.memmap)
 
 
-def _numbers(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | npt.NDArray[np.int32]:
+def _convert_numbers(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | npt.NDArray[np.int32]:
     """Returns class numbers as the backend has them: JAX has no int64 by default, and warns of it."""
     import keras
 
@@ -101,26 +101,26 @@ class Form:
     normalize: Callable[[Any], Any]
     class_weights: Sequence[float] | None
 
-    def __call__(self, images: Any, labels: Any, drawn: Drawn) -> tuple[Any, ...]:
+    def __call__(self, images: Any, labels: Any, draws: Draws) -> tuple[Any, ...]:
         """Makes a batch what ``model.fit`` takes, with Keras; see `make_batches`.
 
         Args:
             images: Pixels, uint8 of shape (batch, height, width, channels); or features.
             labels: Shape (batch,).
-            drawn: How the images are changed; see `searchcnn.augmentation.Augmentation.draw`.
+            draws: How the images are changed; see `searchcnn.augmentation.Augmentation.draw`.
         """
         import keras
 
         probabilities = None
         if keras.backend.standardize_dtype(images.dtype) == "uint8":
-            images = self.normalize(mix(apply(images, drawn), drawn) if drawn else images)
+            images = self.normalize(mix(apply(images, draws), draws) if draws else images)
         if any(self.labels.one_hot):
-            probabilities = mix(keras.ops.one_hot(labels, self.labels.classes, dtype="float32"), drawn)
-        given = self.labels.arrange(labels, probabilities)
+            probabilities = mix(keras.ops.one_hot(labels, self.labels.classes, dtype="float32"), draws)
+        targets = self.labels.arrange(labels, probabilities)
         if self.class_weights is None:
-            return images, given
-        weights = mix(keras.ops.take(np.asarray(self.class_weights, np.float32), labels), drawn)
-        return images, given, self.labels.arrange(weights, weights)
+            return images, targets
+        weights = mix(keras.ops.take(np.asarray(self.class_weights, np.float32), labels), draws)
+        return images, targets, self.labels.arrange(weights, weights)
 
 
 @dataclass(frozen=True)
@@ -149,32 +149,32 @@ class Passes:
         """Whether images are changed at random."""
         return self.seed is not None and bool(self.augmentation)
 
-    def order(self, epoch: int) -> npt.NDArray[np.int64]:
+    def draw_order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Returns the indices of all samples, of shape (samples,), in the order of one pass."""
         size = len(self.split)
         if self.seed is None:
             return np.arange(size, dtype=np.int64)
         return np.random.default_rng([self.seed, epoch]).permutation(size).astype(np.int64, copy=False)
 
-    def batch(
+    def make_batch(
         self, order: npt.NDArray[np.int64], epoch: int, index: int
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], Drawn]:
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], Draws]:
         """Returns the images and labels of one batch of a pass, and how `Form` has to change them."""
         indices = order[index * self.batch_size : (index + 1) * self.batch_size]
         if isinstance(self.split.images, Views):
             return self.split.images.draw(indices, self._random(epoch, index)), self.split.labels[indices], {}
-        taken = self.split.take(indices)
+        samples = self.split.take(indices)
         if not self.changes:
-            return taken.images, taken.labels, {}
+            return samples.images, samples.labels, {}
         random = self._random(epoch, index)
-        moved = self.augmentation.move(taken.images, random)
-        return moved, taken.labels, self.augmentation.draw(moved.shape, random)
+        moved = self.augmentation.move(samples.images, random)
+        return moved, samples.labels, self.augmentation.draw(moved.shape, random)
 
     def _random(self, epoch: int, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed or 0, epoch, index + 1])  # 0 is the stream of the order
 
 
-def _gathered_batches(passes: Passes, form: Form) -> Any:
+def _gather_batches(passes: Passes, form: Form) -> Any:
     """Shuffles indices and gathers whole batches: half the CPU time of shuffling images one by one."""
     import tensorflow as tf
 
@@ -183,40 +183,40 @@ def _gathered_batches(passes: Passes, form: Form) -> Any:
         images, labels = tf.constant(split.images), tf.constant(split.labels)
 
     def orders() -> Iterator[npt.NDArray[np.int64]]:
-        yield passes.order(next(epochs))
+        yield passes.draw_order(next(epochs))
 
     def batch(indices: Any) -> tuple[Any, ...]:
         return form(tf.gather(images, indices), tf.gather(labels, indices), {})
 
     order = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec((len(split),), tf.int64))
-    return _prefetched(order.unbatch().batch(passes.batch_size).map(batch), len(passes))
+    return _prefetch(order.unbatch().batch(passes.batch_size).map(batch), len(passes))
 
 
-def _streamed_batches(passes: Passes, form: Form) -> Any:
+def _stream_batches(passes: Passes, form: Form) -> Any:
     """Gathers batches in NumPy and finishes them in parallel, a few ahead of the training."""
     import tensorflow as tf
 
     epochs = itertools.count(passes.first)
 
-    def made() -> Iterator[tuple[Any, ...]]:
+    def generate() -> Iterator[tuple[Any, ...]]:
         epoch = next(epochs)
-        order = passes.order(epoch)
+        order = passes.draw_order(epoch)
         for index in range(len(passes)):
-            yield passes.batch(order, epoch, index)
+            yield passes.make_batch(order, epoch, index)
 
-    like = passes.batch(np.zeros(1, np.int64), 0, 0)
-    signature = tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), like)
-    gathered = tf.data.Dataset.from_generator(made, output_signature=signature)
-    return _prefetched(gathered.map(form, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True), len(passes))
+    example = passes.make_batch(np.zeros(1, np.int64), 0, 0)
+    signature = tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), example)
+    batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return _prefetch(batches.map(form, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True), len(passes))
 
 
-def _prefetched(data: Any, steps: int) -> Any:
+def _prefetch(data: Any, steps: int) -> Any:
     import tensorflow as tf
 
     return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
 
 
-def _numpy_batches(passes: Passes, form: Form) -> Any:
+def _make_numpy_batches(passes: Passes, form: Form) -> Any:
     import keras
 
     class Batches(keras.utils.PyDataset):
@@ -224,15 +224,15 @@ def _numpy_batches(passes: Passes, form: Form) -> Any:
             super().__init__()
             self._epoch = passes.first
             self._ended = False
-            self._order = passes.order(self._epoch)
+            self._order = passes.draw_order(self._epoch)
 
         def __len__(self) -> int:
             return len(passes)
 
         def __getitem__(self, index: int) -> tuple[Any, ...]:
             self._ended = index == len(self) - 1
-            images, labels, drawn = passes.batch(self._order, self._epoch, index)
-            return form(images, _numbers(labels), drawn)
+            images, labels, draws = passes.make_batch(self._order, self._epoch, index)
+            return form(images, _convert_numbers(labels), draws)
 
         def __iter__(self) -> Iterator[tuple[Any, ...]]:
             yield from super().__iter__()
@@ -242,6 +242,6 @@ def _numpy_batches(passes: Passes, form: Form) -> Any:
             if self._ended:  # Keras also calls this after a look at the first batch
                 self._epoch += 1
                 self._ended = False
-                self._order = passes.order(self._epoch)
+                self._order = passes.draw_order(self._epoch)
 
     return Batches()

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import keras_tuner
+
 from searchcnn.pixels import PixelRange
 from searchcnn.settings import Setting
 from searchcnn.study import Range, TrainingConfig
@@ -17,7 +19,11 @@ NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..
 
 
 def sample_recipe(
-    hp: Any, config: TrainingConfig, compiled: bool, pixels: PixelRange | None = None, is_solved: bool = False
+    hp: keras_tuner.HyperParameters,
+    config: TrainingConfig,
+    compiled: bool,
+    pixels: PixelRange | None = None,
+    is_solved: bool = False,
 ) -> Recipe:
     """Asks for each setting that the study searches and that matters to a network.
 
@@ -29,46 +35,46 @@ def sample_recipe(
         is_solved: Whether a solver trains the network's last layer, and nothing else is trained.
     """
     values: dict[str, Any] = {"epochs": config.epochs, "patience": config.patience, "pixels": pixels}
-    concerned = {"images", "batches", "optimizer"}
+    concerns = {"images", "batches", "optimizer"}
     if is_solved:
         values |= {"epochs": 1, "patience": 1, "batch_size": 1, "optimizer": SOLVER}
-        concerned = {"images"}
+        concerns = {"images"}
     elif compiled:
-        concerned = {"images", "batches"}
+        concerns = {"images", "batches"}
     if pixels:
         values["normalization"] = NORMALIZATIONS[pixels]
     with hp.name_scope(SCOPE):
-        for name, setting in _in_order():
-            is_had = not setting.optimizers or values.get("optimizer") in setting.optimizers
-            if name not in values and setting.concerns in concerned and is_had:
+        for name, setting in _order_settings():
+            applies = not setting.optimizers or values.get("optimizer") in setting.optimizers
+            if name not in values and setting.concerns in concerns and applies:
                 values[name] = _ask(hp, name, setting, getattr(config, name))
     return Recipe.from_dict(values)
 
 
-def _in_order() -> Iterator[tuple[str, Setting]]:
+def _order_settings() -> Iterator[tuple[str, Setting]]:
     """Yields the settings as they are asked for, which samplers depend on: those of the optimizer come last."""
     for is_last in (False, True):
         yield from (item for item in SETTINGS.items() if (item[1].concerns == "optimizer") is is_last)
 
 
-def _ask(hp: Any, name: str, setting: Setting, given: Any) -> Any:
+def _ask(hp: keras_tuner.HyperParameters, name: str, setting: Setting, value: Any) -> Any:
     """Returns a fixed value as it is, and asks ``hp`` for a searched one.
 
     Known good points of a search space are trained with the defaults: a list's first entry, a range's middle.
     """
-    if isinstance(given, Range):
+    if isinstance(value, Range):
         ask, number = (hp.Int, round) if setting.type is int else (hp.Float, float)
-        how = {"step": given.step, "sampling": "log" if given.log else "linear"}
-        return setting.type(ask(name, given.min, given.max, **how, default=number(_middle(given))))
-    if not isinstance(given, list):
-        return given
+        options = {"step": value.step, "sampling": "log" if value.log else "linear"}
+        return setting.type(ask(name, value.min, value.max, **options, default=number(_find_middle(value))))
+    if not isinstance(value, list):
+        return value
     if setting.type is bool:
-        return bool(hp.Boolean(name, default=given[0])) if len(set(given)) > 1 else given[0]
-    value = hp.Choice(name, given)
-    return setting.type(value) if setting.is_number else str(value)
+        return bool(hp.Boolean(name, default=value[0])) if len(set(value)) > 1 else value[0]
+    choice = hp.Choice(name, value)
+    return setting.type(choice) if setting.is_number else str(choice)
 
 
-def _middle(setting: Range) -> float:
+def _find_middle(setting: Range) -> float:
     low, high, step = setting.min, setting.max, setting.step
     if setting.log:
         steps = math.log(high / low, step) // 2 if step else 0

@@ -18,14 +18,14 @@ PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """L2 penalties that are tried, on the weights of features whose variance is 1 on average, for the mean loss: the
 strongest first, each fit beginning at the last one. With pooled features of EfficientNet-Lite0 the least loss in
 validation was at 0.03 for 2,934 photos of flowers, at 0.1 for 25 of them, and at 0.001 for 640 photos of 16 objects."""
-MOST_STEPS = 300
-"""Steps of the solver for one penalty."""
+MAX_STEPS = 300
+"""Maximum number of steps of the solver for one penalty."""
 SAMPLE = 20_000
-"""Images on which the penalty is chosen; the last fit is to all."""
+"""Number of images on which the penalty is chosen; the last fit is to all."""
 
 WORTH_THREADS = 20_000_000
-"""Numbers to fit to from which several threads are worth their waiting for each other: with 3.8 million, two threads on
-two busy cores took ten times as long as one."""
+"""Numbers to fit to from which several threads are worth the time that they wait for each other: with 3.8 million, two
+threads on two busy cores took ten times as long as one."""
 MEASURED = frozenset(("accuracy", "loss", "val_accuracy", "val_loss"))
 """Metrics of what is solved."""
 
@@ -59,7 +59,7 @@ class Solution:
 
     Attributes:
         layer: The softmax layer.
-        penalty: The L2 penalty whose loss in validation was least.
+        penalty: The L2 penalty with the smallest loss in validation.
         metrics: ``accuracy`` and ``loss`` on the images that it is fitted to, and those of validation, ``val_...``.
     """
 
@@ -68,7 +68,7 @@ class Solution:
     metrics: dict[str, float]
 
 
-def last_layer(model: Any) -> Any:
+def find_last_layer(model: keras.Model) -> keras.layers.Dense:
     """Returns the layer that gives a network's probabilities.
 
     Raises:
@@ -79,7 +79,7 @@ def last_layer(model: Any) -> Any:
     if not is_dense or layer.activation is not keras.activations.softmax:
         raise PluginError(
             f"Phase(is_solved=True) is for networks that end with Dense(classes, activation='softmax'), not with "
-            f"'{layer.name}'; end it so, or yield a phase that is trained"
+            f"'{layer.name}'; end the network like that, or yield a phase that is trained"
         )
     return layer
 
@@ -91,7 +91,7 @@ def solve(
     weights: Sequence[float] | None = None,
     check: Callable[[float], None] = lambda done: None,
 ) -> Solution:
-    """Fits a softmax layer with the L2 penalty whose loss in validation is least.
+    """Fits a softmax layer with the L2 penalty that has the smallest loss in validation.
 
     Multinomial logistic regression, by L-BFGS (scikit-learn's). The metrics of validation are those of layers that
     were not fitted to the images that they are measured on. With one fold, its layer is returned; with several, one
@@ -102,19 +102,19 @@ def solve(
         folds: What is fitted to, and what is measured on.
         classes: Number of classes.
         weights: Weight of an image by its class, of shape (classes,); all count the same without.
-        check: Is told between two fits which part is done, 0..1; it may raise to stop.
+        check: Called between two fits with the fraction that is done, 0..1; it may raise to stop.
     """
-    fit = _Fit(features, classes, *_scale(features.images), weights)
+    fit = _Fit(features, classes, *_measure_scale(features.images), weights)
     best = fit.choose(folds, check)
     fitted = folds[0].fitted if len(folds) == 1 else np.arange(len(features))
     is_done = len(folds) == 1 and len(fitted) <= SAMPLE
-    layer = best.layers[0] if is_done else fit(_solver(), fitted, best.penalty)
-    seen = _measure(layer(fit.floats(fitted)), features.labels[fitted])
+    layer = best.layers[0] if is_done else fit(_make_solver(), fitted, best.penalty)
+    seen = _measure(layer(fit.read_floats(fitted)), features.labels[fitted])
     return Solution(layer, best.penalty, seen | {f"val_{name}": value for name, value in best.metrics.items()})
 
 
-class _Tried(NamedTuple):
-    """What one penalty gave: the layers of all folds, and their metrics on the images that they do not know."""
+class _Attempt(NamedTuple):
+    """What one penalty gave: the layers of all folds, and their metrics on the images that they were not fitted to."""
 
     penalty: float
     layers: Sequence[Softmax]
@@ -131,66 +131,66 @@ class _Fit:
     spread: float
     weights: Sequence[float] | None
 
-    def choose(self, folds: Sequence[Fold], check: Callable[[float], None]) -> _Tried:
-        """Tries penalties until the loss in validation rises; returns the one with the least."""
-        best: _Tried | None = None
-        for number, tried in enumerate(self.path(folds)):
+    def choose(self, folds: Sequence[Fold], check: Callable[[float], None]) -> _Attempt:
+        """Tries penalties until the loss in validation rises; returns the attempt with the smallest."""
+        best: _Attempt | None = None
+        for number, attempt in enumerate(self.try_penalties(folds)):
             check((number + 1) / len(PENALTIES))
-            if best is not None and tried.metrics["loss"] > best.metrics["loss"]:
+            if best is not None and attempt.metrics["loss"] > best.metrics["loss"]:
                 break
-            best = tried
+            best = attempt
         assert best is not None
         return best
 
-    def path(self, folds: Sequence[Fold]) -> Iterator[_Tried]:
+    def try_penalties(self, folds: Sequence[Fold]) -> Iterator[_Attempt]:
         """Yields what each penalty gives; each fit begins where that of the last penalty has ended."""
-        solvers = [_solver() for _ in folds]
+        solvers = [_make_solver() for _ in folds]
         measured = np.concatenate([fold.measured for fold in folds])
         for penalty in PENALTIES:
             pairs = zip(solvers, folds, strict=True)
-            layers = [self(solver, _sample(fold.fitted), penalty) for solver, fold in pairs]
-            unseen = [layer(self.floats(fold.measured)) for layer, fold in zip(layers, folds, strict=True)]
-            yield _Tried(penalty, layers, _measure(np.concatenate(unseen), self.features.labels[measured]))
+            layers = [self(solver, _take_sample(fold.fitted), penalty) for solver, fold in pairs]
+            unseen = [layer(self.read_floats(fold.measured)) for layer, fold in zip(layers, folds, strict=True)]
+            yield _Attempt(penalty, layers, _measure(np.concatenate(unseen), self.features.labels[measured]))
 
     def __call__(self, solver: Any, fitted: Indices, penalty: float) -> Softmax:
         labels = self.features.labels[fitted]
-        if len(known := np.unique(labels)) == 1:  # in a fold without the one image of the other class, say
-            return self._layer(known, np.zeros((1, self.features.images.shape[1])), np.zeros(1))
+        if len(present := np.unique(labels)) == 1:  # in a fold without the one image of the other class, say
+            return self._make_layer(present, np.zeros((1, self.features.images.shape[1])), np.zeros(1))
         shares = None if self.weights is None else np.asarray(self.weights, np.float32)[labels]
         threads = 1 if len(fitted) * self.features.images.shape[1] < WORTH_THREADS else None
         with warnings.catch_warnings(), threadpool_limits(threads, "blas"):
             warnings.simplefilter("ignore")  # of a fit that has not quite come to its end
             solver.set_params(C=1 / (penalty * len(fitted)))
-            solver.fit((self.floats(fitted) - self.centre) / np.float32(self.spread), labels, shares)
+            solver.fit((self.read_floats(fitted) - self.centre) / np.float32(self.spread), labels, shares)
         weights, scores = solver.coef_ / self.spread, solver.intercept_
-        if len(weights) == 1:  # of two classes, one score tells both
+        if len(weights) == 1:  # of two classes, one score gives both
             weights, scores = np.concatenate([np.zeros_like(weights), weights]), np.array([0.0, scores[0]])
-        return self._layer(solver.classes_, weights, scores - weights @ self.centre)
+        return self._make_layer(solver.classes_, weights, scores - weights @ self.centre)
 
-    def floats(self, indices: Indices) -> Floats:
+    def read_floats(self, indices: Indices) -> Floats:
         """Returns some of the features."""
         return np.asarray(self.features.images[indices], np.float32)
 
-    def _layer(self, known: Indices, weights: Any, scores: Any) -> Softmax:
-        """Returns what was fitted as a layer; a class that no image is of gets next to no probability."""
+    def _make_layer(self, present: Indices, weights: Any, scores: Any) -> Softmax:
+        """Returns what was fitted as a layer; a class without images gets next to no probability."""
         kernel = np.zeros((weights.shape[1], self.classes), np.float32)
         bias = np.full(self.classes, scores.min() - 30, np.float32)
-        kernel[:, known], bias[known] = weights.T, scores
+        kernel[:, present], bias[present] = weights.T, scores
         return Softmax(kernel, bias)
 
 
-def _solver() -> Any:
+def _make_solver() -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(max_iter=MOST_STEPS, warm_start=True)
+    return LogisticRegression(max_iter=MAX_STEPS, warm_start=True)
 
 
-def _sample(indices: Indices) -> Indices:
-    places = np.linspace(0, len(indices) - 1, min(SAMPLE, len(indices)))
-    return indices[places.astype(np.int64)]
+def _take_sample(indices: Indices) -> Indices:
+    positions = np.linspace(0, len(indices) - 1, min(SAMPLE, len(indices)))
+    return indices[positions.astype(np.int64)]
 
 
-def _scale(features: Any) -> tuple[Floats, float]:
+def _measure_scale(features: Any) -> tuple[Floats, float]:
     """Returns the mean of the features, and the root of their mean variance."""
     some = np.asarray(features[:SAMPLE], np.float32)
     return some.mean(axis=0), float(np.sqrt(some.var(axis=0).mean())) or 1.0

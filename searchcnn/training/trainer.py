@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
+import keras_tuner
 
 from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset
@@ -18,18 +19,18 @@ from searchcnn.spaces.joint import JointSpace
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import RULES, Rules
-from searchcnn.training.callbacks import Reporter, lagging
+from searchcnn.training.callbacks import Reporter, explain_lag
 from searchcnn.training.candidate import Candidate, ask_for_training
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
-from searchcnn.training.network import adopt_policy, build, classifier, is_compiled
+from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
 from searchcnn.training.recipe import sample_recipe
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
-"""Names that the accuracy may have among the metrics."""
+"""Names that the accuracy can have among the metrics."""
 LARGE_GAP = 0.3
-"""Difference of the accuracies in training and in validation that is worth a word."""
+"""Difference of the accuracies in training and in validation that is worth a note."""
 
 
 class Point(NamedTuple):
@@ -53,7 +54,7 @@ class Trainer:
         config: The study.
         dataset: Its images.
         spaces: Its search spaces by name.
-        checkpoints: From which interrupted trials go on; without, they begin again.
+        checkpoints: From which interrupted trials resume; without, they begin again.
         rules: Those that the study was begun with; see `searchcnn.study.rules`.
 
     Attributes:
@@ -123,16 +124,18 @@ class Trainer:
         if recipe.pixels:
             trial.note(pixels=recipe.pixels)
         cost = candidate.cost
-        trial.network_built(space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs)
+        trial.describe_network(
+            space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs
+        )
         return replace(candidate, recipe=recipe)
 
     def _train(self, candidate: Candidate, trial: Trial) -> Reporter:
         can_resume = self._checkpoints is not None and not candidate.space.has_own_fit
-        checkpoint = self._checkpoints.path(trial.number) if self._checkpoints and can_resume else None
+        checkpoint = self._checkpoints.get_path(trial.number) if self._checkpoints and can_resume else None
         return TrainingLoop(candidate, trial, self.config, self.inputs, self.builders_count, checkpoint).run()
 
     def _score(self, candidate: Candidate, trial: Trial, reporter: Reporter) -> Evaluation:
-        """Returns what a training has given, by how it ended."""
+        """Returns the evaluation of a training, by how it ended."""
         if reporter.ending == "pruned":
             raise TrialPrunedError
         if reporter.ending == "too slow":
@@ -145,8 +148,8 @@ class Trainer:
         is_cut = reporter.ending == "timeout"
         return Evaluation(trial.best, self.make_classifier(candidate), is_cut, candidate.recipe.to_dict())
 
-    def sample(self, hp: Any) -> Candidate:
-        """Builds the network and the recipe that ``hp`` stands for, and asks for all that training will ask for.
+    def sample(self, hp: keras_tuner.HyperParameters) -> Candidate:
+        """Builds the network and the recipe that ``hp`` stands for, and asks for everything that training will ask for.
 
         Raises:
             PluginError: If the network is not one for the study.
@@ -165,16 +168,16 @@ class Trainer:
         pixels = self._find_pixels(space, model)
         return Candidate(space, hp, model, sample_recipe(hp, self.config.training, compiled, pixels, is_solved))
 
-    def _find_pixels(self, space: SearchSpace, model: Any) -> PixelRange | None:
-        """Returns the pixels that a network was made for which preprocesses them itself; None for one that does not."""
+    def _find_pixels(self, space: SearchSpace, model: keras.Model) -> PixelRange | None:
+        """Returns the pixels that a network which preprocesses them itself was made for; None for one that does not."""
         is_detected = self.builders_count and self.config.training.detect_scaling
         pixels = detect_range(model) if is_detected else None
         return "0..1" if pixels is None and space.own_preprocessing else pixels
 
-    def make_classifier(self, candidate: Candidate) -> Any:
+    def make_classifier(self, candidate: Candidate) -> keras.Model:
         """Returns a trained network as a classifier, from raw pixels to class probabilities."""
         normalization = self.inputs.make_normalization(candidate.recipe.normalization)
-        return classifier(candidate.model, self.inputs.dataset.input_shape, normalization)
+        return make_classifier(candidate.model, self.inputs.dataset.input_shape, normalization)
 
     def resolve_point(self, name: str, values: Mapping[str, Any]) -> Point:
         """Returns a point of a search space with all its hyperparameters.
@@ -186,17 +189,17 @@ class Trainer:
         Raises:
             PluginError: If there is no such point.
         """
-        named = self.space.members[name].name_values(values)
+        full = self.space.members[name].name_values(values)
         with keep_settings():
-            candidate = self.sample(CheckedHyperParameters(named))
+            candidate = self.sample(CheckedHyperParameters(full))
             active = candidate.hp.active
-            if unknown := [key for key in named if key not in active]:
+            if unknown := [key for key in full if key not in active]:
                 hint = nearest(unknown[0], active)
                 raise PluginError(f"'{unknown[0]}' is not a hyperparameter of this point{hint}")
             return Point(active, candidate.cost, candidate.recipe.is_solved)
 
     def _note_gap(self, candidate: Candidate, trial: Trial, reporter: Reporter) -> None:
-        """Says that a network does far better in training than in validation, once of each search space."""
+        """Says that a network does far better in training than in validation, once for each search space."""
         name, metrics = candidate.space.name, reporter.last_metrics
         pairs = [(metrics[key], metrics[f"val_{key}"]) for key in ACCURACIES if {key, f"val_{key}"} <= metrics.keys()]
         seen, unseen = next(iter(pairs), (0.0, 0.0))
@@ -204,8 +207,10 @@ class Trainer:
             return
         self._noted.add(name)
         steps = math.ceil(len(self.inputs.dataset.train) / candidate.recipe.batch_size)
-        reason = lagging(candidate.model, steps)
-        reason = reason or "it knows its training images by heart; augmentation or dropout may help"
+        reason = (
+            explain_lag(candidate.model, steps)
+            or "it has memorised its training images; augmentation or dropout may help"
+        )
         text = f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}"
         trial.hear(Note(text))
 

@@ -141,7 +141,7 @@ def _draw_augmented(dataset: Dataset, label: int) -> Panel:
     panel = Panel(INNER, height + 3, "Augmented", f"by {settings}; on the left, the image itself")
     pixels = np.repeat(_choose_images(dataset, label, 1), _count_columns(width), axis=0)
     start_keras()
-    augmented = augmentation.changed(pixels, np.random.default_rng(SEED))
+    augmented = augmentation.change(pixels, np.random.default_rng(SEED))
     _draw_label(panel, panel.top + height // 2, dataset.class_names[label])
     for column, image in enumerate([pixels[0], *augmented[1:]]):
         panel.show(_enlarge(image), LABELS + column * (width + GAP), panel.top)

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from searchcnn.errors import PluginError, UsageError, nearest
 from searchcnn.search import Cost
-from searchcnn.search.hyperparameters import Parameter, described
+from searchcnn.search.hyperparameters import Parameter, describe
 from searchcnn.testing.checks import find_network
 from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
 from searchcnn.testing.subject import Image, Subject
@@ -184,7 +184,7 @@ def _describe_hyperparameters(samples: list[Sample]) -> list[Hyperparameter]:
     declared = {hp.name: hp for sample in samples for hp in sample.active}
     order = _merge_orders([[hp.name for hp in sample.active] for sample in samples])
     return [
-        Hyperparameter(name, type(hp).__name__, described(hp), hp.default, infer_condition(name, samples))
+        Hyperparameter(name, type(hp).__name__, describe(hp), hp.default, infer_condition(name, samples))
         for name, hp in ((name, declared[name]) for name in order)
     ]
 

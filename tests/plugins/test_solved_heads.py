@@ -74,7 +74,7 @@ def train(trainer: Trainer, begin: Begin, preset: dict[str, Any], **how: Any) ->
 
 
 def read_curve(trial: Trial) -> list[Epoch]:
-    return trial._study.curve(trial.number)
+    return trial._study.read_curve(trial.number)
 
 
 def score(network: Any, images: Any, labels: Any) -> float:
@@ -94,13 +94,13 @@ def test_a_solved_trial(make: MakeTrainer, stored: Stored, few: Dataset, kept: P
         return evaluations[-1]
 
     Search(study, sampler, evaluate, Budget(2, None)).run()
-    for done, evaluation in zip(study.trials(), evaluations, strict=True):
+    for done, evaluation in zip(study.list_trials(), evaluations, strict=True):
         assert done.state.name == "COMPLETE"
         assert done.user_attrs["hyperparameters"] == done.params  # of training none matters
         assert done.params.keys() == FEATURES.keys()
         assert done.user_attrs["penalty"] > 0
         assert done.user_attrs["stopped"] == "finished"
-        (epoch,) = study.curve(done.number)
+        (epoch,) = study.read_curve(done.number)
         assert (epoch.number, epoch.learning_rate) == (1, None)
         assert epoch.metrics.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
         assert done.intermediate_values == {0: done.value}
@@ -199,10 +199,10 @@ def test_one_that_was_interrupted_equals_one_that_was_not(
         with pytest.raises(InterruptedTrialError):
             work(make("parts", training=training), parts, stop_after=epoch)
     again = work(make("parts", training=training), parts)
-    one, other = ([replace(epoch, seconds=0.0) for epoch in study.curve(0)] for study in (whole, parts))
+    one, other = ([replace(epoch, seconds=0.0) for epoch in study.read_curve(0)] for study in (whole, parts))
     assert one == other
     assert len(one) == 5
-    (done,), (resumed,) = whole.trials(), parts.trials()
+    (done,), (resumed,) = whole.list_trials(), parts.list_trials()
     assert done.intermediate_values == resumed.intermediate_values
     assert list(done.intermediate_values) == [0, 2, 3, 4, 5]
     for mine, its in zip(network.get_weights(), again.get_weights(), strict=True):

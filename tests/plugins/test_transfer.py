@@ -228,7 +228,7 @@ def test_a_part_of_the_epochs_is_for_fine_tuning(
 
 
 def test_the_options_are_checked(transfer: LoadedSpace) -> None:
-    with pytest.raises(PluginError, match=r"options.transfer: 'backbone' is no option of this .*; did you mean"):
+    with pytest.raises(PluginError, match=r"options.transfer: 'backbone' is not an option of this .*; did you mean"):
         transfer.create(*DIGITS, {"backbone": SMALL})
     with pytest.raises(PluginError, match="has no 'ResNet5'; did you mean 'ResNet50'"):
         transfer.create(*DIGITS, {"backbones": ["ResNet5"]}).build(CheckedHyperParameters())
@@ -332,7 +332,7 @@ def test_a_trial_trains_what_is_unfrozen_and_nothing_else(
     assert "training/normalization" not in trial.facts["hyperparameters"]  # it preprocesses images by itself
     assert evaluation.recipe["normalization"] == "scale"
     assert [layer.name for layer in evaluation.network.layers[:-1]] == ["pixels", "scale"]
-    curve = trial._study.curve(0)
+    curve = trial._study.read_curve(0)
     assert [epoch.learning_rate for epoch in curve] == [None, pytest.approx(0.005)]  # the head is solved first
     assert len(list((tmp_path / "features").glob("*.npy"))) == 4  # of all blocks, pooled, then of the frozen ones
 
@@ -364,14 +364,14 @@ def test_batch_normalisation_stays_as_it_was_in_the_unfrozen_part(small: Any) ->
 def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, tmp_path: Path) -> None:
     """Each study saves its model as best.keras."""
     from searchcnn.results import save_model
-    from searchcnn.training import classifier
+    from searchcnn.training import make_classifier
 
     paths = [tmp_path / study / "best.keras" for study in ("one", "two")]
     for count, path in enumerate(paths, 2):
         convolutions = [keras.layers.Conv2D(4, 3) for _ in range(count)]
         end = [keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
         network = keras.Sequential([keras.Input((8, 8, 1)), *convolutions, *end])
-        save_model(path, classifier(network, (8, 8, 1)), {})
+        save_model(path, make_classifier(network, (8, 8, 1)), {})
     space = transfer.create(*DIGITS, {"backbones": [str(path) for path in paths]})
     declared = []
     for path in paths:

@@ -231,7 +231,7 @@ def begin(workspace: Workspace, name: str, config: StudyConfig, state: TrialStat
     sampler = make_sampler(config.search.sampler, config.seed)
     with closing(open_storage(parse_url(workspace.database_url(name)))) as storage:
         stored = StoredStudy(storage, name, config.objective, sampler)
-        stored.agree(config.model_dump(), {"search.direction": "maximize"}, False, {})
+        stored.check_identity(config.model_dump(), {"search.direction": "maximize"}, False, {})
         if state is not None:
             trial = stored.next_trial()
             stored.finish(trial, state, 0.5 if state is TrialState.COMPLETE else None, {"space": "transfer"})

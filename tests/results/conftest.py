@@ -30,9 +30,9 @@ def network(few: Dataset) -> Any:
 @pytest.fixture(scope="package")
 def finished(network: Any) -> Any:
     """Returns that network as a classifier, which takes raw pixels."""
-    from searchcnn.training import classifier
+    from searchcnn.training import make_classifier
 
-    return classifier(network, (8, 8, 1))
+    return make_classifier(network, (8, 8, 1))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from searchcnn.results import Models, export_model, read_card, save_model, verif
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
-from searchcnn.training import Checkpoints, classifier  # noqa: E402
+from searchcnn.training import Checkpoints, make_classifier  # noqa: E402
 
 SHAPE = (8, 8, 1)
 ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
@@ -65,7 +65,7 @@ for dtype in ("uint8", "int32", "float32", "float64"):
 def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dataset) -> None:
     second = keras.layers.Dense(3)(keras.layers.Flatten()(network.input))
     two = keras.Model(network.input, [network.output, second])
-    save_model(tmp_path / "two.keras", classifier(two, SHAPE), {})
+    save_model(tmp_path / "two.keras", make_classifier(two, SHAPE), {})
     loaded = keras.models.load_model(tmp_path / "two.keras")
     predicted = loaded.predict(few.validation.images, verbose=0)
     assert np.allclose(predicted, predict_probabilities(network, few), atol=1e-5)
@@ -78,10 +78,10 @@ class Ranks:
         self.best: list[int] = []
         self.ended: list[int] = []
 
-    def ranking(self, count: int) -> list[int]:
+    def list_best(self, count: int) -> list[int]:
         return self.best[:count]
 
-    def finished_numbers(self) -> list[int]:
+    def list_finished(self) -> list[int]:
         return self.ended
 
 
@@ -243,7 +243,7 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
     mine, half = tmp_path / "mine.keras", tmp_path / "half.keras"
     flat = keras.layers.Flatten()
     custom = keras.Sequential([keras.Input(SHAPE), Mine(), flat, keras.layers.Dense(10, activation="softmax")])
-    save_model(mine, classifier(custom, SHAPE), {})
+    save_model(mine, make_classifier(custom, SHAPE), {})
     half.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
 
     def message(path: Path) -> str:
@@ -350,7 +350,7 @@ def test_export_while_a_better_model_is_saved(
 ) -> None:
     def read_and_replace(path: Path) -> Any:
         card = read_card(path)
-        save_model(saved, classifier(keras.models.clone_model(network), SHAPE), {"study": "better"})
+        save_model(saved, make_classifier(keras.models.clone_model(network), SHAPE), {"study": "better"})
         return card
 
     monkeypatch.setattr(export_module, "read_card", read_and_replace)

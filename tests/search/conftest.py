@@ -30,10 +30,14 @@ def open_study(tmp_path: Path) -> OpenStudy:
         direction: Direction = "maximize",
         file: Path | None = None,
     ) -> tuple[StoredStudy, SeededSampler]:
-        made = make_sampler(component(sampler), seed)
+        made = make_sampler(make_component(sampler), seed)
         url = parse_url(f"sqlite:///{file or tmp_path / f'{name}.db'}")
         return StoredStudy(
-            open_storage(url), name, Objective("val_accuracy", direction), made, make_pruner(component(pruner), epochs)
+            open_storage(url),
+            name,
+            Objective("val_accuracy", direction),
+            made,
+            make_pruner(make_component(pruner), epochs),
         ), made
 
     return open_
@@ -47,7 +51,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture
 def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Trial]]:
     """Returns a maker of trials of one study, as the search hands them to an evaluator; each ends the one before."""
-    sampler = make_sampler(component("RandomSampler"), 0)
+    sampler = make_sampler(make_component("RandomSampler"), 0)
     study = StoredStudy(storage, request.node.nodeid, Objective("val_accuracy", "maximize"), sampler)
     made: list[Trial] = []
 
@@ -63,5 +67,5 @@ def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
         yield make
 
 
-def component(config: str | dict[str, Any]) -> ComponentConfig:
+def make_component(config: str | dict[str, Any]) -> ComponentConfig:
     return ComponentConfig.model_validate({"name": config} if isinstance(config, str) else config)

@@ -46,7 +46,7 @@ OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
 Outcomes = dict[int, BaseException | float]
 
 
-def scripted(outcomes: Outcomes, space: str = "fake") -> Evaluator:
+def make_evaluator(outcomes: Outcomes, space: str = "fake") -> Evaluator:
     """Returns an evaluator with a given end, by the trial's number; other trials give their number as value."""
 
     def evaluate(trial: Trial) -> Evaluation:
@@ -103,10 +103,10 @@ def run(
     study, sampler = open_study(**options)
     with study.run():
         Search(study, sampler, evaluate, Budget(trials, deadline), keep and Keeping(keep), max_failures).run(hear, stop)
-    return study.trials()
+    return study.list_trials()
 
 
-def states(trials: list[FrozenTrial]) -> list[str]:
+def list_states(trials: list[FrozenTrial]) -> list[str]:
     return [trial.state.name for trial in trials]
 
 
@@ -116,7 +116,7 @@ def states(trials: list[FrozenTrial]) -> list[str]:
 def test_what_is_heard(open_study: OpenStudy) -> None:
     def evaluate(trial: Trial) -> Evaluation:
         trial.describe(space="fake")
-        trial.progress(1, 0.5)
+        trial.report_progress(1, 0.5)
         for number, value in ((1, 0.3), (2, 0.2)):
             trial.report(Epoch(number, {"val_accuracy": value}, None, 0.1), value)
         return Evaluation(trial.best or 0.0)
@@ -137,10 +137,10 @@ def test_what_is_heard(open_study: OpenStudy) -> None:
 def test_what_is_known_of_a_trial_is_said_once(open_study: OpenStudy) -> None:
     def evaluate(trial: Trial) -> Evaluation:
         trial.note(pixels="0..1")
-        trial.network_built(space="fake", params=9)
+        trial.describe_network(space="fake", params=9)
         trial.describe(stopped="finished")
         trial.note(late=1)
-        trial.progress(1, 0.5)
+        trial.report_progress(1, 0.5)
         return Evaluation(0.5)
 
     heard: list[Event] = []
@@ -171,7 +171,7 @@ def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
 def test_an_infeasible_trial_teaches_the_sampler(open_study: OpenStudy) -> None:
     error = InfeasibleError("max_params", "15 > 10", excess=0.5)
     ear = Ear()
-    trial = run(open_study, scripted({0: error}), 2, ear.hear)[0]
+    trial = run(open_study, make_evaluator({0: error}), 2, ear.hear)[0]
     assert (trial.state, trial.value) == (TrialState.PRUNED, None)
     assert trial.user_attrs == {"space": "fake", "reason": "max_params", "detail": "15 > 10"}
     assert trial.constraints == {"limits": 0.5}
@@ -180,7 +180,7 @@ def test_an_infeasible_trial_teaches_the_sampler(open_study: OpenStudy) -> None:
 
 
 def test_running_out_of_memory_teaches_the_sampler(open_study: OpenStudy) -> None:
-    trial = run(open_study, scripted({0: MemoryError()}), 1)[0]
+    trial = run(open_study, make_evaluator({0: MemoryError()}), 1)[0]
     assert (trial.state, trial.user_attrs["reason"]) == (TrialState.PRUNED, "out of memory")
     assert trial.constraints == {"limits": 1.0}
 
@@ -194,14 +194,14 @@ def test_the_sampler_avoids_what_is_infeasible(open_study: OpenStudy) -> None:
         return Evaluation(x)
 
     options: dict[str, Any] = {"sampler": {"name": "TPESampler", "n_startup_trials": 10}}
-    outcomes = states(run(open_study, evaluate, 30, **options))
+    outcomes = list_states(run(open_study, evaluate, 30, **options))
     assert outcomes[:10].count("PRUNED") > 5
     assert outcomes[10:].count("PRUNED") < 10
 
 
 def test_an_unexpected_error(open_study: OpenStudy) -> None:
-    trials = run(open_study, scripted({0: ValueError("no such layer")}), 2)
-    assert states(trials) == ["FAIL", "COMPLETE"]
+    trials = run(open_study, make_evaluator({0: ValueError("no such layer")}), 2)
+    assert list_states(trials) == ["FAIL", "COMPLETE"]
     facts = trials[0].user_attrs
     assert (facts["reason"], facts["detail"]) == ("error", "ValueError: no such layer")
     assert facts["traceback"].startswith("Traceback")
@@ -210,8 +210,8 @@ def test_an_unexpected_error(open_study: OpenStudy) -> None:
 
 
 def test_an_objective_that_is_no_number(open_study: OpenStudy) -> None:
-    trials = run(open_study, scripted({0: math.nan}), 2)
-    assert states(trials) == ["FAIL", "COMPLETE"]
+    trials = run(open_study, make_evaluator({0: math.nan}), 2)
+    assert list_states(trials) == ["FAIL", "COMPLETE"]
     assert trials[0].user_attrs["reason"] == "NaN"
 
 
@@ -224,8 +224,8 @@ def test_the_pruner_ends_trials(open_study: OpenStudy) -> None:
         return Evaluation(trial.best or 0.0)
 
     trials = run(open_study, evaluate, 6, pruner="SuccessiveHalvingPruner")
-    assert states(trials)[0] == "COMPLETE"
-    assert "PRUNED" in states(trials)
+    assert list_states(trials)[0] == "COMPLETE"
+    assert "PRUNED" in list_states(trials)
     for trial in trials:
         pruned = trial.state == TrialState.PRUNED
         assert (len(trial.intermediate_values) < 9) == pruned
@@ -250,39 +250,39 @@ def test_limits() -> None:
 # -- failures in a row
 
 
-def failures(*numbers: int) -> Outcomes:
+def make_failures(*numbers: int) -> Outcomes:
     return {number: RuntimeError(f"broken {number}") for number in numbers}
 
 
 def test_too_many_failures_in_a_row(open_study: OpenStudy) -> None:
     with pytest.raises(StudyFailedError) as caught:
-        run(open_study, scripted(failures(1, 2, 3), "mine"), 9, max_failures=3)
+        run(open_study, make_evaluator(make_failures(1, 2, 3), "mine"), 9, max_failures=3)
     assert str(caught.value) == (
         "3 trials failed in a row, the last in search space 'mine': RuntimeError: broken 3; finished trials are safe. "
         "`searchcnn status x --failures` shows the tracebacks; fix the plugin, and run the same command again with "
         "--accept-changes"
     )
-    assert states(run(open_study, scripted({}), 0)) == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
+    assert list_states(run(open_study, make_evaluator({}), 0)) == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
 
 
 @pytest.mark.parametrize("between", [0.5, InfeasibleError("max_params"), TrialPrunedError(), MemoryError()], ids=repr)
 def test_anything_expected_in_between_resets_the_count(open_study: OpenStudy, between: Any) -> None:
-    trials = run(open_study, scripted({**failures(0, 1, 3, 4), 2: between}), 6, max_failures=3)
-    assert states(trials).count("FAIL") == 4
+    trials = run(open_study, make_evaluator({**make_failures(0, 1, 3, 4), 2: between}), 6, max_failures=3)
+    assert list_states(trials).count("FAIL") == 4
 
 
 def test_errors_that_are_not_the_trials_end_the_search(open_study: OpenStudy) -> None:
     for error in (StudyFileError("impossible"), StoreError("disk full"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            run(open_study, scripted({0: error}))
-    assert states(run(open_study, scripted({}), 1)) == ["COMPLETE"]
+            run(open_study, make_evaluator({0: error}))
+    assert list_states(run(open_study, make_evaluator({}), 1)) == ["COMPLETE"]
 
 
 # -- budgets
 
 
 def test_trials_are_a_total(open_study: OpenStudy) -> None:
-    evaluate = scripted({0: ValueError(), 1: InfeasibleError("max_params")})
+    evaluate = make_evaluator({0: ValueError(), 1: InfeasibleError("max_params")})
     for total, expected in ((3, 3), (3, 3), (5, 5), (4, 5)):
         assert len(run(open_study, evaluate, total)) == expected
 
@@ -293,14 +293,14 @@ def test_the_timeout_is_a_total(open_study: OpenStudy) -> None:
     with Session(study.storage.engine) as session, session.begin():
         end = start + timedelta(seconds=40)
         session.add(RunRow(study_id=study.study_id, host="h", pid=1, started_at=start, beat_at=end, ended=True))
-    spent = study.seconds_spent()
+    spent = study.count_seconds()
     assert spent == pytest.approx(40)
     assert Budget.remaining(None, None, spent).seconds_left() == math.inf
     assert 9_000 < Budget.remaining(None, 10_040, spent).seconds_left() <= 10_000
     budget = Budget.remaining(9, 30, spent)
     assert budget.seconds_left() < 0
-    assert run(open_study, scripted({}), deadline=budget.deadline) == []
-    assert len(run(open_study, scripted({}), 2, deadline=Budget.remaining(9, 10_040, spent).deadline)) == 2
+    assert run(open_study, make_evaluator({}), deadline=budget.deadline) == []
+    assert len(run(open_study, make_evaluator({}), 2, deadline=Budget.remaining(9, 10_040, spent).deadline)) == 2
 
 
 def test_no_trial_begins_after_the_deadline(open_study: OpenStudy) -> None:
@@ -313,7 +313,7 @@ def test_no_trial_begins_after_the_deadline(open_study: OpenStudy) -> None:
 
     with pytest.MonkeyPatch.context() as monkey:
         trials = run(open_study, evaluate, None, deadline=deadline)
-    assert states(trials) == ["COMPLETE", "COMPLETE"]
+    assert list_states(trials) == ["COMPLETE", "COMPLETE"]
 
 
 # -- stopping
@@ -335,18 +335,18 @@ def test_a_stop_leaves_the_trial_to_the_next_run(open_study: OpenStudy) -> None:
 
     ear = Ear()
     before = run(open_study, evaluate, 3, ear.hear, stop)
-    assert states(before) == ["COMPLETE", "RUNNING"]
+    assert list_states(before) == ["COMPLETE", "RUNNING"]
     assert [heard for heard in ear.heard if heard[0] == "finished"] == [("finished", "COMPLETE", before[0].value, True)]
     after = run(open_study, evaluate, 3)
     assert numbers == [0, 1, 1, 2]
-    assert states(after) == ["COMPLETE"] * 3
+    assert list_states(after) == ["COMPLETE"] * 3
     assert after[1].params == before[1].params
 
 
 def test_a_stop_between_trials(open_study: OpenStudy) -> None:
     stop = threading.Event()
     stop.set()
-    assert run(open_study, scripted({}), stop=stop) == []
+    assert run(open_study, make_evaluator({}), stop=stop) == []
 
 
 # -- the best
@@ -357,7 +357,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     kept: list[tuple[int, float, Any]] = []
 
     def keep(trial: Trial, evaluation: Evaluation) -> None:
-        assert study.trials()[trial.number].state == TrialState.RUNNING
+        assert study.list_trials()[trial.number].state == TrialState.RUNNING
         kept.append((trial.number, evaluation.value, evaluation.network))
 
     outcomes: Outcomes = {
@@ -371,7 +371,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     }
     ear = Ear()
     with study.run():
-        Search(study, sampler, scripted(outcomes), Budget(7, None), Keeping(keep)).run(ear.hear)
+        Search(study, sampler, make_evaluator(outcomes), Budget(7, None), Keeping(keep)).run(ear.hear)
     assert kept == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
         False,
@@ -382,7 +382,12 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
         True,
         False,
     ]
-    run(open_study, scripted({7: 0.55, 8: 0.7}), 9, keep=lambda trial, evaluation: kept.append((trial.number, 0, 0)))
+    run(
+        open_study,
+        make_evaluator({7: 0.55, 8: 0.7}),
+        9,
+        keep=lambda trial, evaluation: kept.append((trial.number, 0, 0)),
+    )
     assert kept[4:] == [(7, 0, 0), (8, 0, 0)]
 
 
@@ -391,8 +396,8 @@ def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
         raise StoreError("disk full")
 
     with pytest.raises(StoreError, match="disk full"):
-        run(open_study, scripted({}), 1, keep=keep)
-    assert states(run(open_study, scripted({}), 1)) == ["COMPLETE"]
+        run(open_study, make_evaluator({}), 1, keep=keep)
+    assert list_states(run(open_study, make_evaluator({}), 1)) == ["COMPLETE"]
 
 
 def test_a_trial_cut_by_the_timeout_counts_only_if_it_is_the_best(open_study: OpenStudy) -> None:
@@ -405,5 +410,5 @@ def test_a_trial_cut_by_the_timeout_counts_only_if_it_is_the_best(open_study: Op
         keep=lambda trial, evaluation: kept.append(trial.number),
     )
     assert kept == [0, 2]
-    assert states(trials) == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert list_states(trials) == ["COMPLETE", "PRUNED", "COMPLETE"]
     assert trials[1].user_attrs["reason"] == "timeout"

@@ -245,7 +245,7 @@ def test_choices_that_keras_tuner_refuses(make_trial: Make, values: list[Any]) -
 # -- scopes
 
 
-def conditional(hp: Any) -> dict[str, Any]:
+def ask_conditionally(hp: Any) -> dict[str, Any]:
     kind = hp.Choice("kind", ["dense", "conv"])
     with hp.conditional_scope("kind", ["dense"]):
         dense = hp.Int("size", 10, 12)
@@ -259,8 +259,8 @@ def conditional(hp: Any) -> dict[str, Any]:
 def test_what_is_inactive_is_none_and_not_sampled(make_trial: Make, kind: str) -> None:
     trial = make_trial(kind=kind)
     hp = TrialHyperParameters(trial)
-    answers = conditional(hp)
-    assert conditional(hp) == answers
+    answers = ask_conditionally(hp)
+    assert ask_conditionally(hp) == answers
     if kind == "dense":
         assert answers["dense"] in (10, 11, 12)
         assert (answers["conv"], answers["norm"]) == (None, None)
@@ -287,7 +287,7 @@ def test_conditions_with_several_parents_and_values(make_trial: Make) -> None:
 
 def test_conditions_are_copied_and_do_not_follow_the_open_scopes(make_trial: Make) -> None:
     hp = TrialHyperParameters(make_trial(kind="conv"))
-    conditional(hp)
+    ask_conditionally(hp)
     assert {(p.name, len(p.conditions)) for p in hp.space} == {("kind", 0), ("size", 1), ("norm", 1)}
     with hp.conditional_scope("kind", ["conv"]):
         inside = hp.space[-1].conditions
@@ -349,16 +349,16 @@ def test_another_default_is_no_other_meaning(make_trial: Make) -> None:
 
 def test_copies_are_plain(make_trial: Make) -> None:
     hp = TrialHyperParameters(make_trial())
-    answers = conditional(hp)
+    answers = ask_conditionally(hp)
     for copy in (hp.copy(), type(hp).from_config(hp.get_config()), CheckedHyperParameters(hp.active).copy()):
         assert type(copy) is keras_tuner.HyperParameters
-    assert conditional(hp.copy()) == answers
+    assert ask_conditionally(hp.copy()) == answers
     copied = hp.copy()
     copied.values["kind"] = "changed"
     assert hp.values["kind"] != "changed"
 
 
-def network(hp: Any) -> list[Any]:
+def ask_for_network(hp: Any) -> list[Any]:
     """A builder that asks for everything, again and again, and branches on the answers."""
     asked: list[Any] = [ask(hp) for name, (ask, _, _) in KINDS.items() if name == "Float reverse_log step"]
     for layer in range(hp.Int("layers", 1, 3)):
@@ -370,18 +370,18 @@ def network(hp: Any) -> list[Any]:
     if hp.Boolean("dropout"):
         asked.append(hp.Float("rate", 0.1, 0.9, sampling="reverse_log"))
     asked.append(hp.Fixed("classes", 10))
-    return [*asked, conditional(hp), hp.Int("layers", 1, 3)]
+    return [*asked, ask_conditionally(hp), hp.Int("layers", 1, 3)]
 
 
 def test_sixty_configurations_are_rebuilt_from_their_values(make_trial: Make) -> None:
     seen = set()
     for _ in range(60):
         hp = TrialHyperParameters(make_trial())
-        built = network(hp)
+        built = ask_for_network(hp)
         again = CheckedHyperParameters(hp.active)
         plain = keras_tuner.HyperParameters()
         plain.values = dict(hp.active)
-        assert network(again) == network(plain) == built
+        assert ask_for_network(again) == ask_for_network(plain) == built
         assert again.active == hp.active
         assert {p.name for p in again.space} == {p.name for p in hp.space}
         seen.add(repr(built))

@@ -85,7 +85,7 @@ def work(open_study: OpenStudy, file: Path, seed: int, evaluator: Evaluator) -> 
     return study
 
 
-def everything(study: StoredStudy) -> list[Any]:
+def read_everything(study: StoredStudy) -> list[Any]:
     """Returns all that a study holds, but for dates and seconds."""
     return [
         (
@@ -98,9 +98,9 @@ def everything(study: StoredStudy) -> list[Any]:
             trial.constraints,
             {key: fact for key, fact in trial.user_attrs.items() if key != "traceback"},
             {key: value for key, value in trial.system_attrs.items() if key.startswith("completed_rung_")},
-            study.curve(trial.number),
+            study.read_curve(trial.number),
         )
-        for trial in study.trials()
+        for trial in study.list_trials()
     ]
 
 
@@ -127,10 +127,10 @@ def test_an_interrupted_search_equals_the_uninterrupted_one(
 ) -> None:
     folder = tmp_path_factory.mktemp("resume")
     if seed not in straight:
-        straight[seed] = everything(work(open_study, folder / "straight.db", seed, Evaluator()))
+        straight[seed] = read_everything(work(open_study, folder / "straight.db", seed, Evaluator()))
     for trial, epoch, how in sorted(interruptions):
         work(open_study, folder / "x.db", seed, Evaluator((trial, epoch), how))
-    resumed = everything(work(open_study, folder / "x.db", seed, Evaluator()))
+    resumed = read_everything(work(open_study, folder / "x.db", seed, Evaluator()))
     assert resumed == straight[seed]
 
 
@@ -138,7 +138,7 @@ def test_the_uninterrupted_search_meets_every_end(open_study: OpenStudy, tmp_pat
     """The property above would say little if its trials all ended in the same way."""
     ends, kinds = set(), set()
     for seed in range(3):
-        trials = work(open_study, tmp_path / f"{seed}.db", seed, Evaluator()).trials()
+        trials = work(open_study, tmp_path / f"{seed}.db", seed, Evaluator()).list_trials()
         assert [trial.number for trial in trials] == list(range(TRIALS))
         assert trials[0].params == {"x": 0.1, "kind": "a"}
         ends |= {(trial.state.name, trial.user_attrs.get("reason")) for trial in trials}
@@ -149,5 +149,5 @@ def test_the_uninterrupted_search_meets_every_end(open_study: OpenStudy, tmp_pat
 
 @pytest.mark.parametrize("how", ["stop", "death"])
 def test_an_interruption_really_interrupts(open_study: OpenStudy, tmp_path: Path, how: str) -> None:
-    trials = work(open_study, tmp_path / "x.db", 0, Evaluator((1, 0), how)).trials()
+    trials = work(open_study, tmp_path / "x.db", 0, Evaluator((1, 0), how)).list_trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE", "RUNNING"]

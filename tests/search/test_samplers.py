@@ -19,7 +19,7 @@ from searchcnn.search import (
     SeededSampler,
     Stream,
     Trial,
-    derive,
+    derive_seed,
     make_pruner,
     make_sampler,
 )
@@ -29,7 +29,7 @@ from searchcnn.study import ComponentConfig
 OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
 
 
-def component(name: str, **options: Any) -> ComponentConfig:
+def make_component(name: str, **options: Any) -> ComponentConfig:
     return ComponentConfig.model_validate({"name": name, **options})
 
 
@@ -41,28 +41,28 @@ def search(open_study: OpenStudy, evaluate: Evaluator, trials: int, **options: A
     return study
 
 
-def points(study: StoredStudy) -> list[dict[str, Any]]:
-    return [trial.params for trial in study.trials()]
+def list_points(study: StoredStudy) -> list[dict[str, Any]]:
+    return [trial.params for trial in study.list_trials()]
 
 
-def made(name: str, **options: Any) -> Any:
-    return make_sampler(component(name, **options), 0)._sampler
+def make_optuna_sampler(name: str, **options: Any) -> Any:
+    return make_sampler(make_component(name, **options), 0)._sampler
 
 
 def test_samplers_by_name() -> None:
-    assert isinstance(made("TPESampler"), optuna.samplers.TPESampler)
-    assert isinstance(made("RandomSampler"), optuna.samplers.RandomSampler)
-    assert isinstance(made("grid"), optuna.samplers.BruteForceSampler)
-    assert isinstance(made("BruteForceSampler"), optuna.samplers.BruteForceSampler)
-    assert isinstance(made("NSGAIISampler", population_size=4), optuna.samplers.NSGAIISampler)
-    assert made("TPESampler")._group
-    assert not made("TPESampler", group=False)._group
-    assert made("TPESampler", n_startup_trials=5)._n_startup_trials == 5
+    assert isinstance(make_optuna_sampler("TPESampler"), optuna.samplers.TPESampler)
+    assert isinstance(make_optuna_sampler("RandomSampler"), optuna.samplers.RandomSampler)
+    assert isinstance(make_optuna_sampler("grid"), optuna.samplers.BruteForceSampler)
+    assert isinstance(make_optuna_sampler("BruteForceSampler"), optuna.samplers.BruteForceSampler)
+    assert isinstance(make_optuna_sampler("NSGAIISampler", population_size=4), optuna.samplers.NSGAIISampler)
+    assert make_optuna_sampler("TPESampler")._group
+    assert not make_optuna_sampler("TPESampler", group=False)._group
+    assert make_optuna_sampler("TPESampler", n_startup_trials=5)._n_startup_trials == 5
 
 
 def test_pruners_by_name() -> None:
     def prune(name: str, epochs: int = 27, **options: Any) -> Any:
-        return make_pruner(component(name, **options), epochs)
+        return make_pruner(make_component(name, **options), epochs)
 
     assert isinstance(prune("NopPruner"), optuna.pruners.NopPruner)
     assert isinstance(prune("MedianPruner", n_startup_trials=3), optuna.pruners.MedianPruner)
@@ -79,14 +79,14 @@ def test_pruners_by_name() -> None:
         ("tpe-sampler-x", {}, r"^search\.sampler: no 'tpe-sampler-x'"),
         ("qqq", {}, r"^search\.sampler: no 'qqq'; known: grid, .*TPESampler"),
         ("BaseSampler", {}, "no 'BaseSampler'"),
-        ("TPESampler", {"startup": 5}, r"^search\.sampler: TPESampler cannot be made: .*'startup'"),
-        ("NSGAIISampler", {"population_size": 1}, r"^search\.sampler: NSGAIISampler cannot be made: "),
-        ("GridSampler", {}, r"^search\.sampler: GridSampler cannot be made: .*search_space"),
+        ("TPESampler", {"startup": 5}, r"^search\.sampler: cannot create TPESampler: .*'startup'"),
+        ("NSGAIISampler", {"population_size": 1}, r"^search\.sampler: cannot create NSGAIISampler: "),
+        ("GridSampler", {}, r"^search\.sampler: cannot create GridSampler: .*search_space"),
     ],
 )
 def test_samplers_that_cannot_be_made(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyFileError, match=message):
-        make_sampler(component(name, **options), 0)
+        make_sampler(make_component(name, **options), 0)
 
 
 @pytest.mark.parametrize(
@@ -94,25 +94,25 @@ def test_samplers_that_cannot_be_made(name: str, options: dict[str, Any], messag
     [
         ("NoPruner", {}, r"^search\.pruner: no 'NoPruner'; did you mean 'NopPruner'\?$"),
         ("qqq", {}, r"^search\.pruner: no 'qqq'; known: .*NopPruner"),
-        ("SuccessiveHalvingPruner", {"min_resource": 0}, r"^search\.pruner: SuccessiveHalvingPruner cannot be made: "),
-        ("PercentilePruner", {}, "cannot be made: .*percentile"),
+        ("SuccessiveHalvingPruner", {"min_resource": 0}, r"^search\.pruner: cannot create SuccessiveHalvingPruner: "),
+        ("PercentilePruner", {}, "cannot create PercentilePruner: .*percentile"),
     ],
 )
 def test_pruners_that_cannot_be_made(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyFileError, match=message):
-        make_pruner(component(name, **options), 9)
+        make_pruner(make_component(name, **options), 9)
 
 
 def test_seeds_differ_by_study_trial_and_stream() -> None:
-    seeds = {derive(study, trial, stream) for study in range(5) for trial in range(50) for stream in Stream}
+    seeds = {derive_seed(study, trial, stream) for study in range(5) for trial in range(50) for stream in Stream}
     assert len(seeds) == 5 * 50 * len(Stream)
-    assert derive(2**70, 3, Stream.SAMPLER) == derive(2**70, 3, Stream.SAMPLER)
+    assert derive_seed(2**70, 3, Stream.SAMPLER) == derive_seed(2**70, 3, Stream.SAMPLER)
 
 
 # -- the grid
 
 
-def conditional(trial: Trial) -> Evaluation:
+def evaluate_conditional(trial: Trial) -> Evaluation:
     value = 0.0
     if trial.suggest("kind", CategoricalDistribution(("dense", "conv"))) == "dense":
         value += trial.suggest("units", IntDistribution(1, 3))
@@ -123,42 +123,42 @@ def conditional(trial: Trial) -> Evaluation:
     return Evaluation(value)
 
 
-def grid() -> list[dict[str, Any]]:
+def list_grid() -> list[dict[str, Any]]:
     return [
         *({"kind": "dense", "units": units} for units in (1, 2, 3)),
         *({"kind": "conv", "rate": rate, "flag": flag} for rate in (0.0, 0.5, 1.0) for flag in (False, True)),
     ]
 
 
-def in_order(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def order(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(points, key=repr)
 
 
 def test_a_grid_visits_every_point_once_and_stops(open_study: OpenStudy) -> None:
-    study = search(open_study, conditional, 100, sampler="grid")
-    assert in_order(points(study)) == in_order(grid())
+    study = search(open_study, evaluate_conditional, 100, sampler="grid")
+    assert order(list_points(study)) == order(list_grid())
 
 
 def test_a_grid_continues_and_stays_finished(open_study: OpenStudy) -> None:
-    straight = points(search(open_study, conditional, 100, name="straight", sampler="grid"))
+    straight = list_points(search(open_study, evaluate_conditional, 100, name="straight", sampler="grid"))
     for trials, expected in ((2, 2), (3, 3), (8, 8), (100, 9), (100, 9), (101, 9)):
-        study = search(open_study, conditional, trials, sampler="grid")
-        assert len(study.trials()) == expected
-    assert points(study) == straight
+        study = search(open_study, evaluate_conditional, trials, sampler="grid")
+        assert len(study.list_trials()) == expected
+    assert list_points(study) == straight
 
 
 def test_the_last_point_of_a_grid_may_be_interrupted(open_study: OpenStudy) -> None:
     def interrupted(trial: Trial) -> Evaluation:
-        evaluation = conditional(trial)
+        evaluation = evaluate_conditional(trial)
         if trial.number == 8:
             raise InterruptedTrialError
         return evaluation
 
     study = search(open_study, interrupted, 100, sampler="grid")
-    assert study.trials()[-1].state == TrialState.RUNNING
-    study = search(open_study, conditional, 100, sampler="grid")
-    assert {trial.state for trial in study.trials()} == {TrialState.COMPLETE}
-    assert in_order(points(study)) == in_order(grid())
+    assert study.list_trials()[-1].state == TrialState.RUNNING
+    study = search(open_study, evaluate_conditional, 100, sampler="grid")
+    assert {trial.state for trial in study.list_trials()} == {TrialState.COMPLETE}
+    assert order(list_points(study)) == order(list_grid())
 
 
 def test_a_grid_over_a_continuous_range(open_study: OpenStudy) -> None:
@@ -181,13 +181,13 @@ def test_given_values_are_not_sampled(open_study: OpenStudy) -> None:
         study.begin([("test", {"x": 0.25})])
         with study.run():
             Search(study, seeded, evaluate, Budget(3, None)).run()
-        assert [trial.params["x"] == 0.25 for trial in study.trials()] == [True, False, False]
+        assert [trial.params["x"] == 0.25 for trial in study.list_trials()] == [True, False, False]
 
 
 # -- the seed rule
 
 
-def mixed(trial: Trial) -> Evaluation:
+def evaluate_mixed(trial: Trial) -> Evaluation:
     random.seed(5)  # a sampler must not depend on what builders and frameworks do to the global state
     x = trial.suggest("x", FloatDistribution(0.1, 10, log=True))
     y = trial.suggest("y", IntDistribution(0, 20, step=2))
@@ -199,10 +199,10 @@ def mixed(trial: Trial) -> Evaluation:
 
 @pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler"])
 def test_a_resumed_search_draws_what_the_uninterrupted_one_drew(open_study: OpenStudy, sampler: str) -> None:
-    straight = points(search(open_study, mixed, 30, name="straight", sampler=sampler))
+    straight = list_points(search(open_study, evaluate_mixed, 30, name="straight", sampler=sampler))
     for trials in (7, 7 + 6, 7 + 6 + 17):
-        study = search(open_study, mixed, trials, name="resumed", sampler=sampler)
-    assert points(study) == straight
+        study = search(open_study, evaluate_mixed, trials, name="resumed", sampler=sampler)
+    assert list_points(study) == straight
     assert len({repr(point) for point in straight}) == 30
-    another = points(search(open_study, mixed, 3, name="another", sampler=sampler, seed=1))
+    another = list_points(search(open_study, evaluate_mixed, 3, name="another", sampler=sampler, seed=1))
     assert all(point not in straight for point in another)

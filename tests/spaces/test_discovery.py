@@ -33,7 +33,7 @@ def offer(folder: Path, value: str, name: str = "offered") -> None:
     write(info / "entry_points.txt", f"[searchcnn.search_spaces]\n{name} = {value}\n")
 
 
-def row(plugins: list[Plugin], name: str) -> Plugin:
+def find_row(plugins: list[Plugin], name: str) -> Plugin:
     return next(plugin for plugin in plugins if plugin.name == name)
 
 
@@ -60,7 +60,7 @@ def test_the_order_of_sources(workspace: Workspace, tmp_path: Path, monkeypatch:
 def test_a_folder_that_is_named_twice_shadows_nothing(workspace: Workspace) -> None:
     rows = discover(Workspace(locate_bundled("plugins").parent), [locate_bundled("plugins")])
     assert {plugin.status for plugin in rows} == {"ok"}
-    assert row(rows, "sequential").source == "built-in"
+    assert find_row(rows, "sequential").source == "built-in"
 
 
 def test_files_that_are_no_plugins(workspace: Workspace) -> None:
@@ -81,32 +81,32 @@ def test_files_that_are_no_plugins(workspace: Workspace) -> None:
 )
 def test_a_broken_plugin_is_a_row(workspace: Workspace, text: str | bytes, error: str) -> None:
     write(workspace.plugins / "broken.py", text)
-    broken = row(discover(workspace), "broken")
+    broken = find_row(discover(workspace), "broken")
     assert broken.status == "error"
     assert error in broken.error
     assert "\n" not in broken.error
-    assert row(discover(workspace), "sequential").status == "ok"
+    assert find_row(discover(workspace), "sequential").status == "ok"
 
 
 def test_an_unreadable_plugin_is_a_row(workspace: Workspace) -> None:
     (workspace.plugins / "folder.py").mkdir(parents=True)
-    assert "cannot be read" in row(discover(workspace), "folder").error
+    assert "cannot be read" in find_row(discover(workspace), "folder").error
 
 
 def test_a_name_that_is_no_identifier_is_a_row(workspace: Workspace) -> None:
     write(workspace.plugins / "my-net.py")
-    assert "such as my_net" in row(discover(workspace), "my-net").error
+    assert "such as my_net" in find_row(discover(workspace), "my-net").error
 
 
 def test_a_warning_in_a_plugin_does_not_disturb_the_listing(workspace: Workspace) -> None:
     write(workspace.plugins / "warns.py", SPACE.format("W") + "x = '\\d' is 1\n")
-    assert row(discover(workspace), "warns").status == "ok"
+    assert find_row(discover(workspace), "warns").status == "ok"
 
 
 def test_entry_points_are_listed_unseen(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offer(tmp_path / "site", "offer.nets : Net [fast]")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    assert row(discover(workspace), "offered") == Plugin(
+    assert find_row(discover(workspace), "offered") == Plugin(
         "offered", "entry point", "offer.nets:Net", description="Offered nets"
     )
 
@@ -118,7 +118,7 @@ def test_a_missing_folder_that_was_asked_for(
     missing = tmp_path / "missing"
     if source == "SEARCHCNN_PLUGINS":
         monkeypatch.setenv(source, str(missing))
-    with pytest.raises(PluginError, match=f"^{source}: .*missing is no folder"):
+    with pytest.raises(PluginError, match=f"^{source}: .*missing is not a folder"):
         discover(workspace, [missing] if source == "--plugins-dir" else [])
 
 

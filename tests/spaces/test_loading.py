@@ -10,10 +10,10 @@ from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError, StudyFileError
 from searchcnn.spaces import Plugin, discover, load, load_space, load_spaces
-from searchcnn.spaces.creation import create
+from searchcnn.spaces.creation import create_spaces
 from searchcnn.spaces.identity import identify_spaces
 from searchcnn.study import Workspace
-from searchcnn.study.config import size
+from searchcnn.study.config import parse_size
 
 start_keras()
 
@@ -112,7 +112,7 @@ def write(workspace: Workspace, text: str, name: str = "mine") -> Path:
     return path
 
 
-def outputs(space: Any) -> tuple[int | None, ...]:
+def build_shape(space: Any) -> tuple[int | None, ...]:
     shape: tuple[int | None, ...] = space.build(keras_tuner.HyperParameters()).output_shape
     return shape
 
@@ -123,7 +123,7 @@ def test_a_plugin_by_name(workspace: Workspace) -> None:
     space = loaded.create(SHAPE, 3)
     assert (loaded.name, type(space).__name__) == ("mine", "Tiny")
     assert (space.input_shape, space.num_classes) == (SHAPE, 3)
-    assert outputs(space) == (None, 3)
+    assert build_shape(space) == (None, 3)
     assert loaded.baselines(space) == {"small": {"filters": 8}}
 
 
@@ -133,7 +133,7 @@ def test_all_kinds_of_objects_by_path(workspace: Workspace, name: str) -> None:
     loaded = load_space(f"plugins/mine.py:{name}", workspace)
     space = loaded.create(SHAPE, 3)
     assert isinstance(space, keras_tuner.HyperModel)
-    assert outputs(space) == (None, 3)
+    assert build_shape(space) == (None, 3)
     assert loaded.name == (name if name != "build" else "mine")
     assert bool(loaded.baselines(space)) == (name.lower() == "tiny")
 
@@ -159,8 +159,8 @@ def test_hyper_resnet_builds_as_class_and_as_instance(workspace: Workspace) -> N
         "class Net(HyperResNet):\n    pass\n"
         "net = HyperResNet(input_shape=(32, 32, 3), classes=4)\n",
     )
-    assert outputs(load_space("mine", workspace).create((32, 32, 3), 4)) == (None, 4)
-    assert outputs(load_space("plugins/mine.py:net", workspace).create((32, 32, 3), 4)) == (None, 4)
+    assert build_shape(load_space("mine", workspace).create((32, 32, 3), 4)) == (None, 4)
+    assert build_shape(load_space("plugins/mine.py:net", workspace).create((32, 32, 3), 4)) == (None, 4)
 
 
 @pytest.mark.parametrize("value", ["offered_nets:Tiny", "offered_nets"])
@@ -174,7 +174,7 @@ def test_an_entry_point(workspace: Workspace, tmp_path: Path, monkeypatch: pytes
     monkeypatch.delitem(sys.modules, "offered_nets", raising=False)
     loaded = load_space("offered", workspace)
     assert loaded.name == "offered"
-    assert outputs(loaded.create(SHAPE, 3)) == (None, 3)
+    assert build_shape(loaded.create(SHAPE, 3)) == (None, 3)
     with pytest.raises(PluginError, match="No module named 'nowhere'"):
         load_space("lost", workspace)
 
@@ -391,18 +391,26 @@ def test_options_of_spaces_that_come_with_keras_tuner(workspace: Workspace) -> N
 @pytest.mark.parametrize(
     ("name", "options", "error"),
     [
-        ("Base", {"dept": 3}, "options.Base: 'dept' is no option of this search space; did you mean 'depth'?"),
-        ("Base", {"depth": 3, "x": 1}, "options.Base: 'x' is no option of this search space (it has depth, names)"),
-        ("Base", {"input_shape": [1, 1, 1]}, "options.Base: 'input_shape' is no option of this search space (it has "),
-        ("Base", {"self": 1}, "options.Base: 'self' is no option of this search space (it has depth, names)"),
-        ("Foreign", {"num_classes": 4}, "options.Foreign: 'num_classes' is no option of this search space"),
-        ("Foreign", {"kwargs": {}}, "options.Foreign: 'kwargs' is no option of this search space"),
+        ("Base", {"dept": 3}, "options.Base: 'dept' is not an option of this search space; did you mean 'depth'?"),
+        ("Base", {"depth": 3, "x": 1}, "options.Base: 'x' is not an option of this search space (it has depth, names)"),
+        (
+            "Base",
+            {"input_shape": [1, 1, 1]},
+            "options.Base: 'input_shape' is not an option of this search space (it has ",
+        ),
+        ("Base", {"self": 1}, "options.Base: 'self' is not an option of this search space (it has depth, names)"),
+        ("Foreign", {"num_classes": 4}, "options.Foreign: 'num_classes' is not an option of this search space"),
+        ("Foreign", {"kwargs": {}}, "options.Foreign: 'kwargs' is not an option of this search space"),
         ("Demanding", {}, "Demanding: missing a required argument: 'depth'; input_shape and num_classes"),
-        ("Foreign", {"name": "x"}, "options.Foreign: 'name' is no option of this search space (it has width)"),
-        ("Bare", {"depth": 1}, "options.Bare: 'depth' is no option of this search space; it has none"),
-        ("function", {"with": 1}, "options.function: 'with' is no option of this search space; did you mean 'width'?"),
-        ("function", {"hp": 1}, "options.function: 'hp' is no option of this search space (it has width, depth)"),
-        ("instance", {"depth": 1}, "options.instance: 'depth' is no option of this search space; it has none"),
+        ("Foreign", {"name": "x"}, "options.Foreign: 'name' is not an option of this search space (it has width)"),
+        ("Bare", {"depth": 1}, "options.Bare: 'depth' is not an option of this search space; it has none"),
+        (
+            "function",
+            {"with": 1},
+            "options.function: 'with' is not an option of this search space; did you mean 'width'?",
+        ),
+        ("function", {"hp": 1}, "options.function: 'hp' is not an option of this search space (it has width, depth)"),
+        ("instance", {"depth": 1}, "options.instance: 'depth' is not an option of this search space; it has none"),
     ],
 )
 def test_what_is_no_option(workspace: Workspace, name: str, options: dict[str, Any], error: str) -> None:
@@ -425,12 +433,12 @@ def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits:
     write(workspace, OPTIONS)
     spaces = load_spaces(["plugins/mine.py:Base", "plugins/mine.py:function"], workspace)
     config = study_config(options={"Base": {"depth": 7}})
-    created = create(spaces, config, digits)
+    created = create_spaces(spaces, config, digits)
     hp = keras_tuner.HyperParameters()
     assert created["Base"].build(hp)["depth"] == 7
     assert created["function"].build(hp)["depth"] == 2
     with pytest.raises(PluginError, match=r"^options.Bas: the study has no search space 'Bas'; did you mean 'Base'\?$"):
-        create(spaces, study_config(options={"Bas": {}}), digits)
+        create_spaces(spaces, study_config(options={"Bas": {}}), digits)
 
 
 @pytest.mark.parametrize(
@@ -448,7 +456,7 @@ def test_the_options_of_a_study(workspace: Workspace, study_config: Any, digits:
     ],
 )
 def test_an_amount_of_disk_space(study_config: Any, amount: Any, size_in_bytes: int) -> None:
-    assert size(amount) == size_in_bytes
+    assert parse_size(amount) == size_in_bytes
     assert study_config(limits={"feature_cache": amount}).limits.feature_cache == size_in_bytes
 
 
@@ -512,7 +520,7 @@ def test_the_fingerprint_covers_the_files_beside_it(
 ) -> None:
     write_beside(tmp_path, "net", 10)
     before = load_space("net.py", workspace)
-    assert list(before.beside) == ["late.py", "layers.py"]
+    assert list(before.imports) == ["late.py", "layers.py"]
     (tmp_path / "late.py").write_text((tmp_path / "late.py").read_text() + "# the same\n")
     assert load_space("net.py", workspace).fingerprint == before.fingerprint
     (tmp_path / "late.py").write_text("def units(hp): return hp.Int('units', 1, 11)\n")
@@ -526,7 +534,7 @@ def test_the_fingerprint_covers_the_files_beside_it(
 def test_a_file_beside_it_that_uses_our_blocks(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import layers\ndef build(hp): ...\n")
     (tmp_path / "layers.py").write_text("from searchcnn.blocks import pool\n")
-    assert list(load_space("net.py", Workspace(tmp_path)).beside) == ["layers.py", "searchcnn.blocks"]
+    assert list(load_space("net.py", Workspace(tmp_path)).imports) == ["layers.py", "searchcnn.blocks"]
 
 
 def test_a_broken_file_beside_it_is_blamed(workspace: Workspace, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: P
     assert trouble.text.startswith("the database does not answer (")
     assert "\n" not in trouble.text
     study.add_epoch(trial, epoch(4), 0.4)
-    assert [one.number for one in study.curve(0)] == [1, 2, 3, 4]
-    assert list(study.trials()[0].intermediate_values) == [1, 2, 3, 4]
+    assert [one.number for one in study.read_curve(0)] == [1, 2, 3, 4]
+    assert list(study.list_trials()[0].intermediate_values) == [1, 2, 3, 4]
 
 
 @on_server
@@ -68,7 +68,7 @@ def test_what_needs_an_answer_waits_for_it(open_study: Open, postgres: PostgreSQ
         study.finish(trial, TrialState.COMPLETE, 0.5, {})
         back.join()
         assert study.next_trial().number == 1
-    assert [one.state.name for one in open_study().trials()] == ["COMPLETE", "RUNNING"]
+    assert [one.state.name for one in open_study().list_trials()] == ["COMPLETE", "RUNNING"]
 
 
 @on_server
@@ -128,7 +128,7 @@ def test_a_lost_answer_does_no_harm(open_study: Open, losing: Callable[[], None]
                 study.add_epoch(trial, epoch(step), step / 10)
             losing()
             study.finish(trial, TrialState.COMPLETE, 0.2, {"seen": True})
-    trials = open_study().trials()
+    trials = open_study().list_trials()
     assert [(one.state.name, one.value, list(one.params)) for one in trials] == [("COMPLETE", 0.2, ["x"])] * 2
     assert [list(one.intermediate_values) for one in trials] == [[1, 2]] * 2
 
@@ -152,12 +152,12 @@ def test_four_that_begin_a_study_at_the_same_moment(open_study: Open) -> None:
 
     def start(_: int) -> None:
         study = open_study()
-        study.agree({}, {"data": "same"})
+        study.check_identity({}, {"data": "same"})
         study.begin(points)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(start, range(4)))
-    assert [trial.user_attrs["preset"] for trial in open_study().trials()] == [point for _, point in points]
+    assert [trial.user_attrs["preset"] for trial in open_study().list_trials()] == [point for _, point in points]
 
 
 def test_a_file_is_for_one_host(open_study: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def make(tmp_path: Path) -> Callable[..., StoredStudy]:
 
     def made(name: str = "old") -> StoredStudy:
         study = StoredStudy(open_storage(url(tmp_path / "old.db")), name, OBJECTIVE)
-        study.agree({"spaces": ["x"], "data": {"name": "digits"}, "budget": {"trials": 1}}, {})
+        study.check_identity({"spaces": ["x"], "data": {"name": "digits"}, "budget": {"trials": 1}}, {})
         trial = study.next_trial()
         study.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 0.1), 0.5)
         study.finish(trial, TrialState.COMPLETE, 0.5, {})

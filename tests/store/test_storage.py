@@ -127,9 +127,9 @@ def test_four_processes_make_a_database_and_run_each_waiting_trial_once(url: URL
     assert started == ["ready\n"] * 4
     popped = [line.split() for stdout, _ in outputs for line in stdout.splitlines()]
     assert sorted((int(number), int(x)) for number, x in popped) == [(x, x) for x in range(count)]
-    states = [trial.state for trial in study.trials()]
+    states = [trial.state for trial in study.list_trials()]
     assert [states.count(s) for s in (TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING)] == [count, 4, 0]
-    assert [trial.number for trial in study.trials()] == list(range(count + 4))
+    assert [trial.number for trial in study.list_trials()] == list(range(count + 4))
 
 
 def test_a_process_that_comes_too_late_leaves_the_lease(url: URL, open_study: Open) -> None:
@@ -180,7 +180,7 @@ def test_a_trial_that_ends_writes_what_is_held(url: URL, open_study: Open) -> No
     trial = study.next_trial()
     trial.suggest_float("x", 0, 1)
     study.finish(trial, TrialState.PRUNED, None, {"reason": "max_params"}, excess=0.5)
-    stored = open_study().trials()[0]
+    stored = open_study().list_trials()[0]
     assert (stored.state, set(stored.params), stored.user_attrs) == (TrialState.PRUNED, {"x"}, {"reason": "max_params"})
     assert stored.constraints == {"limits": 0.5}
 
@@ -239,7 +239,7 @@ def test_a_trial_that_another_process_has_finished(url: URL, open_study: Open) -
     study.finish(trial, TrialState.PRUNED, None, {"reason": "late"}, excess=1.0)
     assert is_unlocked(url)
     assert in_file(url)["epochs"] == 0
-    stored = open_study().trials()[0]
+    stored = open_study().list_trials()[0]
     assert (stored.state, stored.user_attrs, stored.intermediate_values) == (TrialState.FAIL, {}, {})
     study.finish(study.next_trial(), TrialState.COMPLETE, 0.5, {})
     assert study.count_finished() == 2

@@ -43,7 +43,7 @@ IDENTITY = {"data": "digits 0123", "seed": "0", "training.epochs": "10"}
 
 
 def begin(study: StoredStudy, identity: dict[str, str] = IDENTITY) -> StoredStudy:
-    study.agree(CONFIG.model_dump(), identity)
+    study.check_identity(CONFIG.model_dump(), identity)
     return study
 
 
@@ -55,7 +55,7 @@ def add_trial(study: StoredStudy, value: float | None = 0.5, state: TrialState =
     study.finish(trial, state, value, {"space": "net", "params": 7, "hyperparameters": {"x": 1}})
 
 
-def one_line(error: BaseException) -> str:
+def check_one_line(error: BaseException) -> str:
     assert len(str(error).splitlines()) == 1
     return str(error)
 
@@ -77,13 +77,13 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     changed = {"data": "digits 9999", "seed": "0", "search space net": "abc", "rules": "2"}
     with pytest.raises(StudyChangedError) as caught:
         begin(open_study(), changed)
-    assert one_line(caught.value) == (
+    assert check_one_line(caught.value) == (
         "study 'x' was begun with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
         "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
-        "--name x-2, or go on all the same with --accept-changes"
+        "--name x-2, or continue nevertheless with --accept-changes"
     )
     begin(open_study(), known)
-    open_study().agree({}, changed, accept=True)
+    open_study().check_identity({}, changed, accept=True)
     begin(open_study(), changed)
 
 
@@ -96,17 +96,17 @@ def test_whoever_changed_nothing_is_told_what_has(open_study: Open) -> None:
 def test_what_an_earlier_version_did_not_keep_is_no_change(open_study: Open) -> None:
     add_trial(begin(open_study()))
     recent = {"search space net, layers.py": "abc"}
-    open_study().agree({}, {**IDENTITY, **recent}, recent=recent)
+    open_study().check_identity({}, {**IDENTITY, **recent}, recent=recent)
     changed = {"search space net, layers.py": "def"}
     with pytest.raises(StudyChangedError, match=r"search space net, layers.py \(abc -> def\)"):
-        open_study().agree({}, {**IDENTITY, **changed}, recent=changed)
+        open_study().check_identity({}, {**IDENTITY, **changed}, recent=changed)
 
 
 def test_a_file_that_is_new_beside_a_search_space_is_a_change(open_study: Open) -> None:
     known, recent = {**IDENTITY, "rules": "2"}, {"search space net, layers.py": "abc"}
     add_trial(begin(open_study(), known))
     with pytest.raises(StudyChangedError, match=r"layers.py \(none -> abc\)"):
-        open_study().agree({}, {**known, **recent}, recent=recent)
+        open_study().check_identity({}, {**known, **recent}, recent=recent)
 
 
 def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -> None:
@@ -161,13 +161,13 @@ def test_models_and_the_best_value(open_study: Open) -> None:
         assert [(row.path, row.score) for row in session.scalars(select(ModelRow))] == [("trial.keras", 0.7)]
     for value in (0.7, 0.5, 0.6):
         add_trial(study, value)
-    assert study.ranking(3) == [2, 4, 0]
+    assert study.list_best(3) == [2, 4, 0]
     assert [study.rank(study.next_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
-    assert study.finished_numbers() == [0, 1, 2, 3, 4]
+    assert study.list_finished() == [0, 1, 2, 3, 4]
     smaller = open_study("y", direction="minimize")
     add_trial(smaller, 0.5)
     add_trial(smaller, 0.3)
-    assert smaller.ranking(9) == [1, 0]
+    assert smaller.list_best(9) == [1, 0]
     add_trial(smaller, 0.5)
     assert [smaller.is_better(value) for value in (0.2, 0.3, 0.4)] == [True, False, False]
 
@@ -179,13 +179,13 @@ def test_of_trials_that_are_equally_good_the_earlier_one_comes_first(open_study:
         study.finish(second, TrialState.COMPLETE, 0.5, {})
         assert [study.rank(trial, 0.5) for trial in (first, third)] == [0, 1]
         study.finish(first, TrialState.COMPLETE, 0.5, {})
-        assert study.ranking(2) == [0, 1]
+        assert study.list_best(2) == [0, 1]
 
 
 # -- databases that are refused
 
 
-def finished(url: URL, open_study: Open, trials: int = 10) -> bytes:
+def fill_database(url: URL, open_study: Open, trials: int = 10) -> bytes:
     """Returns the content of a database with some trials."""
     study = begin(open_study())
     for _ in range(trials):
@@ -203,18 +203,18 @@ def finished(url: URL, open_study: Open, trials: int = 10) -> bytes:
 
 def use(url: URL) -> None:
     study = StoredStudy(open_storage(url), "x", Objective("val_accuracy", "maximize"))
-    study.agree(CONFIG.model_dump(), IDENTITY)
-    study.trials()
+    study.check_identity(CONFIG.model_dump(), IDENTITY)
+    study.list_trials()
 
 
 @pytest.mark.parametrize("part", [0.0001, 0.001, 0.02, 0.25, 0.5, 0.9])
 def test_a_truncated_database(url: URL, open_study: Open, part: float) -> None:
-    content = finished(url, open_study)
+    content = fill_database(url, open_study)
     Path(str(url.database)).write_bytes(content[: int(len(content) * part)])
     for read in (use, lambda url: read_summary(url, "x")):
         with pytest.raises(StoreError) as caught:
             read(url)
-        assert "start again, or restore a copy" in one_line(caught.value)
+        assert "start again, or restore a copy" in check_one_line(caught.value)
         assert "x.db" in str(caught.value)
 
 
@@ -236,7 +236,7 @@ def test_a_database_of_another_program_is_left_as_it_is(url: URL, tables: list[s
     before = file.read_bytes()
     with pytest.raises(StoreError) as caught:
         open_storage(url)
-    assert f"holds tables of another program ('{tables[0]}'); give a new file" in one_line(caught.value)
+    assert f"holds tables of another program ('{tables[0]}'); give a new file" in check_one_line(caught.value)
     assert file.read_bytes() == before
     with pytest.raises(StoreError, match="was not made by searchcnn"):
         read_summary(url, "x")
@@ -260,7 +260,7 @@ def test_a_database_of_a_newer_searchcnn(url: URL, open_study: Open) -> None:
             StoreError, match=r"layout 99, written by a newer searchcnn; .*pip install --upgrade"
         ) as error:
             read(url)
-        one_line(error.value)
+        check_one_line(error.value)
 
 
 def test_a_database_of_another_optuna(url: URL, open_study: Open) -> None:
@@ -269,7 +269,7 @@ def test_a_database_of_another_optuna(url: URL, open_study: Open) -> None:
         connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
     with pytest.raises(StoreError) as caught:
         open_storage(url)
-    assert "optuna" in one_line(caught.value).lower()
+    assert "optuna" in check_one_line(caught.value).lower()
 
 
 @pytest.mark.parametrize("text", ["", "x.db", "nonsense", "sqlite:", "sqlite//x"])
@@ -328,7 +328,7 @@ def test_migrations_are_applied_once(url: URL, open_study: Open) -> None:
     assert sorted(tables) == [
         f"searchcnn_{name}" for name in ("epochs", "leases", "models", "runs", "schema", "studies")
     ]
-    assert len(study.curve(0)) == 2
+    assert len(study.read_curve(0)) == 2
 
 
 # -- time
@@ -356,13 +356,13 @@ def test_union_length_counts_each_second_once(intervals: list[tuple[int, int]]) 
 
 def test_seconds_of_several_runs(url: URL, open_study: Open) -> None:
     study = begin(open_study())
-    assert study.seconds_spent() == 0
+    assert study.count_seconds() == 0
     zero = now() - timedelta(hours=1)
     with Session(study.storage.engine) as session, session.begin():
         for study_id, start, end in ((1, 0, 20), (1, 10, 30), (1, 100, 110), (2, 0, 1000)):
             times = {"started_at": zero + timedelta(seconds=start), "beat_at": zero + timedelta(seconds=end)}
             session.add(RunRow(study_id=study_id, host="h", pid=1, **times))
-    assert study.seconds_spent() == pytest.approx(40)
+    assert study.count_seconds() == pytest.approx(40)
     assert read_summary(url, "x").seconds == pytest.approx(40)
 
 
@@ -456,4 +456,4 @@ def test_a_file_that_loses_its_name_during_the_search(url: URL, open_study: Open
         if not again:
             study.storage.engine.dispose()  # a new connection makes a new, empty file
     file.with_name("y.db").replace(file)
-    assert [trial.state for trial in open_study().trials()] == [TrialState.RUNNING]
+    assert [trial.state for trial in open_study().list_trials()] == [TrialState.RUNNING]

@@ -24,7 +24,7 @@ def compared(url: URL, open_study: Open, study_config: Callable[..., StudyConfig
     def compare(spaces: list[str], trials: Trials, **search: Any) -> list[SpaceSummary]:
         config = study_config(spaces=spaces, search=search)
         study = open_study(direction=config.objective.direction)
-        study.agree(config.model_dump(), {})
+        study.check_identity(config.model_dump(), {})
         for space, state, value in trials:
             trial = study.next_trial()
             for epoch in (1, 2):
@@ -83,7 +83,7 @@ def test_the_configuration_of_a_study_with_results(
     url: URL, open_study: Open, study_config: Callable[..., StudyConfig], state: TrialState | None, is_read: bool
 ) -> None:
     config, study = study_config().model_dump(), open_study()
-    study.agree(config, {"search.direction": "maximize"})
+    study.check_identity(config, {"search.direction": "maximize"})
     if state is not None:
         study.finish(study.next_trial(), state, 0.5 if state is COMPLETE else None, {"space": "a"})
     expected = {**config, "search": {**config["search"], "direction": "maximize"}}

@@ -73,7 +73,7 @@ def test_a_killed_search_continues_with_the_same_trial(url: URL, open_study: Ope
     try:
         wait_for(first, "2 2")
         study = open_study()
-        before = study.trials()[2]
+        before = study.list_trials()[2]
         assert (before.state, list(before.intermediate_values)) == (TrialState.RUNNING, [1, 2])
         with study.run():
             other = study.next_trial()  # the trial of a living run is not taken
@@ -86,11 +86,11 @@ def test_a_killed_search_continues_with_the_same_trial(url: URL, open_study: Ope
     stdout, stderr = second.communicate()
     assert (second.returncode, stderr) == (0, "")
     assert stdout.splitlines() == ["2 1", "2 2", "2 3", "2 4"]
-    after = open_study().trials()
+    after = open_study().list_trials()
     assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
     assert (after[2].number, after[2].params) == (before.number, before.params)
     assert after[2].user_attrs["hyperparameters"] == before.params
-    assert [epoch.number for epoch in study.curve(2)] == [1, 2, 3, 4]
+    assert [epoch.number for epoch in study.read_curve(2)] == [1, 2, 3, 4]
     assert list(after[2].intermediate_values) == [1, 2, 3, 4]
 
 
@@ -114,9 +114,9 @@ def test_what_unfinished_training_left_is_taken_back(abandoned: StoredStudy, ope
     with study.run():
         trial = study.next_trial()
         assert (trial.number, list(trial.params)) == (0, ["x"])
-        assert trial.params == abandoned.trials()[0].params
-        assert study.curve(0) == []
-        assert study.trials()[0].intermediate_values == {}
+        assert trial.params == abandoned.list_trials()[0].params
+        assert study.read_curve(0) == []
+        assert study.list_trials()[0].intermediate_values == {}
         assert study.storage.get_trial_system_attrs(get_trial_id(trial)) == {"other": 1}
         assert study.next_trial().number == 1  # it is leased to this run now
     with Session(study.storage.engine) as session:
@@ -193,7 +193,7 @@ def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, op
     with study.run():
         assert study.next_trial().number == 1
     assert heard == [TrialGivenUp(0, "killed", "its process died 2 times")]
-    (given_up,) = study.trials([TrialState.FAIL])
+    (given_up,) = study.list_trials([TrialState.FAIL])
     assert (given_up.number, given_up.user_attrs["reason"]) == (0, "killed")
 
 
@@ -217,4 +217,4 @@ def test_who_has_lost_the_lease_writes_nothing(open_study: Open) -> None:
             assert second.next_trial().number == trial.number
             with pytest.raises(LeaseLostError):
                 first.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 1.0), 0.5)
-            assert second.curve(trial.number) == []
+            assert second.read_curve(trial.number) == []

@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def at(config: Any, key: str) -> Any:
+def get_value(config: Any, key: str) -> Any:
     for part in key.split("."):
         config = getattr(config, part)
     return config
@@ -56,7 +56,7 @@ def at(config: Any, key: str) -> Any:
     ],
 )
 def test_overrides(file: Path, override: str, key: str, expected: Any) -> None:
-    assert at(load(file, [override]), key) == expected
+    assert get_value(load(file, [override]), key) == expected
 
 
 def test_later_overrides_win_and_none_is_left_out(file: Path) -> None:

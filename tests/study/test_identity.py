@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from searchcnn.study import StudyConfig, TrainingConfig
-from searchcnn.study.identity import identify, values_before
+from searchcnn.study.identity import identify, list_values_before
 from searchcnn.study.recipe import SETTINGS
 
 Config = Callable[..., StudyConfig]
@@ -32,7 +32,7 @@ def test_the_division_counts_where_searchcnn_has_made_it(study_config: Config) -
 
 def test_each_setting_is_part_of_it_unless_it_is_as_before_it_was_known(study_config: Config) -> None:
     others = {"normalization": "zca", "detect_scaling": False, "flip": True, "class_weights": True, "batch_size": 7}
-    before = values_before(TrainingConfig)
+    before = list_values_before(TrainingConfig)
     assert set(before) == {name for name, setting in SETTINGS.items() if setting.since} | {"detect_scaling"}
     usual = identify(study_config(), "0123", ())
     for name in TrainingConfig.model_fields:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from searchcnn.backend import start_keras
 from searchcnn.errors import StudyFileError
 from searchcnn.study import Objective, objective, validate
-from searchcnn.study.objective import LARGER_IS_BETTER, SMALLER_IS_BETTER, Direction, direction_of
+from searchcnn.study.objective import LARGER_IS_BETTER, SMALLER_IS_BETTER, Direction, find_direction
 
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 BASE = ("Loss", "Metric", "Mean", "Sum", "MeanMetricWrapper", "LossFunctionWrapper")
 """What others are made from: what they measure is not said."""
 
 
-def names() -> set[str]:
+def list_names() -> set[str]:
     """Returns what Keras calls its metrics and losses in the logs of a training."""
     start_keras()
     import keras
@@ -37,7 +37,7 @@ def names() -> set[str]:
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=1))
 def test_the_best_of_some_values(values: list[float]) -> None:
     larger, smaller = Objective("val_accuracy", "maximize"), Objective("val_loss", "minimize")
-    assert (larger.best(values), smaller.best(values)) == (max(values), min(values))
+    assert (larger.choose_best(values), smaller.choose_best(values)) == (max(values), min(values))
     assert sorted(values, key=larger.merit, reverse=True) == sorted(values, reverse=True)
     assert sorted(values, key=smaller.merit, reverse=True) == sorted(values)
 
@@ -45,12 +45,12 @@ def test_the_best_of_some_values(values: list[float]) -> None:
 def test_what_callbacks_and_logs_are_asked_for() -> None:
     accuracy = Objective("val_accuracy", "maximize")
     assert (accuracy.mode, Objective("val_loss", "minimize").mode) == ("max", "min")
-    assert (accuracy.value({"val_accuracy": 0.5, "loss": 1.0}), accuracy.value({"loss": 1.0})) == (0.5, None)
+    assert (accuracy.read_value({"val_accuracy": 0.5, "loss": 1.0}), accuracy.read_value({"loss": 1.0})) == (0.5, None)
 
 
 def test_every_metric_and_loss_of_keras_has_a_direction() -> None:
-    assert len(names()) > 50
-    assert {name for name in names() if direction_of(f"val_{name}") is None} == set()
+    assert len(list_names()) > 50
+    assert {name for name in list_names() if find_direction(f"val_{name}") is None} == set()
 
 
 def test_examples_in_docstrings() -> None:

@@ -10,6 +10,6 @@ from searchcnn.study.rules import RULES, Rules
 )
 def test_says_what_an_older_study_lacks(rules: Rules, pixels: bool, views: bool) -> None:
     text = rules.remark
-    assert ("still gets 0..1" in text, "anew in each epoch" in text) == (pixels, views)
+    assert ("still gets 0..1" in text, "again in each epoch" in text) == (pixels, views)
     assert (rules.builders_count, rules.views_are_kept) == (not pixels, not views)
     assert bool(text) is bool(rules.lacking) is (rules != RULES)

@@ -7,7 +7,7 @@ import pytest
 from searchcnn._bundled import locate_bundled
 from searchcnn.errors import StudyFileError
 from searchcnn.store import find_sqlite_file, parse_url
-from searchcnn.study import Workspace, valid_name
+from searchcnn.study import Workspace, check_name
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_workspace_comes_before_the_built_in_studies(workspace: Workspace) -
     own = workspace.studies / "digits.toml"
     own.touch()
     assert workspace.find("digits") == ("digits", own)
-    assert workspace.study_files()["digits"] == own
+    assert workspace.list_study_files()["digits"] == own
 
 
 def test_a_study_by_path(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +60,10 @@ def test_a_folder_is_no_study(workspace: Workspace) -> None:
 
 
 def test_names(workspace: Workspace) -> None:
-    assert valid_name("Fashion_mnist-2.1") == "Fashion_mnist-2.1"
+    assert check_name("Fashion_mnist-2.1") == "Fashion_mnist-2.1"
     for name in ("", ".hidden", "-x", "a b", "a/b", "ü", "a\n"):
         with pytest.raises(StudyFileError, match="cannot name a study; use letters"):
-            valid_name(name)
+            check_name(name)
     (workspace.root / "a b.toml").touch()
     with pytest.raises(StudyFileError, match="'a b' cannot name a study"):
         workspace.find(str(workspace.root / "a b.toml"))

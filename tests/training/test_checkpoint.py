@@ -67,7 +67,7 @@ def trainer(study_config: Config, few: Dataset, tmp_path: Path) -> Callable[...,
     return make
 
 
-def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
+def work_on_trial(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
     """Works on a trial: the one that is left, or a new one."""
     stop = Stop(stop_after)
     sampler: Any = study.optuna.sampler
@@ -75,12 +75,12 @@ def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
     return trainer(trial).network
 
 
-def curve(study: StoredStudy) -> list[Epoch]:
-    return [replace(epoch, seconds=0.0) for epoch in study.curve(0)]
+def read_curve(study: StoredStudy) -> list[Epoch]:
+    return [replace(epoch, seconds=0.0) for epoch in study.read_curve(0)]
 
 
 def check_same(whole: StoredStudy, parts: StoredStudy, network: Any, again: Any) -> None:
-    assert curve(parts) == curve(whole)
+    assert read_curve(parts) == read_curve(whole)
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -92,12 +92,12 @@ def test_it_equals_the_one_that_was_not(
     trainer: Callable[..., Trainer], stored: Callable[[StudyConfig], StoredStudy], epochs: tuple[int, ...]
 ) -> None:
     whole, parts = stored(trainer("whole").config), stored(trainer("parts").config)
-    network = work(trainer("whole"), whole)
+    network = work_on_trial(trainer("whole"), whole)
     for epoch in epochs:
         with pytest.raises(InterruptedTrialError):
-            work(trainer("parts"), parts, stop_after=epoch)
-    again = work(trainer("parts"), parts)
-    assert len(curve(whole)) > 5
+            work_on_trial(trainer("parts"), parts, stop_after=epoch)
+    again = work_on_trial(trainer("parts"), parts)
+    assert len(read_curve(whole)) > 5
     check_same(whole, parts, network, again)
 
 
@@ -107,18 +107,23 @@ def test_a_phase_that_early_stopping_has_ended_is_over(
 ) -> None:
     how = {"epochs": 20, "patience": 1}
     whole, parts = stored(trainer("whole", **how).config), stored(trainer("parts", **how).config)
-    network = work(trainer("whole", **how), whole)
-    assert len(curve(whole)) < 20  # both phases have 8 and 12 epochs
-    for epoch in range(1, len(curve(whole))):
+    network = work_on_trial(trainer("whole", **how), whole)
+    assert len(read_curve(whole)) < 20  # both phases have 8 and 12 epochs
+    for epoch in range(1, len(read_curve(whole))):
         with pytest.raises(InterruptedTrialError):
-            work(trainer("parts", **how), parts, stop_after=epoch)
-    check_same(whole, parts, network, work(trainer("parts", **how), parts))
+            work_on_trial(trainer("parts", **how), parts, stop_after=epoch)
+    check_same(whole, parts, network, work_on_trial(trainer("parts", **how), parts))
 
 
 def test_nothing_is_left_of_a_trial_that_has_ended(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.drop([1])  # there are none
-    left = [checkpoints.path(1), tmp_path / ".77.trial-0001.npz", checkpoints.path(11), tmp_path / ".78.trial-0011.npz"]
+    left = [
+        checkpoints.get_path(1),
+        tmp_path / ".77.trial-0001.npz",
+        checkpoints.get_path(11),
+        tmp_path / ".78.trial-0011.npz",
+    ]
     for path in left:
         path.touch()  # one with a dot was being written when its process was killed
     checkpoints.drop([1])

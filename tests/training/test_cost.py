@@ -20,7 +20,7 @@ from searchcnn.training.cost import measure_cost  # noqa: E402
 layers = keras.layers
 
 
-def net(*parts: Any) -> Any:
+def make_net(*parts: Any) -> Any:
     """Returns a network for images of 8 x 6 pixels and 3 channels."""
     return keras.Sequential([keras.Input((8, 6, 3)), *parts])
 
@@ -44,12 +44,12 @@ def net(*parts: Any) -> Any:
     ],
 )
 def test_layers(parts: list[Any], params: int, macs: int) -> None:
-    assert measure_cost(net(*parts)) == Cost(params, macs)
+    assert measure_cost(make_net(*parts)) == Cost(params, macs)
 
 
 def test_networks_in_networks() -> None:
     inner = keras.Sequential([keras.Input((8, 6, 3)), layers.Conv2D(4, 3, padding="same"), layers.GlobalMaxPooling2D()])
-    outer = net(keras.Sequential([inner]), layers.Dense(2))
+    outer = make_net(keras.Sequential([inner]), layers.Dense(2))
     assert measure_cost(outer) == Cost(9 * 3 * 4 + 4 + 4 * 2 + 2, 8 * 6 * 9 * 3 * 4 + 4 * 2)
 
 

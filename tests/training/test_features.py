@@ -30,7 +30,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Trainer, features  # noqa: E402
-from searchcnn.training.features import FeatureCache, Images, divide  # noqa: E402
+from searchcnn.training.features import FeatureCache, Images, split_frozen  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -133,22 +133,22 @@ def trained_branch(images: Any) -> Any:
     return head(layers.Add()([x, y]))
 
 
-def network(body: Callable[[Any], Any]) -> Any:
+def make_network(body: Callable[[Any], Any]) -> Any:
     keras.utils.set_random_seed(3)
     images = keras.Input((8, 8, 1))
     return keras.Model(images, body(images))
 
 
-def sequential(*start: Any) -> Any:
+def make_sequential(*start: Any) -> Any:
     keras.utils.set_random_seed(3)
     end = [layers.ReLU(), layers.Flatten(name="last"), layers.Dense(10, activation="softmax")]
     return keras.Sequential([keras.Input((8, 8, 1)), *start, frozen(layers.Conv2D(4, 3)), *end])
 
 
-def grown() -> Any:
+def make_grown() -> Any:
     """Returns a sequential model of the kind that calls its layers once more for each that is added."""
     model = keras.Sequential()
-    for layer in (keras.Input((8, 8, 1)), *sequential().layers):
+    for layer in (keras.Input((8, 8, 1)), *make_sequential().layers):
         model.add(layer)
     return model
 
@@ -169,19 +169,19 @@ def images(few: Dataset) -> Any:
     ],
 )
 def test_a_network_is_divided_behind_what_never_changes(body: Callable[[Any], Any], images: Any) -> None:
-    model = network(body)
+    model = make_network(body)
     check_division(model, images)
 
 
-@pytest.mark.parametrize("make", [sequential, grown], ids=["at once", "layer by layer"])
+@pytest.mark.parametrize("make", [make_sequential, make_grown], ids=["at once", "layer by layer"])
 def test_a_sequential_network_is_divided(make: Callable[[], Any], images: Any) -> None:
     model = make()
     check_division(model, images)
-    assert divide(sequential(layers.RandomFlip())) is None
+    assert split_frozen(make_sequential(layers.RandomFlip())) is None
 
 
 def check_division(model: Any, images: Any) -> None:
-    parts = divide(model)
+    parts = split_frozen(model)
     assert parts is not None
     first, rest = parts
     last = next(layer for layer in model.layers if layer.name == "last")
@@ -196,7 +196,7 @@ def check_division(model: Any, images: Any) -> None:
     assert np.abs(after - before).max() > 1e-3
     np.testing.assert_allclose(rest.predict(kept, verbose=0), after, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(first.predict(images, verbose=0), kept)
-    assert divide(model) is not None  # a second time, for the next phase of training
+    assert split_frozen(model) is not None  # a second time, for the next phase of training
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def check_division(model: Any, images: Any) -> None:
     ],
 )
 def test_a_network_that_is_not_divided(body: Callable[[Any], Any]) -> None:
-    assert divide(network(body)) is None
+    assert split_frozen(make_network(body)) is None
 
 
 def test_several_outputs(images: Any) -> None:
@@ -215,12 +215,12 @@ def test_several_outputs(images: Any) -> None:
     x = frozen(layers.Conv2D(4, 3, name="last"))(start)
     y = frozen(layers.Conv2D(4, 3))(x)
     model = keras.Model(start, [head(y), head(x)])
-    parts = divide(model)
+    parts = split_frozen(model)
     assert parts is not None
     assert parts[0].layers[-1].name == "last"  # not the second: one head branches off before it
     for mine, its in zip(parts[1](parts[0](images)), model(images), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-6)
-    assert divide(keras.Model(start, [head(y), x])) is None
+    assert split_frozen(keras.Model(start, [head(y), x])) is None
 
 
 def test_layers_that_are_part_of_another_network_too(images: Any) -> None:
@@ -253,12 +253,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def first() -> Any:
-    parts = divide(network(one_frozen))
+    parts = split_frozen(make_network(one_frozen))
     assert parts is not None
     return parts[0]
 
 
-def maps() -> Any:
+def make_maps() -> Any:
     """Returns a network whose features are maps."""
     keras.utils.set_random_seed(3)
     start = keras.Input((8, 8, 1))
@@ -269,14 +269,16 @@ SIZE = 96 * 6 * 6 * 4 * 4
 """Bytes of the features of the validation images."""
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.npy"))
 
 
-def ask(cache: FeatureCache, network: Any, split: Split, watch: Watch | None = None, name: str = "a") -> Any:
+def compute_features(
+    cache: FeatureCache, network: Any, split: Split, watch: Watch | None = None, name: str = "a"
+) -> Any:
     """Returns the features of one part of the images, which is taken for both: a cache keeps them once."""
     images = Images(split, name)
-    seen, unseen = cache.features(network, watch or Watch(), [images], images)
+    seen, unseen = cache.compute_cached(network, watch or Watch(), [images], images)
     np.testing.assert_array_equal(seen.images, unseen.images)
     return seen.images
 
@@ -284,7 +286,7 @@ def ask(cache: FeatureCache, network: Any, split: Split, watch: Watch | None = N
 def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
     train, validation = Images(few.train, "train"), Images(few.validation, "validation")
-    kept = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
+    kept = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
     assert watch.heard == pytest.approx([number / 11 for number in range(1, 12)])
     for features_of, split in zip(kept, (few.train, few.validation), strict=True):
         assert features_of.images.dtype == np.float32
@@ -294,18 +296,18 @@ def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> N
         expected = first.predict(make_arrays(split)[0], verbose=0)
         np.testing.assert_allclose(features_of.images, expected, rtol=1e-5, atol=1e-6)
 
-    again = FeatureCache("data", 10**9, folder).features(first, watch, [train], validation)
+    again = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
     assert len(watch.heard) == 11
     for one, other in zip(again, kept, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
-    assert len(files(folder)) == 2
+    assert len(list_files(folder)) == 2
 
 
 def test_features_belong_to_the_network_the_images_and_their_part(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
 
     def once(data: str = "data", part: str = "train") -> None:
-        ask(FeatureCache(data, 10**9, folder), first, few.validation, watch, part)
+        compute_features(FeatureCache(data, 10**9, folder), first, few.validation, watch, part)
 
     asks: tuple[Callable[[], None], ...] = (
         once,
@@ -315,10 +317,10 @@ def test_features_belong_to_the_network_the_images_and_their_part(few: Dataset, 
     for number, each in enumerate(asks, 1):
         each()
         each()
-        assert len(files(folder)) == number
+        assert len(list_files(folder)) == number
     first.set_weights([2 * weight for weight in first.get_weights()])
     once()
-    assert len(files(folder)) == 4
+    assert len(list_files(folder)) == 4
     assert len(watch.heard) == 4 * 3
 
 
@@ -328,7 +330,7 @@ def test_networks_of_the_same_weights_that_compute_something_else(few: Dataset, 
     for scale in (1.0, 2.0):
         start = keras.Input((8, 8, 1))
         x = layers.Conv2D(4, 3, kernel_initializer="ones")(layers.Rescaling(scale)(start))
-        largest.append(ask(cache, keras.Model(start, x), few.validation).max())
+        largest.append(compute_features(cache, keras.Model(start, x), few.validation).max())
     assert largest[1] == pytest.approx(2 * largest[0])
 
 
@@ -340,7 +342,7 @@ def test_weights_that_the_first_images_do_not_show(few: Dataset, folder: Path) -
     for kernel in (keras.initializers.Constant(1.0), keras.initializers.Constant(2.0)):
         start = keras.Input((8, 8, 1))
         network = keras.Model(start, layers.Conv2D(4, 3, kernel_initializer=kernel)(start))
-        largest.append(ask(cache, network, split).max())
+        largest.append(compute_features(cache, network, split).max())
     assert largest[1] == pytest.approx(2 * largest[0])
 
 
@@ -350,7 +352,7 @@ def test_images_as_the_network_takes_them(few: Dataset, folder: Path, first: Any
     for kind in ("scale", "standardize"):
         normalization = Normalization.of(kind, images=few.train.images)
         images = Images(split, "a", normalization)
-        features_of, _ = cache.features(first, Watch(), [images], images)
+        features_of, _ = cache.compute_cached(first, Watch(), [images], images)
         expected = first.predict(make_arrays(split, normalization=normalization)[0], verbose=0)
         np.testing.assert_allclose(features_of.images, expected, rtol=1e-4, atol=1e-5)
 
@@ -362,8 +364,8 @@ def test_the_least_recently_used_make_room(few: Dataset, folder: Path, first: An
     def computed(part: str) -> bool:
         """Whether they had to be computed."""
         heard = len(watch.heard)
-        ask(cache, first, few.validation, watch, part)
-        for age, file in enumerate(sorted(files(folder), key=lambda file: -file.stat().st_mtime_ns)):
+        compute_features(cache, first, few.validation, watch, part)
+        for age, file in enumerate(sorted(list_files(folder), key=lambda file: -file.stat().st_mtime_ns)):
             os.utime(file, (10**9 - age, 10**9 - age))  # in the same order, a long time ago
         return len(watch.heard) > heard
 
@@ -373,7 +375,7 @@ def test_the_least_recently_used_make_room(few: Dataset, folder: Path, first: An
     assert not computed("a")
     assert not computed("c")
     assert computed("b")
-    assert len(files(folder)) == 3
+    assert len(list_files(folder)) == 3
 
 
 def test_what_a_killed_process_has_left_makes_room_first(few: Dataset, folder: Path, first: Any) -> None:
@@ -382,9 +384,9 @@ def test_what_a_killed_process_has_left_makes_room_first(few: Dataset, folder: P
     for path in left:
         path.write_bytes(bytes(10**6))
         os.utime(path, (0, 0))
-    ask(FeatureCache("data", 10**6, folder), first, few.validation)
+    compute_features(FeatureCache("data", 10**6, folder), first, few.validation)
     assert not any(path.exists() for path in left)
-    assert len(files(folder)) == 1
+    assert len(list_files(folder)) == 1
 
 
 def test_locks_of_other_processes_stay(few: Dataset, folder: Path, first: Any) -> None:
@@ -395,7 +397,7 @@ def test_locks_of_other_processes_stay(few: Dataset, folder: Path, first: Any) -
     os.utime(lock, (0, 0))
     cache = FeatureCache("data", 2 * SIZE, folder)
     for part in "abc":
-        ask(cache, first, few.validation, name=part)
+        compute_features(cache, first, few.validation, name=part)
     assert lock.exists()
 
 
@@ -408,21 +410,21 @@ def test_what_fits(few: Dataset, folder: Path, first: Any) -> None:
 
 
 def test_maps_that_do_not_fit_are_kept_in_16_bits(few: Dataset, folder: Path) -> None:
-    network, images = maps(), Images(few.validation, "a")
+    network, images = make_maps(), Images(few.validation, "a")
     whole, half = FeatureCache("data", SIZE, folder), FeatureCache("data", SIZE // 2, folder)
     assert half.fits(network, images)
     assert not FeatureCache("data", SIZE // 2 - 1, folder).fits(network, images)
-    full, _ = FeatureCache("data", 2 * SIZE, folder).features(network, Watch(), [images], images)
-    short, _ = FeatureCache("data", 2 * SIZE - 1, folder).features(network, Watch(), [images], images)
+    full, _ = FeatureCache("data", 2 * SIZE, folder).compute_cached(network, Watch(), [images], images)
+    short, _ = FeatureCache("data", 2 * SIZE - 1, folder).compute_cached(network, Watch(), [images], images)
     assert (full.images.dtype, short.images.dtype) == (np.float32, np.float16)
     assert whole.fits(network, images)
     np.testing.assert_array_equal(short.images, full.images.astype(np.float16))
 
 
 def test_numbers_too_large_for_16_bits_are_the_largest_of_them(few: Dataset, folder: Path) -> None:
-    network, images = maps(), Images(few.validation, "a")
+    network, images = make_maps(), Images(few.validation, "a")
     network.set_weights([1e6 * weight for weight in network.get_weights()])
-    short, _ = FeatureCache("data", SIZE, folder).features(network, Watch(), [images], images)
+    short, _ = FeatureCache("data", SIZE, folder).compute_cached(network, Watch(), [images], images)
     assert short.images.dtype == np.float16
     assert short.images.max() == np.finfo(np.float16).max
     assert short.images.min() == np.finfo(np.float16).min
@@ -432,18 +434,18 @@ def test_a_network_for_images_of_any_size(few: Dataset, folder: Path) -> None:
     start = keras.Input((None, None, 1))
     model = keras.Model(start, layers.Conv2D(4, 3)(start))
     assert FeatureCache("data", SIZE, folder).fits(model, Images(few.validation, "a"))
-    assert ask(FeatureCache("data", 2 * SIZE, folder), model, few.validation).shape == (96, 6, 6, 4)
+    assert compute_features(FeatureCache("data", 2 * SIZE, folder), model, few.validation).shape == (96, 6, 6, 4)
 
 
 def test_what_was_computed_before_a_stop_is_not_computed_again(few: Dataset, folder: Path, first: Any) -> None:
     cache = FeatureCache("data", 10**9, folder)
     with pytest.raises(InterruptedTrialError):
-        ask(cache, first, few.validation, Watch(InterruptedTrialError()))
-    assert files(folder) == []
+        compute_features(cache, first, few.validation, Watch(InterruptedTrialError()))
+    assert list_files(folder) == []
     watch = Watch()
-    resumed = ask(cache, first, few.validation, watch)
+    resumed = compute_features(cache, first, few.validation, watch)
     assert watch.heard == pytest.approx([1 / 3, 1 / 2])  # of two parts that are the same
-    whole = ask(FeatureCache("data", 10**9, folder.parent / "whole"), first, few.validation)
+    whole = compute_features(FeatureCache("data", 10**9, folder.parent / "whole"), first, few.validation)
     np.testing.assert_array_equal(resumed, whole)
     assert not list(folder.glob("*.part"))
 
@@ -452,22 +454,22 @@ def test_what_was_computed_before_a_stop_is_not_computed_again(few: Dataset, fol
 def test_a_process_may_be_killed_at_any_byte(few: Dataset, folder: Path, first: Any, kept: int) -> None:
     """A batch has 18,432 bytes; the header of the file has 128."""
     cache = FeatureCache("data", 10**9, folder)
-    whole = ask(cache, first, few.validation)
-    (path,) = files(folder)
+    whole = compute_features(cache, first, few.validation)
+    (path,) = list_files(folder)
     path.with_suffix(".part").write_bytes(path.read_bytes()[:kept])
     path.unlink()
     watch = Watch()
-    np.testing.assert_array_equal(ask(cache, first, few.validation, watch), whole)
+    np.testing.assert_array_equal(compute_features(cache, first, few.validation, watch), whole)
     assert len(watch.heard) == 3 - max(0, kept - 128) // 18432
-    assert files(folder) == [path]
+    assert list_files(folder) == [path]
     assert not list(folder.glob("*.part"))
 
 
 def test_large_features_stay_on_disk(few: Dataset, folder: Path, first: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = FeatureCache("data", 10**9, folder)
-    whole = ask(cache, first, few.validation)
+    whole = compute_features(cache, first, few.validation)
     monkeypatch.setattr(features, "IN_MEMORY", SIZE - 1)
-    mapped = ask(cache, first, few.validation)
+    mapped = compute_features(cache, first, few.validation)
     assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(mapped, whole)
 
@@ -491,13 +493,13 @@ def truncate(path: Path) -> None:
 )
 def test_a_damaged_file_is_computed_anew(few: Dataset, folder: Path, first: Any, damage: Callable[[Path], Any]) -> None:
     cache, watch = FeatureCache("data", 10**9, folder), Watch()
-    whole = ask(cache, first, few.validation, watch)
-    (path,) = files(folder)
+    whole = compute_features(cache, first, few.validation, watch)
+    (path,) = list_files(folder)
     damage(path)
     for _ in range(2):
-        np.testing.assert_array_equal(ask(cache, first, few.validation, watch), whole)
+        np.testing.assert_array_equal(compute_features(cache, first, few.validation, watch), whole)
     assert len(watch.heard) == 2 * 3
-    assert files(folder) == [path]
+    assert list_files(folder) == [path]
 
 
 @contextlib.contextmanager
@@ -514,9 +516,9 @@ def full_disk() -> Iterator[None]:
 def test_a_full_disk_is_an_error(few: Dataset, folder: Path, first: Any) -> None:
     cache = FeatureCache("data", 10**9, folder)
     with pytest.raises(OSError, match="too large"), full_disk():
-        ask(cache, first, few.validation)
-    assert files(folder) == []
-    assert ask(cache, first, few.validation).nbytes == SIZE
+        compute_features(cache, first, few.validation)
+    assert list_files(folder) == []
+    assert compute_features(cache, first, few.validation).nbytes == SIZE
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])
@@ -530,7 +532,7 @@ def test_what_cannot_be_kept_is_computed_for_this_time(few: Dataset, folder: Pat
     for one, other in zip(computed, kept, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.labels, other.labels)
-    assert len(files(folder.parent / "whole")) == 2
+    assert len(list_files(folder.parent / "whole")) == 2
 
 
 # Several processes
@@ -554,7 +556,7 @@ keras.utils.set_random_seed(3)
 start = keras.Input((8, 8, 1))
 network = keras.Model(start, layers.Conv2D(4, 3)(start))
 images = Images(split, "a")
-one = network.predict_on_batch(images.batch(0))
+one = network.predict_on_batch(images.read_batch(0))
 compute = network.predict_on_batch
 
 
@@ -568,12 +570,12 @@ network.predict_on_batch = counted
 print("ready", flush=True)
 while not begin.exists():
     time.sleep(0.01)
-FeatureCache("data", 10**9, folder).features(network, lambda part: None, [images], images)
+FeatureCache("data", 10**9, folder).compute_cached(network, lambda part: None, [images], images)
 print("done", flush=True)
 """
 
 
-def computing(folder: Path, seconds: float) -> subprocess.Popen[str]:
+def start_computing(folder: Path, seconds: float) -> subprocess.Popen[str]:
     """Returns a process that computes features once there is a file ``begin``, a batch in so many seconds at least."""
     arguments = [str(folder), str(folder.parent / "begin"), str(seconds)]
     return subprocess.Popen(
@@ -581,7 +583,7 @@ def computing(folder: Path, seconds: float) -> subprocess.Popen[str]:
     )
 
 
-def line_of(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -589,32 +591,32 @@ def line_of(process: subprocess.Popen[str]) -> str:
 @pytest.mark.slow
 def test_a_killed_process_goes_on_from_its_last_batch(digits: Dataset, folder: Path) -> None:
     (folder.parent / "begin").touch()
-    with computing(folder, 0.2) as process:
-        assert [line_of(process) for _ in range(5)] == ["ready", *["batch"] * 4]
+    with start_computing(folder, 0.2) as process:
+        assert [read_line(process) for _ in range(5)] == ["ready", *["batch"] * 4]
         process.kill()
     (part,) = folder.glob("*.part")
     size = 32 * 6 * 6 * 4 * 4
     written = (part.stat().st_size - 128) // size
     assert written in (2, 3)
-    with computing(folder, 0.0) as process:
+    with start_computing(folder, 0.0) as process:
         count = -(-len(digits.validation) // 32)
-        lines = [line_of(process) for _ in range(2 + count - written)]
+        lines = [read_line(process) for _ in range(2 + count - written)]
         assert lines == ["ready", *["batch"] * (count - written), "done"]
-    (resumed,) = files(folder)
-    whole = ask(FeatureCache("data", 10**9, folder.parent / "whole"), maps(), digits.validation)
+    (resumed,) = list_files(folder)
+    whole = compute_features(FeatureCache("data", 10**9, folder.parent / "whole"), make_maps(), digits.validation)
     np.testing.assert_array_equal(np.load(resumed), whole)
-    assert [path.name for path in files(folder.parent / "whole")] == [resumed.name]
+    assert [path.name for path in list_files(folder.parent / "whole")] == [resumed.name]
 
 
 @pytest.mark.slow
 def test_two_processes_compute_the_same_features_once(digits: Dataset, folder: Path) -> None:
-    with computing(folder, 0.1) as one, computing(folder, 0.1) as other:
-        assert [line_of(one), line_of(other)] == ["ready"] * 2
+    with start_computing(folder, 0.1) as one, start_computing(folder, 0.1) as other:
+        assert [read_line(one), read_line(other)] == ["ready"] * 2
         (folder.parent / "begin").touch()
         outputs = sorted(process.communicate()[0].split() for process in (one, other))
     count = -(-len(digits.validation) // 32)
     assert outputs == [["batch"] * count + ["done"], ["done"]]
-    assert len(files(folder)) == 1
+    assert len(list_files(folder)) == 1
 
 
 # Views
@@ -622,10 +624,10 @@ def test_two_processes_compute_the_same_features_once(digits: Dataset, folder: P
 
 def test_the_first_view_is_the_images_themselves(few: Dataset) -> None:
     images = Images(few.train, "train")
-    first, *others = images.views(Augmentation(flip=True, shift=0.2), 8)
+    first, *others = images.make_views(Augmentation(flip=True, shift=0.2), 8)
     assert len(others) == 3
-    np.testing.assert_array_equal(first.batch(32), images.batch(32))
-    batches = [view.batch(32) for view in (first, *others)]
+    np.testing.assert_array_equal(first.read_batch(32), images.read_batch(32))
+    batches = [view.read_batch(32) for view in (first, *others)]
     for one, other in itertools.combinations(batches, 2):
         assert not np.array_equal(one, other)
 
@@ -633,8 +635,8 @@ def test_the_first_view_is_the_images_themselves(few: Dataset) -> None:
 @pytest.mark.parametrize(("epochs", "count"), [(1, 1), (3, 1), (4, 2), (7, 3), (8, 4), (99, 4)])
 def test_more_epochs_have_more_views(few: Dataset, epochs: int, count: int) -> None:
     images = Images(few.train, "train")
-    assert [view.view for view in images.views(Augmentation(flip=True), epochs)] == list(range(count))
-    assert images.views(Augmentation(), epochs) == [images]
+    assert [view.view for view in images.make_views(Augmentation(flip=True), epochs)] == list(range(count))
+    assert images.make_views(Augmentation(), epochs) == [images]
 
 
 def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: Any) -> None:
@@ -643,7 +645,7 @@ def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: A
 
     def views(name: str, shift: float, watch: Watch) -> Any:
         cache = FeatureCache("data", 10**9, folder.parent / name)
-        seen, _ = cache.features(first, watch, train.views(Augmentation(shift=shift), 4), validation)
+        seen, _ = cache.compute_cached(first, watch, train.make_views(Augmentation(shift=shift), 4), validation)
         return seen.images
 
     whole, watch = views("whole", 0.2, Watch()), Watch()
@@ -661,12 +663,12 @@ def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: A
     assert len(watch.heard) == 2 * 8 + 3 - 11
     for one, other in zip(whole._features, parts._features, strict=True):
         np.testing.assert_array_equal(one, other)
-    kept = {path.name for path in files(folder.parent / "parts")}
+    kept = {path.name for path in list_files(folder.parent / "parts")}
     assert len(kept) == 3
     again = Watch()
     views("parts", 0.1, again)
     assert len(again.heard) == 8  # the first view and the validation images are the same
-    assert kept < {path.name for path in files(folder.parent / "parts")}
+    assert kept < {path.name for path in list_files(folder.parent / "parts")}
 
 
 # Training on features
@@ -705,7 +707,7 @@ def train(
     space.input_shape, space.num_classes = data.input_shape, data.num_classes
     trial = begin(config, **arguments)
     evaluation = Trainer(config, data, {"net": space}, rules=rules)(trial)
-    return evaluation, trial._study.curve(trial.number)
+    return evaluation, trial._study.read_curve(trial.number)
 
 
 @pytest.mark.parametrize("in_memory", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -722,10 +724,10 @@ def test_training_on_features_is_training_on_images(
         monkeypatch.setattr(features, "IN_MEMORY", 0)
     training = {"epochs": 3, "label_smoothing": 0.1, "l2": 0.001}
     evaluation, curve = train(study_config(training=training), few, begin)
-    assert len(files(kept)) == 2
+    assert len(list_files(kept)) == 2
     assert [epoch.number for epoch in curve] == [1, 2, 3]
     expected, whole = train(study_config(training=training, limits={"feature_cache": 0}), few, begin)
-    assert len(files(kept)) == 2
+    assert len(list_files(kept)) == 2
     for mine, its in zip(curve, whole, strict=True):
         assert mine.metrics.keys() == its.metrics.keys()
         assert mine.metrics["loss"] == pytest.approx(its.metrics["loss"], rel=1e-3)
@@ -748,20 +750,20 @@ def test_the_features_are_used(study_config: Config, begin: Begin, few: Dataset,
     """Whoever puts other features on the disk trains on them."""
     config = study_config(training={"epochs": 2})
     good, _ = train(config, few, begin)
-    for path in files(kept):
+    for path in list_files(kept):
         stored = np.lib.format.open_memmap(path, "r+")
         stored[:] = 0
         stored.flush()
     bad, _ = train(config, few, begin)
     assert good.value > 0.4
     assert bad.value < 0.25
-    assert len(files(kept)) == 2
+    assert len(list_files(kept)) == 2
 
 
 def test_augmentation_keeps_nothing(study_config: Config, begin: Begin, few: Dataset, kept: Path) -> None:
     evaluation, _ = train(study_config(), few, begin, Transfer(is_random=True))
     assert evaluation.value > 0
-    assert files(kept) == []
+    assert list_files(kept) == []
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "second file"])
@@ -772,16 +774,16 @@ def test_a_trial_goes_on_where_features_cannot_be_kept(
     expected, whole = train(study_config(limits={"feature_cache": 0}), few, begin)
     if trouble == "no folder":
         kept.write_text("a file")
-    compute, computed = features._compute, []
+    write, computed = features._write, []
 
     def fail(network: Any, images: Images, *rest: Any) -> None:
         computed.append(len(images.split))
         if len(computed) == 1:
-            return compute(network, images, *rest)
+            return write(network, images, *rest)
         with full_disk():
-            return compute(network, images, *rest)
+            return write(network, images, *rest)
 
-    monkeypatch.setattr(features, "_compute", fail)
+    monkeypatch.setattr(features, "_write", fail)
     evaluation, curve = train(config, few, begin)
     assert [epoch.metrics for epoch in curve] == [epoch.metrics for epoch in whole]
     assert evaluation.value == expected.value
@@ -793,10 +795,10 @@ def test_images_that_are_changed_at_random_are_seen_in_views(
 ) -> None:
     config = study_config(training={"epochs": 4, "shift": 0.1})
     evaluation, curve = train(config, few, begin)
-    assert len(files(kept)) == 3  # two views, and the images for validation
+    assert len(list_files(kept)) == 3  # two views, and the images for validation
     assert evaluation.value > 0.4
-    (images,) = [path for path in files(kept) if np.load(path, mmap_mode="r").shape[0] == 96]
-    views = sorted(path for path in files(kept) if path != images)
+    (images,) = [path for path in list_files(kept) if np.load(path, mmap_mode="r").shape[0] == 96]
+    views = sorted(path for path in list_files(kept) if path != images)
     for path in views:  # whoever empties both trains on nothing
         stored = np.lib.format.open_memmap(path, "r+")
         stored[:] = 0
@@ -811,7 +813,7 @@ def test_images_change_in_each_epoch_where_they_are_blended_or_an_earlier_versio
 ) -> None:
     how = {"epochs": 4, **training}
     _, curve = train(study_config(training=how), few, begin, rules=rules)
-    assert files(kept) == []
+    assert list_files(kept) == []
     _, live = train(study_config(training=how, limits={"feature_cache": 0}), few, begin)
     assert [epoch.metrics for epoch in curve] == [epoch.metrics for epoch in live]
 
@@ -823,4 +825,4 @@ def test_the_user_s_stop_while_features_are_computed(
     stop.set()
     with pytest.raises(InterruptedTrialError):
         train(study_config(), few, begin, stop=stop)
-    assert files(kept) == []
+    assert list_files(kept) == []

@@ -37,15 +37,15 @@ layers = keras.layers
 NO_CACHE = {"feature_cache": 0}
 
 
-def curve(trial: Trial) -> list[Epoch]:
-    return trial._study.curve(trial.number)
+def read_curve(trial: Trial) -> list[Epoch]:
+    return trial._study.read_curve(trial.number)
 
 
-def metrics(trial: Trial, name: str = "val_accuracy") -> list[float]:
-    return [epoch.metrics[name] for epoch in curve(trial)]
+def read_metrics(trial: Trial, name: str = "val_accuracy") -> list[float]:
+    return [epoch.metrics[name] for epoch in read_curve(trial)]
 
 
-def scores(network: Any, data: Dataset) -> tuple[float, float]:
+def measure(network: Any, data: Dataset) -> tuple[float, float]:
     """Returns a classifier's accuracy and cross entropy on the validation images, without Keras' metrics."""
     labels = data.validation.labels
     outputs = network.predict(data.validation.images, verbose=0)
@@ -105,10 +105,10 @@ def test_the_objective_is_of_the_first_output(
     assert trial.facts["params"] == 65 * 16 + 17 * 10
     assert trial.facts["macs"] == 64 * 16 + 16 * 10
     assert trial.facts["hyperparameters"] == {"units": 16, "weight": 0.5}
-    accuracy, loss = scores(evaluation.network, few)
-    values = metrics(trial, objective)
+    accuracy, loss = measure(evaluation.network, few)
+    values = read_metrics(trial, objective)
     assert evaluation.value == (max if objective == "val_accuracy" else min)(values)
-    best = curve(trial)[values.index(evaluation.value)].metrics
+    best = read_curve(trial)[values.index(evaluation.value)].metrics
     assert best["val_accuracy"] == pytest.approx(accuracy)
     if not smoothing:
         assert best["val_loss"] == pytest.approx(loss, rel=1e-4)
@@ -130,7 +130,7 @@ def test_the_weight_of_the_heads_is_that_of_the_loss(study_config: Config, begin
     trial = begin(config)
     trial.preset = {"units": 16, "weight": 0.125}
     make_trainer(config, few, net=Heads())(trial)
-    (epoch,) = curve(trial)
+    (epoch,) = read_curve(trial)
     extra = epoch.metrics["val_total_loss"] - epoch.metrics["val_loss"]
     assert extra == pytest.approx(0.125 * epoch.metrics["val_main_0_loss"], rel=1e-4)
 
@@ -142,7 +142,7 @@ def test_the_weight_is_asked_for_in_the_space_s_scope(study_config: Config, begi
     trial = begin(config)
     trial.preset = {"space": "heads", "heads/units": 16, "heads/weight": 0.25}
     trainer(trial)
-    assert trial.facts["hyperparameters"] == trial.preset == trial._study.trials()[0].params
+    assert trial.facts["hyperparameters"] == trial.preset == trial._study.list_trials()[0].params
     assert trainer.resolve_point("heads", {"weight": 0.75}).values == {
         "space": "heads",
         "heads/units": 32,
@@ -169,10 +169,10 @@ def test_heads_of_a_compiled_model_are_its_own_affair(study_config: Config, begi
     evaluation = trainer(trial)
     assert trial.facts["hyperparameters"].keys() == {"units"}
     assert trainer.resolve_point("net", {}).values == {"units": 32}
-    (epoch,) = curve(trial)
+    (epoch,) = read_curve(trial)
     extra = epoch.metrics["val_total_loss"] - epoch.metrics["val_loss"]
     assert extra == pytest.approx(2 * epoch.metrics["val_main_0_loss"], rel=1e-4)
-    assert epoch.metrics["val_accuracy"] == pytest.approx(scores(evaluation.network, few)[0])
+    assert epoch.metrics["val_accuracy"] == pytest.approx(measure(evaluation.network, few)[0])
 
 
 def test_a_fit_of_its_own_gets_the_labels_once_for_each_head(study_config: Config, begin: Begin, few: Dataset) -> None:
@@ -184,7 +184,7 @@ def test_a_fit_of_its_own_gets_the_labels_once_for_each_head(study_config: Confi
     config = study_config()
     trial = begin(config)
     evaluation = make_trainer(config, few, net=Fitting())(trial)
-    assert evaluation.value == pytest.approx(scores(evaluation.network, few)[0])
+    assert evaluation.value == pytest.approx(measure(evaluation.network, few)[0])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_fit_may_train_a_model_without_named_outputs(study_config: Config, beg
 
     config = study_config(training={"epochs": 2})
     evaluation = make_trainer(config, few, net=Fitting())(begin(config))
-    assert evaluation.value == pytest.approx(scores(evaluation.network, few)[0])
+    assert evaluation.value == pytest.approx(measure(evaluation.network, few)[0])
 
 
 # Phases
@@ -280,14 +280,14 @@ def test_two_phases(
     space = Phased()
     trial = begin(config)
     evaluation = make_trainer(config, few, net=space)(trial)
-    assert [epoch.number for epoch in curve(trial)] == [1, 2, 3, 4, 5, 6]
-    assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx([0.01] * 3 + [0.001] * 3)
+    assert [epoch.number for epoch in read_curve(trial)] == [1, 2, 3, 4, 5, 6]
+    assert [epoch.learning_rate for epoch in read_curve(trial)] == pytest.approx([0.01] * 3 + [0.001] * 3)
     start, middle = space.weights
     np.testing.assert_array_equal(start, middle)
     assert np.abs(evaluation.network.layers[-1].get_layer("base").get_weights()[0] - middle).max() > 1e-4
-    values = metrics(trial)
+    values = read_metrics(trial)
     assert evaluation.value == max(values) > 0.6
-    assert scores(evaluation.network, few)[0] == pytest.approx(max(values))
+    assert measure(evaluation.network, few)[0] == pytest.approx(max(values))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_the_epochs_are_shared_out(
     config = study_config(training={"epochs": epochs}, limits=NO_CACHE)
     trial = begin(config)
     make_trainer(config, few, net=Phased(*plan))(trial)
-    assert [(epoch.learning_rate or 0.0) / 0.01 for epoch in curve(trial)] == pytest.approx(expected)
+    assert [(epoch.learning_rate or 0.0) / 0.01 for epoch in read_curve(trial)] == pytest.approx(expected)
     assert trial.facts["stopped"] == "finished"
 
 
@@ -316,7 +316,7 @@ def test_the_schedule_is_that_of_each_phase(study_config: Config, begin: Begin, 
     make_trainer(config, few, net=Phased())(trial)
     wave = [0.5 * (1 + math.cos(math.pi * part / 2)) for part in (1, 2)]
     rates = [0.01 * part for part in wave] + [0.001 * part for part in wave]
-    assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx(rates, abs=1e-7)
+    assert [epoch.learning_rate for epoch in read_curve(trial)] == pytest.approx(rates, abs=1e-7)
 
 
 @pytest.mark.slow
@@ -329,11 +329,11 @@ def test_the_best_weights_may_be_the_first_phase_s(
     config = study_config(training={"epochs": 4}, search={"objective": "val_loss"})
     trial = begin(config)
     evaluation = make_trainer(config, few, net=space)(trial)
-    values = metrics(trial, "val_loss")
+    values = read_metrics(trial, "val_loss")
     assert len(values) == 4
     assert min(values) in values[:2]
     assert evaluation.value == min(values) != values[3]
-    assert scores(evaluation.network, few)[1] == pytest.approx(min(values), rel=1e-4)
+    assert measure(evaluation.network, few)[1] == pytest.approx(min(values), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -342,13 +342,13 @@ def test_early_stopping_of_a_phase_leads_to_the_next(study_config: Config, begin
     config = study_config(training={"epochs": 10, "patience": 2}, limits=NO_CACHE)
     trial = begin(config)
     make_trainer(config, few, net=space)(trial)
-    rates = [epoch.learning_rate for epoch in curve(trial)]
+    rates = [epoch.learning_rate for epoch in read_curve(trial)]
     assert rates[:4] == pytest.approx([1e-11] * 3 + [0.01])  # the first epoch, and as many as patience allows
     assert len(rates) > 5
-    assert max(metrics(trial)[3:]) > max(metrics(trial)[:3])
+    assert max(read_metrics(trial)[3:]) > max(read_metrics(trial)[:3])
 
 
-def in_phase_one(space: Phased) -> None:
+def check_one_phase(space: Phased) -> None:
     assert len(space.weights) == 1
 
 
@@ -358,8 +358,8 @@ def test_pruning_in_the_first_phase_ends_all(study_config: Config, begin: Begin,
     trial, space = begin(config), Phased()
     with pytest.raises(TrialPrunedError):
         make_trainer(config, few, net=space)(trial)
-    in_phase_one(space)
-    assert len(curve(trial)) == 1
+    check_one_phase(space)
+    assert len(read_curve(trial)) == 1
 
 
 @pytest.mark.parametrize("how", ["interrupted", "timeout"])
@@ -379,14 +379,14 @@ def test_a_stop_in_the_first_phase_ends_all(study_config: Config, begin: Begin, 
     if how == "interrupted":
         with pytest.raises(InterruptedTrialError):
             trainer(trial)
-        assert len(curve(trial)) == 1
+        assert len(read_curve(trial)) == 1
     else:
         evaluation = trainer(trial)
         assert evaluation.is_cut
         assert trial.facts["stopped"] == "timeout"
-        assert 1 <= len(curve(trial)) <= 2
-        assert scores(evaluation.network, few)[0] == pytest.approx(evaluation.value)
-    in_phase_one(space)
+        assert 1 <= len(read_curve(trial)) <= 2
+        assert measure(evaluation.network, few)[0] == pytest.approx(evaluation.value)
+    check_one_phase(space)
 
 
 class Deep(Phased):
@@ -415,12 +415,12 @@ def test_time_that_is_over_while_features_are_computed(
     if phase == 0:
         with pytest.raises(InterruptedTrialError):
             trainer(trial)
-        assert curve(trial) == []
+        assert read_curve(trial) == []
     else:
         evaluation = trainer(trial)
         assert evaluation.is_cut
-        assert [epoch.number for epoch in curve(trial)] == [1, 2]
-        assert scores(evaluation.network, few)[0] == pytest.approx(evaluation.value)
+        assert [epoch.number for epoch in read_curve(trial)] == [1, 2]
+        assert measure(evaluation.network, few)[0] == pytest.approx(evaluation.value)
 
 
 def test_what_training_asks_for_is_known_before_it_begins(study_config: Config, begin: Begin, few: Dataset) -> None:
@@ -439,27 +439,27 @@ def test_what_training_asks_for_is_known_before_it_begins(study_config: Config, 
     assert known[0].keys() == {"units", "rate"}
 
 
-def no_number(layer: Any) -> None:
+def spoil_with_nan(layer: Any) -> None:
     layer.set_weights([np.full_like(weight, np.nan) for weight in layer.get_weights()])
 
 
 def test_a_loss_that_is_no_number_in_the_first_phase_ends_all(study_config: Config, begin: Begin, few: Dataset) -> None:
     config = study_config(training={"epochs": 6}, limits=NO_CACHE)
-    space = Phased(before=lambda phase, model: no_number(model.get_layer("top")))
+    space = Phased(before=lambda phase, model: spoil_with_nan(model.get_layer("top")))
     assert math.isnan(make_trainer(config, few, net=space)(begin(config)).value)
-    in_phase_one(space)
+    check_one_phase(space)
 
 
 @pytest.mark.slow
 def test_the_loss_of_a_head_that_is_no_number_ends_all(study_config: Config, begin: Begin, few: Dataset) -> None:
     class Broken(Heads):
         def initialize(self, hp: Any, model: Any) -> None:
-            no_number(model.get_layer("main_0"))
+            spoil_with_nan(model.get_layer("main_0"))
 
     config = study_config()
     trial = begin(config)
     assert math.isnan(make_trainer(config, few, net=Broken())(trial).value)
-    assert curve(trial) == []
+    assert read_curve(trial) == []
 
 
 class Asking(Phased):
@@ -477,8 +477,8 @@ def test_what_phases_ask_for(study_config: Config, begin: Begin, few: Dataset) -
     trial = begin(config)
     trial.preset = {"space": "one", "one/units": 16, "one/fine": 0.5}
     trainer(trial)
-    assert trial.facts["hyperparameters"] == trial.preset == trial._study.trials()[0].params
-    assert [epoch.learning_rate for epoch in curve(trial)] == pytest.approx([0.01, 0.005])
+    assert trial.facts["hyperparameters"] == trial.preset == trial._study.list_trials()[0].params
+    assert [epoch.learning_rate for epoch in read_curve(trial)] == pytest.approx([0.01, 0.005])
     assert trainer.resolve_point("one", {"units": 64}).values == {"space": "one", "one/units": 64, "one/fine": 0.25}
     assert trainer.resolve_point("one", {"fine": 0.75}).values["one/fine"] == 0.75
     run_dry(trainer, "one")
@@ -515,7 +515,7 @@ def test_a_space_that_trains_or_compiles_by_itself_has_one_phase(
     space = (Fitting if kind == "fit" else Compiled)()
     trial = begin(config)
     make_trainer(config, few, net=space)(trial)
-    assert len(curve(trial)) == 3
+    assert len(read_curve(trial)) == 3
     assert space.weights == []
     assert len(space.initialized) == 1
 
@@ -575,7 +575,7 @@ def test_a_hypermodel_of_others_needs_none_of_this(
     trial = begin(config)
     trainer = Trainer(config, few, {"net": make_space(heads)})
     trainer(trial)
-    (epoch,) = curve(trial)
+    (epoch,) = read_curve(trial)
     extra = epoch.metrics["val_total_loss"] - epoch.metrics["val_loss"]
     assert extra == pytest.approx(0.3 * epoch.metrics["val_two_loss"], rel=1e-4)
     assert trainer.resolve_point("net", {}).values == {}
@@ -585,7 +585,7 @@ def test_a_hypermodel_of_others_needs_none_of_this(
 # The form of the images
 
 
-def fitted(config: StudyConfig, data: Dataset, space: Any, **recipe: Any) -> tuple[Any, dict[str, Any]]:
+def fit_once(config: StudyConfig, data: Dataset, space: Any, **recipe: Any) -> tuple[Any, dict[str, Any]]:
     """Returns a network and the metrics of an epoch, one batch, in which nothing is learnt."""
     keras.utils.set_random_seed(0)
     trainer = make_trainer(config, data, net=space)
@@ -600,7 +600,7 @@ def fitted(config: StudyConfig, data: Dataset, space: Any, **recipe: Any) -> tup
     return model, {key: values[-1] for key, values in history.history.items()}
 
 
-def losses(outputs: Any, labels: Any) -> Any:
+def compute_losses(outputs: Any, labels: Any) -> Any:
     """Returns the cross entropy of each image."""
     return -np.log(outputs[np.arange(len(labels)), labels])
 
@@ -608,23 +608,23 @@ def losses(outputs: Any, labels: Any) -> Any:
 @pytest.mark.parametrize("heads", [0, 1])
 def test_class_weights_change_the_loss_of_training_only(study_config: Config, few: Dataset, heads: int) -> None:
     uneven = replace(few, train=few.train.take(np.flatnonzero((few.train.labels > 4) | (np.arange(256) % 4 == 0))))
-    model, metrics = fitted(study_config(), uneven, Heads(heads), class_weights=True)
+    model, metrics = fit_once(study_config(), uneven, Heads(heads), class_weights=True)
     labels = uneven.train.labels
     weights = len(labels) / (10 * np.bincount(labels))[labels]
     outputs = model.predict(make_arrays(uneven.train)[0], verbose=0)
     expected = {"main_loss": outputs[0], "main_0_loss": outputs[1]} if heads else {"loss": outputs}
     for name, output in expected.items():
-        assert metrics[name] == pytest.approx((weights * losses(output, labels)).mean(), rel=1e-3)
-        assert metrics[name] != pytest.approx(losses(output, labels).mean(), rel=1e-2)
+        assert metrics[name] == pytest.approx((weights * compute_losses(output, labels)).mean(), rel=1e-3)
+        assert metrics[name] != pytest.approx(compute_losses(output, labels).mean(), rel=1e-2)
 
 
 def test_validation_images_are_neither_weighted_nor_changed(study_config: Config, few: Dataset) -> None:
     changes = Augmentation(flip=True, shift=0.3, rotation=90.0, contrast=0.5, cutout=0.5, mixup=0.5)
-    model, metrics = fitted(study_config(), few, Plain(), class_weights=True, augmentation=changes)
+    model, metrics = fit_once(study_config(), few, Plain(), class_weights=True, augmentation=changes)
     outputs = model.predict(make_arrays(few.validation)[0], verbose=0)
-    assert metrics["val_loss"] == pytest.approx(losses(outputs, few.validation.labels).mean(), rel=1e-4)
+    assert metrics["val_loss"] == pytest.approx(compute_losses(outputs, few.validation.labels).mean(), rel=1e-4)
     outputs = model.predict(make_arrays(few.train)[0], verbose=0)
-    assert metrics["loss"] != pytest.approx(losses(outputs, few.train.labels).mean(), rel=1e-2)
+    assert metrics["loss"] != pytest.approx(compute_losses(outputs, few.train.labels).mean(), rel=1e-2)
 
 
 def test_balanced_weights() -> None:
@@ -637,7 +637,7 @@ def test_a_network_is_trained_on_what_it_will_see(study_config: Config, begin: B
     changes = {"flip": True, "rotation": 5.0, "zoom": 0.1, "contrast": 0.1, "cutout": 0.1, "mixup": 0.1}
     config = study_config(training={"epochs": 3, "normalization": kind, "class_weights": True, **changes})
     evaluation = make_trainer(config, few, net=Heads())(begin(config))
-    assert evaluation.value == pytest.approx(scores(evaluation.network, few)[0])
+    assert evaluation.value == pytest.approx(measure(evaluation.network, few)[0])
     assert evaluation.value > 0.5
     assert evaluation.recipe["normalization"] == kind
     assert evaluation.recipe["rotation"] == 5.0
@@ -658,5 +658,5 @@ def test_features_of_normalised_images(
     for number, kind in enumerate(("scale", "standardize"), 1):
         config = study_config(training={"epochs": 2, "normalization": kind})
         evaluation = make_trainer(config, few, net=Deep(Phase()))(begin(config))
-        assert scores(evaluation.network, few)[0] == pytest.approx(evaluation.value)
+        assert measure(evaluation.network, few)[0] == pytest.approx(evaluation.value)
         assert len(list((tmp_path / "features").glob("*.npy"))) == 2 * number

@@ -78,7 +78,7 @@ def test_with_the_callbacks_passed_on_nothing_need_be_returned(
     config = study_config()
     trial = begin(config)
     evaluation = Trainer(config, few, {"net": make_space(fit=fit)})(trial)
-    assert evaluation.value == trial._study.curve(0)[0].metrics["val_accuracy"]
+    assert evaluation.value == trial._study.read_curve(0)[0].metrics["val_accuracy"]
 
 
 def test_fit_may_ask_for_hyperparameters_and_for_shuffling(
@@ -95,7 +95,7 @@ def test_fit_may_ask_for_hyperparameters_and_for_shuffling(
         trial.preset = {"shuffle": shuffle, "units": 16}
         Trainer(config, few, {"net": make_space(fit=fit)})(trial)
         assert trial.facts["hyperparameters"] == {"units": 16, "shuffle": shuffle}
-        assert trial._study.trials()[0].user_attrs["hyperparameters"] == {"units": 16, "shuffle": shuffle}
+        assert trial._study.list_trials()[0].user_attrs["hyperparameters"] == {"units": 16, "shuffle": shuffle}
 
 
 def test_what_fit_asks_for_is_in_its_spaces_scope(
@@ -123,7 +123,7 @@ def test_fit_may_train_twice(study_config: Config, begin: Begin, few: Dataset, m
     config = study_config(training={"epochs": 2})
     trial = begin(config)
     evaluation = Trainer(config, few, {"net": make_space(fit=fit)})(trial)
-    curve = trial._study.curve(0)
+    curve = trial._study.read_curve(0)
     assert [epoch.number for epoch in curve] == [1, 2, 3, 4]
     assert evaluation.value == max(epoch.metrics["val_accuracy"] for epoch in curve)
 
@@ -147,13 +147,13 @@ def test_fit_may_be_a_loop_of_its_own(
     evaluation = Trainer(config, few, {"net": make_space(fit=fit)})(trial)
     if last == 0.25:
         assert evaluation.value == 0.5
-        assert [(epoch.number, epoch.metrics) for epoch in trial._study.curve(0)] == [
+        assert [(epoch.number, epoch.metrics) for epoch in trial._study.read_curve(0)] == [
             (1, {"val_accuracy": 0.5}),
             (2, {"val_accuracy": 0.25}),
         ]
     else:
         assert np.isnan(evaluation.value)
-        assert len(trial._study.curve(0)) == 1
+        assert len(trial._study.read_curve(0)) == 1
 
 
 def custom_loop(
@@ -248,7 +248,7 @@ def test_fit_may_set_anything_itself(
     config = study_config()
     trial = begin(config)
     Trainer(config, few, {"net": make_space(fit=fit)})(trial)
-    assert len(trial._study.curve(0)) == 3
+    assert len(trial._study.read_curve(0)) == 3
     assert "2/2" in capsys.readouterr().out
 
 
@@ -260,7 +260,7 @@ def test_the_dry_run_calls_fit(study_config: Config, few: Dataset, make_space: M
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=fit)}), "net")
     with pytest.raises(PluginError, match=r"fit\(\) returned NoneType without 'val_accuracy'"):
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: None)}), "net")
-    with pytest.raises(PluginError, match="leaves the network as it was: train the model that it is given, or give"):
+    with pytest.raises(PluginError, match="does not change the network: train the model that it is given, or copy"):
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
 
 

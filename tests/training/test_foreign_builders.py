@@ -22,8 +22,8 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results.export import predict  # noqa: E402
-from searchcnn.training import Trainer, classifier, run_dry  # noqa: E402
-from searchcnn.training.callbacks import BatchStatistics, momentum  # noqa: E402
+from searchcnn.training import Trainer, make_classifier, run_dry  # noqa: E402
+from searchcnn.training.callbacks import BatchStatistics, choose_momentum  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -31,7 +31,7 @@ MakeSpace = Callable[..., Any]
 layers = keras.layers
 
 
-def after(*first: Any, **compiled: Any) -> Callable[[Any], Any]:
+def make_builder(*first: Any, **compiled: Any) -> Callable[[Any], Any]:
     """Returns a builder of a convolution behind layers, each made anew by a function."""
 
     def build(hp: Any) -> Any:
@@ -59,7 +59,7 @@ class Notes:
         self.heard += [event.text] if isinstance(event, Note) else []
 
 
-RESCALED = after(lambda: layers.Rescaling(1 / 255))
+RESCALED = make_builder(lambda: layers.Rescaling(1 / 255))
 
 
 def evaluate(config: StudyConfig, begin: Begin, few: Dataset, space: Any, **options: Any) -> tuple[Trial, Evaluation]:
@@ -72,7 +72,7 @@ def test_a_network_that_scales_gets_what_it_was_made_for(
 ) -> None:
     config = study_config(training={"epochs": 3, "normalization": ["standardize", "zca"]})
     plain, (trial, scaling) = (
-        evaluate(study_config(training={"epochs": 3}), begin, few, make_space(after()))[1],
+        evaluate(study_config(training={"epochs": 3}), begin, few, make_space(make_builder()))[1],
         evaluate(config, begin, few, make_space(RESCALED)),
     )
     assert scaling.value == plain.value > 0.6
@@ -88,7 +88,7 @@ def test_a_network_that_scales_as_one_of_its_hyperparameters(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
     def build(hp: Any) -> Any:
-        return (RESCALED if hp.Boolean("rescaling") else after())(hp)
+        return (RESCALED if hp.Boolean("rescaling") else make_builder())(hp)
 
     config = study_config(training={"epochs": 3})
     values = []
@@ -121,13 +121,13 @@ def test_pixels_may_be_left_as_they_are(
         seen.append(float(x.max()))
         return model.fit(x, y, **options)
 
-    space = make_space(after())
+    space = make_space(make_builder())
     space.hypermodel.fit = fit
     evaluate(config, begin, few, space)
     assert seen == [255.0]
 
 
-def augmented(hp: Any) -> Any:
+def build_augmented(hp: Any) -> Any:
     images = keras.Input((8, 8, 1))
     augment = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.5)])
     pipeline = layers.Pipeline([layers.RandomBrightness(0.9, value_range=(0, 1))])
@@ -141,7 +141,7 @@ def augmented(hp: Any) -> Any:
 def test_random_layers_are_not_in_what_is_saved(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, tmp_path: Path
 ) -> None:
-    _, evaluation = evaluate(study_config(), begin, few, make_space(augmented))
+    _, evaluation = evaluate(study_config(), begin, few, make_space(build_augmented))
     evaluation.network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     images = few.validation.images[:8]
@@ -165,15 +165,15 @@ def test_random_layers_are_not_in_what_is_saved(
     ],
 )
 def test_what_is_left_out_of_a_saved_network(make: Any) -> None:
-    model = after(make)(None)
-    bare = classifier(model, (8, 8, 1)).layers[-1]
+    model = make_builder(make)(None)
+    bare = make_classifier(model, (8, 8, 1)).layers[-1]
     assert [type(layer).__name__ for layer in bare.layers] == ["InputLayer", "Conv2D", "Flatten", "Dense"]
     assert bare.layers[1] is model.layers[-3]
 
 
 def test_a_network_without_random_layers_is_saved_as_it_is() -> None:
-    model = after(lambda: layers.Dropout(0.5))(None)
-    assert [type(layer).__name__ for layer in classifier(model, (8, 8, 1)).layers[-1].layers] == [
+    model = make_builder(lambda: layers.Dropout(0.5))(None)
+    assert [type(layer).__name__ for layer in make_classifier(model, (8, 8, 1)).layers[-1].layers] == [
         *("InputLayer", "Dropout", "Conv2D", "Flatten", "Dense"),
     ]
 
@@ -201,7 +201,7 @@ def test_a_dtype_policy_is_that_of_its_file(
 
     def full(hp: Any) -> Any:
         policies.append(keras.config.dtype_policy().name)
-        return after()(hp)
+        return make_builder()(hp)
 
     half = load_space("nets.py:half", Workspace(tmp_path)).create((8, 8, 1), 10)
     assert keras.config.dtype_policy().name == "float32"
@@ -221,14 +221,14 @@ def test_a_dtype_policy_is_that_of_its_file(
 def test_a_global_dtype_policy_stays(study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        _, evaluation = evaluate(study_config(), begin, few, make_space(after()))
+        _, evaluation = evaluate(study_config(), begin, few, make_space(make_builder()))
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
     assert evaluation.network.layers[-1].layers[-1].compute_dtype == "bfloat16"
 
 
-def momenta(model: Any) -> list[float]:
+def list_momenta(model: Any) -> list[float]:
     return [one.momentum for one in model._flatten_layers() if isinstance(one, layers.BatchNormalization)]
 
 
@@ -238,15 +238,15 @@ def test_the_momentum_of_batch_normalisation_follows_the_steps() -> None:
     model = keras.Model(images, layers.Flatten()(layers.BatchNormalization()(inner(images))))
     model.compile("sgd", "mse")
     used: list[float] = []
-    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: used.extend(momenta(model)))
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: used.extend(list_momenta(model)))
     model.fit(np.zeros((12, 8, 8, 1)), np.zeros((12, 64)), 2, callbacks=[BatchStatistics(), note], verbose=0)
-    assert sorted(momenta(model)) == [0.8, 0.99, 0.99]
-    assert sorted(used) == sorted([momentum(6), 0.8, momentum(6)])
-    assert momentum(6) ** 6 == pytest.approx(1e-4, rel=0.05)
-    assert momentum(1000) == 0.99
+    assert sorted(list_momenta(model)) == [0.8, 0.99, 0.99]
+    assert sorted(used) == sorted([choose_momentum(6), 0.8, choose_momentum(6)])
+    assert choose_momentum(6) ** 6 == pytest.approx(1e-4, rel=0.05)
+    assert choose_momentum(1000) == 0.99
 
 
-def normalised(**options: Any) -> Callable[[Any], Any]:
+def make_normalised(**options: Any) -> Callable[[Any], Any]:
     def build(hp: Any) -> Any:
         images = x = keras.Input((8, 8, 1))
         for _ in range(8):
@@ -263,7 +263,7 @@ def test_batch_normalisation_keeps_up_with_short_epochs(
 ) -> None:
     def train(version: int = 2, **options: Any) -> tuple[float, list[str]]:
         config, notes = study_config(training={"epochs": 2}), Notes()
-        trainer = Trainer(config, few, {"net": make_space(normalised(**options))}, rules=Rules(version))
+        trainer = Trainer(config, few, {"net": make_space(make_normalised(**options))}, rules=Rules(version))
         return trainer(begin(config, hear=notes.hear)).value, notes.heard
 
     (stock, heard), (before, _), (slow, told) = train(), train(version=1), train(momentum=0.999)
@@ -286,16 +286,16 @@ def test_a_space_that_learns_by_heart_is_told_so_once(
     for _ in range(2):
         trainer(begin(config, hear=notes.hear))
     (line,) = notes.heard
-    assert "by heart" in line
+    assert "memorised" in line
 
 
 def test_metrics_of_each_class_are_averaged(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
     compiled = {"loss": "categorical_crossentropy", "metrics": ["accuracy", keras.metrics.F1Score()]}
-    build = after(**compiled)
+    build = make_builder(**compiled)
     trial, _ = evaluate(study_config(), begin, few, make_space(build))
-    (epoch,) = trial._study.curve(0)
+    (epoch,) = trial._study.read_curve(0)
     assert 0 < epoch.metrics["val_f1_score"] < 1
     config = study_config(search={"objective": "val_f1_score"})
     with pytest.raises(StudyFileError, match=r"'val_f1_score' has a value for each class; give .*average='macro'"):

@@ -13,7 +13,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training.label_form import LabelForm  # noqa: E402
-from searchcnn.training.labels import label_form, takes_one_hot  # noqa: E402
+from searchcnn.training.labels import find_label_form, takes_one_hot  # noqa: E402
 
 layers, losses, ops = keras.layers, keras.losses, keras.ops
 
@@ -80,7 +80,7 @@ def test_a_loss_that_takes_no_labels(loss: Any, why: str) -> None:
         takes_one_hot(loss, 5)
 
 
-def network(outputs: Any, loss: Any) -> Any:
+def make_network(outputs: Any, loss: Any) -> Any:
     images = keras.Input((4,))
     made = {name: layers.Dense(size, activation="softmax", name=name)(images) for name, size in (("b", 3), ("a", 3))}
     model = keras.Model(images, outputs(made))
@@ -105,4 +105,4 @@ SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
     ],
 )
 def test_the_form_for_all_outputs(outputs: Any, loss: Any, form: LabelForm) -> None:
-    assert label_form(network(outputs, loss)) == form
+    assert find_label_form(make_network(outputs, loss)) == form

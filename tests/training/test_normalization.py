@@ -29,7 +29,7 @@ def colours() -> Any:
     return np.clip(np.rint(blurred * [12, 10, 8] + [140, 120, 100]), 0, 255).astype(np.uint8)
 
 
-def correlation(one: Any, other: Any) -> float:
+def correlate(one: Any, other: Any) -> float:
     return float(abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]))
 
 
@@ -37,7 +37,7 @@ def correlation(one: Any, other: Any) -> float:
 def test_the_pipeline_does_what_the_saved_model_does(kind: NormalizationName, colours: Any, tmp_path: Path) -> None:
     normalization = Normalization.of(kind, colours)
     images = keras.Input((13, 11, 3))
-    front = keras.Sequential([images, *normalization.layers()])
+    front = keras.Sequential([images, *normalization.make_layers()])
     front.save(tmp_path / "front.keras")
     split = Split(colours[:40], np.zeros(40, np.int64))
     expected = keras.models.load_model(tmp_path / "front.keras").predict(split.images, verbose=0)
@@ -49,12 +49,14 @@ def test_the_pipeline_does_what_the_saved_model_does(kind: NormalizationName, co
 
 
 def test_scaling_needs_no_images() -> None:
-    assert np.array_equal(Normalization.of("scale", None).array(np.array([[[[0]], [[255]]]], np.uint8)).ravel(), [0, 1])
-    assert [layer.name for layer in SCALE.layers()] == ["scale"]
+    assert np.array_equal(
+        Normalization.of("scale", None).normalize(np.array([[[[0]], [[255]]]], np.uint8)).ravel(), [0, 1]
+    )
+    assert [layer.name for layer in SCALE.make_layers()] == ["scale"]
 
 
 def test_each_channel_is_standardised(colours: Any) -> None:
-    made = Normalization.of("standardize", colours).array(colours)
+    made = Normalization.of("standardize", colours).normalize(colours)
     np.testing.assert_allclose(made.mean((0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(made.std((0, 1, 2)), 1, atol=1e-4)
 
@@ -63,27 +65,27 @@ def test_a_constant_channel_becomes_zero() -> None:
     grey = np.full((5, 4, 4, 2), 7, np.uint8)
     grey[..., 1] = np.arange(5)[:, None, None]
     for kind in KINDS[1:]:
-        made = Normalization.of(kind, grey).array(grey)
+        made = Normalization.of(kind, grey).normalize(grey)
         assert np.isfinite(made).all()
         np.testing.assert_allclose(made[..., 0], 0, atol=1e-4)
 
 
 def test_whitened_pixels_do_not_tell_of_their_neighbours(colours: Any) -> None:
-    before = Normalization.of("standardize", colours).array(colours)
-    after = Normalization.of("zca", colours).array(colours)[:, 2:-2, 2:-2]  # away from the border
-    assert correlation(before[:, 1:], before[:, :-1]) > 0.5
-    assert correlation(before[..., 0], before[..., 1]) > 0.7
-    assert correlation(after[:, 1:], after[:, :-1]) < 0.2
-    assert correlation(after[:, :, 1:], after[:, :, :-1]) < 0.2
-    assert correlation(after[..., 0], after[..., 1]) < 0.15
-    assert correlation(before[:, 2:-2, 2:-2], after) > 0.1, "it is still the image"
+    before = Normalization.of("standardize", colours).normalize(colours)
+    after = Normalization.of("zca", colours).normalize(colours)[:, 2:-2, 2:-2]  # away from the border
+    assert correlate(before[:, 1:], before[:, :-1]) > 0.5
+    assert correlate(before[..., 0], before[..., 1]) > 0.7
+    assert correlate(after[:, 1:], after[:, :-1]) < 0.2
+    assert correlate(after[:, :, 1:], after[:, :, :-1]) < 0.2
+    assert correlate(after[..., 0], after[..., 1]) < 0.15
+    assert correlate(before[:, 2:-2, 2:-2], after) > 0.1, "it is still the image"
     np.testing.assert_allclose(after.mean((0, 1, 2)), 0, atol=0.02)
 
 
 def test_digits_are_whitened(digits: Dataset) -> None:
     images = digits.train.images
-    before, after = (Normalization.of(kind, images).array(images) for kind in KINDS[1:])
-    assert correlation(after[:, :, 1:], after[:, :, :-1]) < correlation(before[:, :, 1:], before[:, :, :-1]) / 2
+    before, after = (Normalization.of(kind, images).normalize(images) for kind in KINDS[1:])
+    assert correlate(after[:, :, 1:], after[:, :, :-1]) < correlate(before[:, :, 1:], before[:, :, :-1]) / 2
 
 
 def test_images_smaller_than_a_patch() -> None:
@@ -91,7 +93,7 @@ def test_images_smaller_than_a_patch() -> None:
     normalization = Normalization.of("zca", images)
     assert normalization.whitening is not None
     assert normalization.whitening.shape == (1, 1, 1, 1)
-    assert normalization.array(images).std() == pytest.approx(1, abs=0.05)
+    assert normalization.normalize(images).std() == pytest.approx(1, abs=0.05)
 
 
 def test_statistics_come_from_a_sample_that_is_always_the_same(
@@ -99,10 +101,10 @@ def test_statistics_come_from_a_sample_that_is_always_the_same(
 ) -> None:
     np.save(tmp_path / "images.npy", colours)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    for name, most in (("MOST_IMAGES", 50), ("MOST_VALUES", 50 * 13 * 11 * 3)):
+    for name, most in (("MAX_IMAGES", 50), ("MAX_VALUES", 50 * 13 * 11 * 3)):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, most)
-            assert len(module._sample(colours)) == 50
+            assert len(module._draw_sample(colours)) == 50
             first, again = Normalization.of("zca", colours), Normalization.of("zca", mapped)
             assert (first.mean, first.deviation) == (again.mean, again.deviation)
             np.testing.assert_array_equal(first.whitening, again.whitening)

@@ -17,9 +17,9 @@ from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import (
     Form,
     Passes,
-    _gathered_batches,
-    _numpy_batches,
-    _streamed_batches,
+    _gather_batches,
+    _make_numpy_batches,
+    _stream_batches,
     is_in_memory,
     make_arrays,
     make_batches,
@@ -29,7 +29,7 @@ SPLIT = Split(
     np.arange(50, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis] * np.full((1, 4, 3, 1), 5, np.uint8),
     np.arange(50, dtype=np.int64) % 10,
 )
-MAKERS = (_gathered_batches, _streamed_batches, _numpy_batches)
+MAKERS = (_gather_batches, _stream_batches, _make_numpy_batches)
 NOISE = Split(np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), np.uint8), SPLIT.labels)
 ALL = Augmentation(flip=True, shift=0.3, rotation=30.0, zoom=0.2, contrast=0.5, cutout=0.4, mixup=0.4)
 
@@ -37,11 +37,11 @@ ALL = Augmentation(flip=True, shift=0.3, rotation=30.0, zoom=0.2, contrast=0.5, 
 ONE_HOT = LabelForm((True,), 10)
 
 
-def form(labels: LabelForm = NUMBERS, weights: Any = None) -> Form:
-    return Form(labels, SCALE.function(), weights)
+def make_form(labels: LabelForm = NUMBERS, weights: Any = None) -> Form:
+    return Form(labels, SCALE.make_function(), weights)
 
 
-def indices(data: Any) -> list[int]:
+def read_indices(data: Any) -> list[int]:
     return [round(float(pixel) * 255) // 5 for images, _ in data for pixel in np.asarray(images)[:, 0, 0, 0]]
 
 
@@ -58,7 +58,7 @@ def keras() -> Any:
 @pytest.fixture(params=MAKERS, ids=["gathered", "streamed", "numpy"])
 def make(request: pytest.FixtureRequest) -> Any:
     def maker(passes: Passes, *arguments: Any) -> Any:
-        return request.param(passes, form(*arguments))
+        return request.param(passes, make_form(*arguments))
 
     return maker
 
@@ -81,14 +81,14 @@ def test_one_hot(make: Any) -> None:
 
 def test_order_without_seed(make: Any) -> None:
     data = make(Passes(SPLIT, 16, None))
-    assert indices(data) == indices(data) == list(range(50))
+    assert read_indices(data) == read_indices(data) == list(range(50))
 
 
 def test_order_with_seed(make: Any) -> None:
     data, again, other = make(Passes(SPLIT, 16, 7)), make(Passes(SPLIT, 16, 7)), make(Passes(SPLIT, 16, 8))
-    epochs = [indices(data) for _ in range(3)]
-    assert epochs == [indices(again) for _ in range(3)]
-    assert len({tuple(epoch) for epoch in [*epochs, indices(other)]}) == 4
+    epochs = [read_indices(data) for _ in range(3)]
+    assert epochs == [read_indices(again) for _ in range(3)]
+    assert len({tuple(epoch) for epoch in [*epochs, read_indices(other)]}) == 4
     assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
 
 
@@ -104,16 +104,16 @@ def test_length(make: Any) -> None:
 
 
 def test_backends_agree() -> None:
-    first, *others = (maker(Passes(SPLIT, 16, 7), form()) for maker in MAKERS)
-    orders = [indices(first) for _ in range(2)]
-    assert all([indices(other) for _ in range(2)] == orders for other in others)
+    first, *others = (maker(Passes(SPLIT, 16, 7), make_form()) for maker in MAKERS)
+    orders = [read_indices(first) for _ in range(2)]
+    assert all([read_indices(other) for _ in range(2)] == orders for other in others)
 
 
 def test_order_does_not_depend_on_keras_seed(make: Any, keras: Any) -> None:
     orders = []
     for seed in (1, 2):
         keras.utils.set_random_seed(seed)
-        orders.append(indices(make(Passes(SPLIT, 16, 7))))
+        orders.append(read_indices(make(Passes(SPLIT, 16, 7))))
     assert orders[0] == orders[1]
 
 
@@ -132,7 +132,7 @@ def test_fit_takes_each_epoch_in_its_own_order(make: Any, keras: Any) -> None:
     numbered = Split(SPLIT.images, np.arange(50))
     model.fit(make(Passes(numbered, 16, 7)), epochs=2, verbose=0, shuffle=False)
     again = make(Passes(SPLIT, 16, 7))
-    assert [seen[:50], seen[50:]] == [indices(again), indices(again)]
+    assert [seen[:50], seen[50:]] == [read_indices(again), read_indices(again)]
 
 
 def test_labels_for_each_output(make: Any) -> None:
@@ -141,7 +141,7 @@ def test_labels_for_each_output(make: Any) -> None:
     assert np.shape(first) == (16, 12)
 
 
-def passed(data: Any, epochs: int = 1) -> list[list[Any]]:
+def read_batches(data: Any, epochs: int = 1) -> list[list[Any]]:
     """Returns the batches of some passes, each as a flat list of arrays."""
     import keras
 
@@ -159,11 +159,11 @@ def check_equal(first: list[list[Any]], second: list[list[Any]]) -> None:
 def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentation) -> None:
     passes = Passes(NOISE, 16, 7, augmentation)
     first, second = (
-        passed(make(passes, form(LabelForm((True, True), 10), [1.0] * 10)), 2)
-        for make in (_streamed_batches, _numpy_batches)
+        read_batches(make(passes, make_form(LabelForm((True, True), 10), [1.0] * 10)), 2)
+        for make in (_stream_batches, _make_numpy_batches)
     )
     check_equal(first, second)
-    plain = passed(_gathered_batches(Passes(NOISE, 16, 7), form(LabelForm((True, True), 10), [1.0] * 10)))
+    plain = read_batches(_gather_batches(Passes(NOISE, 16, 7), make_form(LabelForm((True, True), 10), [1.0] * 10)))
     assert [[array.shape for array in batch] for batch in first[:4]] == [[a.shape for a in batch] for batch in plain]
     assert not np.allclose(first[0][0], plain[0][0])
     assert not np.allclose(first[0][0], first[4][0]), "another epoch, other changes"
@@ -172,15 +172,18 @@ def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentati
 def test_a_training_that_goes_on_sees_the_same_images() -> None:
     """In every process, and whichever epoch it begins with."""
     kept: dict[str, Any] = {"seed": 7, "labels": ONE_HOT, "augmentation": ALL}
-    whole, rest = passed(make_batches(NOISE, 16, **kept), 3), passed(make_batches(NOISE, 16, first=1, **kept), 2)
+    whole, rest = (
+        read_batches(make_batches(NOISE, 16, **kept), 3),
+        read_batches(make_batches(NOISE, 16, first=1, **kept), 2),
+    )
     check_equal(whole[4:], rest)
-    other = passed(make_batches(NOISE, 16, **kept | {"seed": 8}))
+    other = read_batches(make_batches(NOISE, 16, **kept | {"seed": 8}))
     assert not np.allclose(whole[0][0], other[0][0])
 
 
 def test_each_batch_of_each_pass_is_changed_in_its_own_way() -> None:
     passes, order = Passes(NOISE, 16, 7, ALL), np.zeros(50, np.int64)  # the same image everywhere
-    seen = [passes.batch(order, epoch, index)[2] for epoch in (0, 1) for index in (0, 1)]
+    seen = [passes.make_batch(order, epoch, index)[2] for epoch in (0, 1) for index in (0, 1)]
     for name in seen[0]:
         assert len({drawn[name].tobytes() for drawn in seen}) == 4, name
 
@@ -195,7 +198,7 @@ def test_validation_is_not_augmented(make: Any) -> None:
 def test_blended_labels_are_those_of_the_blended_images() -> None:
     """Each class has a grey of its own, so that an image tells its label."""
     greys = Split(np.repeat(SPLIT.labels.astype(np.uint8) * 20, 4).reshape(50, 2, 2, 1), SPLIT.labels)
-    seen = passed(
+    seen = read_batches(
         make_batches(greys, 16, seed=7, labels=ONE_HOT, augmentation=Augmentation(mixup=0.5), class_weights=range(10))
     )
     for images, labels, weights in seen:
@@ -236,12 +239,12 @@ def test_images_on_disk_are_those_in_memory(tmp_path: Any, augmentation: Augment
     mapped: Any = np.load(tmp_path / "images.npy", mmap_mode="r")
     lazy: Any = Lazy(NOISE.images)
     kept: dict[str, Any] = {"seed": 7, "labels": ONE_HOT, "augmentation": augmentation}
-    expected = passed(make_batches(NOISE, 16, **kept), 2)
+    expected = read_batches(make_batches(NOISE, 16, **kept), 2)
     for images in (mapped, lazy):
         split = Split(images, NOISE.labels)
         assert is_in_memory(NOISE)
         assert not is_in_memory(split)
-        check_equal(passed(make_batches(split, 16, **kept), 2), expected)
+        check_equal(read_batches(make_batches(split, 16, **kept), 2), expected)
     assert lazy.most == 16, "never more than a batch"
     np.testing.assert_array_equal(make_arrays(Split(lazy, NOISE.labels))[0], make_arrays(NOISE)[0])
 
@@ -289,6 +292,6 @@ print(json.dumps([[seen[-100:-50], seen[-50:]], keras.backend.backend(), "tensor
     )
     assert done.returncode == 0, done.stderr
     epochs, backend, tensorflow = json.loads(done.stdout)
-    data = _gathered_batches(Passes(SPLIT, 16, 7), form())
-    assert epochs == [indices(data) for _ in range(2)]
+    data = _gather_batches(Passes(SPLIT, 16, 7), make_form())
+    assert epochs == [read_indices(data) for _ in range(2)]
     assert (backend, tensorflow) == ("jax", False)

@@ -60,7 +60,7 @@ class Callback(keras.callbacks.Callback):
         self._after_batch(batch)
 
 
-def with_callback(make_space: MakeSpace, callback: Callback) -> Any:
+def add_callback(make_space: MakeSpace, callback: Callback) -> Any:
     """Returns a search space that puts a callback before the engine's own."""
 
     def fit(hp: Any, model: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
@@ -75,15 +75,15 @@ def search(study: StoredStudy, trainer: Trainer, trials: int) -> None:
     Search(study, sampler, trainer, Budget(trials, None)).run()
 
 
-def curve(trial: Trial) -> list[Epoch]:
-    return trial._study.curve(trial.number)
+def read_curve(trial: Trial) -> list[Epoch]:
+    return trial._study.read_curve(trial.number)
 
 
-def objective(trial: Trial) -> list[float]:
-    return [epoch.metrics["val_accuracy"] for epoch in curve(trial)]
+def read_accuracies(trial: Trial) -> list[float]:
+    return [epoch.metrics["val_accuracy"] for epoch in read_curve(trial)]
 
 
-def accuracy(network: Any, data: Dataset) -> float:
+def measure_accuracy(network: Any, data: Dataset) -> float:
     """Returns the accuracy on the validation images, computed without Keras' metrics."""
     predicted = network.predict(data.validation.images, verbose=0).argmax(-1)
     return float((predicted == data.validation.labels).mean())
@@ -107,14 +107,14 @@ def test_a_trial(study_config: Config, begin: Begin, few: Dataset, make_space: M
         "macs": 64 * units + units * 10,
         "stopped": "finished",
     }
-    assert [epoch.number for epoch in curve(trial)] == [1, 2, 3]
-    for epoch in curve(trial):
+    assert [epoch.number for epoch in read_curve(trial)] == [1, 2, 3]
+    for epoch in read_curve(trial):
         assert set(epoch.metrics) == {"loss", "accuracy", "val_loss", "val_accuracy"}
         assert epoch.learning_rate == pytest.approx(0.01)
         assert epoch.seconds > 0
-    assert evaluation.value == trial.best == max(objective(trial)) > 0.5
+    assert evaluation.value == trial.best == max(read_accuracies(trial)) > 0.5
     assert all(1 <= epoch <= 3 and 0 < fraction <= 1 for epoch, fraction in heard)
-    frozen = trial._study.trials()[0]
+    frozen = trial._study.list_trials()[0]
     assert frozen.intermediate_values[3] == trial.best
     assert frozen.user_attrs["hyperparameters"] == {"units": units}
 
@@ -127,17 +127,17 @@ def test_early_stopping_gives_the_best_epoch_and_its_weights(
         if epoch >= 2:
             model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
 
-    space = with_callback(make_space, Callback(before_epoch=spoil))
+    space = add_callback(make_space, Callback(before_epoch=spoil))
     config = study_config(training={"epochs": 9, "patience": 2}, search={"objective": objective_name})
     trial = begin(config)
     evaluation = Trainer(config, few, {"net": space})(trial)
-    values = [epoch.metrics[objective_name] for epoch in curve(trial)]
+    values = [epoch.metrics[objective_name] for epoch in read_curve(trial)]
     best = (max if objective_name == "val_accuracy" else min)(values)
     assert len(values) == 4  # two good epochs, then as many as patience allows
     assert best in values[:2]
     assert evaluation.value == best
-    where = curve(trial)[values.index(best)]
-    assert accuracy(evaluation.network, few) == pytest.approx(where.metrics["val_accuracy"])
+    where = read_curve(trial)[values.index(best)]
+    assert measure_accuracy(evaluation.network, few) == pytest.approx(where.metrics["val_accuracy"])
     assert trial.facts["stopped"] == "finished"
 
 
@@ -146,7 +146,7 @@ def test_the_plateau_schedule_halves(study_config: Config, begin: Begin, few: Da
     config = study_config(training={"epochs": 6, "learning_rate": 1e-12, "schedule": "plateau"})
     trial = begin(config)
     Trainer(config, few, {"net": make_space()})(trial)
-    rates = [(epoch.learning_rate or 0.0) / 1e-12 for epoch in curve(trial)]
+    rates = [(epoch.learning_rate or 0.0) / 1e-12 for epoch in read_curve(trial)]
     assert rates == pytest.approx([1, 1, 1, 0.5, 0.5, 0.25])
 
 
@@ -156,7 +156,7 @@ def test_a_schedule_ends_with_the_last_epoch(
     config = study_config(training={"epochs": 4, "schedule": "cosine"})
     trial = begin(config)
     Trainer(config, few, {"net": make_space()})(trial)
-    rates = [epoch.learning_rate for epoch in curve(trial)]
+    rates = [epoch.learning_rate for epoch in read_curve(trial)]
     expected = [0.005 * (1 + math.cos(math.pi * part / 4)) for part in (1, 2, 3, 4)]
     assert rates == pytest.approx(expected, abs=1e-7)
 
@@ -166,7 +166,7 @@ def test_a_pruned_trial(study_config: Config, begin: Begin, few: Dataset, make_s
     trial = begin(config)
     with pytest.raises(TrialPrunedError):
         Trainer(config, few, {"net": make_space()})(trial)
-    assert len(curve(trial)) == 1
+    assert len(read_curve(trial)) == 1
 
 
 def test_the_deadline_in_the_middle_of_an_epoch(
@@ -179,10 +179,10 @@ def test_the_deadline_in_the_middle_of_an_epoch(
 
     config = study_config(training={"epochs": 9, "batch_size": 2})
     trial, callback = begin(config), Callback(slow)
-    evaluation = Trainer(config, few, {"net": with_callback(make_space, callback)})(trial)
+    evaluation = Trainer(config, few, {"net": add_callback(make_space, callback)})(trial)
     assert 5 <= callback.batches <= 5 + 0.3 / 0.05 + 1 < len(few.train) / 2
-    assert len(curve(trial)) == 1
-    assert evaluation.value == objective(trial)[0] == pytest.approx(accuracy(evaluation.network, few))
+    assert len(read_curve(trial)) == 1
+    assert evaluation.value == read_accuracies(trial)[0] == pytest.approx(measure_accuracy(evaluation.network, few))
     assert trial.facts["stopped"] == "timeout"
 
 
@@ -197,7 +197,7 @@ def test_a_slow_first_batch_is_not_taken_for_the_speed_of_all(
 
     config = study_config(training={"batch_size": 2})
     trial, callback = begin(config), Callback(compiles)
-    Trainer(config, few, {"net": with_callback(make_space, callback)})(trial)
+    Trainer(config, few, {"net": add_callback(make_space, callback)})(trial)
     assert (trial.facts["stopped"], callback.batches) == ("finished", 128)
 
 
@@ -210,9 +210,9 @@ def test_an_interruption_in_the_middle_of_an_epoch(
     config = study_config(training={"epochs": 9})
     trial = begin(config, stop=stop)
     with pytest.raises(InterruptedTrialError):
-        Trainer(config, few, {"net": with_callback(make_space, callback)})(trial)
+        Trainer(config, few, {"net": add_callback(make_space, callback)})(trial)
     assert callback.batches == batch
-    assert len(curve(trial)) == epochs
+    assert len(read_curve(trial)) == epochs
     assert "stopped" not in trial.facts
 
 
@@ -223,10 +223,10 @@ def test_a_loss_that_is_not_a_number_fails_the_trial(
     study = stored(config)
     trainer = Trainer(config, few, {"net": make_space()})
     search(study, trainer, 1)
-    (failed,) = study.trials()
+    (failed,) = study.list_trials()
     assert failed.state.name == "FAIL"
     assert failed.user_attrs["reason"] == "NaN"
-    assert study.curve(failed.number) == []
+    assert study.read_curve(failed.number) == []
 
 
 def test_too_large_a_network_is_not_trained(
@@ -285,8 +285,8 @@ def test_a_compiled_model_is_left_alone(
     evaluation = Trainer(config, few, {"net": make_space(build)})(trial)
     assert models[-1].optimizer is optimizer
     assert set(trial.facts["hyperparameters"]) == {"training/batch_size"}
-    assert {"mine", "val_mine"} <= set(curve(trial)[0].metrics)
-    assert curve(trial)[0].learning_rate == 0.5
+    assert {"mine", "val_mine"} <= set(read_curve(trial)[0].metrics)
+    assert read_curve(trial)[0].learning_rate == 0.5
     assert evaluation.value > 0.5
 
 
@@ -309,7 +309,7 @@ def test_several_spaces_have_scopes_of_their_own(
     study = stored(config)
     study.begin(("test", preset) for preset in presets)
     search(study, trainer, 2)
-    done = study.trials()
+    done = study.list_trials()
     assert [trial.user_attrs["space"] for trial in done] == ["a", "b"]
     assert [trial.params for trial in done] == list(presets)
     assert [trial.user_attrs["hyperparameters"] for trial in done] == list(presets)

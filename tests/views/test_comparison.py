@@ -43,7 +43,7 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Job]:
         study = Job("compared", config, Workspace(tmp_path))
         sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
         stored = StoredStudy(open_storage(study.url), study.name, config.objective, sampler, NopPruner())
-        stored.agree(config.model_dump(), {})
+        stored.check_identity(config.model_dump(), {})
         for space, value, macs in trials:
             trial = stored.next_trial()
             stored.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 75.0), 0.5)

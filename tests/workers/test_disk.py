@@ -228,7 +228,7 @@ DAMAGES = [truncate, write_garbage, make_folder]
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     arrays = [np.arange(1000)]
-    file = Checkpoints(tmp_path).path(3)
+    file = Checkpoints(tmp_path).get_path(3)
     Checkpoint(0, 0, False, [], {}, arrays, arrays, arrays).write(file, {"seed": 1})
     assert Checkpoint.read(file, {"seed": 1})
     damage(file)

@@ -200,7 +200,7 @@ def test_a_trial_that_hangs_is_given_up_and_told(
     study = make_study(overrides=["limits.trial_timeout=1"])
     with contextlib.closing(open_storage(study.url)) as storage:
         stored = StoredStudy(storage, study.name, study.config.objective)
-        stored.agree(study.config.model_dump(), {})
+        stored.check_identity(study.config.model_dump(), {})
         stored.next_trial()
     monkeypatch.setattr(supervisor, "GRACE", 0.0)
     workers_run(HANGING)
