@@ -1,6 +1,5 @@
 """Saves networks as ordinary Keras files."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from searchcnn.errors import StoreError, UsageError, first_line
 from searchcnn.files import replace_file
 from searchcnn.results.card import hash_file, read_card, write_card
+from searchcnn.results.formats import find_format
 from searchcnn.results.verification import verify
 
 SAMPLE = 16
@@ -66,15 +66,14 @@ def load_model(path: Path) -> Any:
 
 
 def export_model(source: Path, target: Path) -> None:
-    """Copies a study's model and card elsewhere, and checks the copy in a fresh process.
+    """Writes a study's model and card elsewhere, in the format that the target's name says, and verifies them.
 
     Raises:
         UsageError: If the target's name or folder is invalid.
         StoreError: If there is no model, or a better one has just replaced it.
-        StudyFailedError: If the copy does not work.
+        StudyFailedError: If what was written does not work, in a fresh process.
     """
-    if target.suffix != ".keras":
-        raise UsageError(f"{target}: the name of a Keras model must end in .keras, such as {target.stem}.keras")
+    format = find_format(target)
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: no such folder")
     if target.resolve() == source.resolve():
@@ -82,15 +81,16 @@ def export_model(source: Path, target: Path) -> None:
     card = read_card(source)
     try:
         with replace_file(target) as new:
-            shutil.copyfile(source, new)
-            if hash_file(new) != card["sha256"]:
+            format.write(source, new)
+            if hash_file(source) != card["sha256"]:
                 raise StoreError(f"{source} has been replaced by a better model; export it again")
-            _verify_copy(source, new, card)
-        write_card(target, card)
+            _verify_export(source, new, card)
+            fingerprint = hash_file(new)
+        write_card(target, {**card, "sha256": fingerprint})
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def _verify_copy(source: Path, copy: Path, card: Mapping[str, Any]) -> None:
+def _verify_export(source: Path, target: Path, card: Mapping[str, Any]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (SAMPLE, *card["input_shape"]), dtype=np.uint8)
-    verify(copy, images, predict(load_model(source), images))
+    verify(target, images, predict(load_model(source), images))

@@ -11,24 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.errors import StudyFailedError
+from searchcnn.results.formats import find_format
 
 TOLERANCE = 1e-4
 """Largest difference between probabilities; float32 sums depend a little on the order of the additions."""
-
-SCRIPT = """
-import sys
-import numpy, keras
-model, images, predictions = sys.argv[1:]
-numpy.save(predictions, keras.models.load_model(model).predict(numpy.load(images), verbose=0).astype("float32"))
-assert "searchcnn" not in sys.modules
-"""
 
 
 def verify(model: Path, images: npt.NDArray[np.uint8], probabilities: npt.NDArray[np.float32]) -> None:
     """Loads a saved model with plain Keras, in safe mode, in a process without searchcnn, and compares predictions.
 
     Args:
-        model: The `.keras` file.
+        model: The file, of one of `searchcnn.results.formats`.
         images: Raw pixels, shape (batch, height, width, channels).
         probabilities: What the trained network predicts for them, shape (batch, classes).
 
@@ -46,7 +39,7 @@ def verify_meanwhile(
     """Verifies a model like `verify`, while the body runs.
 
     Args:
-        model: The `.keras` file.
+        model: The file, of one of `searchcnn.results.formats`.
         images: Raw pixels, shape (batch, height, width, channels).
         predict: Returns what the trained network predicts for them; called before the body.
 
@@ -56,7 +49,7 @@ def verify_meanwhile(
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs, log = (Path(folder) / name for name in ("images.npy", "predictions.npy", "errors"))
         np.save(inputs, images)
-        command = [sys.executable, "-c", SCRIPT, str(model.resolve()), str(inputs), str(outputs)]
+        command = [sys.executable, "-c", find_format(model).script, str(model.resolve()), str(inputs), str(outputs)]
         with log.open("w") as file:
             process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, start_new_session=True)
         try:

@@ -23,7 +23,7 @@ class Slot:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) -> list[Slot]:
+def make_slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) -> list[Slot]:
     """Returns a slot for each worker.
 
     Args:
@@ -35,15 +35,15 @@ def slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) -> li
         UsageError: If a GPU is asked for that is not there, or a number makes no sense.
     """
     if per_gpu < 1 or (workers is not None and workers < 0):
-        raise UsageError(f"{workers} workers, {per_gpu} on a GPU: give no worker or more, and at least one on a GPU")
-    chosen = _chosen(gpus)
-    places = [_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in chosen]
-    places = places or [Slot("CPU", HIDDEN if gpus == "none" else {})]
-    count = len(places) if workers is None else workers
-    return [places[index % len(places)] for index in range(count)]
+        raise UsageError(f"{workers} workers, {per_gpu} on a GPU: workers must be 0 or more, and on a GPU 1 or more")
+    chosen = _choose_gpus(gpus)
+    slots = [_make_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in chosen]
+    slots = slots or [Slot("CPU", HIDDEN if gpus == "none" else {})]
+    count = len(slots) if workers is None else workers
+    return [slots[index % len(slots)] for index in range(count)]
 
 
-def _gpu_slot(gpu: str, per_gpu: int) -> Slot:
+def _make_gpu_slot(gpu: str, per_gpu: int) -> Slot:
     """Returns a slot on a GPU whose memory a framework takes as it needs it, and JAX at most its share."""
     share = f"{0.9 / per_gpu:.2f}"
     environment = {
@@ -56,7 +56,7 @@ def _gpu_slot(gpu: str, per_gpu: int) -> Slot:
     return Slot(f"GPU {gpu}", environment)
 
 
-def _chosen(gpus: str) -> Sequence[str]:
+def _choose_gpus(gpus: str) -> Sequence[str]:
     if gpus == "none":
         return ()
     known = find_gpus()

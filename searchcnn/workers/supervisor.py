@@ -2,11 +2,8 @@
 
 import contextlib
 import math
-import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -25,12 +22,14 @@ from searchcnn.events import (
     decode,
     ignore,
 )
-from searchcnn.files import check_writable, guard_writing
+from searchcnn.files import check_writable
 from searchcnn.job import Job
 from searchcnn.run import run_search
 from searchcnn.store import DEADLY, Takeover, guard_database, open_storage
 from searchcnn.store.connection import PATIENCE
-from searchcnn.workers.slots import Slot, slots
+from searchcnn.workers.launcher import Launcher, Running
+from searchcnn.workers.local import LocalLauncher
+from searchcnn.workers.slots import Slot, make_slots
 
 TIME_TO_STOP = 10.0
 """Seconds in which workers that were told to stop have to be gone."""
@@ -67,16 +66,22 @@ def search(
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
-    places = slots(gpus, slots_per_gpu, workers)
+    slots = make_slots(gpus, slots_per_gpu, workers)
     check_writable(job.model.parent)
     job = job.continue_begun(hear)
-    if places:
-        supervise(job, places, hear, stop)
+    if slots:
+        supervise(job, slots, hear, stop)
     else:
         run_search(job, hear, stop)
 
 
-def supervise(job: Job, slots: Sequence[Slot], hear: Hear = ignore, stop: threading.Event | None = None) -> None:
+def supervise(
+    job: Job,
+    slots: Sequence[Slot],
+    hear: Hear = ignore,
+    stop: threading.Event | None = None,
+    launcher: Launcher | None = None,
+) -> None:
     """Searches in worker processes until a study's budget is spent.
 
     Args:
@@ -84,35 +89,37 @@ def supervise(job: Job, slots: Sequence[Slot], hear: Hear = ignore, stop: thread
         slots: A place for each worker.
         hear: Hears what happens, on this thread.
         stop: Set it to end the search in good order.
+        launcher: Starts the workers; by default as processes of this machine.
 
     Raises:
         SearchcnnError: As `searchcnn.run.run_search`.
     """
-    _Supervisor(job, slots, hear, stop or threading.Event()).run()
+    _Supervisor(job, slots, hear, stop or threading.Event(), launcher or LocalLauncher()).run()
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process.
+    """A worker at work.
 
     Attributes:
         slot: Where it runs.
-        process: The process.
+        running: The worker itself.
         trial: Number of the trial that it works on.
         began: When that trial began, by `time.monotonic`.
         ending: How it said that it ended; None before, and if it died.
     """
 
     slot: Slot
-    process: subprocess.Popen[str]
+    running: Running
     trial: int | None = None
     began: float = 0.0
     ending: WorkerEnded | None = None
 
 
 class _Supervisor:
-    def __init__(self, job: Job, slots: Sequence[Slot], hear: Hear, stop: threading.Event) -> None:
+    def __init__(self, job: Job, slots: Sequence[Slot], hear: Hear, stop: threading.Event, launcher: Launcher) -> None:
         self._job = job
+        self._launcher = launcher
         self._slots = slots
         self._hear = hear
         self._stop = stop
@@ -138,35 +145,14 @@ class _Supervisor:
             raise self._failure
 
     def _start(self, slot: Slot) -> None:
-        log = self._job.workspace.log(self._job.name)
-        with guard_writing(log):
-            log.parent.mkdir(parents=True, exist_ok=True)
-            file = log.open("a", encoding="utf-8")
-        environment = {**os.environ, **slot.environment}
-        with file:
-            process = subprocess.Popen(  # -P: a random.py in the current folder is not Python's
-                [sys.executable, "-P", "-m", "searchcnn.workers"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                env=environment,
-                text=True,
-                encoding="utf-8",
-            )
-        worker = _Worker(slot, process)
+        worker = _Worker(slot, self._launcher.start(self._job, slot))
         self._workers.append(worker)
         threading.Thread(target=self._read, args=(worker,), daemon=True).start()
-        assert process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has died already, which is seen by the end of its output
-            process.stdin.write(self._job.to_json() + "\n")
-            process.stdin.flush()
 
     def _read(self, worker: _Worker) -> None:
         """Puts a worker's lines into the queue, and an empty one at their end."""
-        assert worker.process.stdout
-        with worker.process.stdout as lines:
-            for line in lines:
-                self._events.put((worker, line))
+        for line in worker.running.read_lines():
+            self._events.put((worker, line))
         self._events.put((worker, ""))
 
     def _read_event(self) -> None:
@@ -199,8 +185,7 @@ class _Supervisor:
 
     def _gone(self, worker: _Worker) -> None:
         """Takes note that a process has ended, and replaces it where that was too early."""
-        code = worker.process.wait()
-        _close(worker)
+        code = worker.running.wait()
         self._workers.remove(worker)
         match worker.ending:
             case WorkerEnded("failed") as failure:
@@ -247,8 +232,7 @@ class _Supervisor:
 
     def _give_up(self, worker: _Worker, trial: int, detail: str) -> None:
         """Kills a worker and fails its trial."""
-        worker.process.kill()
-        worker.process.wait()
+        worker.running.kill()
         worker.trial, worker.ending = None, WorkerEnded("recycled")
         with guard_database(self._job.url), contextlib.closing(open_storage(self._job.url)) as storage:
             Takeover(storage).give_up(storage.get_study_id_from_name(self._job.name), trial, "timeout", detail)
@@ -264,7 +248,7 @@ class _Supervisor:
     def _end(self) -> None:
         """Tells the workers to stop, and hears what they still say for a while."""
         for worker in self._workers:
-            _close(worker)
+            worker.running.stop()
         deadline = time.monotonic() + TIME_TO_STOP
         while self._workers and time.monotonic() < deadline:
             self._read_event()
@@ -273,13 +257,4 @@ class _Supervisor:
 
     def _kill(self) -> None:
         for worker in self._workers:
-            worker.process.kill()
-            worker.process.wait()
-            _close(worker)
-
-
-def _close(worker: _Worker) -> None:
-    """Ends a worker's standard input, which tells it to stop."""
-    assert worker.process.stdin
-    with contextlib.suppress(BrokenPipeError):
-        worker.process.stdin.close()
+            worker.running.kill()

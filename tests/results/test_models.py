@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import Models, export_model, read_card, save_model, verification  # noqa: E402
+from searchcnn.results import Models, export_model, formats, read_card, save_model  # noqa: E402
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
@@ -266,7 +268,7 @@ def test_only_the_same_predictions_pass(
     saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, loaded: float
 ) -> None:
     script = f"import sys, numpy; numpy.save(sys.argv[3], numpy.full((96, 10), float('{loaded}'), 'float32'))"
-    monkeypatch.setattr(verification, "SCRIPT", script)
+    monkeypatch.setattr(formats, "FORMATS", [replace(formats.KERAS, script=script)])
     for trained in (np.nan, 0.5):
         expected = np.full((96, 10), trained, np.float32)
         if trained is loaded:
@@ -343,6 +345,31 @@ def test_export_that_cannot_write_leaves_nothing(saved: Path, tmp_path: Path, mo
 def test_export_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file"):
         export_model(tmp_path / "best.keras", tmp_path / "copy.keras")
+
+
+def test_a_format_is_one_entry(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written, run as its users do, compared and has a card."""
+
+    def write(source: Path, target: Path) -> None:
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.write(source, "model.keras")
+
+    script = """
+import sys, zipfile, numpy, keras
+zipfile.ZipFile(sys.argv[1]).extractall()
+numpy.save(sys.argv[3], keras.models.load_model("model.keras").predict(numpy.load(sys.argv[2]), verbose=0))
+"""
+    zipped = formats.Format(".zip", "a zipped model", write, script)
+    monkeypatch.setattr(formats, "FORMATS", [formats.KERAS, zipped])
+    export_model(saved, tmp_path / "out.zip")
+    assert read_card(tmp_path / "out.zip")["study"] == read_card(saved)["study"]
+    with pytest.raises(UsageError, match=r"a Keras model must end in .keras or a zipped model must end in .zip, such"):
+        export_model(saved, tmp_path / "out.onnx")
+    wrong = replace(zipped, script=script.replace("numpy.load(sys.argv[2])", "0 * numpy.load(sys.argv[2])"))
+    monkeypatch.setattr(formats, "FORMATS", [wrong])
+    with pytest.raises(StudyFailedError, match="predictions differ"):
+        export_model(saved, tmp_path / "wrong.zip")
+    assert not (tmp_path / "wrong.zip").exists()
 
 
 def test_export_while_a_better_model_is_saved(

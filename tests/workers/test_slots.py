@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from searchcnn.errors import UsageError
-from searchcnn.workers.slots import slots
+from searchcnn.workers.slots import make_slots
 
 SMI = """#!/bin/sh
 echo 0
@@ -32,7 +32,7 @@ def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(*args: object) -> list[str]:
-    return [slot.name for slot in slots(*args)]  # type: ignore[arg-type]
+    return [slot.name for slot in make_slots(*args)]  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("gpus")
@@ -42,14 +42,14 @@ def test_gpus() -> None:
     assert names("all", 2) == ["GPU 0", "GPU 1"] * 2
     assert names("all", 1, 3) == ["GPU 0", "GPU 1", "GPU 0"]
     assert names("all", 1, 0) == []
-    (slot,) = slots("1", 2, 1)
+    (slot,) = make_slots("1", 2, 1)
     assert slot.environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert slot.environment["XLA_CLIENT_MEM_FRACTION"] == "0.45"
     assert slot.environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "", "JAX refuses both names at once"
-    (hidden,) = slots("none")
+    (hidden,) = make_slots("none")
     assert hidden.environment == {"CUDA_VISIBLE_DEVICES": "-1"}
     with pytest.raises(UsageError, match="--gpus 2: no GPU 2; there are 0, 1; or use all or none"):
-        slots("2")
+        make_slots("2")
 
 
 @pytest.mark.usefixtures("gpus")
@@ -65,6 +65,6 @@ def test_a_machine_without_gpu() -> None:
     assert names() == ["CPU"]
     assert names("all", 4) == ["CPU"]
     assert names("all", 1, 2) == ["CPU", "CPU"]
-    assert not slots()[0].environment
+    assert not make_slots()[0].environment
     with pytest.raises(UsageError, match="no GPU 0; there is none"):
-        slots("0")
+        make_slots("0")

@@ -20,6 +20,7 @@ from searchcnn.events import (
     EpochFinished,
     Event,
     Outcome,
+    StudyOpened,
     TrialFinished,
     TrialGivenUp,
     TrialStarted,
@@ -277,3 +278,48 @@ def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path, make_study:
     assert not processes(study)
     (epochs,) = curves(study).values()
     assert epochs == list(range(1, len(epochs) + 1))
+
+
+class Scripted:
+    """A worker that says what is in a script, and then has ended."""
+
+    def __init__(self, events: list[Event], code: int) -> None:
+        self._events, self._code = events, code
+        self.calls: list[str] = []
+
+    def read_lines(self) -> Iterator[str]:
+        yield from map(encode, self._events)
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
+    def wait(self) -> int:
+        return self._code
+
+
+class ScriptedLauncher:
+    """Starts one worker after the other, wherever they run."""
+
+    def __init__(self, *workers: Scripted) -> None:
+        self._workers = list(workers)
+        self.slots: list[str] = []
+
+    def start(self, job: Job, slot: Slot) -> Scripted:
+        self.slots.append(slot.name)
+        return self._workers.pop(0)
+
+
+def test_workers_may_run_anywhere(make_study: Callable[..., Job]) -> None:
+    """A launcher is all that differs: here one worker dies, and the next one ends the study."""
+    end = TrialFinished(0, Outcome("COMPLETE", 0.5))
+    launcher = ScriptedLauncher(
+        Scripted([StudyOpened(), TrialStarted(0)], -9), Scripted([TrialStarted(0), end, WorkerEnded("finished")], 0)
+    )
+    heard: list[Event] = []
+    supervise(make_study(), [Slot("far away")], heard.append, launcher=launcher)
+    assert launcher.slots == ["far away", "far away"]
+    lost = Trouble("a worker died in trial 0 (SIGKILL); a new one goes on")
+    assert heard == [StudyOpened(), TrialStarted(0), lost, TrialStarted(0), end]

@@ -1,0 +1,16 @@
+"""An ordinary Keras file, which plain Keras loads in safe mode."""
+
+import shutil
+
+from searchcnn.results.formats.format import Format
+
+SCRIPT = """
+import sys
+import numpy, keras
+model, images, predictions = sys.argv[1:]
+numpy.save(predictions, keras.models.load_model(model).predict(numpy.load(images), verbose=0).astype("float32"))
+assert "searchcnn" not in sys.modules
+"""
+
+KERAS = Format(suffix=".keras", title="a Keras model", write=shutil.copyfile, script=SCRIPT)
+"""The format in which studies keep their models."""
