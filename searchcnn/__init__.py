@@ -6,11 +6,8 @@ from searchcnn.errors import InfeasibleError, SearchcnnError
 from searchcnn.lazy import import_lazily
 
 if TYPE_CHECKING:
-    from searchcnn.proposal.creation import new_study
-    from searchcnn.run import Study
     from searchcnn.spaces import Phase, SearchSpace
-    from searchcnn.study import StudyConfig, Workspace
-    from searchcnn.workers import optimize
+    from searchcnn.study_object import Study, optimize
 
 __version__ = "0.1.0"
 
@@ -20,21 +17,15 @@ __all__ = [
     "SearchSpace",
     "SearchcnnError",
     "Study",
-    "StudyConfig",
-    "Workspace",
     "__version__",
-    "new_study",
     "optimize",
 ]
 
 HOMES = {
     "Phase": "searchcnn.spaces",
     "SearchSpace": "searchcnn.spaces",
-    "Study": "searchcnn.run",
-    "StudyConfig": "searchcnn.study",
-    "Workspace": "searchcnn.study",
-    "new_study": "searchcnn.proposal.creation",
-    "optimize": "searchcnn.workers",
+    "Study": "searchcnn.study_object",
+    "optimize": "searchcnn.study_object",
 }
 """Where public names live that are imported when they are asked for: some of these modules import Keras."""
 

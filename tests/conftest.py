@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from searchcnn.backend import own_process
 from searchcnn.data import Dataset
 from searchcnn.events import Hear, ignore
 from searchcnn.sources import load_dataset
@@ -21,10 +22,11 @@ from tests.postgres import PostgreSQL
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets Keras 3.15 save weights under NumPy 2, the one warning that it cannot avoid; CI draws the same examples."""
+    """Silences libraries; lets Keras 3.15 save weights under NumPy 2, which warns; CI draws the same examples."""
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
     )
+    own_process()
     settings.register_profile("default", deadline=None)
     settings.register_profile("ci", derandomize=True, deadline=None)
     settings.register_profile("thorough", max_examples=10_000, deadline=None)  # pytest --hypothesis-profile=thorough

@@ -73,7 +73,8 @@ def test_optuna_logs_to_guests_only(first: str, says: bool, tmp_path: Path) -> N
     code = f"""{first}
 import sys
 from searchcnn.store import StoredStudy, open_storage, parse_url
-StoredStudy(open_storage(parse_url(sys.argv[1])), "x", True)
+from searchcnn.study import Objective
+StoredStudy(open_storage(parse_url(sys.argv[1])), "x", Objective("val_accuracy", "maximize"))
 """
     assert ("A new study created" in run(code, f"sqlite:///{tmp_path}/x.db")[1]) == says
 

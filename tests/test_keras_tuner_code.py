@@ -10,7 +10,8 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
-from searchcnn.run import Study, optimize
+from searchcnn.job import Job
+from searchcnn.run import run_search
 from searchcnn.search import Trial
 from searchcnn.spaces import load_space
 from searchcnn.store import TrialSummary, read_summary
@@ -38,8 +39,8 @@ def load(space: str, folder: Path, shape: tuple[int, int, int]) -> Any:
 
 def search(config: StudyConfig, folder: Path) -> list[TrialSummary]:
     """Searches in a workspace; returns the trials that are complete."""
-    study = Study("study", config, Workspace(folder))
-    optimize(study)
+    study = Job("study", config, Workspace(folder))
+    run_search(study)
     assert study.workspace.best_model("study").exists()
     return [trial for trial in read_summary(study.url, study.name).trials if trial.state == "COMPLETE"]
 

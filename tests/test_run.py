@@ -22,7 +22,8 @@ from searchcnn import run as run_module
 from searchcnn.backend import start_keras
 from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, StudyFileError
 from searchcnn.events import EpochFinished, Event, Note, Progress, TrialFinished
-from searchcnn.run import Study, optimize
+from searchcnn.job import Job
+from searchcnn.run import run_search
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
@@ -30,7 +31,7 @@ from searchcnn.spaces.creation import create_spaces
 from searchcnn.store import StudySummary, read_summary
 from searchcnn.study import DataConfig, SearchConfig, StudyConfig, TrainingConfig, Workspace, load
 from searchcnn.study.identity import identify
-from searchcnn.workers import optimize as optimize_anywhere
+from searchcnn.workers import search as optimize_anywhere
 
 start_keras()
 
@@ -107,18 +108,18 @@ class Ear:
                 self.models += [read_card(self._best)["trial"]] if self._best.exists() else []
 
 
-def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -> Study:
+def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -> Job:
     (folder / "study.toml").write_text(text)
-    return Study("study", load(folder / "study.toml", overrides), Workspace(folder))
+    return Job("study", load(folder / "study.toml", overrides), Workspace(folder))
 
 
-def run(study: Study, stop: threading.Event | None = None) -> Ear:
+def run(study: Job, stop: threading.Event | None = None) -> Ear:
     ear = Ear(study.workspace)
-    optimize(study, ear.hear, stop)
+    run_search(study, ear.hear, stop)
     return ear
 
 
-def summary(study: Study) -> StudySummary:
+def summary(study: Job) -> StudySummary:
     return read_summary(study.url, study.name)
 
 
@@ -305,7 +306,8 @@ import json, sys
 from pathlib import Path
 from searchcnn.backend import start_keras
 from searchcnn.errors import StudyChangedError
-from searchcnn.run import Study, optimize
+from searchcnn.job import Job
+from searchcnn.run import run_search
 from searchcnn.study import Workspace, load
 
 start_keras()
@@ -313,9 +315,9 @@ from searchcnn.results import models, read_card
 models.verify = lambda *_: None
 place = Workspace(Path(sys.argv[1]))
 for name, overrides in json.loads(sys.argv[2]):
-    study = Study(name, load(place.root / "study.toml", overrides), place)
+    study = Job(name, load(place.root / "study.toml", overrides), place)
     try:
-        optimize(study)
+        run_search(study)
         card = read_card(max((place.best_model(name).parent / "models").glob("*.keras")))
         print(json.dumps([card["trial"], *(card["recipe"][key] for key in ("darken", "clip"))]))
     except StudyChangedError as error:
@@ -379,7 +381,7 @@ def build(hp, input_shape, num_classes):
 """
 
 
-def forget_rules(study: Study) -> None:
+def forget_rules(study: Job) -> None:
     """Makes a study one of the first version, which kept no rules."""
     with create_engine(study.url).begin() as connection:
         connection.execute(text("UPDATE searchcnn_studies SET identity = json_remove(identity, '$.rules')"))
@@ -432,7 +434,7 @@ def test_a_study_that_an_earlier_version_left_in_its_first_trial_goes_on(tmp_pat
         if isinstance(event, EpochFinished):
             stop.set()
 
-    optimize(study, hear, stop)
+    run_search(study, hear, stop)
     forget_rules(study)
     assert [(trial.state, trial.epochs) for trial in summary(study).trials] == [("RUNNING", 1)]
     began = datetime.now()
@@ -614,7 +616,8 @@ import os, signal, sys, threading
 from pathlib import Path
 from searchcnn import run as run_module
 from searchcnn.backend import start_keras
-from searchcnn.run import Study, optimize
+from searchcnn.job import Job
+from searchcnn.run import run_search
 from searchcnn.events import Epoch, EpochFinished
 from searchcnn.study import Workspace, load
 
@@ -632,7 +635,7 @@ models.verify = lambda *_: None
 for folder in map(Path, sys.argv[1:]):
     stop.clear()
     os.environ["SECONDS_A_BATCH"] = "0"
-    optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), hear, stop)
+    run_search(Job("study", load(folder / "study.toml"), Workspace(folder)), hear, stop)
     print("in good order", flush=True)
 """
 THREE = STUDY.replace("trials = 2", "trials = 3").replace("epochs = 1", "epochs = 3")

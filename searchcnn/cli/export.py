@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import get_workspace
+from searchcnn.cli.options import open_study
 
 
 @click.command("export")
@@ -18,13 +18,7 @@ def command(study: str, output: Path) -> None:
     The copy takes pixels 0..255, returns class probabilities, and loads with plain Keras; this is verified. Its model
     card, a JSON file, is written next to it.
     """
-    from searchcnn.backend import start_keras
+    from searchcnn.results.card import get_card_path
 
-    place = get_workspace()
-    if not place.best_model(study).exists():
-        place.find(study)
-    start_keras()
-    from searchcnn.results import export_model, get_card_path
-
-    export_model(place.best_model(study), output)
+    open_study(study).export(output)
     click.echo(f"{output} and {get_card_path(output)} (verified in a fresh process with plain Keras)")

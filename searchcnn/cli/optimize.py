@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +13,7 @@ from searchcnn.cli.commands import INTERRUPTED
 from searchcnn.cli.options import Command, data_option, get_workspace, plugins_option, storage_option, weights_option
 
 if TYPE_CHECKING:
-    from searchcnn.run import Study
-    from searchcnn.study import StudyConfig
-    from searchcnn.views.dataset import Reading
-    from searchcnn.views.view import View
+    from searchcnn.job import Job
 
 
 def worker_options(command: Command) -> Command:
@@ -70,101 +64,42 @@ def command(
     With --data alone, the images are inspected first, and a search is proposed to fit them. With --study as well, the
     settings of that study are used.
     """
-    from searchcnn.run import Study
+    from searchcnn.proposal.request import Request
     from searchcnn.views.dataset import Reading
 
-    limits = {"budget.trials": trials, "budget.timeout": timeout}
+    request = Request(
+        get_workspace(),
+        study=study_name,
+        data=data,
+        name=name,
+        weights=weights,
+        overrides=overrides,
+        settings={"budget.trials": trials, "budget.timeout": timeout},
+        storage=storage,
+        plugins=plugins,
+        accept_changes=accept_changes,
+    )
     with Reading(how["quiet"]) as images:
-        chosen, config = _chosen(study_name, data, name, overrides, limits, weights, storage, images)
-    study = Study(chosen, config, get_workspace(), storage, plugins, accept_changes)
-    search(study, is_told=images.is_told, **how)
+        job = request.make_job(images.hear)
+    search(job, is_told=images.is_told, **how)
 
 
-def _chosen(
-    study: str | None,
-    data: str | None,
-    name: str | None,
-    overrides: Sequence[str],
-    limits: Mapping[str, Any],
-    weights: str | None,
-    storage: str | None,
-    images: Reading,
-) -> tuple[str, StudyConfig]:
-    """Returns the name and the configuration of the study to search."""
-    place = get_workspace()
-    if data is not None:
-        from searchcnn.proposal.creation import configure_images
-
-        return configure_images(
-            place,
-            data,
-            name=name,
-            study=study,
-            overrides=overrides,
-            extra=limits,
-            hear=images.hear,
-            weights=weights,
-            storage=storage,
-        )
-    if study is None:
-        raise click.UsageError("give your images with --data PATH, or a study with --study NAME (`searchcnn studies`)")
-    from searchcnn.study import check_name, load
-
-    if weights is not None:
-        raise click.UsageError("--weights goes with --data; for a study file: --set options.transfer.weights=...")
-    found, path = place.find(study)
-    return check_name(found if name is None else name), load(path, overrides, limits)
-
-
-def search(
-    study: Study, quiet: bool, gpus: str, slots_per_gpu: int, workers: int | None, is_told: bool = False
-) -> None:
+def search(job: Job, quiet: bool, is_told: bool = False, **how: Any) -> None:
     """Searches a study, shows its progress, and exits with the exit code of Ctrl-C if it was stopped.
 
     Args:
-        study: The study.
+        job: What to search.
         quiet: Whether to show errors only.
-        gpus: See `searchcnn.optimize`.
-        slots_per_gpu: See `searchcnn.optimize`.
-        workers: See `searchcnn.optimize`.
         is_told: Whether the user already knows what was found in the images.
+        how: Options of `searchcnn.workers.search`.
     """
     from searchcnn.events import ignore
-    from searchcnn.run import resume
-    from searchcnn.workers import optimize
+    from searchcnn.study_object import search_job
+    from searchcnn.views.progress import choose_view
 
-    view = _view(resume(study, ignore), quiet)
+    view = choose_view(job.continue_begun(ignore), show=not quiet)
     view.is_told = is_told
-    with _stop_on_signals(view) as stop, view:
-        optimize(study, view.hear, stop, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
-    view.summarize(click.get_current_context().obj, stopped=stop.is_set())
-    if stop.is_set():
+    is_stopped = search_job(job, view, **how)
+    view.summarize(click.get_current_context().obj, is_stopped)
+    if is_stopped:
         sys.exit(INTERRUPTED)
-
-
-def _view(study: Study, quiet: bool) -> View:
-    from searchcnn.views.live import LiveView
-    from searchcnn.views.view import PlainView, QuietView
-
-    if quiet:
-        return QuietView(study)
-    return LiveView(study) if sys.stdout.isatty() else PlainView(study)
-
-
-@contextmanager
-def _stop_on_signals(view: View) -> Iterator[threading.Event]:
-    """Lets the first Ctrl-C or SIGTERM stop the search in good order, and a second one at once."""
-    stop = threading.Event()
-
-    def handle(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        view.stopping()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

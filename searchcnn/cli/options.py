@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
-
-    from searchcnn.store import StudySummary
     from searchcnn.study import Workspace
+    from searchcnn.study_object import Study
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,32 +56,15 @@ def get_workspace() -> Workspace:
     return Workspace(Path.cwd())
 
 
-def get_database_url(name: str, storage: str | None) -> URL:
-    """Returns the URL of a study's database."""
-    from searchcnn.store import parse_url
-
-    return parse_url(storage or get_workspace().database_url(name))
-
-
-def read_stored_study(name: str, storage: str | None) -> StudySummary:
-    """Reads a study from its database.
+def open_study(name: str, storage: str | None = None) -> Study:
+    """Returns a study, given its name or its TOML file.
 
     Raises:
-        StudyFileError: If there is no study of that name.
-        StoreError: If it has no database yet, or the database cannot be read.
+        StudyFileError: If there is no such study.
     """
-    from searchcnn.errors import StoreError
-    from searchcnn.store import find_sqlite_file, read_summary
+    from searchcnn.study_object import Study
 
-    workspace = get_workspace()
-    if name.endswith(".toml"):
-        name, _ = workspace.find(name)
-    url = get_database_url(name, storage)
-    file = find_sqlite_file(url)
-    if file is not None and not file.exists():
-        workspace.find(name)
-        raise StoreError(f"study '{name}' has not been started here; start it with: searchcnn optimize --study {name}")
-    return read_summary(url, name)
+    return Study(name, storage=storage)
 
 
 def parse_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int, int] | None:

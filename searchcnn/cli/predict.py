@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from searchcnn.cli.options import get_workspace, json_option
+from searchcnn.cli.options import json_option, open_study
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction
@@ -31,36 +31,31 @@ def command(model: str, images: tuple[Path, ...], top: int, as_json: bool) -> No
     """
     from searchcnn.backend import start_keras
 
-    path = _model(model)
+    path = _find_model(model)
     start_keras()
     from searchcnn.results import classify, list_images
 
     predictions = list(classify(path, list_images(images)))
-    unreadable = [one for one in predictions if one.problem]
+    unreadable = [prediction for prediction in predictions if prediction.problem]
     if as_json:
-        click.echo(json.dumps([_facts(one, top) for one in predictions], indent=2))
+        click.echo(json.dumps([_describe(prediction, top) for prediction in predictions], indent=2))
     elif len(unreadable) < len(predictions):
         _print(predictions, top)
-    for one in unreadable:
-        click.echo(f"{one.file}: {one.problem}; skipped", err=True)
+    for prediction in unreadable:
+        click.echo(f"{prediction.file}: {prediction.problem}; skipped", err=True)
     if len(unreadable) == len(predictions):
         sys.exit(1)
 
 
-def _model(name: str) -> Path:
+def _find_model(name: str) -> Path:
     """Returns the file of a model, given its study or its path."""
-    if name.endswith(".keras"):
-        return Path(name)
-    place = get_workspace()
-    if not place.best_model(name).exists():
-        place.find(name)
-    return place.best_model(name)
+    return Path(name) if name.endswith(".keras") else open_study(name).model_path
 
 
-def _facts(prediction: Prediction, top: int) -> dict[str, Any]:
+def _describe(prediction: Prediction, top: int) -> dict[str, Any]:
     if prediction.problem:
         return {"file": str(prediction.file), "problem": prediction.problem}
-    classes = [{"class": name, "probability": round(value, 6)} for name, value in _best(prediction, top)]
+    classes = [{"class": name, "probability": round(value, 6)} for name, value in _rank(prediction, top)]
     return {"file": str(prediction.file), "classes": classes}
 
 
@@ -69,13 +64,13 @@ def _print(predictions: Iterable[Prediction], top: int) -> None:
 
     from searchcnn.views.tables import make_console, make_table
 
-    made = make_table("file", "class", "probability", right=("probability",))
+    table = make_table("file", "class", "probability", right=("probability",))
     for prediction in predictions:
-        for place, (name, value) in enumerate(_best(prediction, top)):
-            file = Text("" if place else str(prediction.file), overflow="fold")
-            made.add_row(file, Text(name, style="dim" if place else "bold"), f"{value:.4f}")
-    make_console().print(made)
+        for rank, (name, value) in enumerate(_rank(prediction, top)):
+            file = Text("" if rank else str(prediction.file), overflow="fold")
+            table.add_row(file, Text(name, style="dim" if rank else "bold"), f"{value:.4f}")
+    make_console().print(table)
 
 
-def _best(prediction: Prediction, top: int) -> list[tuple[str, float]]:
+def _rank(prediction: Prediction, top: int) -> list[tuple[str, float]]:
     return list(prediction.probabilities.items())[:top]

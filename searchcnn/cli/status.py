@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from searchcnn.cli.options import get_workspace, json_option, read_stored_study, storage_option
+from searchcnn.cli.options import get_workspace, json_option, open_study, storage_option
 
 if TYPE_CHECKING:
     from searchcnn.store import StudySummary
@@ -25,7 +25,7 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 
     It only reads the database, so it can be used while a search is running.
     """
-    summary = read_stored_study(study, storage)
+    summary = open_study(study, storage).summary
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(trial) for trial in summary.trials], indent=2))
     elif failures:

@@ -70,12 +70,5 @@ def _make_row(name: str, file: Path | None) -> dict[str, Any]:
     except SearchcnnError as error:
         return {**row, "state": "error", "description": str(error)}
     best = summary.best
-    spent = _is_spent(summary.finished_count, summary.seconds, summary.config.budget)
-    state = "running" if summary.running else "finished" if spent else "begun"
     row["description"] = row["description"] or summary.config.description
-    return {**row, "state": state, "trials": summary.finished_count, "best": best.value if best else None}
-
-
-def _is_spent(finished: int, seconds: float, budget: Any) -> bool:
-    by_trials = budget.trials is not None and finished >= budget.trials
-    return by_trials or (budget.timeout is not None and seconds >= budget.timeout)
+    return {**row, "state": summary.state, "trials": summary.finished_count, "best": best.value if best else None}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import shutil
+from typing import TYPE_CHECKING
 
 import click
 
-from searchcnn.cli.options import get_database_url, get_workspace
+from searchcnn.cli.options import open_study
+
+if TYPE_CHECKING:
+    from searchcnn.study_object import Study
 
 
 @click.command("copy")
@@ -18,24 +21,17 @@ def command(study: str, new: str) -> None:
 
     The copy is an independent study: searching one of them does not change the other.
     """
-    from searchcnn.errors import UsageError
-    from searchcnn.store.copies import copy_study
-    from searchcnn.study import check_name
-
-    workspace, new = get_workspace(), check_name(new)
-    source, target = workspace.database(study), workspace.database(new)
-    if (workspace.studies / new).exists():
-        raise UsageError(f"{workspace.studies / new} already exists; choose another name")
-    copy_study(source, study, target, new)
-    if (workspace.studies / study).is_dir():
-        shutil.copytree(workspace.studies / study, workspace.studies / new, ignore=shutil.ignore_patterns(".*"))
-    arguments = ["searchcnn", "optimize", *_find_source(study), "--name", new]
-    click.echo(f"Copied study '{study}'. Go on with: {shlex.join(arguments)}")
+    original = open_study(study)
+    original.copy(new)
+    arguments = ["searchcnn", "optimize", *_find_source(original), "--name", new]
+    click.echo(f"Copied study '{original.name}'. Go on with: {shlex.join(arguments)}")
 
 
-def _find_source(study: str) -> list[str]:
+def _find_source(study: Study) -> list[str]:
     """Returns the option that names what was searched: the study, or its images if it has no file."""
-    from searchcnn.store import read_summary
-
-    path = read_summary(get_database_url(study, None), study).config.data.path
-    return ["--study", study] if path is None or study in get_workspace().list_study_files() else ["--data", path]
+    path = study.summary.config.data.path
+    return (
+        ["--study", study.name]
+        if path is None or study.name in study.workspace.list_study_files()
+        else ["--data", path]
+    )

@@ -34,7 +34,7 @@ def command(name: str, data: str | None, weights: str | None, timeout: str | Non
 
 
 def _propose(name: str, data: str, weights: str | None, timeout: str | None) -> str:
-    from searchcnn.proposal.creation import propose
+    from searchcnn.proposal.study_file import propose
     from searchcnn.sources import load_dataset
     from searchcnn.study import DataConfig
     from searchcnn.views.dataset import Reading

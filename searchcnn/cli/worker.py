@@ -8,11 +8,17 @@ from typing import Any
 import click
 
 from searchcnn.cli.optimize import search, worker_options
-from searchcnn.cli.options import get_workspace, plugins_option, read_stored_study, storage_option
+from searchcnn.cli.options import open_study, plugins_option, storage_option
 
 
 @click.command("worker")
-@click.option("--study", "name", required=True, metavar="NAME", help="Name of a study that is in the database.")
+@click.option(
+    "--study",
+    "name",
+    required=True,
+    metavar="NAME|PATH",
+    help="A study that is in its database, by name or by its TOML file.",
+)
 @worker_options
 @plugins_option
 @storage_option
@@ -22,6 +28,7 @@ def command(name: str, plugins: tuple[Path, ...], storage: str | None, **how: An
     The study is read from the database. Its images and the files of its search spaces must be here too, and be the
     same, which is checked. The worker ends when there is nothing left to do.
     """
-    from searchcnn.run import Study
+    from searchcnn.job import Job
 
-    search(Study(name, read_stored_study(name, storage).config, get_workspace(), storage, plugins), **how)
+    study = open_study(name, storage)
+    search(Job(study.name, study.summary.config, study.workspace, storage, plugins), **how)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from searchcnn.data import Inspection
 from searchcnn.data.inspection import is_imbalanced, is_mirrorable
-from searchcnn.errors import make_printable
-from searchcnn.proposal.start import COSTS, PRETRAINED, Start
+from searchcnn.errors import UsageError, make_printable
+from searchcnn.proposal.start import COSTS, PRETRAINED, Start, choose_start, find_weights
+from searchcnn.study.config import parse_duration
 
 EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
 """Maximum number of epochs by the minimum number of pixels of all training images: the cheaper, the more."""
@@ -230,3 +231,44 @@ def _wrap(label: str, text: str) -> list[str]:
 def _quote(text: str) -> str:
     """Returns a text as a TOML string."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+class Proposal(NamedTuple):
+    """What is proposed for images.
+
+    Attributes:
+        text: The text of a study file.
+        start: What its search begins with.
+    """
+
+    text: str
+    start: Start
+
+
+def propose(
+    name: str,
+    images: str,
+    inspection: Inspection,
+    timeout: str | float | None = None,
+    weights: str | None = None,
+    spaces: Sequence[str] = (),
+) -> Proposal:
+    """Proposes a study of images.
+
+    Args:
+        name: The study's name.
+        images: The images, as in ``[data] path``.
+        inspection: What was found in the images.
+        timeout: Time for the search; an hour by default.
+        weights: The user's choice of pretrained weights; see `searchcnn.proposal.start.find_weights`.
+        spaces: The user's choice of search spaces.
+
+    Raises:
+        SearchcnnError: If the time or the weights are not valid.
+    """
+    try:
+        time = parse_duration(timeout or TIMEOUT)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    start = choose_start(inspection, time, find_weights(time, weights), spaces)
+    return Proposal(write_study_file(name, images, inspection, start, str(timeout or TIMEOUT)), start)

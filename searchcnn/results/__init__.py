@@ -3,9 +3,9 @@
 Names are imported when they are asked for: `searchcnn status` needs only the card.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from searchcnn.lazy import import_lazily
 from searchcnn.results.card import find_card, get_card_path, make_card, read_card
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from searchcnn.results.export import export_model, save_model
     from searchcnn.results.models import Models
     from searchcnn.results.prediction import Prediction, classify, list_images
+    from searchcnn.results.rehearsal import rehearse
 
 __all__ = [
     "ClassScore",
@@ -40,12 +41,10 @@ HOMES = {
     "evaluate_model": "searchcnn.results.evaluation",
     "export_model": "searchcnn.results.export",
     "list_images": "searchcnn.results.prediction",
+    "rehearse": "searchcnn.results.rehearsal",
     "save_model": "searchcnn.results.export",
 }
 """Where public names live that are imported when they are asked for: these modules import NumPy and Optuna."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        return getattr(importlib.import_module(HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = import_lazily(globals(), HOMES)

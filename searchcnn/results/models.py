@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import numpy.typing as npt
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
+from searchcnn.job import Job
 from searchcnn.results.card import get_card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.verification import verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
-from searchcnn.study import StudyConfig
+from searchcnn.store import StoredStudy
+from searchcnn.training import Checkpoints
 
 TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
@@ -31,20 +33,27 @@ class Models:
     """Keeps the networks of a study's best trials as Keras files with cards.
 
     Args:
-        path: The file of the best one, which is a copy of one of the others.
-        study: The study's name.
-        config: The study's configuration.
+        job: What is searched, and where its best model lies: a copy of one of the others.
         dataset: Its images.
+        stored: Its rows in the database, which rank the trials.
+        checkpoints: Those of its trials, which are of no use when these have ended.
         plugins: Location and fingerprint of each search space, by name.
     """
 
     def __init__(
-        self, path: Path, study: str, config: StudyConfig, dataset: Dataset, plugins: Mapping[str, Mapping[str, str]]
+        self,
+        job: Job,
+        dataset: Dataset,
+        stored: StoredStudy,
+        checkpoints: Checkpoints,
+        plugins: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self.path = path
-        self._study = study
-        self._config = config
+        self.path = job.model
+        self._job = job
+        self._config = job.config
         self._dataset = dataset
+        self._stored = stored
+        self._checkpoints = checkpoints
         self._plugins = plugins
         self._images = dataset.validation.images[:SAMPLE]
         self._expected: dict[int, npt.NDArray[np.float32]] = {}
@@ -66,30 +75,42 @@ class Models:
         self._expected[trial.number] = self._predict_sample(evaluation.network)
         self._is_promoted = False
 
-    def promote_best(self, ranking: Callable[[], Sequence[int]], finished: Callable[[], Sequence[int]]) -> None:
-        """Makes the best trial's network the best model, and deletes those of trials that are not among the best.
+    def save_if_ranked(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Saves a trial's network if it is among the best so far.
 
-        It does nothing if no network has been saved since the last time. Several processes may do so at the same time:
-        each checks again when it is done.
+        Raises:
+            StoreError: If it cannot be written; the trial has not ended then, and continues next time.
+        """
+        if self._stored.rank(trial.stored, evaluation.value) < self._config.search.keep_models:
+            self.save(trial, evaluation)
+            self._stored.add_model(trial.stored, self.get_file(trial.number), evaluation.value)
 
-        Args:
-            ranking: Returns the numbers of the best trials, the best one first.
-            finished: Returns the numbers of all trials that have ended.
+    def tidy(self) -> None:
+        """Makes the best trial's network the best model, and deletes what ended trials have left and nobody needs.
+
+        Networks are looked at only if one has been saved since the last time. Several processes may do so at the same
+        time: each checks again when it is done.
 
         Raises:
             StoreError: If the best model cannot be written.
         """
+        self._checkpoints.drop(self._stored.list_finished())
         if self._is_promoted:
             return
         with guard_writing(self.path):
-            self._replace_best(ranking)
-            files = [self.get_file(number) for number in set(finished()) - set(ranking())]
+            self._promote_best()
+            unranked = set(self._stored.list_finished()) - set(self._rank())
+            files = [self.get_file(number) for number in unranked]
             discard(self.get_file(0).parent, {name for file in files for name in (file.name, get_card_path(file).name)})
         self._is_promoted = True
 
-    def _replace_best(self, ranking: Callable[[], Sequence[int]]) -> None:
+    def _rank(self) -> list[int]:
+        """Returns the numbers of the trials whose networks are kept, the best one first."""
+        return self._stored.list_best(self._config.search.keep_models)
+
+    def _promote_best(self) -> None:
         for _ in range(TRIES):
-            files = ((number, _read_identity(self.get_file(number))) for number in ranking())
+            files = ((number, _read_identity(self.get_file(number))) for number in self._rank())
             best, identity = next((file for file in files if file[1]), (None, None))
             if best is None or _read_identity(self.path) == identity:
                 return
@@ -180,7 +201,7 @@ class Models:
         images = len(data.validation) + (len(data.train) if folds else 0)
         sample = {"images": images, "folds": folds} if folds else {"images": images}
         return make_card(
-            study=self._study,
+            study=self._job.name,
             trial=trial.number,
             space=trial.facts["space"],
             plugin=self._plugins[trial.facts["space"]],

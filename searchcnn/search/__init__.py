@@ -2,7 +2,7 @@
 
 from searchcnn.search.budget import Budget
 from searchcnn.search.components import make_pruner, make_sampler
-from searchcnn.search.engine import Evaluation, Evaluator, Search
+from searchcnn.search.engine import Evaluation, Evaluator, Keeper, Search
 from searchcnn.search.limits import Cost, check_limits
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
@@ -14,6 +14,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "InterruptedTrialError",
+    "Keeper",
     "OutOfTimeError",
     "Search",
     "SeededSampler",

@@ -6,7 +6,7 @@ It knows nothing of Keras: what trains a network is injected.
 import math
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -53,6 +53,28 @@ class Evaluator(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Keeps what trials leave."""
+
+    def save_if_ranked(self, trial: Trial, evaluation: Evaluation, /) -> None:
+        """Saves the network of an evaluation that counts, if it is worth it; the database does not know of it yet."""
+        ...
+
+    def tidy(self) -> None:
+        """Deletes what nobody needs any more, now that the database knows of the last trial's end."""
+        ...
+
+
+class _KeepNothing:
+    """Keeps nothing."""
+
+    def save_if_ranked(self, trial: Trial, evaluation: Evaluation, /) -> None:
+        """Saves nothing."""
+
+    def tidy(self) -> None:
+        """Deletes nothing."""
+
+
 class Search:
     """Works on a study until its budget is spent, it is interrupted, or it fails.
 
@@ -61,10 +83,9 @@ class Search:
         sampler: The study's sampler.
         evaluate: Trains a trial.
         budget: The study's totals.
-        seed: The study's seed.
+        keeper: Keeps the networks; nothing is kept where it is None.
         max_failures: Unexpected failures in a row that end the search.
-        keep: Called with each evaluation that counts before it is told to the database.
-        ended: Called when a trial was told to the database.
+        seed: The study's seed.
     """
 
     def __init__(
@@ -73,10 +94,9 @@ class Search:
         sampler: SeededSampler,
         evaluate: Evaluator,
         budget: Budget,
-        seed: int = 0,
+        keeper: Keeper | None = None,
         max_failures: int = 5,
-        keep: Callable[[Trial, Evaluation], None] | None = None,
-        ended: Callable[[], None] | None = None,
+        seed: int = 0,
     ) -> None:
         self._study = study
         self._sampler = sampler
@@ -84,8 +104,7 @@ class Search:
         self._budget = budget
         self._seed = seed
         self._max_failures = max_failures
-        self._keep = keep or (lambda trial, evaluation: None)
-        self._ended = ended or (lambda: None)
+        self._keeper = keeper or _KeepNothing()
         self._hear: Hear = ignore
         self._stop = threading.Event()
         self._failures = 0
@@ -134,9 +153,9 @@ class Search:
         if evaluation is not None and evaluation.is_cut and not is_best:
             outcome = Outcome("PRUNED", reason="timeout")
         elif evaluation is not None:
-            self._keep(trial, evaluation)
+            self._keeper.save_if_ranked(trial, evaluation)
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
-        self._ended()
+        self._keeper.tidy()
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         trial.end(outcome, is_best)
 
@@ -166,7 +185,7 @@ class Search:
         return (
             f"{self._failures} trials failed in a row, the last in search space '{last.get('space', '?')}': "
             f"{last.get('detail', '?')}; finished trials are safe. "
-            f"`searchcnn status {self._study.name} --failures` shows the tracebacks; mend the plugin, and run the same "
+            f"`searchcnn status {self._study.name} --failures` shows the tracebacks; fix the plugin, and run the same "
             "command again with --accept-changes"
         )
 

@@ -1,4 +1,4 @@
-"""Reads a dataset from one NumPy archive; nothing in it is ever executed."""
+"""A dataset in one NumPy archive, of which nothing is ever executed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from searchcnn.data.dataset import Arrays
-from searchcnn.sources.objects import ARRAY_NAMES, from_named_arrays
+from searchcnn.errors import DataError, UsageError
+from searchcnn.files import guard_writing, replace_file
+from searchcnn.sources.objects import ARRAY_NAMES, from_named_arrays, from_object
 from searchcnn.sources.reading import FIX, explain_errors
 
 
@@ -32,3 +34,34 @@ def _load_arrays(path: Path) -> Mapping[str, Any]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         return {key: archive[key] for key in archive.files}
+
+
+def save_object(data: Any, file: Path) -> Path:
+    """Writes images and labels to a file, unless it is there already; returns its path, relative if possible.
+
+    Raises:
+        DataError: If they are not images and labels.
+        UsageError: If the file holds others.
+        StoreError: If it cannot be written.
+    """
+    try:
+        arrays = _name_arrays(from_object(data))
+    except ValueError as error:
+        raise DataError(f"data: {error}") from error
+    if not file.exists():
+        with guard_writing(file), replace_file(file) as new:
+            np.savez(new, **arrays)
+    elif not _holds(file, arrays):
+        raise UsageError(f"{file} holds other images; give the new study another name, or delete the old one")
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
+
+def _name_arrays(arrays: Arrays) -> dict[str, Any]:
+    pairs = ((part, split.images, split.labels) for part, split in arrays.parts.items())
+    values = {key: value for part, x, y in pairs for key, value in ((f"x_{part}", x), (f"y_{part}", y))}
+    return values if arrays.class_names is None else {**values, "class_names": np.array(arrays.class_names)}
+
+
+def _holds(file: Path, arrays: Mapping[str, Any]) -> bool:
+    with np.load(file) as saved:
+        return set(saved.files) == set(arrays) and all(np.array_equal(saved[key], arrays[key]) for key in saved.files)

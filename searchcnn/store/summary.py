@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, Select, Table, column, func, inspect, select, table
@@ -47,6 +47,17 @@ class TrialSummary:
     epochs: int
     seconds: float
     facts: Mapping[str, Any]
+
+    @property
+    def space(self) -> str:
+        """Its search space; empty before that is known."""
+        return str(self.facts.get("space", ""))
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """Its hyperparameters, by name."""
+        hyperparameters: Mapping[str, Any] = self.facts.get("hyperparameters", {})
+        return hyperparameters
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,15 @@ class StudySummary:
     def finished_count(self) -> int:
         """Number of trials that have ended."""
         return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.trials)
+
+    @property
+    def state(self) -> Literal["running", "finished", "begun"]:
+        """Whether a process works on it now, or its budget is spent, or neither."""
+        budget = self.config.budget
+        is_spent = (budget.trials is not None and self.finished_count >= budget.trials) or (
+            budget.timeout is not None and self.seconds >= budget.timeout
+        )
+        return "running" if self.running else "finished" if is_spent else "begun"
 
     def count(self, state: str) -> int:
         """Returns the number of trials in a state."""

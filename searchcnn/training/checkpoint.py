@@ -77,7 +77,7 @@ class Checkpoint:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 facts = json.loads(str(archive["facts"]))
-                if not _matches(facts.pop("key"), json.loads(json.dumps(key))):
+                if not _is_key(facts.pop("key"), json.loads(json.dumps(key))):
                     return None
                 facts["epochs"] = [Epoch(**epoch) for epoch in facts["epochs"]]
                 arrays: dict[str, Any] = {group: list(_read_group(archive, group)) for group in GROUPS}
@@ -106,10 +106,11 @@ class Checkpoints:
             discard(self._folder, {self.get_path(number).name for number in trials})
 
 
-def _matches(written: dict[str, Any], key: Mapping[str, Any]) -> bool:
-    """Whether a key that was written is the expected one; settings that it lacks were added to the recipe later."""
-    before = {name: value for name, value in list_values_before(TrainingConfig).items() if name in key["training"]}
-    return {**written, "training": {**before, **written["training"]}} == key
+def _is_key(found: dict[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether a key is that one; what it lacks of the recipe was not known yet when it was written."""
+    wanted = key.get("training", {})
+    before = {name: value for name, value in list_values_before(TrainingConfig).items() if name in wanted}
+    return {**found, "training": {**before, **found.get("training", {})}} == {**key, "training": wanted}
 
 
 def _read_group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Everything that is drawn or printed for people: views of a search, tables, networks, pictures.
+"""All that draws, for people: the views of a search, tables, networks, pictures.
 
 Importing this imports neither Keras nor Optuna.
 """

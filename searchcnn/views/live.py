@@ -38,7 +38,7 @@ from searchcnn.views.view import Remaining, ShownTrial, View
 
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
-    from searchcnn.run import Study
+    from searchcnn.job import Job
 
 LAST_ROWS = 30
 """Trials that stay on the screen when the search has ended; `searchcnn status` shows all."""
@@ -68,7 +68,10 @@ class _Running(ShownTrial):
 class LiveView(View):
     """Shows the trials, those that run, the best so far and the budget, and keeps showing them."""
 
-    def __init__(self, study: Study, console: Console | None = None) -> None:
+    key = "Ctrl-C"
+    """What stops the search."""
+
+    def __init__(self, study: Job, console: Console | None = None) -> None:
         super().__init__(study)
         self._console = console or Console()
         self._began = time.monotonic()
@@ -79,19 +82,31 @@ class LiveView(View):
         self._running: dict[int, _Running] = {}
         self._trouble = ""
         self._stopping = False
-        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running = {}
-        self._live.stop()
+        self.close()
         if self._trials:
-            self._console.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
+            self.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
+
+    def open(self) -> None:
+        """Begins to show what changes."""
+        self._live.start()
+
+    def close(self) -> None:
+        """Shows only what stays."""
+        self._live.stop()
+
+    def print(self, line: RenderableType) -> None:
+        """Shows something that stays."""
+        self._live.console.print(line)
 
     def hear(self, event: Event) -> None:
         """Shows what happens."""
@@ -100,7 +115,7 @@ class LiveView(View):
             case Progress(text, done):
                 self._progress, self._done = text, done
             case Note(text):  # stays on the screen
-                self._live.console.print(Text(text))
+                self.print(Text(text))
             case Trouble(text):
                 self._trouble = text
             case TrialStarted(number, origin):
@@ -128,16 +143,16 @@ class LiveView(View):
     def show_inspection(self, inspection: Inspection) -> None:
         """Shows how large the dataset is and what is wrong with it; that stays on the screen."""
         for line in format_inspection(inspection, "warning"):
-            self._live.console.print(Text(line) if isinstance(line, str) else line)
+            self.print(Text(line) if isinstance(line, str) else line)
 
     def stopping(self) -> None:
         """Shows that the search will stop."""
         self._stopping = True
 
-    def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
+    def summarize(self, arguments: Sequence[str] | None, stopped: bool) -> None:
         """Shows the best trial and the next commands."""
         for line in summarize_study(self.study, arguments, stopped):
-            self._console.print(Text(line) if isinstance(line, str) else line)
+            self.print(Text(line) if isinstance(line, str) else line)
 
     def _show_earlier_trials(self) -> None:
         """Shows the trials of earlier runs, the first time."""
@@ -159,7 +174,8 @@ class LiveView(View):
         epochs, seconds = len(running.curve), time.monotonic() - running.began
         self._trials[number] = TrialSummary(number, outcome.state, value, epochs, seconds, facts)
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """Returns what changes, as it is now."""
         rows = list(self._trials.values())
         parts: list[RenderableType] = [self._header()]
         if rows:
@@ -229,7 +245,7 @@ class LiveView(View):
         parts.append(f"{trials} trials, {pruned} pruned")
         left = f", {format_duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
         parts.append(f"{format_duration(used)} used{left}")
-        parts.append("stopping; Ctrl-C again: at once" if self._stopping else "Ctrl-C stops")
+        parts.append(f"stopping; {self.key} again: at once" if self._stopping else f"{self.key} stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
     def _best(self) -> TrialSummary | None:

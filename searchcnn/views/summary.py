@@ -16,7 +16,7 @@ from searchcnn.text import format_amount, format_duration, format_interval, form
 from searchcnn.views.comparison import compare_spaces, rank_published
 
 if TYPE_CHECKING:
-    from searchcnn.run import Study
+    from searchcnn.job import Job
     from searchcnn.store import StudySummary, TrialSummary
 
 
@@ -24,12 +24,12 @@ OTHER_SEARCH = " of another search with that name, in another database"
 """Describes a model that comes from none of the study's trials."""
 
 
-def summarize_study(study: Study, arguments: Sequence[str], stopped: bool) -> Iterator[str | Table]:
+def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) -> Iterator[str | Table]:
     """Yields the lines, and a table of the search spaces if there are several.
 
     Args:
         study: The study that was searched.
-        arguments: The arguments that the user gave to `searchcnn`.
+        arguments: The arguments that the user gave to `searchcnn`; None in a script or a notebook.
         stopped: Whether the user stopped the search.
     """
     from searchcnn.store import read_summary
@@ -51,9 +51,16 @@ def summarize_study(study: Study, arguments: Sequence[str], stopped: bool) -> It
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
         yield f"To beat: {', '.join(published)}"
+    if arguments is None:
+        yield from _suggest_calls(study, stopped, best is not None)
+    else:
+        yield from _suggest_commands(study, arguments, stopped, best is not None)
+
+
+def _suggest_commands(study: Job, arguments: Sequence[str], stopped: bool, has_model: bool) -> Iterator[str]:
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
-    elif best is not None:
+    elif has_model:
         storage = ["--storage", study.storage] if study.storage else []
         yield f"Test it:    {shlex.join(['searchcnn', 'evaluate', study.name, *storage])}"
         if study.config.data.path is not None:
@@ -62,7 +69,20 @@ def summarize_study(study: Study, arguments: Sequence[str], stopped: bool) -> It
             yield f"Go on with: {shlex.join(['searchcnn', *_remove_budget(arguments), *_double_budget(study)])}"
 
 
-def _describe_certainty(study: Study, best: TrialSummary) -> Iterator[str]:
+def _suggest_calls(study: Job, stopped: bool, has_model: bool) -> Iterator[str]:
+    if stopped:
+        yield "Stopped. Go on with:  study.optimize(...) as before"
+    elif has_model:
+        yield "Test it:    study.evaluate()"
+        if study.config.data.path is not None:
+            yield "Use it:     study.predict('IMAGE')"
+        options = _double_budget(study)
+        budget = zip(options[::2], options[1::2], strict=True)
+        values = (f"{name.removeprefix('--')}={value if name == '--trials' else repr(value)}" for name, value in budget)
+        yield f"Go on with: study.optimize({', '.join(values)})"
+
+
+def _describe_certainty(study: Job, best: TrialSummary) -> Iterator[str]:
     """Yields how certain the best accuracy is, if it is one and the card says on how many images it was measured."""
     card = find_card(study.workspace.best_model(study.name))
     with contextlib.suppress(KeyError, TypeError):
@@ -98,7 +118,7 @@ def format_counts(summary: StudySummary) -> str:
     return f"{trials} in {format_duration(summary.seconds)}: {ended or 'none ended'}{unfinished}{waiting}"
 
 
-def _describe_model(study: Study, summary: StudySummary) -> str:
+def _describe_model(study: Job, summary: StudySummary) -> str:
     model = study.workspace.best_model(study.name)
     if not model.exists():
         return " is missing; a better trial will write it again, or search again with --name"
@@ -125,7 +145,7 @@ def _read_score(card: dict[str, Any], metric: str) -> object:
     return None
 
 
-def _format_path(study: Study) -> str:
+def _format_path(study: Job) -> str:
     path = study.workspace.best_model(study.name)
     return str(path.relative_to(study.workspace.root) if path.is_relative_to(study.workspace.root) else path)
 
@@ -140,7 +160,7 @@ def _remove_budget(arguments: Sequence[str]) -> list[str]:
     return others
 
 
-def _double_budget(study: Study) -> list[str]:
+def _double_budget(study: Job) -> list[str]:
     budget = study.config.budget
     trials = ["--trials", str(2 * budget.trials)] if budget.trials else []
     return trials + (["--timeout", format_duration(2 * budget.timeout)] if budget.timeout else [])

@@ -30,7 +30,7 @@ from searchcnn.text import format_amount, format_duration, format_gain, format_s
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
     from searchcnn.events import Epoch
-    from searchcnn.run import Study
+    from searchcnn.job import Job
 
 
 TELLING = 3.0
@@ -80,7 +80,7 @@ class View:
     is_told = False
     """Whether the user has been told what was found in the images; all workers read them, once is enough."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Job) -> None:
         self.study = study
 
     def __enter__(self) -> Self:
@@ -104,7 +104,7 @@ class View:
         """The user has asked to stop."""
         click.echo("Stopping; once more stops at once.", err=True)
 
-    def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
+    def summarize(self, arguments: Sequence[str] | None, stopped: bool) -> None:
         """Says what the search has found, and how to go on."""
 
 
@@ -118,7 +118,7 @@ class QuietView(View):
 class PlainView(View):
     """Shows one line for each thing that happens."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Job) -> None:
         super().__init__(study)
         self._began = time.monotonic()
         self._trials: dict[int, ShownTrial] = {}
@@ -156,7 +156,7 @@ class PlainView(View):
 
         print_lines(format_inspection(inspection, "warning"))
 
-    def summarize(self, arguments: Sequence[str], stopped: bool) -> None:
+    def summarize(self, arguments: Sequence[str] | None, stopped: bool) -> None:
         """Shows the best trial and the next commands."""
         from searchcnn.views.summary import summarize_study
         from searchcnn.views.tables import print_lines

@@ -1,5 +1,5 @@
 """A supervisor, which never imports Keras, and the worker processes in which trials run."""
 
-from searchcnn.workers.processes import optimize
+from searchcnn.workers.supervisor import search
 
-__all__ = ["optimize"]
+__all__ = ["search"]

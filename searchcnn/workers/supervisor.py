@@ -1,7 +1,6 @@
 """Starts workers, hears them, and replaces those that die; it imports no framework and survives whatever they do."""
 
 import contextlib
-import json
 import math
 import os
 import queue
@@ -26,12 +25,12 @@ from searchcnn.events import (
     decode,
     ignore,
 )
-from searchcnn.files import guard_writing
-from searchcnn.run import Study
+from searchcnn.files import check_writable, guard_writing
+from searchcnn.job import Job
+from searchcnn.run import run_search
 from searchcnn.store import DEADLY, Takeover, guard_database, open_storage
 from searchcnn.store.connection import PATIENCE
-from searchcnn.workers.slots import Slot
-from searchcnn.workers.worker import job
+from searchcnn.workers.slots import Slot, slots
 
 TIME_TO_STOP = 10.0
 """Seconds in which workers that were told to stop have to be gone."""
@@ -43,19 +42,53 @@ TICK = 0.2
 """Seconds between two looks at the user's stop."""
 
 
-def supervise(study: Study, slots: Sequence[Slot], hear: Hear = ignore, stop: threading.Event | None = None) -> None:
+def search(
+    job: Job,
+    hear: Hear = ignore,
+    stop: threading.Event | None = None,
+    *,
+    workers: int | None = None,
+    gpus: str = "all",
+    slots_per_gpu: int = 1,
+) -> None:
+    """Searches until a study's budget is spent, in worker processes or in this one.
+
+    Workers are replaced when they die; a trial goes on from its last epoch then.
+
+    Args:
+        job: What to search; a study that was begun before is continued.
+        hear: Hears what happens, on this thread.
+        stop: Set it to end the search in good order.
+        workers: Number of worker processes; by default one for each share of a GPU, or one on the CPU. 0 searches in
+            this process, which is what debuggers want.
+        gpus: The GPUs to use: ``"all"``, ``"none"``, or numbers as `nvidia-smi` has them, as in ``"0,1"``.
+        slots_per_gpu: Workers that share a GPU.
+
+    Raises:
+        SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
+    """
+    places = slots(gpus, slots_per_gpu, workers)
+    check_writable(job.model.parent)
+    job = job.continue_begun(hear)
+    if places:
+        supervise(job, places, hear, stop)
+    else:
+        run_search(job, hear, stop)
+
+
+def supervise(job: Job, slots: Sequence[Slot], hear: Hear = ignore, stop: threading.Event | None = None) -> None:
     """Searches in worker processes until a study's budget is spent.
 
     Args:
-        study: What to search; a study that was begun before is continued.
+        job: What to search; a study that was begun before is continued.
         slots: A place for each worker.
         hear: Hears what happens, on this thread.
         stop: Set it to end the search in good order.
 
     Raises:
-        SearchcnnError: As `searchcnn.run.optimize`.
+        SearchcnnError: As `searchcnn.run.run_search`.
     """
-    _Supervisor(study, slots, hear, stop or threading.Event()).run()
+    _Supervisor(job, slots, hear, stop or threading.Event()).run()
 
 
 @dataclass(eq=False)
@@ -78,8 +111,8 @@ class _Worker:
 
 
 class _Supervisor:
-    def __init__(self, study: Study, slots: Sequence[Slot], hear: Hear, stop: threading.Event) -> None:
-        self._study = study
+    def __init__(self, job: Job, slots: Sequence[Slot], hear: Hear, stop: threading.Event) -> None:
+        self._job = job
         self._slots = slots
         self._hear = hear
         self._stop = stop
@@ -105,7 +138,7 @@ class _Supervisor:
             raise self._failure
 
     def _start(self, slot: Slot) -> None:
-        log = self._study.workspace.log(self._study.name)
+        log = self._job.workspace.log(self._job.name)
         with guard_writing(log):
             log.parent.mkdir(parents=True, exist_ok=True)
             file = log.open("a", encoding="utf-8")
@@ -125,7 +158,7 @@ class _Supervisor:
         threading.Thread(target=self._read, args=(worker,), daemon=True).start()
         assert process.stdin
         with contextlib.suppress(BrokenPipeError):  # it has died already, which is seen by the end of its output
-            process.stdin.write(json.dumps(job(self._study)) + "\n")
+            process.stdin.write(self._job.to_json() + "\n")
             process.stdin.flush()
 
     def _read(self, worker: _Worker) -> None:
@@ -192,7 +225,7 @@ class _Supervisor:
             deaths, most, at_work = self._false_starts, MOST_FALSE_STARTS, ""
         else:
             self._deaths += 1
-            most = DEADLY * self._study.config.search.max_failures  # so many trials are given up by then
+            most = DEADLY * self._job.config.search.max_failures  # so many trials are given up by then
             deaths, at_work = self._deaths, f" in trial {worker.trial}"
         if deaths < most:
             self._hear(Trouble(f"a worker died{at_work} ({cause}); a new one goes on"))
@@ -200,12 +233,12 @@ class _Supervisor:
             return
         self._failure = StudyFailedError(
             f"{deaths} workers died in a row, the last{at_work} ({cause}); finished trials are safe. "
-            f"{self._study.workspace.log(self._study.name)} has what they printed"
+            f"{self._job.workspace.log(self._job.name)} has what they printed"
         )
 
     def _end_hanging(self) -> None:
         """Kills workers whose trial should have been over long ago; a trial that can, ends by itself."""
-        limit = self._study.config.limits.trial_timeout
+        limit = self._job.config.limits.trial_timeout
         if limit is None:
             return
         for worker in self._workers:
@@ -217,15 +250,15 @@ class _Supervisor:
         worker.process.kill()
         worker.process.wait()
         worker.trial, worker.ending = None, WorkerEnded("recycled")
-        with guard_database(self._study.url), contextlib.closing(open_storage(self._study.url)) as storage:
-            Takeover(storage).give_up(storage.get_study_id_from_name(self._study.name), trial, "timeout", detail)
+        with guard_database(self._job.url), contextlib.closing(open_storage(self._job.url)) as storage:
+            Takeover(storage).give_up(storage.get_study_id_from_name(self._job.name), trial, "timeout", detail)
         self._hear(TrialGivenUp(trial, "timeout", detail))
 
     def _error(self, failure: WorkerEnded) -> SearchcnnError:
         known = getattr(errors, failure.error, None)
         if isinstance(known, type) and issubclass(known, SearchcnnError):
             return known(failure.message)
-        log = self._study.workspace.log(self._study.name)
+        log = self._job.workspace.log(self._job.name)
         return StudyFailedError(f"{failure.error}: {failure.message}; {log} has the traceback")
 
     def _end(self) -> None:

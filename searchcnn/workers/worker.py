@@ -1,27 +1,24 @@
 """The process in which trials run: ``python -m searchcnn.workers``, started by a supervisor.
 
-It is given the study as a line of JSON on standard input, and stops when that is closed: by the supervisor, or by its
+It is given its job as a line of JSON on standard input, and stops when that is closed: by the supervisor, or by its
 death. Standard output carries events only; whatever a framework or a plugin prints goes to standard error.
 """
 
 import contextlib
-import json
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
-from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
 from searchcnn.backend import own_process
 from searchcnn.errors import SearchcnnError
 from searchcnn.events import Event, Hear, Outcome, TrialFinished, WorkerEnded, encode
-from searchcnn.run import Study, optimize
-from searchcnn.study import StudyConfig, Workspace
+from searchcnn.job import Job
+from searchcnn.run import run_search
 
 MOST_TRIALS = 100
 """Trials after which a worker is replaced by a fresh process."""
@@ -70,8 +67,8 @@ class Recycler:
 
     def _look(self, outcome: Outcome) -> None:
         self._trials += 1
-        self._memory = self._memory or resident()
-        has_grown = resident() - self._memory > MOST_GROWTH
+        self._memory = self._memory or measure_memory()
+        has_grown = measure_memory() - self._memory > MOST_GROWTH
         if not self._stop.is_set() and (self._trials >= MOST_TRIALS or has_grown or outcome.reason == "out of memory"):
             self.is_recycled = True
             self._stop.set()
@@ -85,39 +82,20 @@ def main() -> None:
         os.dup2(2, 1)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        job = json.loads(sys.stdin.readline())
+        job = Job.from_json(sys.stdin.readline())
         threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
-        sys.exit(_work(study(job), Sender(stream).hear, stop))
+        sys.exit(_work(job, Sender(stream).hear, stop))
 
 
-def job(study: Study) -> dict[str, Any]:
-    """Returns a study as JSON has it."""
-    return {
-        "name": study.name,
-        "config": study.config.model_dump(mode="json", exclude_unset=True),  # what is not set may be as it was begun
-        "workspace": str(study.workspace.root),
-        "storage": study.storage,
-        "plugins": [str(folder) for folder in study.plugins],
-        "accept_changes": study.accept_changes,
-    }
-
-
-def study(job: Mapping[str, Any]) -> Study:
-    """Returns the study of a job."""
-    config = StudyConfig.model_validate(job["config"])
-    place, folders = Workspace(Path(job["workspace"])), [Path(folder) for folder in job["plugins"]]
-    return Study(job["name"], config, place, job["storage"], folders, job["accept_changes"])
-
-
-def resident() -> int:
+def measure_memory() -> int:
     """Returns the bytes of memory that this process has."""
     return int(psutil.Process().memory_info().rss)
 
 
-def _work(study: Study, hear: Hear, stop: threading.Event) -> int:
+def _work(job: Job, hear: Hear, stop: threading.Event) -> int:
     recycler = Recycler(hear, stop)
     try:
-        optimize(study, recycler.hear, stop)
+        run_search(job, recycler.hear, stop)
     except SearchcnnError as error:
         hear(WorkerEnded("failed", type(error).__name__, str(error)))
         return error.exit_code

@@ -24,9 +24,9 @@ from PIL import Image  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from searchcnn.data import Inspection, Preparation  # noqa: E402
-from searchcnn.proposal.creation import configure_images  # noqa: E402
+from searchcnn.job import Job  # noqa: E402
+from searchcnn.proposal.request import Request  # noqa: E402
 from searchcnn.results import export, models  # noqa: E402
-from searchcnn.run import Study  # noqa: E402
 from searchcnn.study import Workspace, load, validate  # noqa: E402
 from searchcnn.views.dataset import Reading  # noqa: E402
 from searchcnn.views.live import LiveView  # noqa: E402
@@ -173,7 +173,7 @@ class TestReading:
         self, kind: type[View], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         config = validate({"spaces": ["any"], "data": {"path": "pets"}, "budget": {"trials": 1}}, "test")
-        view = kind(Study("pets", config, Workspace(tmp_path)))
+        view = kind(Job("pets", config, Workspace(tmp_path)))
         view.hear(ImagesInspected(self.REPORT))
         view.hear(ImagesInspected(self.REPORT))
         assert capsys.readouterr().out.count("pets: 2 classes") == 1
@@ -276,5 +276,6 @@ def test_a_study_file_for_the_same_images_is_taken(workspace: Path, tmp_path: Pa
     file.write_text(file.read_text().replace("patience = 10", "patience = 7"))
     assert tomllib.loads(file.read_text())["training"]["patience"] == 7
     with contextlib.chdir(tmp_path):
-        name, config = configure_images(Workspace(tmp_path), "./pets/")
+        job = Request(Workspace(tmp_path), data="./pets/").make_job()
+        name, config = job.name, job.config
     assert (name, config.training.patience) == ("pets", 7)

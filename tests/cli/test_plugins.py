@@ -153,8 +153,9 @@ class TestCheck:
 
     def test_without_names_all_are_checked(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from searchcnn.testing import conformance
+        from searchcnn.testing.checks import CHECKS
 
-        monkeypatch.setattr(conformance, "CHECKS", {"documentation": conformance.CHECKS["documentation"]})
+        monkeypatch.setattr(conformance, "CHECKS", {"documentation": CHECKS["documentation"]})
         names = [report["name"] for report in call_json(workspace, "check")]
         assert names[0] == "my_net"
         assert {"sequential", "residual", "inception", "transfer"} <= set(names)

@@ -13,9 +13,11 @@ from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import PluginError
 from searchcnn.events import Epoch
-from searchcnn.run import Study, optimize
+from searchcnn.job import Job
+from searchcnn.run import run_search
 from searchcnn.search import (
     Budget,
+    Evaluation,
     InterruptedTrialError,
     Search,
     SeededSampler,
@@ -83,10 +85,15 @@ def test_a_solved_trial(make: MakeTrainer, stored: Stored, few: Dataset, kept: P
     trainer = make(training={"epochs": 9, "batch_size": [16, 32], "optimizer": ["adam", "sgd"], "shift": [0.0, 0.1]})
     study = stored(trainer.config)
     study.begin([("test", FEATURES), ("test", {**FEATURES, "pooling": "max"})])
-    evaluations: list[Any] = []
+    evaluations: list[Evaluation] = []
     sampler = study.optuna.sampler
     assert isinstance(sampler, SeededSampler)
-    Search(study, sampler, trainer, Budget(2, None), keep=lambda trial, given: evaluations.append(given)).run()
+
+    def evaluate(trial: Trial) -> Evaluation:
+        evaluations.append(trainer(trial))
+        return evaluations[-1]
+
+    Search(study, sampler, evaluate, Budget(2, None)).run()
     for done, evaluation in zip(study.list_trials(), evaluations, strict=True):
         assert done.state.name == "COMPLETE"
         assert done.user_attrs["hyperparameters"] == done.params  # of training none matters
@@ -251,8 +258,8 @@ def images(tmp_path: Path, few: Dataset) -> Path:
 
 
 @pytest.fixture
-def folds_study(images: Path, weights: Path, tmp_path: Path) -> Callable[..., Study]:
-    def make(name: str = "folds", spaces: str = "transfer", **options: Any) -> Study:
+def folds_study(images: Path, weights: Path, tmp_path: Path) -> Callable[..., Job]:
+    def make(name: str = "folds", spaces: str = "transfer", **options: Any) -> Job:
         table = {
             "spaces": [spaces],
             "data": {"path": str(images), "folds": 5},
@@ -261,7 +268,7 @@ def folds_study(images: Path, weights: Path, tmp_path: Path) -> Callable[..., St
         }
         given = {"backbones": [SMALL], "weights": str(weights), "image_sizes": [32], **options}
         options = {"options": {"transfer": given}} if spaces == "transfer" else {}
-        return Study(name, validate({**table, **options}, "test"), Workspace(tmp_path))
+        return Job(name, validate({**table, **options}, "test"), Workspace(tmp_path))
 
     return make
 
@@ -273,11 +280,9 @@ def verify_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_in_folds(
-    folds_study: Callable[..., Study], verify_here: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_in_folds(folds_study: Callable[..., Job], verify_here: None, monkeypatch: pytest.MonkeyPatch) -> None:
     study = folds_study(linear=True)
-    optimize(study)
+    run_search(study)
     summary = read_summary(study.url, study.name)
     points = {
         (facts["cut_blocks"], facts["pooling"]) for facts in (one.facts["hyperparameters"] for one in summary.trials)
@@ -299,41 +304,39 @@ def test_a_study_in_folds(
 
 
 @pytest.mark.slow
-def test_a_study_in_folds_is_the_same_each_time(folds_study: Callable[..., Study], verify_here: None) -> None:
+def test_a_study_in_folds_is_the_same_each_time(folds_study: Callable[..., Job], verify_here: None) -> None:
     studies = [folds_study(name, linear=True) for name in ("one", "two")]
     for study in studies:
-        optimize(study)
+        run_search(study)
     one, two = ([trial.value for trial in read_summary(study.url, study.name).trials] for study in studies)
     assert one == two
 
 
 @pytest.mark.parametrize("spaces", ["residual", "transfer"])
-def test_networks_that_are_trained_by_steps_are_refused_in_folds(
-    folds_study: Callable[..., Study], spaces: str
-) -> None:
+def test_networks_that_are_trained_by_steps_are_refused_in_folds(folds_study: Callable[..., Job], spaces: str) -> None:
     study = folds_study(spaces=spaces, weights="none") if spaces == "transfer" else folds_study(spaces=spaces)
     message = (
         rf"^search space '{spaces}': data\.folds measures heads .*, but search space '{spaces}' trains its networks"
     )
     with pytest.raises(PluginError, match=message) as raised:
-        optimize(study)
+        run_search(study)
     assert "\n" not in str(raised.value)
     assert read_summary(study.url, study.name).trials == []
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_point_is_refused_in_folds(folds_study: Callable[..., Study]) -> None:
+def test_a_fine_tuned_point_is_refused_in_folds(folds_study: Callable[..., Job]) -> None:
     study = folds_study()
     with pytest.raises(PluginError, match=r"options\.transfer\.linear = true"):
-        optimize(study)
+        run_search(study)
 
 
 @pytest.mark.slow
-def test_folds_are_part_of_a_study_s_identity(folds_study: Callable[..., Study], verify_here: None) -> None:
+def test_folds_are_part_of_a_study_s_identity(folds_study: Callable[..., Job], verify_here: None) -> None:
     from searchcnn.errors import StudyChangedError
 
     study = folds_study(linear=True)
-    optimize(
+    run_search(
         replace(
             study,
             config=study.config.model_copy(update={"budget": study.config.budget.model_copy(update={"trials": 1})}),
@@ -341,7 +344,7 @@ def test_folds_are_part_of_a_study_s_identity(folds_study: Callable[..., Study],
     )
     other = study.config.model_copy(update={"data": study.config.data.model_copy(update={"folds": 4})})
     with pytest.raises(StudyChangedError, match="folds"):
-        optimize(replace(study, config=other))
+        run_search(replace(study, config=other))
 
 
 @pytest.mark.parametrize("folds", [-1, 1])

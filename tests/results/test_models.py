@@ -19,8 +19,9 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError, UsageError
+from searchcnn.job import Job
 from searchcnn.search import Evaluation, Trial
-from searchcnn.study import StudyConfig
+from searchcnn.study import StudyConfig, Workspace
 
 start_keras()
 
@@ -30,7 +31,7 @@ from searchcnn.results import Models, export_model, read_card, save_model, verif
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
-from searchcnn.training import make_classifier  # noqa: E402
+from searchcnn.training import Checkpoints, make_classifier  # noqa: E402
 
 SHAPE = (8, 8, 1)
 ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
@@ -70,10 +71,36 @@ def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dat
     assert np.allclose(predicted, predict_probabilities(network, few), atol=1e-5)
 
 
+class Ranks:
+    """What models ask of a study's rows in its database: which trials have ended, and which are the best."""
+
+    def __init__(self) -> None:
+        self.best: list[int] = []
+        self.ended: list[int] = []
+
+    def list_best(self, count: int) -> list[int]:
+        return self.best[:count]
+
+    def list_finished(self) -> list[int]:
+        return self.ended
+
+
 @pytest.fixture
-def models_at(few: Dataset, study_config: Callable[..., StudyConfig]) -> Callable[[Path], Models]:
+def ranks() -> Any:
+    return Ranks()
+
+
+@pytest.fixture
+def models_at(few: Dataset, study_config: Callable[..., StudyConfig], ranks: Any) -> Callable[[Path], Models]:
     """Returns a maker of a study's models, given the path of the best one."""
-    return lambda path: Models(path, "mine", study_config(seed=7), few, ORIGINS)
+
+    def make(path: Path) -> Models:
+        job = Job("mine", study_config(seed=7), Workspace(path.parent.parent))
+        models = Models(job, few, ranks, Checkpoints(path.parent / "checkpoints"), ORIGINS)
+        models.path = path
+        return models
+
+    return make
 
 
 @pytest.fixture
@@ -88,11 +115,14 @@ def keep(finished: Any, study_config: Callable[..., StudyConfig], begin: Callabl
     return keep_
 
 
-def test_the_card(tmp_path: Path, few: Dataset, models_at: Callable[[Path], Models], keep: Callable[..., None]) -> None:
+def test_the_card(
+    tmp_path: Path, few: Dataset, models_at: Callable[[Path], Models], keep: Callable[..., None], ranks: Ranks
+) -> None:
     best = models_at(tmp_path / "best.keras")
     recipe = {"rotation": 15.0, "normalization": "zca"}
     keep(best, 2, 0.75, recipe, hyperparameters={"units": 8, "wide": True}, params=123, macs=456)
-    best.promote_best(lambda: [2], lambda: [2])
+    ranks.best, ranks.ended = [2], [2]
+    best.tidy()
     card = read_card(tmp_path / "best.keras")
     assert card["sha256"] == hashlib.sha256((tmp_path / "best.keras").read_bytes()).hexdigest()
     assert {key: card[key] for key in ("study", "trial", "space", "plugin", "hyperparameters", "params", "macs")} == {
@@ -116,15 +146,14 @@ def test_the_card(tmp_path: Path, few: Dataset, models_at: Callable[[Path], Mode
 
 
 def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
-    tmp_path: Path, models_at: Callable[[Path], Models], keep: Callable[..., None]
+    tmp_path: Path, models_at: Callable[[Path], Models], keep: Callable[..., None], ranks: Ranks
 ) -> None:
     models = models_at(tmp_path / "best.keras")
-    ranking: list[int] = []
 
     def end(number: int, *ranked: int) -> tuple[int, list[str]]:
         keep(models, number, 0.5)
-        ranking[:] = ranked
-        models.promote_best(lambda: ranking, lambda: range(number + 1))
+        ranks.best, ranks.ended = [*ranked], [*range(number + 1)]
+        models.tidy()
         files = sorted(path.name for path in (tmp_path / "models").glob("*.keras"))
         assert len(list((tmp_path / "models").iterdir())) == 2 * len(files)  # and their cards
         return read_card(models.path)["trial"], files
@@ -136,7 +165,8 @@ def test_the_best_models_are_kept_and_the_best_of_them_is_promoted(
     models.get_file(2).with_suffix(".json").unlink()
     assert end(3, 2, 3) == (3, ["trial-0003.keras"])
     models.path.unlink()
-    models_at(models.path).promote_best(lambda: ranking, list)
+    ranks.ended = []
+    models_at(models.path).tidy()
     assert read_card(models.path)["trial"] == 3
 
 

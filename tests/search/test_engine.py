@@ -79,6 +79,16 @@ class Ear:
                 self.heard.append(("finished", outcome.state, outcome.value, is_best))
 
 
+class Keeping:
+    """Calls a function with each evaluation that counts."""
+
+    def __init__(self, keep: Callable[[Trial, Evaluation], None]) -> None:
+        self.save_if_ranked = keep
+
+    def tidy(self) -> None:
+        pass
+
+
 def run(
     open_study: OpenStudy,
     evaluate: Evaluator,
@@ -92,7 +102,7 @@ def run(
 ) -> list[FrozenTrial]:
     study, sampler = open_study(**options)
     with study.run():
-        Search(study, sampler, evaluate, Budget(trials, deadline), 0, max_failures, keep).run(hear, stop)
+        Search(study, sampler, evaluate, Budget(trials, deadline), keep and Keeping(keep), max_failures).run(hear, stop)
     return study.list_trials()
 
 
@@ -249,7 +259,7 @@ def test_too_many_failures_in_a_row(open_study: OpenStudy) -> None:
         run(open_study, make_evaluator(make_failures(1, 2, 3), "mine"), 9, max_failures=3)
     assert str(caught.value) == (
         "3 trials failed in a row, the last in search space 'mine': RuntimeError: broken 3; finished trials are safe. "
-        "`searchcnn status x --failures` shows the tracebacks; mend the plugin, and run the same command again with "
+        "`searchcnn status x --failures` shows the tracebacks; fix the plugin, and run the same command again with "
         "--accept-changes"
     )
     assert list_states(run(open_study, make_evaluator({}), 0)) == ["COMPLETE", "FAIL", "FAIL", "FAIL"]
@@ -361,7 +371,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     }
     ear = Ear()
     with study.run():
-        Search(study, sampler, make_evaluator(outcomes), Budget(7, None), keep=keep).run(ear.hear)
+        Search(study, sampler, make_evaluator(outcomes), Budget(7, None), Keeping(keep)).run(ear.hear)
     assert kept == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
         False,

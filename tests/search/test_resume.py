@@ -79,7 +79,7 @@ def work(open_study: OpenStudy, file: Path, seed: int, evaluator: Evaluator) -> 
     budget = Budget(TRIALS, None)
     try:
         with study.run():  # left by a dying process too, so that its process number does not look alive here
-            Search(study, sampler, evaluator, budget, seed, max_failures=TRIALS).run(stop=evaluator.stop)
+            Search(study, sampler, evaluator, budget, max_failures=TRIALS, seed=seed).run(stop=evaluator.stop)
     except KeyboardInterrupt:
         pass
     return study

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from searchcnn.cli import main
 from searchcnn.events import Epoch
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.search import make_sampler
 from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
 from searchcnn.study import ComponentConfig, StudyConfig, Workspace
@@ -34,13 +34,13 @@ TRIALS = [
 
 
 @pytest.fixture
-def search(tmp_path: Path, study_config: Config) -> Callable[..., Study]:
+def search(tmp_path: Path, study_config: Config) -> Callable[..., Job]:
     """Returns a maker of studies in a workspace, with their trials in a real database."""
 
-    def make(trials: list[tuple[str, float | None, int]] = TRIALS, **sections: Any) -> Study:
+    def make(trials: list[tuple[str, float | None, int]] = TRIALS, **sections: Any) -> Job:
         spaces = list(dict.fromkeys(space for space, *_ in trials)) or ["sequential", "residual"]
         config = study_config(**{"spaces": spaces, "published": PUBLISHED, **sections})
-        study = Study("compared", config, Workspace(tmp_path))
+        study = Job("compared", config, Workspace(tmp_path))
         sampler = make_sampler(ComponentConfig(name="RandomSampler"), 0)
         stored = StoredStudy(open_storage(study.url), study.name, config.objective, sampler, NopPruner())
         stored.check_identity(config.model_dump(), {})
@@ -56,7 +56,7 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Study]:
     return make
 
 
-def print_summary(study: Study) -> list[str]:
+def print_summary(study: Job) -> list[str]:
     """Prints the last lines of a search into a pipe, and returns them."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -77,7 +77,7 @@ SENTENCE = (
 )
 
 
-def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Study]) -> None:
+def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Job]) -> None:
     lines = print_summary(search())
     head = next(number for number, line in enumerate(lines) if "search space" in line)
     columns = ["trials", "complete", "pruned", "time", "best", "val_accuracy", "params", "MACs", "epochs"]
@@ -91,7 +91,7 @@ def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Study
     assert SENTENCE in lines
 
 
-def test_status_compares_them_too_and_json_stays_a_list_of_trials(search: Callable[..., Study]) -> None:
+def test_status_compares_them_too_and_json_stays_a_list_of_trials(search: Callable[..., Job]) -> None:
     study = search()
     output = show_status(study.workspace.root)
     assert SENTENCE in output.splitlines()
@@ -101,22 +101,22 @@ def test_status_compares_them_too_and_json_stays_a_list_of_trials(search: Callab
     ]
 
 
-def test_one_search_space_is_compared_with_nothing(search: Callable[..., Study]) -> None:
+def test_one_search_space_is_compared_with_nothing(search: Callable[..., Job]) -> None:
     study = search([("residual", 0.8, 1000)])
     assert not [
         line for line in [*print_summary(study), *show_status(study.workspace.root).splitlines()] if "won" in line
     ]
 
 
-def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[..., Study]) -> None:
+def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[..., Job]) -> None:
     assert "search space" not in show_status(search([]).workspace.root)
 
 
-def test_what_there_is_to_beat(search: Callable[..., Study]) -> None:
+def test_what_there_is_to_beat(search: Callable[..., Job]) -> None:
     assert "To beat: googlenet 0.8191, cifar10_convnet 0.6709" in print_summary(search())
 
 
-def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> None:
+def test_nothing_published_is_nothing_to_beat(search: Callable[..., Job]) -> None:
     assert not [line for line in print_summary(search(published={})) if "To beat" in line]
 
 
@@ -132,7 +132,7 @@ def test_nothing_published_is_nothing_to_beat(search: Callable[..., Study]) -> N
         ([["trial", 1]], ""),
     ],
 )
-def test_a_card_of_no_model_is_not_a_traceback(search: Callable[..., Study], card: object, note: str) -> None:
+def test_a_card_of_no_model_is_not_a_traceback(search: Callable[..., Job], card: object, note: str) -> None:
     study = search()
     model = study.workspace.best_model(study.name)
     model.parent.mkdir()

@@ -22,7 +22,7 @@ from searchcnn.events import (
     TrialGivenUp,
     TrialStarted,
 )
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.store import TrialSummary
 from searchcnn.study import Workspace, validate
 from searchcnn.views import live
@@ -34,14 +34,14 @@ NETWORK = {"params": 62_346, "macs": 3_800_000, "space": "sequential", "hyperpar
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> Job:
     table = {"spaces": ["sequential"], "data": {"name": "digits"}, "budget": {"trials": 4, "timeout": "5m"}}
-    return Study("digits", validate(table, "test"), Workspace(tmp_path))
+    return Job("digits", validate(table, "test"), Workspace(tmp_path))
 
 
 def draw(view: LiveView) -> str:
     console = Console(file=io.StringIO(), width=120, height=40, force_terminal=False)
-    console.print(view._render())
+    console.print(view.render())
     output: str = console.file.getvalue()  # type: ignore[attr-defined]
     return output
 
@@ -55,7 +55,7 @@ def test_examples_in_docstrings(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
 
-def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(Progress("reading digits"))
@@ -81,9 +81,7 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Study, monke
     assert "stopping" in draw(view)
 
 
-def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(TrialGivenUp(7, "killed", "its process died 2 times"))  # of an earlier run
@@ -102,12 +100,12 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(
     assert "1/4 trials" in shown
 
 
-def test_plain_lines_say_why_a_trial_was_given_up(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_say_why_a_trial_was_given_up(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
     PlainView(study).hear(TrialGivenUp(3, "timeout", "it did not end within 10 s"))
     assert capsys.readouterr().out.endswith("] trial 3: FAIL  timeout: it did not end within 10 s\n")
 
 
-def test_plain_lines_of_a_trial(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_of_a_trial(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
     """Its network is shown once, although more becomes known of it; what it had before its end is not forgotten."""
     view = PlainView(study)
     for event in (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.study import Workspace, load
 from tests.workers.study_file import STUDY
 
@@ -46,13 +46,13 @@ class Net(SearchSpace):
 
 
 @pytest.fixture
-def make_study(tmp_path: Path) -> Callable[..., Study]:
+def make_study(tmp_path: Path) -> Callable[..., Job]:
     """Returns a maker of a study in the test's folder: ``make_study(trials=2, epochs=4)``."""
 
-    def make(trials: int = 1, epochs: int = 4, points: tuple[str, ...] = (), overrides: Sequence[str] = ()) -> Study:
+    def make(trials: int = 1, epochs: int = 4, points: tuple[str, ...] = (), overrides: Sequence[str] = ()) -> Job:
         (tmp_path / "plugins").mkdir(exist_ok=True)
         (tmp_path / "plugins" / "net.py").write_text(NET.replace("POINTS", repr(points)))
         (tmp_path / "study.toml").write_text(STUDY.format(trials=trials, epochs=epochs))
-        return Study("study", load(tmp_path / "study.toml", overrides), Workspace(tmp_path))
+        return Job("study", load(tmp_path / "study.toml", overrides), Workspace(tmp_path))
 
     return make

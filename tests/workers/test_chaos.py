@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.sources import load_dataset
 
 SETTINGS = (
@@ -181,7 +181,7 @@ class Killer:
         seed: Of the moments and of the victims.
     """
 
-    def __init__(self, study: Study, kills: int, seed: int) -> None:
+    def __init__(self, study: Job, kills: int, seed: int) -> None:
         self.kills = 0
         self.kills_of_all = 0
         self.interruptions: list[Interruption] = []
@@ -298,7 +298,7 @@ def children(process: int) -> list[int]:
 
 @pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.long)])
 def test_kills_lose_nothing_that_was_finished(
-    kills: int, make_study: Callable[..., Study], capsys: pytest.CaptureFixture[str]
+    kills: int, make_study: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = make_study(epochs=6, overrides=SETTINGS)
     killer = Killer(study, kills, seed=kills)
@@ -375,7 +375,7 @@ def check_interruptions(interruptions: Collection[Interruption], database: Datab
             assert one.taken_over is not None, one
 
 
-def check_best_model(study: Study, database: Database) -> None:
+def check_best_model(study: Job, database: Database) -> None:
     import keras
 
     path = study.workspace.best_model(study.name)
@@ -388,7 +388,7 @@ def check_best_model(study: Study, database: Database) -> None:
     assert math.isclose(np.mean(np.argmax(predicted, axis=1) == images.labels), best, abs_tol=1e-6)
 
 
-def check_files(study: Study, database: Database) -> None:
+def check_files(study: Job, database: Database) -> None:
     folder = study.workspace.best_model(study.name).parent
     models = [path for path in (folder / "models").iterdir() if path.suffix == ".keras"]
     assert len(models) <= study.config.search.keep_models

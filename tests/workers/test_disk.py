@@ -25,12 +25,12 @@ from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
 from searchcnn.events import Epoch, EpochFinished, Event
 from searchcnn.files import check_writable
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.search import Budget, Evaluation, Search
 from searchcnn.store import read_summary
 from searchcnn.study import StudyConfig, Workspace, load
 from searchcnn.views.summary import summarize_study
-from searchcnn.workers import optimize
+from searchcnn.workers import search
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
 from tests.workers.study_file import STUDY
@@ -90,18 +90,18 @@ def no_fresh_process() -> Iterator[None]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a finished search of two trials, of which the second is the best."""
     folder = tmp_path_factory.mktemp("finished")
-    optimize(make_study(folder), workers=0)
+    search(make_study(folder), workers=0)
     return folder
 
 
-def make_study(folder: Path, trials: int = 2, epochs: int = 1) -> Study:
+def make_study(folder: Path, trials: int = 2, epochs: int = 1) -> Job:
     (folder / "plugins").mkdir(exist_ok=True)
     (folder / "plugins" / "net.py").write_text(NET)
     (folder / "mine.toml").write_text(STUDY.format(trials=trials, epochs=epochs))
-    return Study("mine", load(folder / "mine.toml"), Workspace(folder))
+    return Job("mine", load(folder / "mine.toml"), Workspace(folder))
 
 
-def states(study: Study) -> list[str]:
+def states(study: Job) -> list[str]:
     return [trial.state for trial in read_summary(study.url, study.name).trials]
 
 
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_found_at_the_start(tmp_path: Path, w
     with pytest.raises(
         StoreError, match=r"studies/mine: cannot be written: .*; make it writable, then run the"
     ) as error:
-        optimize(study, workers=workers)
+        search(study, workers=workers)
     only_line(error)
 
 
@@ -199,11 +199,11 @@ def test_a_trial_whose_model_cannot_be_saved_goes_on_when_it_can(tmp_path: Path)
     in_the_way.write_text("a file")
     before, after = Ear(), Ear()
     with pytest.raises(StoreError, match=r"models/trial-0000.keras: cannot be written: .*; make it writable") as error:
-        optimize(study, before.hear, workers=0)
+        search(study, before.hear, workers=0)
     only_line(error)
     assert states(study)[0] == "RUNNING"
     in_the_way.unlink()
-    optimize(study, after.hear, workers=0)
+    search(study, after.hear, workers=0)
     assert states(study)[0] == "COMPLETE"
     assert after.epochs[0] == before.epochs[0]  # from its checkpoint, which may lack the last epoch
     assert read_card(study.workspace.best_model("mine"))["trial"] == 0
@@ -242,10 +242,10 @@ def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: Callable[[Path], N
 def test_a_trial_with_a_damaged_checkpoint_begins_again(tmp_path: Path) -> None:
     study, stop = make_study(tmp_path, trials=1, epochs=3), threading.Event()
     before, after = Ear(lambda trial, epoch: stop.set() if epoch == 2 else None), Ear()
-    optimize(study, before.hear, stop, workers=0)
+    search(study, before.hear, stop, workers=0)
     (checkpoint,) = study.workspace.checkpoints("mine").iterdir()
     truncate(checkpoint)
-    optimize(study, after.hear, workers=0)
+    search(study, after.hear, workers=0)
     assert [epoch.number for epoch in after.epochs] == [1, 2, 3]
     assert after.epochs[0] != before.epochs[0]
     assert states(study)[0] == "COMPLETE"
@@ -256,7 +256,7 @@ def test_a_search_without_checkpoints_goes_on_all_the_same(tmp_path: Path) -> No
     study = make_study(tmp_path)
     (tmp_path / "studies" / "mine").mkdir(parents=True)
     study.workspace.checkpoints("mine").write_text("a file")
-    optimize(study, workers=0)
+    search(study, workers=0)
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
@@ -283,7 +283,7 @@ def test_a_damaged_database_is_one_line_and_stays_as_it_is(
     assert read_card(study.workspace.best_model("mine"))["trial"] == 1
 
 
-def copied(finished: Path, folder: Path) -> Study:
+def copied(finished: Path, folder: Path) -> Job:
     shutil.copytree(finished, folder / "copy")
     return make_study(folder / "copy")
 
@@ -293,7 +293,7 @@ def test_a_damaged_model_is_mended_from_its_copy(tmp_path: Path, finished: Path)
     best = study.workspace.best_model("mine")
     for damage in (truncate, Path.unlink, lambda file: write_garbage(file.with_suffix(".json"))):
         damage(best)
-        optimize(study, workers=0)
+        search(study, workers=0)
         assert read_card(best)["trial"] == 1
 
 
@@ -302,7 +302,7 @@ def test_a_model_that_is_lost_is_replaced_by_the_next_best_and_the_user_is_told(
     best = study.workspace.best_model("mine")
     truncate(best)
     truncate(best.parent / "models" / "trial-0001.keras")
-    optimize(study, workers=0)
+    search(study, workers=0)
     assert read_card(best)["trial"] == 0
     lines = [str(line) for line in summarize_study(study, [], False)]
     assert "Best: trial 1" in "".join(lines)
@@ -319,9 +319,9 @@ def test_models_that_are_all_damaged(tmp_path: Path, finished: Path, monkeypatch
     for file in (best, *(best.parent / "models").glob("*.keras")):
         truncate(file)
     with pytest.raises(StoreError, match=r"best.keras or its card is damaged, and no trial .* can replace it; delete"):
-        optimize(study, workers=0)
+        search(study, workers=0)
     best.unlink()
-    optimize(study, workers=0)
+    search(study, workers=0)
     lines = [str(line) for line in summarize_study(study, [], False)]
     assert (
         "Model: studies/mine/best.keras is missing; a better trial will write it again, or search again with --name"
@@ -335,10 +335,10 @@ def test_the_best_model_is_not_that_of_an_earlier_database(tmp_path: Path, finis
     best = study.workspace.best_model("mine")
     (best.parent / "models" / "trial-0001.keras").unlink()
     best.unlink()
-    optimize(study, workers=0)
+    search(study, workers=0)
     study.workspace.database("mine").unlink()
     study = make_study(tmp_path / "copy", trials=1)
-    optimize(study, workers=0)
+    search(study, workers=0)
     assert read_card(best)["sha256"] == read_card(best.parent / "models" / "trial-0000.keras")["sha256"]
 
 

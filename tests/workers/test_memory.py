@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from searchcnn.events import Event, TrialFinished
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
 from searchcnn.workers.worker import MOST_TRIALS
@@ -32,7 +32,7 @@ class Scale:
         files: Number of files.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Job) -> None:
         self.own: list[float] = []
         self.workers: Mapping[int, list[float]] = defaultdict(list)
         self.files: list[int] = []
@@ -77,7 +77,7 @@ def growth(memory: Sequence[float]) -> str:
     "trials", [pytest.param(40, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.long)]
 )
 def test_memory_and_files_do_not_grow_with_trials(
-    trials: int, make_study: Callable[..., Study], capsys: pytest.CaptureFixture[str]
+    trials: int, make_study: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = make_study(trials=trials, epochs=1, overrides=["training.learning_rate={min=0.001, max=0.1, log=true}"])
     scale = Scale(study)

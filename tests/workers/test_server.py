@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from searchcnn.cli.commands import INTERRUPTED
 from searchcnn.events import EpochFinished, Event, StudyOpened, TrialFinished, Trouble
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.store import read_summary
 from searchcnn.store.tables import EpochRow, LeaseRow
 from searchcnn.workers.slots import Slot
@@ -59,7 +59,7 @@ class Ear:
             self.epochs_meanwhile += 1
 
 
-def curves(study: Study) -> list[list[int]]:
+def curves(study: Job) -> list[list[int]]:
     engine = create_engine(study.url)
     with Session(engine) as session:
         rows = session.scalars(select(EpochRow).order_by(EpochRow.trial_id, EpochRow.epoch)).all()
@@ -67,7 +67,7 @@ def curves(study: Study) -> list[list[int]]:
     return [[row.epoch for row in rows if row.trial_id == trial] for trial in sorted({row.trial_id for row in rows})]
 
 
-def runs(study: Study) -> set[int]:
+def runs(study: Job) -> set[int]:
     """Returns the runs that have begun trials."""
     engine = create_engine(study.url)
     with Session(engine) as session:
@@ -77,7 +77,7 @@ def runs(study: Study) -> set[int]:
 
 
 @pytest.mark.parametrize("kills", [False, True])
-def test_a_search_outlives_its_server(make_study: Callable[..., Study], postgres: PostgreSQL, kills: bool) -> None:
+def test_a_search_outlives_its_server(make_study: Callable[..., Job], postgres: PostgreSQL, kills: bool) -> None:
     url = postgres.new().render_as_string(hide_password=False)
     study, ear = dataclasses.replace(make_study(trials=3, epochs=20), storage=url), Ear(postgres, kills)
     supervise(study, [Slot("CPU")], ear.hear)
@@ -88,7 +88,7 @@ def test_a_search_outlives_its_server(make_study: Callable[..., Study], postgres
     assert curves(study) == [list(range(1, 21))] * 3
 
 
-def test_another_shell_joins(make_study: Callable[..., Study], postgres: PostgreSQL, tmp_path: Path) -> None:
+def test_another_shell_joins(make_study: Callable[..., Job], postgres: PostgreSQL, tmp_path: Path) -> None:
     url = postgres.new().render_as_string(hide_password=False)
     study = dataclasses.replace(make_study(trials=1000, epochs=3), storage=url)
     joined: list[subprocess.Popen[bytes]] = []

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from searchcnn.cli.commands import INTERRUPTED
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.store import read_summary
 from searchcnn.store.tables import EpochRow
 
@@ -59,11 +59,11 @@ def wait_for(stream: IO[str] | None, pattern: str) -> None:
     pytest.fail(f"ended without {pattern}: {printed}")
 
 
-def states(study: Study) -> list[str]:
+def states(study: Job) -> list[str]:
     return [trial.state for trial in read_summary(study.url, study.name).trials]
 
 
-def seconds(study: Study) -> list[float]:
+def seconds(study: Job) -> list[float]:
     """Returns how long each epoch took, which an epoch that is trained again would not share with its first time."""
     engine = create_engine(study.url)
     with Session(engine) as session:
@@ -80,7 +80,7 @@ def check_same(before: list[float], after: list[float]) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_the_same_command_goes_on(make_study: Callable[..., Study], tmp_path: Path, ending: signal.Signals) -> None:
+def test_the_same_command_goes_on(make_study: Callable[..., Job], tmp_path: Path, ending: signal.Signals) -> None:
     study = make_study(trials=1, epochs=EPOCHS)
     with search(tmp_path) as process:
         wait_for(process.stdout, f"trial 0: epoch 5/{EPOCHS}")
@@ -99,7 +99,7 @@ def test_the_same_command_goes_on(make_study: Callable[..., Study], tmp_path: Pa
     assert states(study) == ["RUNNING"]
 
 
-def test_a_second_ctrl_c_ends_it_at_once_and_nothing_is_lost(make_study: Callable[..., Study], tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_it_at_once_and_nothing_is_lost(make_study: Callable[..., Job], tmp_path: Path) -> None:
     study = make_study(trials=2, epochs=2, points=("hang",))
     with search(tmp_path) as process:
         wait_for(process.stdout, "trial 1: net, baseline hang")

@@ -28,7 +28,7 @@ from searchcnn.events import (
     decode,
     encode,
 )
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.store import StoredStudy, StudySummary, open_storage, read_summary
 from searchcnn.store.tables import EpochRow, RunRow
 from searchcnn.workers import supervisor
@@ -66,25 +66,25 @@ class Ear:
                 self.troubles.append(text)
 
 
-def summary(study: Study) -> StudySummary:
+def summary(study: Job) -> StudySummary:
     return read_summary(study.url, study.name)
 
 
 @contextlib.contextmanager
-def opened(study: Study) -> Iterator[Session]:
+def opened(study: Job) -> Iterator[Session]:
     engine = create_engine(study.url)
     with Session(engine) as session:
         yield session
     engine.dispose()
 
 
-def processes(study: Study) -> list[int]:
+def processes(study: Job) -> list[int]:
     """Returns the processes that work on a study."""
     with opened(study) as session:
         return [run.pid for run in session.scalars(select(RunRow)) if run.is_alive]
 
 
-def curves(study: Study) -> dict[int, list[int]]:
+def curves(study: Job) -> dict[int, list[int]]:
     """Returns the epochs in the learning curve of each trial, by its number in the order of its making."""
     found: dict[int, list[int]] = {}
     with opened(study) as session:
@@ -94,7 +94,7 @@ def curves(study: Study) -> dict[int, list[int]]:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_study: Callable[..., Job]) -> None:
     study = make_study(trials=2)
     victims = {(0, 2), (1, 3)}
 
@@ -114,7 +114,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_
 
 @pytest.mark.slow
 def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Study]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_study: Callable[..., Job]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(supervisor, "GRACE", 2.0)
@@ -141,7 +141,7 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
     assert sorted(one[1:] for one in ear.given_up) == [("killed", died), ("timeout", hung)]
 
 
-def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Job]) -> None:
     study = make_study()
     plugin = tmp_path / "plugins" / "net.py"
     plugin.write_text(plugin.read_text().replace("keras.Input(", "keras.Imput("))
@@ -182,7 +182,7 @@ def workers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 
 
 def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
-    workers_run: Callable[[str], None], make_study: Callable[..., Study]
+    workers_run: Callable[[str], None], make_study: Callable[..., Job]
 ) -> None:
     workers_run(DYING)
     ear = Ear()
@@ -195,7 +195,7 @@ def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
 
 
 def test_a_trial_that_hangs_is_given_up_and_told(
-    workers_run: Callable[[str], None], make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+    workers_run: Callable[[str], None], make_study: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(overrides=["limits.trial_timeout=1"])
     with contextlib.closing(open_storage(study.url)) as storage:
@@ -220,14 +220,14 @@ def test_a_supervisor_hears_of_a_trial_that_a_worker_has_given_up() -> None:
 
 
 @pytest.mark.slow
-def test_several_workers_keep_to_the_budget(make_study: Callable[..., Study]) -> None:
+def test_several_workers_keep_to_the_budget(make_study: Callable[..., Job]) -> None:
     study = make_study(trials=7, epochs=1)
     supervise(study, [CPU, CPU, CPU])
     assert [trial.state for trial in summary(study).trials] == ["COMPLETE"] * 7
 
 
 @pytest.mark.slow
-def test_a_stop_ends_the_workers_and_nothing_is_lost(make_study: Callable[..., Study]) -> None:
+def test_a_stop_ends_the_workers_and_nothing_is_lost(make_study: Callable[..., Job]) -> None:
     study, stop = make_study(epochs=200), threading.Event()
     began = 0.0
 
@@ -249,22 +249,22 @@ def test_a_stop_ends_the_workers_and_nothing_is_lost(make_study: Callable[..., S
 SCRIPT = """
 import sys
 from pathlib import Path
-from searchcnn.run import Study
+from searchcnn.job import Job
 from searchcnn.events import EpochFinished
 from searchcnn.study import Workspace, load
-from searchcnn.workers import optimize
+from searchcnn.workers import search
 
 def hear(event):
     if isinstance(event, EpochFinished):
         print(event.epoch.number, flush=True)
 
 folder = Path(sys.argv[1])
-optimize(Study("study", load(folder / "study.toml"), Workspace(folder)), hear)
+search(Job("study", load(folder / "study.toml"), Workspace(folder)), hear)
 """
 
 
 @pytest.mark.slow
-def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path, make_study: Callable[..., Job]) -> None:
     study = make_study(epochs=3000)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

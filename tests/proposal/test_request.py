@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-import searchcnn
-from searchcnn import Workspace, new_study
+from searchcnn import Study
 from searchcnn.data import Finding, ImagesInspected, Inspection
 from searchcnn.errors import DataError, StudyFileError, UsageError
-from searchcnn.events import Event, Note
-from searchcnn.proposal import creation, study_file
-from searchcnn.proposal.creation import configure_images, name_study
+from searchcnn.events import Event, Hear, Note, ignore
+from searchcnn.proposal import request, study_file
+from searchcnn.proposal.request import Request, name_study
 from searchcnn.proposal.start import SCRATCH, Start, Weights
 from searchcnn.proposal.study_file import write_study_file
 from searchcnn.search import make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.store import StoredStudy, open_storage, parse_url
-from searchcnn.study import Range, StudyConfig, validate
+from searchcnn.study import Range, StudyConfig, Workspace, validate
 
 FROM_NOTHING = Start(SCRATCH, "networks are trained from scratch")
 LITE = Weights(("EfficientNetLite0",))
@@ -59,7 +58,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(tmp_path)
 
 
-@pytest.mark.parametrize("module", [creation, study_file])
+def configure_images(workspace: Workspace, images: str, hear: Hear = ignore, **wishes: Any) -> tuple[str, StudyConfig]:
+    wishes["settings"] = wishes.pop("extra", {})
+    job = Request(workspace, data=images, **wishes).make_job(hear)
+    return job.name, job.config
+
+
+@pytest.mark.parametrize("module", [request, study_file])
 def test_examples_in_docstrings(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
@@ -167,7 +172,7 @@ class TestImagesStudy:
         assert name_study(path) == name
 
     def test_the_current_folder_has_a_name(self, workspace: Workspace) -> None:
-        assert name_study(".") == creation.name_study(str(workspace.root))
+        assert name_study(".") == name_study(str(workspace.root))
 
     def test_is_proposed_and_may_be_overridden(self, workspace: Workspace) -> None:
         heard: list[Event] = []
@@ -244,7 +249,9 @@ class TestBegun:
     def weights(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Returns the weights that there are, wherever one looks: those of EfficientNetLite0 at first."""
         names = ["EfficientNetLite0"]
-        monkeypatch.setattr(creation, "find_weights", lambda seconds, choice=None: Weights(tuple(names), words="none"))
+        monkeypatch.setattr(
+            study_file, "find_weights", lambda seconds, choice=None: Weights(tuple(names), words="none")
+        )
         return names
 
     @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
@@ -334,11 +341,11 @@ class TestBegun:
 
     def test_new_studies_go_on_too(self, workspace: Workspace, weights: list[str]) -> None:
         path = write_photos(workspace.root)
-        study = new_study("mine", path)
+        study = Study("mine", data=path)
         begin(workspace, "mine", study.config)
         weights.clear()
-        assert new_study("mine", path).config == settle(study.config)
-        assert new_study("mine", path, {"budget.trials": 3}).config.budget.trials == 3
+        assert Study("mine", data=path).config == settle(study.config)
+        assert Study("mine", data=path, settings={"budget.trials": 3}).config.budget.trials == 3
 
 
 def write(workspace: Workspace, name: str, path: str) -> None:
@@ -347,9 +354,9 @@ def write(workspace: Workspace, name: str, path: str) -> None:
     (workspace.studies / f"{name}.toml").write_text(text)
 
 
-class TestNewStudy:
+class TestStudyOfImages:
     def test_of_a_path(self, workspace: Workspace) -> None:
-        study = new_study("mine", workspace.root / "pets.npz", {"training.epochs": 3})
+        study = Study("mine", data=workspace.root / "pets.npz", settings={"training.epochs": 3})
         assert (study.name, study.workspace, study.config.training.epochs) == ("mine", workspace, 3)
         assert study.config.data.path == str(workspace.root / "pets.npz")
 
@@ -364,7 +371,7 @@ class TestNewStudy:
     def test_of_arrays_keeps_them_in_the_workspace(
         self, workspace: Workspace, data: Any, parts: dict[str, int]
     ) -> None:
-        study = new_study("mine", data)
+        study = Study("mine", data=data)
         assert study.config.data.path == "studies/mine/images.npz"
         dataset = load_dataset(study.config.data, 0)
         assert {part: len(getattr(dataset, part)) for part in parts} == parts
@@ -372,31 +379,31 @@ class TestNewStudy:
 
     def test_of_named_classes(self, workspace: Workspace) -> None:
         x, y = make_images()
-        study = new_study("mine", {"x": x, "y": y, "class_names": ["cat", "dog", "owl"]})
+        study = Study("mine", data={"x": x, "y": y, "class_names": ["cat", "dog", "owl"]})
         assert load_dataset(study.config.data, 0).class_names == ("cat", "dog", "owl")
-        study = new_study("yours", (x, np.array(["cat", "dog", "owl"])[y]))
+        study = Study("yours", data=(x, np.array(["cat", "dog", "owl"])[y]))
         assert load_dataset(study.config.data, 0).class_names == ("cat", "dog", "owl")
 
     def test_of_tensorflow(self, workspace: Workspace) -> None:
         import tensorflow
 
-        study = new_study("mine", tensorflow.data.Dataset.from_tensor_slices(make_images()).batch(16))
+        study = Study("mine", data=tensorflow.data.Dataset.from_tensor_slices(make_images()).batch(16))
         assert len(load_dataset(study.config.data, 0).train) == 48
 
     def test_the_same_call_goes_on_and_other_images_are_refused(self, workspace: Workspace) -> None:
-        new_study("mine", make_images())
+        Study("mine", data=make_images())
         file = workspace.images("mine")
         before = file.stat().st_mtime_ns
-        new_study("mine", make_images())
+        Study("mine", data=make_images())
         assert file.stat().st_mtime_ns == before
         with pytest.raises(UsageError, match=r"images\.npz holds other images; give the new study another name"):
-            new_study("mine", make_images(seed=1))
+            Study("mine", data=make_images(seed=1))
         with pytest.raises(UsageError, match="holds other images"):
-            new_study("mine", make_images(30))
+            Study("mine", data=make_images(30))
 
     def test_elsewhere_has_a_whole_path(self, workspace: Workspace) -> None:
         there = Workspace(workspace.root.parent / "there")
-        study = new_study("mine", make_images(), workspace=there)
+        study = Study("mine", data=make_images(), workspace=there.root)
         assert study.config.data.path == str(there.images("mine"))
         assert json.loads(study.config.model_dump_json())["data"]["path"] == study.config.data.path
 
@@ -410,8 +417,5 @@ class TestNewStudy:
     )
     def test_what_is_no_images_is_refused(self, workspace: Workspace, data: Any, message: str) -> None:
         with pytest.raises(DataError, match=message):
-            new_study("mine", data)
+            Study("mine", data=data)
         assert not workspace.images("mine").exists()
-
-    def test_is_public(self) -> None:
-        assert searchcnn.new_study is creation.new_study

@@ -1,0 +1,231 @@
+"""The study as an object: real searches of the digits, in this process and in the kernel of a notebook."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import searchcnn
+from searchcnn import Study
+from searchcnn.backend import start_keras
+from searchcnn.errors import StoreError, StudyFileError, UsageError
+from searchcnn.events import Event, TrialFinished
+from searchcnn.study_object import Trials
+from tests.cli.command import call
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.results import Scores, export, models  # noqa: E402
+
+NET = """
+import keras
+from searchcnn import SearchSpace
+
+class Net(SearchSpace):
+    def build(self, hp):
+        return keras.Sequential([keras.Input(self.input_shape), keras.layers.Flatten(),
+                                 keras.layers.Dense(hp.Int("units", 8, 64), activation="relu"),
+                                 keras.layers.Dense(self.num_classes, activation="softmax")])
+"""
+STUDY = """
+spaces = ["net"]
+[data]
+name = "digits"
+validation = 200
+[budget]
+trials = 1
+[training]
+epochs = 2
+learning_rate = 0.01
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def verify_here() -> Iterator[None]:
+    """Verifies saved models in this process, which takes no seconds; tests/results does it in a fresh one."""
+
+    def verify(path: Path, images: Any, expected: Any) -> None:
+        assert np.abs(keras.models.load_model(path).predict(images, verbose=0) - expected).max() < 1e-4
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (models, export):
+            patch.setattr(module, "verify", verify)
+        yield
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a workspace with a study that has one trial."""
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "net.py").write_text(NET)
+    (folder / "studies").mkdir()
+    (folder / "studies" / "mine.toml").write_text(STUDY)
+    with contextlib.chdir(folder):
+        heard: list[Event] = []
+        study = Study("mine")
+        assert (study.is_begun, len(study.trials), study.best) == (False, 0, None)
+        assert repr(study) == "<Study 'mine': 0 trials>"
+        assert study.optimize(workers=0, show=False, hear=heard.append) is study
+        assert [type(event) for event in heard].count(TrialFinished) == 1
+    return folder
+
+
+@pytest.fixture
+def workspace(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "workspace"
+    shutil.copytree(searched, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_what_was_found(workspace: Path) -> None:
+    study = Study("mine")
+    best = study.best
+    assert best is not None
+    assert best.value is not None
+    assert (best.number, best.state, best.space, best.epochs) == (0, "COMPLETE", "net", 2)
+    assert best.hyperparameters == {"units": 8}
+    assert list(study.trials) == [best]
+    assert study.trials[-1] == best
+    assert list(study.trials[:1]) == [best]
+    assert study.summary.state == "finished"
+    assert study.config.training.learning_rate == 0.01
+    assert repr(study) == f"<Study 'mine': 1 trials, best val_accuracy {best.value:.4f}>"
+
+
+def test_trials_become_a_table(workspace: Path) -> None:
+    table = Study("mine").trials.to_pandas()
+    assert isinstance(table, pd.DataFrame)
+    assert table.loc[0, ["number", "state", "units", "space"]].tolist() == [0, "COMPLETE", 8, "net"]
+    assert Trials([]).to_pandas().empty
+
+
+def test_what_was_found_is_used(workspace: Path) -> None:
+    study = Study("mine")
+    scores = study.evaluate()
+    assert isinstance(scores, Scores)
+    assert scores.images == 360
+    assert scores.accuracy > 0.5
+    keras.utils.save_img(workspace / "digit.png", np.zeros((8, 8, 1)))
+    for images in ("digit.png", [workspace / "digit.png"]):
+        (prediction,) = study.predict(images)
+        assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert study.export("out.keras") == Path("out.keras")
+    assert Path("out.json").exists()
+    assert study.load_model().output_shape == (None, 10)
+
+
+def test_a_larger_budget_goes_on_and_what_stays_is_shown(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = searchcnn.optimize("mine", trials=2, workers=0)
+    assert [trial.state for trial in study.trials] == ["COMPLETE", study.trials[1].state]
+    out = capsys.readouterr().out
+    assert "trial 1: net, " in out
+    assert "Test it:    study.evaluate()\n" in out
+    assert "Go on with: study.optimize(trials=4)\n" in out
+
+
+def test_copies_are_studies_of_their_own(workspace: Path) -> None:
+    study = Study("mine")
+    copy = study.copy("other")
+    assert copy.trials[0] == study.trials[0]
+    assert copy.model_path.exists()
+    with pytest.raises(UsageError, match="already exists; choose another name"):
+        study.copy("other")
+    study.delete()
+    assert not study.is_begun
+    assert not study.model_path.exists()
+    assert copy.best is not None
+
+
+def test_a_study_file_names_the_study_everywhere(workspace: Path) -> None:
+    """Of the command line, too: nothing begins another study under the name of the file."""
+    assert Study("studies/mine.toml").best == Study("mine").best
+    path = "studies/mine.toml"
+    assert "Best: trial 0" in call(workspace, "status", path)[0]
+    assert "Test accuracy" in call(workspace, "evaluate", path)[0]
+    keras.utils.save_img(workspace / "digit.png", np.zeros((8, 8, 1)))
+    assert "digit.png" in call(workspace, "predict", path, "digit.png")[0]
+    assert "out.keras" in call(workspace, "export", path, "out.keras")[0]
+    before = sorted(file.name for file in (workspace / "studies").rglob("*.db*"))
+    call(workspace, "worker", "--study", path, "--workers", "0", "--quiet")
+    assert sorted(file.name for file in (workspace / "studies").rglob("*.db*")) == before
+    assert len(Study("mine").trials) == 1
+
+
+def test_settings_of_another_study(workspace: Path) -> None:
+    study = Study("new", like="mine", settings={"training.epochs": 3, "budget.trials": 7})
+    assert (study.name, study.config.training.epochs, study.config.budget.trials) == ("new", 3, 7)
+    assert study.config.spaces == ["net"]
+    assert not study.is_begun
+
+
+def test_what_there_is_not(workspace: Path) -> None:
+    with pytest.raises(StudyFileError, match=r"no study named 'mina'.*; did you mean 'mine'"):
+        Study("mina")
+    with pytest.raises(UsageError, match="give your images with --data PATH, or a study"):
+        Study()
+    with pytest.raises(StoreError, match="study 'digits' has not been started here"):
+        Study("digits").evaluate()
+    with pytest.raises(StudyFileError, match="no study named 'no_such_thing'"):
+        searchcnn.optimize("no_such_thing")
+
+
+def test_a_study_without_a_file_is_found_by_its_name(workspace: Path) -> None:
+    """One that was begun with images, say."""
+    (workspace / "studies" / "mine.toml").unlink()
+    study = Study("mine")
+    assert study.config.training.epochs == 2
+    study.optimize(trials=1, workers=0, show=False)
+    assert len(study.trials) == 1
+
+
+def test_completion_shows_what_there_is() -> None:
+    assert {"Study", "optimize", "SearchSpace", "InfeasibleError"} <= set(dir(searchcnn))
+    shown = {name for name in dir(Study) if not name.startswith("_")}
+    assert {"optimize", "trials", "best", "evaluate", "predict", "export", "load_model", "summary"} <= shown
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_guard(workspace: Path) -> None:
+    """Workers are processes of their own, whether the script has ``if __name__ == "__main__"`` or not."""
+    body = "print(searchcnn.optimize('mine', trials=2, show=False))\n"
+    for number, text in enumerate((body, f"if __name__ == '__main__':\n    {body}")):
+        (workspace / f"script{number}.py").write_text(f"import searchcnn\n{text}")
+        done = subprocess.run([sys.executable, f"script{number}.py"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("<Study 'mine': 2 trials, best val_accuracy")
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_the_progress_in_its_cell(workspace: Path) -> None:
+    """A real kernel; what it would show is collected."""
+    from jupyter_client.manager import start_new_kernel
+
+    kernel, client = start_new_kernel(kernel_name="python3", cwd=str(workspace), env={**os.environ})
+    try:
+        client.execute("import searchcnn\nstudy = searchcnn.optimize('mine', trials=2)")
+        outputs: dict[str, list[str]] = {}
+        while (message := client.get_iopub_msg(timeout=300))["content"].get("execution_state") != "idle":
+            content = message["content"]
+            assert message["msg_type"] != "error", content
+            if message["msg_type"] in ("display_data", "update_display_data"):
+                outputs.setdefault(content["transient"]["display_id"], []).append(content["data"]["text/html"])
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    reading, searching = outputs.values()
+    assert len(searching) > 5
+    assert any("interrupting the cell stops" in html for html in searching)
+    assert "study.evaluate()" in searching[-1]
+    assert "trial 1" not in reading[-1]
