@@ -30,15 +30,15 @@ def open_study(tmp_path: Path) -> OpenStudy:
         direction: Direction = "maximize",
         file: Path | None = None,
     ) -> tuple[StoredStudy, SeededSampler]:
-        made = make_sampler(make_component(sampler), seed)
+        seeded = make_sampler(make_component(sampler), seed)
         url = parse_url(f"sqlite:///{file or tmp_path / f'{name}.db'}")
         return StoredStudy(
             open_storage(url),
             name,
             Objective("val_accuracy", direction),
-            made,
+            seeded,
             make_pruner(make_component(pruner), epochs),
-        ), made
+        ), seeded
 
     return open_
 
@@ -53,15 +53,15 @@ def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
     """Returns a maker of trials of one study, as the search hands them to an evaluator; each ends the one before."""
     sampler = make_sampler(make_component("RandomSampler"), 0)
     study = StoredStudy(storage, request.node.nodeid, Objective("val_accuracy", "maximize"), sampler)
-    made: list[Trial] = []
+    trials: list[Trial] = []
 
     def make(**preset: Any) -> Trial:
-        if made:
-            study.finish(made[-1].stored, TrialState.FAIL, None, {})
+        if trials:
+            study.finish(trials[-1].stored, TrialState.FAIL, None, {})
         if preset:
             study.optuna.enqueue_trial({}, user_attrs={"preset": preset, "origin": "test"})
-        made.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), ignore, threading.Event()))
-        return made[-1]
+        trials.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), ignore, threading.Event()))
+        return trials[-1]
 
     with study.run():
         yield make

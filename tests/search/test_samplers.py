@@ -1,4 +1,4 @@
-"""Samplers and pruners by name, and made anew for each trial."""
+"""Samplers and pruners by name, and a new sampler for each trial."""
 
 import random
 from collections.abc import Callable

@@ -23,15 +23,15 @@ def list_names() -> set[str]:
     start_keras()
     import keras
 
-    found = set()
+    names = set()
     for module in (keras.metrics, keras.losses):
         for name, item in vars(module).items():
             if inspect.isclass(item) and name not in BASE:
                 default = inspect.signature(item).parameters["name"].default
-                found.add(default or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+                names.add(default or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
             elif inspect.isfunction(item) and name not in ("get", "serialize", "deserialize"):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=1))

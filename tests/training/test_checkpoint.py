@@ -68,7 +68,7 @@ def trainer(study_config: Config, few: Dataset, tmp_path: Path) -> Callable[...,
 
 
 def work_on_trial(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
-    """Works on a trial: the one that is left, or a new one."""
+    """Works on a trial: an abandoned one, or a new one."""
     stop = Stop(stop_after)
     sampler: Any = study.optuna.sampler
     trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
@@ -118,16 +118,16 @@ def test_a_phase_that_early_stopping_has_ended_is_over(
 def test_nothing_is_left_of_a_trial_that_has_ended(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.drop([1])  # there are none
-    left = [
+    files = [
         checkpoints.get_path(1),
         tmp_path / ".77.trial-0001.npz",
         checkpoints.get_path(11),
         tmp_path / ".78.trial-0011.npz",
     ]
-    for path in left:
+    for path in files:
         path.touch()  # one with a dot was being written when its process was killed
     checkpoints.drop([1])
-    assert sorted(tmp_path.iterdir()) == sorted(left[2:])
+    assert sorted(tmp_path.iterdir()) == sorted(files[2:])
 
 
 def test_a_checkpoint_that_does_not_know_a_setting_yet_is_read(tmp_path: Path, study_config: Config) -> None:

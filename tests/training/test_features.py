@@ -146,7 +146,7 @@ def make_sequential(*start: Any) -> Any:
 
 
 def make_grown() -> Any:
-    """Returns a sequential model of the kind that calls its layers once more for each that is added."""
+    """Returns a sequential model of the kind that calls its layers again for each that is added."""
     model = keras.Sequential()
     for layer in (keras.Input((8, 8, 1)), *make_sequential().layers):
         model.add(layer)

@@ -32,7 +32,7 @@ layers = keras.layers
 
 
 def make_builder(*first: Any, **compiled: Any) -> Callable[[Any], Any]:
-    """Returns a builder of a convolution behind layers, each made anew by a function."""
+    """Returns a builder of a convolution after layers, each created by a function."""
 
     def build(hp: Any) -> Any:
         model = keras.Sequential(

@@ -82,8 +82,8 @@ def test_a_loss_that_takes_no_labels(loss: Any, why: str) -> None:
 
 def make_network(outputs: Any, loss: Any) -> Any:
     images = keras.Input((4,))
-    made = {name: layers.Dense(size, activation="softmax", name=name)(images) for name, size in (("b", 3), ("a", 3))}
-    model = keras.Model(images, outputs(made))
+    heads = {name: layers.Dense(size, activation="softmax", name=name)(images) for name, size in (("b", 3), ("a", 3))}
+    model = keras.Model(images, outputs(heads))
     model.compile("sgd", loss)
     return model
 
@@ -94,14 +94,14 @@ SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
 @pytest.mark.parametrize(
     ("outputs", "loss", "form"),
     [
-        (lambda made: made["b"], {"b": SPARSE}, LabelForm((False,), 3)),
-        (lambda made: made["b"], [ONE_HOT], LabelForm((True,), 3)),
-        (lambda made: {"b": made["b"]}, {"b": ONE_HOT}, LabelForm((True,), 3, ("b",))),
-        (lambda made: list(made.values()), SPARSE, LabelForm((False, False), 3)),
-        (lambda made: list(made.values()), [SPARSE, ONE_HOT], LabelForm((False, True), 3)),
-        (lambda made: list(made.values()), {"a": ONE_HOT, "b": SPARSE}, LabelForm((False, True), 3)),
-        (lambda made: made, {"a": ONE_HOT, "b": SPARSE}, LabelForm((False, True), 3, ("b", "a"))),
-        (lambda made: list(made.values()), {"b": SPARSE}, LabelForm((False, False), 3)),
+        (lambda heads: heads["b"], {"b": SPARSE}, LabelForm((False,), 3)),
+        (lambda heads: heads["b"], [ONE_HOT], LabelForm((True,), 3)),
+        (lambda heads: {"b": heads["b"]}, {"b": ONE_HOT}, LabelForm((True,), 3, ("b",))),
+        (lambda heads: list(heads.values()), SPARSE, LabelForm((False, False), 3)),
+        (lambda heads: list(heads.values()), [SPARSE, ONE_HOT], LabelForm((False, True), 3)),
+        (lambda heads: list(heads.values()), {"a": ONE_HOT, "b": SPARSE}, LabelForm((False, True), 3)),
+        (lambda heads: heads, {"a": ONE_HOT, "b": SPARSE}, LabelForm((False, True), 3, ("b", "a"))),
+        (lambda heads: list(heads.values()), {"b": SPARSE}, LabelForm((False, False), 3)),
     ],
 )
 def test_the_form_for_all_outputs(outputs: Any, loss: Any, form: LabelForm) -> None:

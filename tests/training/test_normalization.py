@@ -44,8 +44,8 @@ def test_the_pipeline_does_what_the_saved_model_does(kind: NormalizationName, co
     assert front.count_params() == (5 * 5 * 3 * 3 if kind == "zca" else 0)
     assert front.trainable_weights == []
     np.testing.assert_allclose(make_arrays(split, normalization=normalization)[0], expected, rtol=1e-5, atol=1e-5)
-    made = np.concatenate([batch for batch, _ in make_batches(split, 16, normalization=normalization)])
-    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-5)
+    result = np.concatenate([batch for batch, _ in make_batches(split, 16, normalization=normalization)])
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_scaling_needs_no_images() -> None:
@@ -56,18 +56,18 @@ def test_scaling_needs_no_images() -> None:
 
 
 def test_each_channel_is_standardised(colours: Any) -> None:
-    made = Normalization.of("standardize", colours).normalize(colours)
-    np.testing.assert_allclose(made.mean((0, 1, 2)), 0, atol=1e-4)
-    np.testing.assert_allclose(made.std((0, 1, 2)), 1, atol=1e-4)
+    result = Normalization.of("standardize", colours).normalize(colours)
+    np.testing.assert_allclose(result.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(result.std((0, 1, 2)), 1, atol=1e-4)
 
 
 def test_a_constant_channel_becomes_zero() -> None:
     grey = np.full((5, 4, 4, 2), 7, np.uint8)
     grey[..., 1] = np.arange(5)[:, None, None]
     for kind in KINDS[1:]:
-        made = Normalization.of(kind, grey).normalize(grey)
-        assert np.isfinite(made).all()
-        np.testing.assert_allclose(made[..., 0], 0, atol=1e-4)
+        result = Normalization.of(kind, grey).normalize(grey)
+        assert np.isfinite(result).all()
+        np.testing.assert_allclose(result[..., 0], 0, atol=1e-4)
 
 
 def test_whitened_pixels_do_not_tell_of_their_neighbours(colours: Any) -> None:

@@ -50,11 +50,11 @@ def fit_directly(split: Split, fitted: Any, penalty: float, weights: Sequence[fl
 
 def compute_losses(split: Split, fitted: Any, measured: Any) -> list[float]:
     """Returns the loss in validation at each penalty."""
-    found = []
+    values = []
     for penalty in PENALTIES:
         probabilities = fit_directly(split, fitted, penalty)(split.images[measured])
-        found.append(-np.log(probabilities[np.arange(len(measured)), split.labels[measured]]).mean())
-    return found
+        values.append(-np.log(probabilities[np.arange(len(measured)), split.labels[measured]]).mean())
+    return values
 
 
 @pytest.mark.parametrize(("classes", "noise"), [(4, 2.0), (2, 2.0), (4, 0.2), (2, 0.2)])
