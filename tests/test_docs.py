@@ -116,7 +116,7 @@ class TestSite:
 
     def test_describes_the_python_interface(self, site: Path) -> None:
         text = (site / "reference" / "python.html").read_text(encoding="utf-8")
-        for name in ("spaces.space.SearchSpace.build", "workers.processes.optimize", "errors.StudyFailedError"):
+        for name in ("spaces.space.SearchSpace.build", "study_object.Study.optimize", "errors.StudyFailedError"):
             assert f'id="searchcnn.{name}"' in text
 
 

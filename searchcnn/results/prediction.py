@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from searchcnn.data import Preparation
 from searchcnn.data.decoding import read_file, try_reading
+from searchcnn.data.formats import FORMAT_NAMES
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.card import get_card_path, read_card
@@ -72,7 +73,7 @@ def _list_files(path: Path) -> list[Path]:
         return [path]
     files = sorted(Path(entry.path) for entry in list_entries(path) if is_image(entry.name))
     if not files:
-        raise UsageError(f"{path}: holds no images; expected JPEG, PNG, GIF, BMP, WebP, TIFF or PNM files")
+        raise UsageError(f"{path}: holds no images; expected {FORMAT_NAMES} files")
     return files
 
 
