@@ -19,6 +19,7 @@ from searchcnn.proposal.request import Request
 from searchcnn.sources.objects import is_factory
 from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_summary
 from searchcnn.study import StudyConfig, Workspace, check_name
+from searchcnn.text import format_count
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction, Scores
@@ -132,7 +133,7 @@ class Study:
     def __repr__(self) -> str:
         best = self.best
         found = f", best {self.summary.config.objective.metric} {best.value:.4f}" if best and best.value else ""
-        return f"<Study {self.name!r}: {len(self.trials)} trials{found}>"
+        return f"<Study {self.name!r}: {format_count(len(self.trials), 'trial')}{found}>"
 
     @property
     def config(self) -> StudyConfig:

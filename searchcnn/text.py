@@ -40,6 +40,16 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def format_count(number: int, noun: str) -> str:
+    """Returns a number of things.
+
+    >>> format_count(1, "trial"), format_count(2000, "class")
+    ('1 trial', '2,000 classes')
+    """
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def format_duration(seconds: float) -> str:
     """Returns a time span in words.
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,19 @@ def test_single_files_keep_to_the_order() -> None:
     for file in (file for file in FILES if file.parent.name == "searchcnn" and file.name != "__init__.py"):
         test_imports_go_one_way(file)
     assert {room(file) for file in FILES} == {*ROOMS, "__init__"}
+
+
+def test_contributing_lists_the_rooms_in_this_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| room |") : text.index("`searchcnn --help`")].splitlines()[2:]
+    listed = [name for row in table if row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert listed == [room for room in ROOMS if room != "__main__"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_no_function_has_the_name_of_its_module(file: Path) -> None:
+    functions = [node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert file.stem not in functions
 
 
 def test_events_know_nothing() -> None:

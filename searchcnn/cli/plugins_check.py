@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from searchcnn.cli.options import classes_option, get_workspace, json_option, plugins_option, size_option
+from searchcnn.text import format_count, format_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,8 +130,6 @@ def _print(console: Console, results: Sequence[Result]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from searchcnn.text import format_duration
-
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(no_wrap=True)
@@ -150,5 +149,5 @@ def _fails(report: dict[str, Any]) -> bool:
 
 def _summarize(reports: Sequence[dict[str, Any]]) -> str:
     failing = [report["name"] for report in reports if _fails(report)]
-    number = f"{len(reports)} search space{'' if len(reports) == 1 else 's'}"
-    return f"{number} checked: " + (f"{', '.join(failing)} failed" if failing else "all passed")
+    outcome = f"{', '.join(failing)} failed" if failing else "all passed"
+    return f"{format_count(len(reports), 'search space')} checked: {outcome}"

@@ -11,6 +11,7 @@ from searchcnn.data.findings import Finding
 from searchcnn.data.formats import FORMAT_NAMES, IMAGE_SUFFIXES
 from searchcnn.errors import DataError, make_printable
 from searchcnn.sources.parts import find_doubtful, find_look_alikes, parse_part
+from searchcnn.text import format_count
 
 IGNORED_SUFFIXES = frozenset(
     {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".mat", ".npy", ".py", ".toml", ".tsv", ".txt"}
@@ -280,4 +281,4 @@ def _find_depth(paths: Sequence[PathNames]) -> int:
 
 def _format_count(items: Sized, noun: str, where: str) -> str:
     """Returns ``3 folders without images``."""
-    return f"{len(items):,} {noun}{'' if len(items) == 1 else 's'} {where}"
+    return f"{format_count(len(items), noun)} {where}"

@@ -15,6 +15,7 @@ from searchcnn.sources.parts import (
     parse_part,
     split_words,
 )
+from searchcnn.text import format_count
 
 SPLIT_COLUMNS = ("split", "part", "set", "subset", "partition")
 """Names of columns of parts as people write them, in lower case; the first one that holds parts is used."""
@@ -146,7 +147,7 @@ def _find_difference(name: str, parts: Parts, other_name: str, others: Parts) ->
     rows = [row for row, (part, other) in pairs if part and other and part != other]
     if not rows:
         return None
-    what = f"column '{other_name}' differs from '{name}' in {len(rows):,} row{'' if len(rows) == 1 else 's'}"
+    what = f"column '{other_name}' differs from '{name}' in {format_count(len(rows), 'row')}"
     example = f"row {rows[0] + 2}: {others[rows[0]]}, not {parts[rows[0]]}"
     return Finding("warning", what, example, f"'{name}' is used; correct or delete the other")
 

@@ -18,6 +18,7 @@ from searchcnn.sources.missing import find_doubtful_labels, is_missing
 from searchcnn.sources.parts import parse_part
 from searchcnn.sources.reading import FIX, explain_errors
 from searchcnn.sources.rows import Assignment, assign_parts
+from searchcnn.text import format_count
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -94,7 +95,7 @@ def _check_labels(path: Path, name: str, labels: Sequence[str]) -> None:
 def _describe_incomplete(incomplete: Sequence[str]) -> list[Finding]:
     if not incomplete:
         return []
-    what = f"{len(incomplete):,} row{'' if len(incomplete) == 1 else 's'} of the table cannot be used"
+    what = f"{format_count(len(incomplete), 'row')} of the table cannot be used"
     return [Finding("warning", what, "; ".join(incomplete[:3]), "left out")]
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from searchcnn.data import ImagesInspected
 from searchcnn.events import Event, Note, Progress
+from searchcnn.text import format_count
 from searchcnn.views.tables import make_console, make_table, print_lines
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def format_size(inspection: Inspection) -> str:
     """Returns the number of classes, the size of the images, and the number of images in each part."""
     height, width, channels = inspection.shape
     number = max((len(counts) for counts in inspection.counts.values()), default=0)
-    classes = f"{number} class{'' if number == 1 else 'es'}"
+    classes = format_count(number, "class")
     sizes = {tuple(size) for size in inspection.sizes}
     resized = f" ({inspection.resize})" if sizes - {(height, width)} else ""
     return (

@@ -30,7 +30,7 @@ from searchcnn.events import (
     Trouble,
 )
 from searchcnn.store.summary import TrialSummary, read_summary
-from searchcnn.text import format_amount, format_duration, format_point, format_score
+from searchcnn.text import format_amount, format_count, format_duration, format_point, format_score
 from searchcnn.views.dataset import format_inspection
 from searchcnn.views.summary import summarize_study
 from searchcnn.views.tables import make_trial_table
@@ -240,9 +240,9 @@ class LiveView(View):
         best, budget = self._best(), self.study.config.budget
         used = self._spent_before + time.monotonic() - self._began
         parts = [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"]
-        trials = f"{len(self._trials)}" + (f"/{budget.trials}" if budget.trials else "")
         pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
-        parts.append(f"{trials} trials, {pruned} pruned")
+        trials = format_count(len(self._trials), "trial")
+        parts.append(f"{trials}{f' of {budget.trials}' if budget.trials else ''}, {pruned} pruned")
         left = f", {format_duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
         parts.append(f"{format_duration(used)} used{left}")
         parts.append(f"stopping; {self.key} again: at once" if self._stopping else f"{self.key} stops")

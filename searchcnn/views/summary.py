@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from searchcnn.results.card import find_card
-from searchcnn.text import format_amount, format_duration, format_interval, format_point, format_score
+from searchcnn.text import format_amount, format_count, format_duration, format_interval, format_point, format_score
 from searchcnn.views.comparison import compare_spaces, rank_published
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def format_counts(summary: StudySummary) -> str:
     running = states["RUNNING"]
     state = "running" if summary.running else "interrupted; the same command continues"
     unfinished = f"; {running} {state}" if running else ""
-    trials = f"{summary.finished_count} trial{'' if summary.finished_count == 1 else 's'}"
+    trials = format_count(summary.finished_count, "trial")
     return f"{trials} in {format_duration(summary.seconds)}: {ended or 'none ended'}{unfinished}{waiting}"
 
 

@@ -75,7 +75,7 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeyp
     view.hear(TrialFinished(1, Outcome("PRUNED", reason="max_params")))
     ended = draw(view)
     assert "best 0.9200 (trial 0)" in ended
-    assert "2/4 trials, 1 pruned" in ended
+    assert "2 trials of 4, 1 pruned" in ended
     assert "left" in ended
     view.stopping()
     assert "stopping" in draw(view)
@@ -97,7 +97,7 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, m
     assert next(line.split()[:4] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "0.8100", "1"]
     assert "trial 0 ·" not in shown
     assert "trial 1 ·" in shown
-    assert "1/4 trials" in shown
+    assert "1 trial of 4" in shown
 
 
 def test_plain_lines_say_why_a_trial_was_given_up(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
