@@ -179,7 +179,7 @@ def test_a_disk_that_is_full_while_a_trial_is_trained_is_not_its_failure(
     ):
         search.run()
     only_line(error)
-    assert [trial.state for trial in study.trials()] == [TrialState.RUNNING]
+    assert [trial.state for trial in study.list_trials()] == [TrialState.RUNNING]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
