@@ -78,7 +78,7 @@ def start_keras() -> None:
     """
     if "keras" in sys.modules:
         return
-    with silence_stderr() if _is_own else contextlib.nullcontext(), warnings.catch_warnings():
+    with silence_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("keras")
         importlib.import_module("keras_tuner")
@@ -90,13 +90,17 @@ def start_keras() -> None:
 
 @contextlib.contextmanager
 def silence_stderr(show_failure: bool = True) -> Iterator[None]:
-    """Holds back what native code writes to standard error.
+    """Holds back what native code writes to standard error, in a process of searchcnn's own.
 
-    TensorFlow's C++ start-up lines go to the file descriptor, past ``sys.stderr``.
+    TensorFlow's C++ start-up lines go to the file descriptor, past ``sys.stderr``. In another process it is
+    not ours to hold back.
 
     Args:
         show_failure: Show it when the body fails.
     """
+    if not _is_own:
+        yield
+        return
     sys.stderr.flush()
     try:
         original = os.dup(2)

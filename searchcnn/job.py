@@ -55,9 +55,9 @@ class Job:
         if begun is None:
             return self
         config = as_begun(self.config, begun)
-        if changed := find_changes(self.config, config):
-            kept = ", ".join(f"{key} = {value}" for key, value in changed.items())
-            hear(Note(f"this study goes on as it was begun, where nothing else is set: {kept}"))
+        if changes := find_changes(self.config, config):
+            values = ", ".join(f"{key} = {value}" for key, value in changes.items())
+            hear(Note(f"this study continues as it was begun, where nothing else is set: {values}"))
         return replace(self, config=config)
 
     def to_json(self) -> str:

@@ -1,19 +1,25 @@
 """A whole search in this process: study -> data -> space -> search -> train -> store -> results."""
 
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
 from searchcnn.events import Hear, Note, Progress, StudyOpened, ignore
 from searchcnn.job import Job
 from searchcnn.search import Budget, Search, make_pruner, make_sampler
 from searchcnn.sources import load_dataset
-from searchcnn.spaces import load_spaces
+from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.spaces.creation import create_spaces, describe_origins, prepare_spaces
 from searchcnn.spaces.identity import identify_imports, identify_spaces
 from searchcnn.store import StoredStudy, guard_database, open_storage
 from searchcnn.study.identity import identify
 from searchcnn.weights import watch_downloads
+
+if TYPE_CHECKING:
+    from searchcnn.spaces import SearchSpace
 
 
 def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
@@ -41,14 +47,12 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     spaces = create_spaces(loaded, config, dataset)
     with watch_downloads(hear), guard_database(job.url), closing(open_storage(job.url, hear)) as storage:
         stored = StoredStudy(storage, job.name, config.objective, sampler, pruner)
-        rules, new_parts = stored.rules, dataset.inspection.new_parts
-        identity = identify(config, dataset.fingerprint, new_parts) | identify_spaces(loaded, spaces) | rules.identity
-        stored.check_identity(config.model_dump(), identity, job.accept_changes, identify_imports(loaded))
+        _check_identity(stored, job, dataset, loaded, spaces)
         checkpoints = Checkpoints(job.workspace.checkpoints(job.name))
-        trainer = Trainer(config, dataset, spaces, checkpoints, rules)
+        trainer = Trainer(config, dataset, spaces, checkpoints, stored.rules)
         models = Models(job, dataset, stored, checkpoints, describe_origins(loaded))
-        if rules.remark:
-            hear(Note(rules.remark))
+        if stored.rules.remark:
+            hear(Note(stored.rules.remark))
         if stored.is_new:
             hear(Progress("dry run: one batch of each search space, saved and loaded again"))
             with rehearse(trainer, models, hear):
@@ -65,3 +69,15 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     if not models.is_verified and not stop.is_set():
         hear(Progress("checking the saved model in a fresh process"))
         models.verify()
+
+
+def _check_identity(
+    stored: StoredStudy, job: Job, dataset: Dataset, loaded: Sequence[LoadedSpace], spaces: Mapping[str, "SearchSpace"]
+) -> None:
+    """Checks that scores of earlier runs are comparable with those to come; see `StoredStudy.check_identity`."""
+    identity = {
+        **identify(job.config, dataset.fingerprint, dataset.inspection.new_parts),
+        **identify_spaces(loaded, spaces),
+        **stored.rules.identity,
+    }
+    stored.check_identity(job.config.model_dump(), identity, job.accept_changes, identify_imports(loaded))

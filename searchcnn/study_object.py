@@ -7,19 +7,20 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from searchcnn.errors import StoreError, UsageError
-from searchcnn.events import Hear, ignore
+from searchcnn.events import Event, Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
 from searchcnn.sources.objects import is_factory
-from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_summary
+from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_if_begun, read_summary
 from searchcnn.study import StudyConfig, Workspace, check_name
-from searchcnn.text import format_count
+from searchcnn.text import format_count, format_score
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction, Scores
@@ -131,9 +132,11 @@ class Study:
         self.name = self._request.find_name()
 
     def __repr__(self) -> str:
-        best = self.best
-        found = f", best {self.summary.config.objective.metric} {best.value:.4f}" if best and best.value else ""
-        return f"<Study {self.name!r}: {format_count(len(self.trials), 'trial')}{found}>"
+        summary = self._read()
+        trials = format_count(len(summary.trials) if summary else 0, "trial")
+        best = summary.best if summary else None
+        score = f", best {summary.config.objective.metric} {format_score(best.value)}" if summary and best else ""
+        return f"<Study {self.name!r}: {trials}{score}>"
 
     @property
     def config(self) -> StudyConfig:
@@ -142,22 +145,22 @@ class Study:
         Raises:
             SearchcnnError: If the images cannot be used, or a setting is not valid.
         """
-        return self._request.make_job().continue_begun(ignore).config
+        return self.make_job().config
 
     @property
     def is_begun(self) -> bool:
-        """Whether it has a database."""
-        file = find_sqlite_file(self._url)
-        return file is None or file.exists()
+        """Whether it is in its database."""
+        return self._read() is not None
 
     @property
     def summary(self) -> StudySummary:
         """All that the database says of it, as it is now.
 
         Raises:
-            StoreError: If it has not been begun, or the database cannot be read.
+            StoreError: If it has not been started, or the database cannot be read.
         """
-        if not self.is_begun:
+        file = find_sqlite_file(self._url)
+        if file is not None and not file.exists():
             raise StoreError(
                 f"study '{self.name}' has not been started here; start it with: searchcnn optimize --study {self.name}"
             )
@@ -165,13 +168,15 @@ class Study:
 
     @property
     def trials(self) -> Trials:
-        """Its trials, by number; none before it was begun."""
-        return Trials(self.summary.trials if self.is_begun else ())
+        """Its trials, by number; none before it was started."""
+        summary = self._read()
+        return Trials(summary.trials if summary else ())
 
     @property
     def best(self) -> TrialSummary | None:
         """The best complete trial; None before the first."""
-        return self.summary.best if self.is_begun else None
+        summary = self._read()
+        return summary.best if summary else None
 
     @property
     def model_path(self) -> Path:
@@ -212,16 +217,66 @@ class Study:
             SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials
                 failed; what was finished is safe.
         """
-        budget = {"budget.timeout": timeout, "budget.trials": trials}
-        from searchcnn.views.progress import choose_view, show_reading
-
-        with show_reading(show) as reading:
-            job = self._request.with_settings(budget, accept_changes).make_job(reading.hear)
-        view = choose_view(job.continue_begun(ignore), show)
-        view.is_told = reading.is_told
-        stopped = search_job(job, view, hear, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
-        view.summarize(None, stopped)
+        make_job = partial(self.make_job, timeout=timeout, trials=trials, accept_changes=accept_changes)
+        search_job(make_job, show=show, hear=hear, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
         return self
+
+    def join(
+        self,
+        *,
+        workers: int | None = None,
+        gpus: str = "all",
+        slots_per_gpu: int = 1,
+        show: bool = True,
+        hear: Hear | None = None,
+    ) -> Self:
+        """Joins its search from another process or machine, with the settings and the budget in the database.
+
+        Args:
+            workers: As in `optimize`.
+            gpus: As in `optimize`.
+            slots_per_gpu: As in `optimize`.
+            show: Whether to show how it goes.
+            hear: Hears all that happens, too.
+
+        Returns:
+            The study, when there is nothing left to do.
+
+        Raises:
+            SearchcnnError: As `optimize`; or if it has not been started.
+        """
+        search_job(self.make_begun_job, show=show, hear=hear, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
+        return self
+
+    def make_job(
+        self,
+        hear: Hear = ignore,
+        *,
+        timeout: str | float | None = None,
+        trials: int | None = None,
+        accept_changes: bool = False,
+    ) -> Job:
+        """Returns what `optimize` searches, as data; images that are new are read, and a search is proposed for them.
+
+        Args:
+            hear: Hears how far that is, and what is found.
+            timeout: As in `optimize`.
+            trials: As in `optimize`.
+            accept_changes: As in `optimize`.
+
+        Raises:
+            SearchcnnError: If the images cannot be used, or a setting is not valid.
+        """
+        budget = {"budget.timeout": timeout, "budget.trials": trials}
+        return self._request.with_settings(budget, accept_changes).make_job(hear)
+
+    def make_begun_job(self, _hear: Hear = ignore) -> Job:
+        """Returns what `join` searches: the study as it is in the database.
+
+        Raises:
+            StoreError: If it has not been started.
+        """
+        return Job(self.name, self.summary.config, self.workspace, self.storage, self._request.plugins)
 
     def evaluate(self) -> Scores:
         """Scores the best model on the test images.
@@ -233,12 +288,13 @@ class Study:
         """
         from searchcnn.backend import start_keras
 
-        check_model(self.model_path, self.summary)
+        summary = self.summary
+        self._check_model(summary)
         start_keras()
         from searchcnn.results import evaluate_model
         from searchcnn.sources import load_dataset
 
-        config = self.summary.config
+        config = summary.config
         return evaluate_model(self.model_path, load_dataset(config.data, config.seed))
 
     def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Prediction]:
@@ -305,13 +361,16 @@ class Study:
         """
         from searchcnn.store.copies import copy_study
 
+        database = find_sqlite_file(self._url)
+        if database is None:
+            raise UsageError(f"study '{self.name}' is in {self.storage}: copy it with that server's own tools")
         folder, target = self.workspace.studies / self.name, self.workspace.studies / check_name(name)
         if target.exists():
             raise UsageError(f"{target} already exists; choose another name")
-        copy_study(self.workspace.database(self.name), self.name, self.workspace.database(name), name)
+        copy_study(database, self.name, self.workspace.database(name), name)
         if folder.is_dir():
             shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".*"))
-        return Study(name, workspace=self.workspace.root)
+        return Study(name, workspace=self.workspace.root, plugins=self._request.plugins)
 
     def delete(self) -> None:
         """Deletes its trials and models; its study file stays.
@@ -328,69 +387,97 @@ class Study:
     def _url(self) -> Any:
         return parse_url(self.storage or self.workspace.database_url(self.name))
 
+    def _check_model(self, summary: StudySummary) -> None:
+        from searchcnn.results.card import find_card, is_foreign
 
-def optimize(study: Any, *, timeout: str | float | None = None, **options: Any) -> Study:
+        if is_foreign(find_card(self.model_path), summary):
+            raise StoreError(
+                f"{self.model_path} is of another search with that name, in another database; name that database as "
+                "storage, or search again under another name"
+            )
+
+    def _read(self) -> StudySummary | None:
+        return read_if_begun(self._url, self.name)
+
+
+def optimize(
+    study: Any,
+    *,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+    workspace: str | os.PathLike[str] | None = None,
+    storage: str | None = None,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+    **how: Any,
+) -> Study:
     """Searches a study, or your images, and returns the study.
 
     Args:
         study: A study by name or its TOML file; or images, as `Study` takes them. A name that is that of a
             study and of a folder is the study; write ``./name`` for the folder.
-        timeout: Total time, such as "10m".
-        options: More arguments of `Study` and of `Study.optimize`.
+        name: As in `Study`.
+        settings: As in `Study`.
+        weights: As in `Study`.
+        workspace: As in `Study`.
+        storage: As in `Study`.
+        plugins: As in `Study`.
+        how: Arguments of `Study.optimize`, such as ``timeout="10m"``.
 
     Raises:
         SearchcnnError: As `Study` and `Study.optimize`.
     """
-    searching = {"trials", "workers", "gpus", "slots_per_gpu", "accept_changes", "show", "hear"}
-    making = {name: value for name, value in options.items() if name not in searching}
-    how = {name: value for name, value in options.items() if name in searching}
-    if _is_path(study) and _names_study(os.fspath(study), Workspace(Path(making.get("workspace") or Path.cwd()))):
-        name = making.pop("name", None)
-        making |= {"name": os.fspath(study)} if name is None else {"name": name, "like": os.fspath(study)}
-    else:
-        making["data"] = study
-    return Study(**making).optimize(timeout=timeout, **how)
+    what: dict[str, Any] = {"name": name, "data": study}
+    if _is_path(study) and _names_study(os.fspath(study), Workspace(Path(workspace or Path.cwd()))):
+        what = {"name": os.fspath(study)} if name is None else {"name": name, "like": os.fspath(study)}
+    searched = Study(**what, settings=settings, weights=weights, workspace=workspace, storage=storage, plugins=plugins)
+    return searched.optimize(**how)
 
 
-def search_job(job: Job, view: View, hear: Hear | None = None, **how: Any) -> bool:
-    """Searches, and shows how it goes; the first Ctrl-C ends the search in good order, a second one at once.
+def search_job(
+    make_job: Callable[[Hear], Job],
+    *,
+    show: bool = True,
+    hear: Hear | None = None,
+    arguments: Sequence[str] | None = None,
+    **how: Any,
+) -> bool:
+    """Makes a job, searches it, and shows how it goes and how to go on.
+
+    The first Ctrl-C ends the search in good order, a second one at once.
 
     Args:
-        job: What to search.
-        view: Shows how it goes.
+        make_job: Makes the job; what it is given hears how far that is.
+        show: Whether to show more than errors.
         hear: Hears all that happens, too.
+        arguments: The command that asks for it, for the lines that say how to go on; None in a script or a notebook.
         how: Options of `searchcnn.workers.search`.
 
     Returns:
         Whether it was stopped.
     """
+    from searchcnn.views.progress import choose_view, show_reading
     from searchcnn.workers import search
 
-    def tell(event: Any) -> None:
-        view.hear(event)
-        if hear is not None:
-            hear(event)
-
+    with show_reading(show) as reading:
+        job = make_job(_tell(reading.hear, hear))
+    view = choose_view(job, show)
+    view.is_told = reading.is_told
     with _stop_on_signals(view) as stop, view:
-        search(job, tell, stop, **how)
+        search(job, _tell(view.hear, hear), stop, **how)
+    view.summarize(arguments, stop.is_set())
     return stop.is_set()
 
 
-def check_model(model: Path, summary: StudySummary) -> str:
-    """Checks that a model comes from a study.
+def _tell(first: Hear, second: Hear | None) -> Hear:
+    """Returns what tells two of everything."""
 
-    Returns:
-        Which trial it comes from, in words, if that is not the best one.
+    def tell(event: Event) -> None:
+        first(event)
+        if second is not None:
+            second(event)
 
-    Raises:
-        StoreError: If it belongs to another search.
-    """
-    from searchcnn.views.summary import OTHER_SEARCH, explain_mismatch
-
-    mismatch = explain_mismatch(model, summary)
-    if mismatch == OTHER_SEARCH:
-        raise StoreError(f"{model} is{mismatch}; name that database with --storage, or search again with --name")
-    return mismatch
+    return tell
 
 
 @contextlib.contextmanager

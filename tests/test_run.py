@@ -29,7 +29,7 @@ from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
 from searchcnn.spaces.creation import create_spaces
 from searchcnn.store import StudySummary, read_summary
-from searchcnn.study import DataConfig, SearchConfig, StudyConfig, TrainingConfig, Workspace, load
+from searchcnn.study import DataConfig, SearchConfig, StudyConfig, TrainingConfig, Workspace, load, parse_settings
 from searchcnn.study.identity import identify
 from searchcnn.workers import search as optimize_anywhere
 
@@ -110,7 +110,7 @@ class Ear:
 
 def make_study(folder: Path, text: str = STUDY, overrides: Sequence[str] = ()) -> Job:
     (folder / "study.toml").write_text(text)
-    return Job("study", load(folder / "study.toml", overrides), Workspace(folder))
+    return Job("study", load(folder / "study.toml", parse_settings(overrides)), Workspace(folder))
 
 
 def run(study: Job, stop: threading.Event | None = None) -> Ear:
@@ -267,7 +267,7 @@ def test_a_study_goes_on_though_a_default_has_changed(
     ear = run(study)
     assert ear.heard[:2] == ["reading", "2 COMPLETE"]
     then = getattr(getattr(before, place), key)
-    assert ear.notes == [f"this study goes on as it was begun, where nothing else is set: {place}.{key} = {then}"]
+    assert ear.notes == [f"this study continues as it was begun, where nothing else is set: {place}.{key} = {then}"]
     assert getattr(summary(study).config, place) == getattr(before, place)
     assert len(list((workspace / "studies" / "study" / "models").glob("*.keras"))) == 3
     assert getattr(getattr(load(workspace / "study.toml"), place), key) == value  # that of a new study
@@ -297,7 +297,7 @@ def test_what_is_set_no_more_stays_as_it_was_begun(workspace: Path) -> None:
     optimize_anywhere(study, ear.hear, workers=0)
     assert ear.heard[:2] == ["reading", "2 COMPLETE"]
     kept = "seed = 3, training.learning_rate = 0.01"
-    assert ear.notes == [f"this study goes on as it was begun, where nothing else is set: {kept}"]
+    assert ear.notes == [f"this study continues as it was begun, where nothing else is set: {kept}"]
     assert read_card(study.workspace.best_model("study"))["recipe"]["learning_rate"] == 0.01
 
 
@@ -308,14 +308,14 @@ from searchcnn.backend import start_keras
 from searchcnn.errors import StudyChangedError
 from searchcnn.job import Job
 from searchcnn.run import run_search
-from searchcnn.study import Workspace, load
+from searchcnn.study import Workspace, load, parse_settings
 
 start_keras()
 from searchcnn.results import models, read_card
 models.verify = lambda *_: None
 place = Workspace(Path(sys.argv[1]))
 for name, overrides in json.loads(sys.argv[2]):
-    study = Job(name, load(place.root / "study.toml", overrides), place)
+    study = Job(name, load(place.root / "study.toml", parse_settings(overrides)), place)
     try:
         run_search(study)
         card = read_card(max((place.best_model(name).parent / "models").glob("*.keras")))
@@ -619,7 +619,7 @@ from searchcnn.backend import start_keras
 from searchcnn.job import Job
 from searchcnn.run import run_search
 from searchcnn.events import Epoch, EpochFinished
-from searchcnn.study import Workspace, load
+from searchcnn.study import Workspace, load, parse_settings
 
 def hear(event):
     match event:

@@ -101,7 +101,7 @@ def test_what_was_found(workspace: Path) -> None:
     assert list(study.trials[:1]) == [best]
     assert study.summary.state == "finished"
     assert study.config.training.learning_rate == 0.01
-    assert repr(study) == f"<Study 'mine': 1 trials, best val_accuracy {best.value:.4f}>"
+    assert repr(study) == f"<Study 'mine': 1 trial, best val_accuracy {best.value:.4f}>"
 
 
 def test_trials_become_a_table(workspace: Path) -> None:
@@ -166,6 +166,7 @@ def test_a_study_file_names_the_study_everywhere(workspace: Path) -> None:
 def test_settings_of_another_study(workspace: Path) -> None:
     study = Study("new", like="mine", settings={"training.epochs": 3, "budget.trials": 7})
     assert (study.name, study.config.training.epochs, study.config.budget.trials) == ("new", 3, 7)
+    assert (study.make_job().config.budget.trials, study.make_job(trials=2).config.budget.trials) == (7, 2)
     assert study.config.spaces == ["net"]
     assert not study.is_begun
 
@@ -173,7 +174,7 @@ def test_settings_of_another_study(workspace: Path) -> None:
 def test_what_there_is_not(workspace: Path) -> None:
     with pytest.raises(StudyFileError, match=r"no study named 'mina'.*; did you mean 'mine'"):
         Study("mina")
-    with pytest.raises(UsageError, match="give your images with --data PATH, or a study"):
+    with pytest.raises(UsageError, match=r"^name a study .*, or give your images as data$"):
         Study()
     with pytest.raises(StoreError, match="study 'digits' has not been started here"):
         Study("digits").evaluate()

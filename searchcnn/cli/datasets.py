@@ -32,15 +32,6 @@ def command(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(dataset) for dataset in datasets], indent=2))
         return
-    from rich.text import Text
+    from searchcnn.views.tables import make_console, make_dataset_table
 
-    from searchcnn.views.tables import make_console, make_table
-
-    numbers = ("shape", "train", "test", "classes")
-    table = make_table("dataset", "shape", "train", "test", "classes", "found", right=numbers)
-    for dataset in datasets:
-        shape = "x".join(map(str, dataset.shape)) if dataset.shape else "?"
-        counts = (f"{n:,}" if n is not None else "?" for n in (dataset.train, dataset.test, dataset.classes))
-        source = Text(dataset.source or "not on this machine: downloaded when needed")
-        table.add_row(dataset.name, shape, *counts, source)
-    make_console().print(table)
+    make_console().print(make_dataset_table(datasets))

@@ -19,23 +19,21 @@ def command(study: str, as_json: bool, storage: str | None) -> None:
 
     No search has seen them. Do this once, at the end: a test score that is used to choose a model is worthless.
     """
-    from searchcnn.study_object import check_model
+    from searchcnn.views.summary import explain_mismatch
 
-    opened = open_study(study, storage)
-    if mismatch := check_model(opened.model_path, opened.summary):
+    searched = open_study(study, storage)
+    scores, summary = searched.evaluate(), searched.summary
+    published = summary.config.published
+    if mismatch := explain_mismatch(searched.model_path, summary):
         click.echo(f"This is the model{mismatch}.", err=True)
-    published, scores = opened.config.published, opened.evaluate()
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(scores), "published": published}, indent=2))
         return
     from searchcnn.text import format_interval
     from searchcnn.views.comparison import compare_with_published
-    from searchcnn.views.tables import make_console, make_table
+    from searchcnn.views.tables import make_console, make_score_table
 
-    table = make_table("class", "precision", "recall", "F1", "images", right=("precision", "recall", "F1", "images"))
-    for row in scores.classes:
-        table.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
-    make_console().print(table)
+    make_console().print(make_score_table(scores.classes))
     interval = format_interval(scores.accuracy, scores.images)
     click.echo(f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on {scores.images:,} images; {interval}")
     for line in compare_with_published(scores.accuracy, published):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from searchcnn.cli.commands import INTERRUPTED
-from searchcnn.cli.options import Command, data_option, get_workspace, plugins_option, storage_option, weights_option
+from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, weights_option
 
 if TYPE_CHECKING:
+    from searchcnn.events import Hear
     from searchcnn.job import Job
 
 
@@ -38,7 +40,7 @@ def worker_options(command: Command) -> Command:
 @click.option("--name", metavar="NAME", help="Keep the results under another name, as a new search.")
 @click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
 @click.option("--accept-changes", is_flag=True, help="Continue even if the search space, data or recipe has changed.")
 @worker_options
 @plugins_option
@@ -50,7 +52,7 @@ def command(
     name: str | None,
     trials: int | None,
     timeout: str | None,
-    overrides: tuple[str, ...],
+    settings: tuple[str, ...],
     accept_changes: bool,
     plugins: tuple[Path, ...],
     storage: str | None,
@@ -64,42 +66,29 @@ def command(
     With --data alone, the images are inspected first, and a search is proposed to fit them. With --study as well, the
     settings of that study are used.
     """
-    from searchcnn.proposal.request import Request
-    from searchcnn.views.dataset import Reading
+    from searchcnn.errors import UsageError
+    from searchcnn.study import parse_settings
+    from searchcnn.study_object import Study
 
-    request = Request(
-        get_workspace(),
-        study=study_name,
-        data=data,
-        name=name,
-        weights=weights,
-        overrides=overrides,
-        settings={"budget.trials": trials, "budget.timeout": timeout},
-        storage=storage,
-        plugins=plugins,
-        accept_changes=accept_changes,
-    )
-    with Reading(how["quiet"]) as images:
-        job = request.make_job(images.hear)
-    search(job, is_told=images.is_told, **how)
+    if study_name is None and data is None:
+        raise UsageError(
+            "give your images with --data PATH, or a study with --study NAME (`searchcnn studies` lists them)"
+        )
+    is_new = data is not None or name is not None
+    what = {"name": name, "data": data, "like": study_name} if is_new else {"name": study_name}
+    study = Study(**what, settings=parse_settings(settings), weights=weights, storage=storage, plugins=plugins)
+    search(partial(study.make_job, timeout=timeout, trials=trials, accept_changes=accept_changes), **how)
 
 
-def search(job: Job, quiet: bool, is_told: bool = False, **how: Any) -> None:
-    """Searches a study, shows its progress, and exits with the exit code of Ctrl-C if it was stopped.
+def search(make_job: Callable[[Hear], Job], quiet: bool, **how: Any) -> None:
+    """Searches, shows how it goes, and exits with the exit code of Ctrl-C if it was stopped.
 
     Args:
-        job: What to search.
+        make_job: Makes the job.
         quiet: Whether to show errors only.
-        is_told: Whether the user already knows what was found in the images.
         how: Options of `searchcnn.workers.search`.
     """
-    from searchcnn.events import ignore
     from searchcnn.study_object import search_job
-    from searchcnn.views.progress import choose_view
 
-    view = choose_view(job.continue_begun(ignore), show=not quiet)
-    view.is_told = is_told
-    is_stopped = search_job(job, view, **how)
-    view.summarize(click.get_current_context().obj, is_stopped)
-    if is_stopped:
+    if search_job(make_job, show=not quiet, arguments=click.get_current_context().obj, **how):
         sys.exit(INTERRUPTED)

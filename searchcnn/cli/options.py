@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,7 +56,7 @@ def get_workspace() -> Workspace:
     return Workspace(Path.cwd())
 
 
-def open_study(name: str, storage: str | None = None) -> Study:
+def open_study(name: str, storage: str | None = None, plugins: Sequence[Path] = ()) -> Study:
     """Returns a study, given its name or its TOML file.
 
     Raises:
@@ -64,7 +64,7 @@ def open_study(name: str, storage: str | None = None) -> Study:
     """
     from searchcnn.study_object import Study
 
-    return Study(name, storage=storage)
+    return Study(name, storage=storage, plugins=plugins)
 
 
 def parse_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int, int] | None:

@@ -38,15 +38,6 @@ def command(context: click.Context, plugins: tuple[Path, ...], as_json: bool) ->
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(plugin) for plugin in spaces], indent=2))
         return
-    from rich.text import Text
+    from searchcnn.views.tables import make_console, make_plugin_table
 
-    from searchcnn.views.tables import make_console, make_table
-
-    table = make_table("plugin", "source", "status", "description", "location")
-    styles = {"ok": "green", "error": "red", "shadowed": "yellow"}
-    for plugin in spaces:
-        status = Text(plugin.status, style=styles[plugin.status])
-        table.add_row(
-            plugin.name, plugin.source, status, Text(plugin.error or plugin.description), Text(plugin.location)
-        )
-    make_console().print(table)
+    make_console().print(make_plugin_table(spaces))

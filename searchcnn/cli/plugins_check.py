@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from searchcnn.cli.options import classes_option, get_workspace, json_option, plugins_option, size_option
-from searchcnn.text import format_count, format_duration
+from searchcnn.text import format_count
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from searchcnn.spaces import Plugin
     from searchcnn.testing import Result
-
-MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
-"""The mark and the style of each status of a check."""
 
 
 @click.command("check")
@@ -92,14 +87,15 @@ def _find_plugins(names: Sequence[str], folders: Sequence[Path]) -> list[Plugin]
 
 def _check_plugin(plugin: Plugin, settings: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
     """Checks a search space and prints the results."""
-    from searchcnn.views.tables import make_console
+    from searchcnn.views.tables import make_check_table, make_console
 
     console = make_console()
     if not quiet:
         console.print(f"[bold]{plugin.name}[/]  [dim]{plugin.source}, {plugin.location}[/]", highlight=False)
     results = list(_run_checks(plugin, settings, quiet))
     if not quiet:
-        _print(console, results)
+        console.print(make_check_table(results))
+        console.print()
     facts = {"name": plugin.name, "source": plugin.source, "location": plugin.location}
     return {**facts, "checks": [dataclasses.asdict(result) for result in results]}
 
@@ -124,23 +120,6 @@ def _run_checks(plugin: Plugin, settings: Mapping[str, Any], quiet: bool) -> Ite
         yield Result("loading", "failed", str(error), time.perf_counter() - start)
         return
     yield from run_checks(subject, lambda name: show_status(name, quiet))
-
-
-def _print(console: Console, results: Sequence[Result]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column()
-    for result in results:
-        mark, style = MARKS[result.status]
-        text = Text(result.message, style="" if result.status == "failed" else "dim")
-        table.add_row(Text(mark, style=style), result.check, format_duration(result.seconds), text)
-    console.print(table)
-    console.print()
 
 
 def _fails(report: dict[str, Any]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,9 @@ def command(model: str, images: tuple[Path, ...], top: int, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps([_describe(prediction, top) for prediction in predictions], indent=2))
     elif len(unreadable) < len(predictions):
-        _print(predictions, top)
+        from searchcnn.views.tables import make_console, make_prediction_table
+
+        make_console().print(make_prediction_table(predictions, top))
     for prediction in unreadable:
         click.echo(f"{prediction.file}: {prediction.problem}; skipped", err=True)
     if len(unreadable) == len(predictions):
@@ -55,22 +56,5 @@ def _find_model(name: str) -> Path:
 def _describe(prediction: Prediction, top: int) -> dict[str, Any]:
     if prediction.problem:
         return {"file": str(prediction.file), "problem": prediction.problem}
-    classes = [{"class": name, "probability": round(value, 6)} for name, value in _rank(prediction, top)]
+    classes = [{"class": name, "probability": round(value, 6)} for name, value in prediction.rank(top)]
     return {"file": str(prediction.file), "classes": classes}
-
-
-def _print(predictions: Iterable[Prediction], top: int) -> None:
-    from rich.text import Text
-
-    from searchcnn.views.tables import make_console, make_table
-
-    table = make_table("file", "class", "probability", right=("probability",))
-    for prediction in predictions:
-        for rank, (name, value) in enumerate(_rank(prediction, top)):
-            file = Text("" if rank else str(prediction.file), overflow="fold")
-            table.add_row(file, Text(name, style="dim" if rank else "bold"), f"{value:.4f}")
-    make_console().print(table)
-
-
-def _rank(prediction: Prediction, top: int) -> list[tuple[str, float]]:
-    return list(prediction.probabilities.items())[:top]

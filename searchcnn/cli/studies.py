@@ -35,17 +35,9 @@ def command(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    from rich.text import Text
+    from searchcnn.views.tables import make_console, make_study_table
 
-    from searchcnn.text import format_score
-    from searchcnn.views.tables import make_console, make_table
-
-    table = make_table("study", "state", "trials", "best", "description", right=("trials", "best"))
-    for row in rows:
-        table.add_row(
-            row["study"], row["state"], str(row["trials"] or ""), format_score(row["best"]), Text(row["description"])
-        )
-    make_console().print(table)
+    make_console().print(make_study_table(rows))
 
 
 def _list_files() -> dict[str, Path | None]:

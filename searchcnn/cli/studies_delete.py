@@ -13,9 +13,11 @@ from searchcnn.cli.options import open_study, storage_option
 @storage_option
 def command(study: str, yes: bool, storage: str | None) -> None:
     """Delete a study's trials and models. Its study file stays."""
-    opened = open_study(study, storage)
-    folder, count = opened.workspace.studies / opened.name, len(opened.summary.trials)
+    from searchcnn.text import format_count
+
+    doomed = open_study(study, storage)
+    folder, trials = doomed.workspace.studies / doomed.name, format_count(len(doomed.summary.trials), "trial")
     if not yes:
-        click.confirm(f"Delete {count} trials of study '{opened.name}' and {folder}?", abort=True)
-    opened.delete()
-    click.echo(f"Deleted study '{opened.name}'.")
+        click.confirm(f"Delete {trials} of study '{doomed.name}' and {folder}?", abort=True)
+    doomed.delete()
+    click.echo(f"Deleted study '{doomed.name}'.")

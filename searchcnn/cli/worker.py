@@ -28,7 +28,4 @@ def command(name: str, plugins: tuple[Path, ...], storage: str | None, **how: An
     The study is read from the database. Its images and the files of its search spaces must be here too, and be the
     same, which is checked. The worker ends when there is nothing left to do.
     """
-    from searchcnn.job import Job
-
-    study = open_study(name, storage)
-    search(Job(study.name, study.summary.config, study.workspace, storage, plugins), **how)
+    search(open_study(name, storage, plugins).make_begun_job, **how)

@@ -34,8 +34,7 @@ class Request:
         data: Images to search, as in ``[data] path``; None: those of the study.
         name: What the results are kept under; by default, the name of the study, or that of the images.
         weights: The user's choice of pretrained weights; see `searchcnn.proposal.start.find_weights`.
-        overrides: Texts such as ``training.epochs=5``; see `searchcnn.study.load`.
-        settings: Values by dotted key; None values are left out.
+        settings: Values of keys of a study file, by dotted key; they take precedence.
         storage: URL of the database; by default, a file in the workspace.
         plugins: Further folders of search spaces.
         accept_changes: Continue a study although its search space, data or recipe is no longer what it was.
@@ -46,7 +45,6 @@ class Request:
     data: str | None = None
     name: str | None = None
     weights: str | None = None
-    overrides: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     storage: str | None = None
     plugins: Sequence[Path] = ()
@@ -56,7 +54,8 @@ class Request:
         """Returns the job that does it.
 
         The settings of images are those of the study, if one is named, or else those of the workspace's study file for
-        them, if there is one, or else those that a study of them was begun with; otherwise they are proposed.
+        them, if there is one, or else those that a study of them was begun with; otherwise they are proposed. What is
+        not set of a study that has begun is as it was then.
 
         Args:
             hear: Hears how far the images are read, what was found in them, and in one line what the search begins
@@ -67,11 +66,13 @@ class Request:
                 name is that of a study file for other images.
         """
         name, config = self._configure_study() if self.data is None else self._configure_images(self.data, hear)
-        return Job(name, config, self.workspace, self.storage, self.plugins, self.accept_changes)
+        job = Job(name, config, self.workspace, self.storage, self.plugins, self.accept_changes)
+        return job.continue_begun(hear)
 
     def with_settings(self, settings: Mapping[str, Any], accept_changes: bool = False) -> Self:
-        """Returns the request with more settings; None values are left out."""
-        return replace(self, settings={**self.settings, **settings}, accept_changes=accept_changes)
+        """Returns the request with more settings; those that are None stay as they are."""
+        more = {key: value for key, value in settings.items() if value is not None}
+        return replace(self, settings={**self.settings, **more}, accept_changes=accept_changes)
 
     def find_name(self) -> str:
         """Returns the name that the results are kept under.
@@ -90,9 +91,7 @@ class Request:
 
     def _require_study(self) -> str:
         if self.study is None:
-            raise UsageError(
-                "give your images with --data PATH, or a study with --study NAME (`searchcnn studies` lists them)"
-            )
+            raise UsageError("name a study (`searchcnn studies` lists them), or give your images as data")
         return self.study
 
     def _url_of(self, name: str) -> "URL":
@@ -101,12 +100,12 @@ class Request:
     def _configure_study(self) -> tuple[str, StudyConfig]:
         study = self._require_study()
         if self.weights is not None:
-            raise UsageError("--weights goes with --data; for a study file: --set options.transfer.weights=...")
+            raise UsageError("weights go with images; for a study, set its option options.transfer.weights")
         begun = None if self._names_a_file else self._read_if_begun(study)
         if begun is not None:
             return check_name(self.name or study), self._configure_begun(begun, begun.config.data.path)
         name, file = self.workspace.find(study)
-        return check_name(self.name or name), load(file, self.overrides, self.settings)
+        return check_name(self.name or name), load(file, self.settings)
 
     @property
     def _names_a_file(self) -> bool:
@@ -122,10 +121,10 @@ class Request:
             if file is None or not file.samefile(other):
                 if file is not None and file.stem == name:
                     raise _explain_conflict(file, name, f"holds other settings than {self.study}")
-                return name, configure(_replace_images(other, images), str(other), self.overrides, self.settings)
+                return name, configure(_replace_images(other, images), str(other), self.settings)
         if file is not None:
             hear(Note(f"{name}: as {file} says"))
-            return name, load(file, self.overrides, self.settings)
+            return name, load(file, self.settings)
         if begun := self._read_if_begun(name):
             _check_weights(begun.config, self.weights, name)
             hear(Note(f"{name}: continues as it was begun; only the budget may change"))
@@ -140,8 +139,8 @@ class Request:
         """
         if self.weights is not None and (file or self.study):
             raise UsageError(
-                f"--weights {self.weights}: {self.study or file} says what is searched; set the options backbones or "
-                f"weights of transfer there, or by --set options.transfer.weights={self.weights}"
+                f"weights {self.weights}: {self.study or file} says what is searched; set its option "
+                "options.transfer.backbones or options.transfer.weights"
             )
 
     def _read_if_begun(self, name: str) -> StudySummary | None:
@@ -151,16 +150,17 @@ class Request:
         """Returns the configuration that a study was begun with; its images may have moved."""
         config = begun.config
         data = config.data.model_dump(include={"name"}, exclude_none=True) if images is None else {"path": images}
-        table = {**config.model_dump(include={"spaces", "budget"}, exclude_none=True), "data": data}
-        return as_begun(configure(table, begun.name, self.overrides, self.settings), config.model_dump())
+        keys = {"spaces", "budget", "description", "published"}
+        table = {**config.model_dump(include=keys, exclude_none=True), "data": data}
+        return as_begun(configure(table, begun.name, self.settings), config.model_dump())
 
     def _configure_proposed(self, name: str, images: str, hear: Hear) -> StudyConfig:
-        config = configure({**MINIMAL, "data": {"path": images}}, images, self.overrides, self.settings)
+        config = configure({**MINIMAL, "data": {"path": images}}, images, self.settings)
         inspection = load_dataset(config.data, config.seed, hear).inspection
         spaces = () if config.spaces == MINIMAL["spaces"] else config.spaces
         proposal = propose(name, images, inspection, config.budget.timeout, self.weights, spaces)
         hear(Note(f"{config.data.title}: {proposal.start.reason}"))
-        return configure(tomllib.loads(proposal.text), images, self.overrides, self.settings)
+        return configure(tomllib.loads(proposal.text), images, self.settings)
 
 
 def name_study(images: str) -> str:

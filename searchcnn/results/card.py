@@ -12,6 +12,7 @@ from typing import Any
 
 from searchcnn.errors import StoreError
 from searchcnn.files import replace_file
+from searchcnn.store import StudySummary
 
 PACKAGES = ("searchcnn", "keras", "optuna", "keras-tuner", "numpy")
 
@@ -66,6 +67,21 @@ def find_card(model: Path) -> dict[str, Any]:
         card = json.loads(get_card_path(model).read_text(encoding="utf-8"))
         return card if isinstance(card, dict) else {}
     return {}
+
+
+def is_foreign(card: Mapping[str, Any], summary: StudySummary) -> bool:
+    """Whether a card says that its model comes from none of a study's trials."""
+    if summary.best is None or "trial" not in card:
+        return False
+    scores = [(trial.number, trial.value) for trial in summary.ranking]
+    return (card["trial"], _read_score(card, summary.config.objective.metric)) not in scores
+
+
+def _read_score(card: Mapping[str, Any], metric: str) -> object:
+    """Returns the value of a metric in a card; None if there is none."""
+    with contextlib.suppress(KeyError, TypeError):
+        return card["scores"]["validation"][metric.removeprefix("val_")]
+    return None
 
 
 def hash_file(path: Path) -> str:

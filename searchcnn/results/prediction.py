@@ -38,6 +38,10 @@ class Prediction:
     probabilities: Mapping[str, float]
     problem: str = ""
 
+    def rank(self, count: int) -> list[tuple[str, float]]:
+        """Returns the most probable classes, each with its probability."""
+        return list(self.probabilities.items())[:count]
+
 
 def classify(model: Path, files: Iterable[Path]) -> Iterator[Prediction]:
     """Classifies image files.

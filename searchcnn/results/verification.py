@@ -65,7 +65,7 @@ def verify_meanwhile(
 
 def _describe_failure(model: Path, errors: str) -> str:
     message = (errors.strip().splitlines() or ["no message"])[-1]
-    return f"{model}: plain Keras cannot load the saved model: {message}; a search space may only use stock layers"
+    return f"{model}: {find_format(model).failure.format(message)}"
 
 
 def _compare(model: Path, loaded: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> None:

@@ -10,7 +10,7 @@ from searchcnn.study.config import (
     TrainingConfig,
     parse_duration,
 )
-from searchcnn.study.file import configure, load, read_table, validate
+from searchcnn.study.file import configure, load, parse_settings, read_table, validate
 from searchcnn.study.objective import Objective
 from searchcnn.study.recipe import Recipe
 from searchcnn.study.values import Range
@@ -32,6 +32,7 @@ __all__ = [
     "configure",
     "load",
     "parse_duration",
+    "parse_settings",
     "read_table",
     "validate",
 ]

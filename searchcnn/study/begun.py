@@ -23,7 +23,8 @@ def complete(begun: Table) -> dict[str, Any]:
 def as_begun(config: StudyConfig, begun: Table) -> StudyConfig:
     """Returns a configuration in which the keys that are not set are those that a study was begun with.
 
-    The budget and the location of the images are those of now. What is set stays, even where it is a change.
+    The budget, the location of the images, and what is only said of the study are those of now. What is set stays, even
+    where it is a change.
 
     Args:
         config: What is asked for now; pydantic knows which of its keys were set.
@@ -34,7 +35,7 @@ def as_begun(config: StudyConfig, begun: Table) -> StudyConfig:
     if objective not in (None, then["search"].get("objective")):
         then["search"].pop("direction", None)  # it belonged to the other objective
     then["data"] = {key: value for key, value in then["data"].items() if key not in ("name", "path")}
-    then["budget"] = {}
+    then = {key: value for key, value in then.items() if key not in ("budget", "description", "published")}
     now["options"] = _merge_options(config, then)
     merged = _merge(StudyConfig, now, then)
     try:

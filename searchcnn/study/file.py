@@ -1,8 +1,8 @@
-"""Reads a study file and the overrides of its keys, and says in one line what is wrong with them."""
+"""Reads a study file and settings that replace its own, and says in one line what is wrong with them."""
 
 import copy
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +17,51 @@ FORMS = BRANCHES | {"float", "int"}
 """What is in the location of a problem besides keys: the forms that a value can have."""
 
 
-def load(path: Path, overrides: Sequence[str] = (), extra: Mapping[str, Any] | None = None) -> StudyConfig:
+def load(path: Path, settings: Mapping[str, Any] | None = None) -> StudyConfig:
     """Reads and validates a study file.
 
     Args:
         path: The TOML file.
-        overrides: Texts such as ``training.epochs=5``; the value is read as TOML, or as plain text if it is not TOML.
-        extra: Further overrides by dotted key, as Python values; None values are left out.
+        settings: Other values by dotted key, such as ``{"training.epochs": 5}``; they take precedence.
 
     Raises:
         StudyFileError: If the file cannot be read, or a key or value is not valid.
     """
-    return configure(read_table(path), str(path), overrides, extra)
+    return configure(read_table(path), str(path), settings)
 
 
-def configure(
-    table: Mapping[str, Any], source: str, overrides: Sequence[str] = (), extra: Mapping[str, Any] | None = None
-) -> StudyConfig:
-    """Validates a study given as a table, with overrides of its keys.
+def configure(table: Mapping[str, Any], source: str, settings: Mapping[str, Any] | None = None) -> StudyConfig:
+    """Validates a study given as a table.
 
     Args:
         table: What a study file says; it is not changed.
         source: Names it in messages.
-        overrides: As in `load`.
-        extra: As in `load`.
+        settings: As in `load`.
 
     Raises:
         StudyFileError: If a key or value is not valid.
     """
-    settings = [*map(_parse, overrides), *((key, value) for key, value in (extra or {}).items() if value is not None)]
-    changed = copy.deepcopy(dict(table))
-    for key, value in settings:
-        _put(changed, key, value)
+    whole = copy.deepcopy(dict(table))
+    for key, value in (settings or {}).items():
+        _put(whole, key, value)
     try:
-        return validate(changed, source)
+        return validate(whole, source)
     except StudyFileError as error:
         if not settings or _find_problem(table, source) == str(error):
             raise
-        raise StudyFileError(str(error).replace(source, "command line", 1)) from None
+        raise StudyFileError(str(error).replace(source, "settings", 1)) from None
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Parses settings as the command line has them, such as ``training.epochs=5``.
+
+    Args:
+        texts: A dotted key and a value each; the value is read as TOML, or as plain text if it is not TOML.
+
+    Raises:
+        StudyFileError: If one of them is not a key and a value.
+    """
+    return dict(map(_parse, texts))
 
 
 def validate(table: Mapping[str, Any], source: str) -> StudyConfig:
@@ -104,10 +111,10 @@ def read_table(path: Path) -> dict[str, Any]:
         raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _parse(override: str) -> tuple[str, Any]:
-    key, equals, text = override.partition("=")
+def _parse(setting: str) -> tuple[str, Any]:
+    key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise StudyFileError(f"--set {override}: expected KEY=VALUE, such as training.epochs=5")
+        raise StudyFileError(f"--set {setting}: expected KEY=VALUE, such as training.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):

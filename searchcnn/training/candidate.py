@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import keras
@@ -31,7 +32,7 @@ class Candidate:
     model: keras.Model
     recipe: Recipe
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         """What the network costs, without the heads that are cut off when it is saved."""
         return measure_cost(cut_heads(self.model))

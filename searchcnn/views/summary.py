@@ -7,11 +7,11 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from searchcnn.results.card import find_card
+from searchcnn.results.card import find_card, is_foreign
 from searchcnn.text import format_amount, format_count, format_duration, format_interval, format_point, format_score
 from searchcnn.views.comparison import compare_spaces, rank_published
 
@@ -130,19 +130,11 @@ def _describe_model(study: Job, summary: StudySummary) -> str:
 def explain_mismatch(model: Path, summary: StudySummary) -> str:
     """Says which trial a study's model comes from if that is not the best one; empty if it is, or is unknown."""
     card, best = find_card(model), summary.best
-    if best is None or "trial" not in card:
-        return ""
-    scores = [(trial.number, trial.value) for trial in summary.ranking]
-    if (card["trial"], _read_score(card, summary.config.objective.metric)) not in scores:
+    if is_foreign(card, summary):
         return OTHER_SEARCH
-    return "" if card["trial"] == best.number else f" of trial {card['trial']}; that of trial {best.number} is missing"
-
-
-def _read_score(card: dict[str, Any], metric: str) -> object:
-    """Returns the value of a metric in a card; None if there is none."""
-    with contextlib.suppress(KeyError, TypeError):
-        return card["scores"]["validation"][metric.removeprefix("val_")]
-    return None
+    if best is None or card.get("trial") in (None, best.number):
+        return ""
+    return f" of trial {card['trial']}; that of trial {best.number} is missing"
 
 
 def _format_path(study: Job) -> str:

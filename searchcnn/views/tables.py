@@ -15,7 +15,12 @@ from rich.text import Text
 from searchcnn.text import format_amount, format_duration, format_note, format_score
 
 if TYPE_CHECKING:
+    from searchcnn.results import Prediction
+    from searchcnn.results.evaluation import ClassScore
+    from searchcnn.sources.listing import DatasetInfo
+    from searchcnn.spaces import Plugin
     from searchcnn.store import SpaceSummary, TrialSummary
+    from searchcnn.testing import Result
 
 STYLES: Mapping[str, str] = {
     "COMPLETE": "green",
@@ -25,6 +30,8 @@ STYLES: Mapping[str, str] = {
     "WAITING": "dim",
 }
 """Colour of each trial state."""
+MARKS: Mapping[str, tuple[str, str]] = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
+"""The mark and the style of each status of a check."""
 PIPED_WIDTH = 160
 """Width in characters of a table that is not shown in a terminal."""
 
@@ -100,6 +107,79 @@ def make_space_table(spaces: Sequence[SpaceSummary], metric: str) -> Table:
             *_format_network(space.best),
             style="bold" if is_winner else "",
         )
+    return table
+
+
+def make_study_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Returns a table of studies.
+
+    Args:
+        rows: The name, state, number of trials, best score and description of each.
+    """
+    table = make_table("study", "state", "trials", "best", "description", right=("trials", "best"))
+    for row in rows:
+        trials, best = str(row["trials"] or ""), format_score(row["best"])
+        table.add_row(row["study"], row["state"], trials, best, Text(row["description"]))
+    return table
+
+
+def make_plugin_table(plugins: Iterable[Plugin]) -> Table:
+    """Returns a table of search spaces, those that cannot be loaded included."""
+    styles = {"ok": "green", "error": "red", "shadowed": "yellow"}
+    table = make_table("plugin", "source", "status", "description", "location")
+    for plugin in plugins:
+        status, description = Text(plugin.status, style=styles[plugin.status]), plugin.error or plugin.description
+        table.add_row(plugin.name, plugin.source, status, Text(description), Text(plugin.location))
+    return table
+
+
+def make_dataset_table(datasets: Iterable[DatasetInfo]) -> Table:
+    """Returns a table of datasets by name."""
+    numbers = ("shape", "train", "test", "classes")
+    table = make_table("dataset", *numbers, "found", right=numbers)
+    for dataset in datasets:
+        shape = "x".join(map(str, dataset.shape)) if dataset.shape else "?"
+        counts = (f"{n:,}" if n is not None else "?" for n in (dataset.train, dataset.test, dataset.classes))
+        source = Text(dataset.source or "not on this machine: downloaded when needed")
+        table.add_row(dataset.name, shape, *counts, source)
+    return table
+
+
+def make_check_table(results: Iterable[Result]) -> Table:
+    """Returns a table of what checks of a search space gave."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for result in results:
+        mark, style = MARKS[result.status]
+        text = Text(result.message, style="" if result.status == "failed" else "dim")
+        table.add_row(Text(mark, style=style), result.check, format_duration(result.seconds), text)
+    return table
+
+
+def make_score_table(classes: Iterable[ClassScore]) -> Table:
+    """Returns a table of the scores of each class."""
+    numbers = ("precision", "recall", "F1", "images")
+    table = make_table("class", *numbers, right=numbers)
+    for row in classes:
+        table.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
+    return table
+
+
+def make_prediction_table(predictions: Iterable[Prediction], top: int) -> Table:
+    """Returns a table of the most probable classes of each image.
+
+    Args:
+        predictions: Of the images.
+        top: Number of classes for each image.
+    """
+    table = make_table("file", "class", "probability", right=("probability",))
+    for prediction in predictions:
+        for rank, (name, value) in enumerate(prediction.rank(top)):
+            file = Text("" if rank else str(prediction.file), overflow="fold")
+            table.add_row(file, Text(name, style="dim" if rank else "bold"), f"{value:.4f}")
     return table
 
 

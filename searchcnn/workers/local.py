@@ -21,6 +21,13 @@ class LocalProcess:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
+    def give(self, job: Job) -> None:
+        """Tells it what to search."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has died already, which is seen by the end of its output
+            self._process.stdin.write(job.to_json() + "\n")
+            self._process.stdin.flush()
+
     def read_lines(self) -> Iterator[str]:
         """Yields the lines of its standard output, until it ends."""
         assert self._process.stdout
@@ -69,8 +76,10 @@ class LocalLauncher:
                 text=True,
                 encoding="utf-8",
             )
-        assert process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has died already, which is seen by the end of its output
-            process.stdin.write(job.to_json() + "\n")
-            process.stdin.flush()
-        return LocalProcess(process)
+        worker = LocalProcess(process)
+        try:
+            worker.give(job)
+        except BaseException:  # a second Ctrl-C: nobody else knows of it yet
+            worker.kill()
+            raise
+        return worker

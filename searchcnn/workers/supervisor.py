@@ -68,7 +68,6 @@ def search(
     """
     slots = make_slots(gpus, slots_per_gpu, workers)
     check_writable(job.model.parent)
-    job = job.continue_begun(hear)
     if slots:
         supervise(job, slots, hear, stop)
     else:

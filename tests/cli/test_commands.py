@@ -275,5 +275,5 @@ def test_a_model_of_another_search_is_not_taken_for_the_study_s(searched: tuple[
     said = "best.keras of another search with that name, in another database"
     assert said in call(folder, "status", "shared")[0]
     _, err = call(folder, "evaluate", "shared", code=1)
-    assert "is of another search with that name, in another database; name that database with --storage, or" in err
+    assert "is of another search with that name, in another database; name that database as storage, or" in err
     call(folder, "studies", "delete", "shared", "--yes")

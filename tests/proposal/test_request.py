@@ -23,7 +23,7 @@ from searchcnn.proposal.study_file import write_study_file
 from searchcnn.search import make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.store import StoredStudy, open_storage, parse_url
-from searchcnn.study import Range, StudyConfig, Workspace, validate
+from searchcnn.study import Range, StudyConfig, Workspace, parse_settings, validate
 
 FROM_NOTHING = Start(SCRATCH, "networks are trained from scratch")
 LITE = Weights(("EfficientNetLite0",))
@@ -59,7 +59,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def configure_images(workspace: Workspace, images: str, hear: Hear = ignore, **wishes: Any) -> tuple[str, StudyConfig]:
-    wishes["settings"] = wishes.pop("extra", {})
+    wishes["settings"] = {**parse_settings(wishes.pop("overrides", ())), **wishes.pop("extra", {})}
     job = Request(workspace, data=images, **wishes).make_job(hear)
     return job.name, job.config
 
@@ -317,7 +317,7 @@ class TestBegun:
 
     def test_weights_go_with_a_proposal_only(self, workspace: Workspace) -> None:
         write(workspace, "pets", "pets.npz")
-        with pytest.raises(UsageError, match=r"^--weights none: .*pets\.toml says what is searched; set the options"):
+        with pytest.raises(UsageError, match=r"^weights none: .*pets\.toml says what is searched; set its option"):
             configure_images(workspace, "pets.npz", weights="none")
         with pytest.raises(UsageError, match="digits says what is searched"):
             configure_images(workspace, "pets.npz", study="digits", weights="none")

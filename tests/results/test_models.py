@@ -359,7 +359,7 @@ import sys, zipfile, numpy, keras
 zipfile.ZipFile(sys.argv[1]).extractall()
 numpy.save(sys.argv[3], keras.models.load_model("model.keras").predict(numpy.load(sys.argv[2]), verbose=0))
 """
-    zipped = formats.Format(".zip", "a zipped model", write, script)
+    zipped = formats.Format(".zip", "a zipped model", write, script, "cannot be unzipped: {}")
     monkeypatch.setattr(formats, "FORMATS", [formats.KERAS, zipped])
     export_model(saved, tmp_path / "out.zip")
     assert read_card(tmp_path / "out.zip")["study"] == read_card(saved)["study"]

@@ -7,7 +7,7 @@ import pytest
 
 from searchcnn._bundled import locate_bundled
 from searchcnn.errors import StudyFileError
-from searchcnn.study import Range, load
+from searchcnn.study import Range, load, parse_settings
 
 TEXT = """
 spaces = ["net"]
@@ -56,19 +56,18 @@ def get_value(config: Any, key: str) -> Any:
     ],
 )
 def test_overrides(file: Path, override: str, key: str, expected: Any) -> None:
-    assert get_value(load(file, [override]), key) == expected
+    assert get_value(load(file, parse_settings([override])), key) == expected
 
 
-def test_later_overrides_win_and_none_is_left_out(file: Path) -> None:
-    config = load(file, ["budget.trials=4", "budget.trials=5"], {"budget.timeout": None, "seed": 7})
-    assert (config.budget.trials, config.budget.timeout, config.seed) == (5, None, 7)
-    assert load(file, ["seed=1"], {"seed": 2}).seed == 2
+def test_later_settings_win(file: Path) -> None:
+    config = load(file, parse_settings(["budget.trials=4", "seed=7", "budget.trials=5"]))
+    assert (config.budget.trials, config.seed) == (5, 7)
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "=5", " =5", ""])
-def test_what_is_no_override(file: Path, override: str) -> None:
+def test_what_is_no_setting(override: str) -> None:
     with pytest.raises(StudyFileError, match=r"expected KEY=VALUE, such as training\.epochs=5$"):
-        load(file, [override])
+        parse_settings([override])
 
 
 @pytest.mark.parametrize(
@@ -84,14 +83,14 @@ def test_what_is_no_override(file: Path, override: str) -> None:
 )
 def test_overrides_are_validated(file: Path, override: str, message: str) -> None:
     with pytest.raises(StudyFileError) as caught:
-        load(file, [override])
-    assert str(caught.value).startswith(f"command line: {message}")
+        load(file, parse_settings([override]))
+    assert str(caught.value).startswith(f"settings: {message}")
 
 
 def test_the_file_is_blamed_for_its_own_mistakes(file: Path) -> None:
     file.write_text(file.read_text() + "\n[traning]\nepochs = 3\n")
     with pytest.raises(StudyFileError, match=r"x.toml: traning: unknown key; did you mean 'training'\?"):
-        load(file, ["seed=1"])
+        load(file, {"seed": 1})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from searchcnn.job import Job
-from searchcnn.study import Workspace, load
+from searchcnn.study import Workspace, load, parse_settings
 from tests.workers.study_file import STUDY
 
 NET = '''
@@ -53,6 +53,6 @@ def make_study(tmp_path: Path) -> Callable[..., Job]:
         (tmp_path / "plugins").mkdir(exist_ok=True)
         (tmp_path / "plugins" / "net.py").write_text(NET.replace("POINTS", repr(points)))
         (tmp_path / "study.toml").write_text(STUDY.format(trials=trials, epochs=epochs))
-        return Job("study", load(tmp_path / "study.toml", overrides), Workspace(tmp_path))
+        return Job("study", load(tmp_path / "study.toml", parse_settings(overrides)), Workspace(tmp_path))
 
     return make

@@ -16,9 +16,11 @@ class Format:
         script: Code that predicts with such a file as its users do, in a process that has not imported searchcnn:
             ``sys.argv`` names the file, a NumPy file of images, uint8 of shape (images, height, width, channels), and
             the NumPy file to write, float32 of shape (images, classes).
+        failure: What to say where that fails, and how to fix it; ``{}`` stands for the last line that it printed.
     """
 
     suffix: str
     title: str
     write: Callable[[Path, Path], object]
     script: str
+    failure: str

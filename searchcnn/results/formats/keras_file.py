@@ -12,5 +12,7 @@ numpy.save(predictions, keras.models.load_model(model).predict(numpy.load(images
 assert "searchcnn" not in sys.modules
 """
 
-KERAS = Format(suffix=".keras", title="a Keras model", write=shutil.copyfile, script=SCRIPT)
+FAILURE = "plain Keras cannot load the saved model: {}; a search space may only use stock layers"
+
+KERAS = Format(suffix=".keras", title="a Keras model", write=shutil.copyfile, script=SCRIPT, failure=FAILURE)
 """The format in which studies keep their models."""
