@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from searchcnn.errors import PluginError, first_line
+from searchcnn.errors import PluginError, get_first_line
 from searchcnn.graph import (
     GLOBAL,
     MIXING,
@@ -181,7 +181,7 @@ def _explain(path: Path, error: Exception) -> str:
         return "it uses a Lambda layer, which plain Keras cannot load; expected a network of stock layers only"
     if not zipfile.is_zipfile(path):
         return "it is damaged, or another file with that ending; save the network again: model.save('net.keras')"
-    return f"Keras {keras.__version__} cannot load it: {first_line(error)}; expected what model.save has made"
+    return f"Keras {keras.__version__} cannot load it: {get_first_line(error)}; expected what model.save has made"
 
 
 def _find_fault(model: Any) -> str:

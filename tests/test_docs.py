@@ -85,7 +85,9 @@ class TestGeneratedPages:
         assert (copy / "reference" / "cli.md").read_text(encoding="utf-8") == PAGES["reference/cli.md"]
 
     def test_are_written_without_keras(self) -> None:
-        code = "import runpy, sys; runpy.run_path('docs/generate.py')['pages'](); assert 'keras' not in sys.modules"
+        code = (
+            "import runpy, sys; runpy.run_path('docs/generate.py')['make_pages'](); assert 'keras' not in sys.modules"
+        )
         done = run(sys.executable, "-c", code, cwd=ROOT)
         assert done.returncode == 0, done.stderr
 

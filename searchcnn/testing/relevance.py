@@ -9,7 +9,7 @@ from searchcnn.testing.subject import Image, Subject
 
 PROBABILITIES = (0.0, 0.999, 0.5, 0.25, 0.75)
 """Positions in the range of a hyperparameter from which its other values are taken."""
-MOST_VALUES = 4
+MAX_VALUES = 4
 """Maximum number of other values of a hyperparameter that are tried."""
 LARGER = 8
 """Factor by which images are enlarged: a hyperparameter may not matter on maps of one pixel, but on larger ones."""
@@ -66,7 +66,7 @@ def list_other_values(hp: Any, value: Any) -> list[Any]:
     """Returns some other values of a hyperparameter, the ends of its range first."""
     choices = getattr(hp, "values", None) if type(hp).__name__ in ("Choice", "Boolean") else None
     values = list(choices) if choices is not None else [hp.prob_to_value(position) for position in PROBABILITIES]
-    return [other for other in dict.fromkeys([*values, hp.default]) if other != value][:MOST_VALUES]
+    return [other for other in dict.fromkeys([*values, hp.default]) if other != value][:MAX_VALUES]
 
 
 def is_dead(subject: Subject, sample: Sample, hp: Any) -> bool:

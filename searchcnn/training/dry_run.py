@@ -13,7 +13,7 @@ from searchcnn import modules
 from searchcnn.augmentation import Augmentation
 from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.data import Split
-from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
+from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, get_first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.recipe import CHANGES, SETTINGS
@@ -53,7 +53,7 @@ def run_dry(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
         raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
     except Exception as error:
         raise PluginError(
-            f"search space '{name}' fails with its default values: {first_line(error)}{_find_line(error)}"
+            f"search space '{name}' fails with its default values: {get_first_line(error)}{_find_line(error)}"
         ) from error
 
 

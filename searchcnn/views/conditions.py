@@ -9,7 +9,7 @@ from typing import Any
 from searchcnn.testing.sample import Sample
 from searchcnn.text import format_value
 
-MOST_TERMS = 3
+MAX_TERMS = 3
 """Conditions with more terms are not looked for."""
 DISCRETE = 12
 """A number with more values than this is compared with its bounds only."""
@@ -56,7 +56,7 @@ def infer_condition(name: str, samples: Sequence[Sample]) -> str:
         return ""
     order = [hp.name for hp in asked[0].declared]
     terms = _select_useful(list(_find_necessary(name, asked, samples)), others)
-    for count in range(1, MOST_TERMS + 1):
+    for count in range(1, MAX_TERMS + 1):
         for chosen in itertools.combinations(terms, count):
             if not any(all(term.holds(sample) for term in chosen) for sample in others):
                 return ", ".join(str(term) for term in sorted(chosen, key=lambda term: order.index(term.name)))
@@ -74,7 +74,7 @@ def _find_alternatives(asked: Sequence[Sample], others: Sequence[Sample]) -> str
     sufficient = sorted((term for term in terms if not any(map(term.holds, others))), key=str)
     chosen: list[Term] = []
     rest = list(asked)
-    while rest and sufficient and len(chosen) < MOST_TERMS:
+    while rest and sufficient and len(chosen) < MAX_TERMS:
         chosen.append(max(sufficient, key=lambda term: sum(map(term.holds, rest))))
         rest = [sample for sample in rest if not chosen[-1].holds(sample)]
     return "" if rest else " or ".join(map(str, chosen))

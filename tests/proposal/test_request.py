@@ -233,7 +233,7 @@ def begin(workspace: Workspace, name: str, config: StudyConfig, state: TrialStat
         stored = StoredStudy(storage, name, config.objective, sampler)
         stored.check_identity(config.model_dump(), {"search.direction": "maximize"}, False, {})
         if state is not None:
-            trial = stored.next_trial()
+            trial = stored.start_trial()
             stored.finish(trial, state, 0.5 if state is TrialState.COMPLETE else None, {"space": "transfer"})
 
 

@@ -202,7 +202,7 @@ def test_a_trial_that_hangs_is_given_up_and_told(
     with contextlib.closing(open_storage(study.url)) as storage:
         stored = StoredStudy(storage, study.name, study.config.objective)
         stored.check_identity(study.config.model_dump(), {})
-        stored.next_trial()
+        stored.start_trial()
     monkeypatch.setattr(supervisor, "GRACE", 0.0)
     workers_run(HANGING)
     ear = Ear()
