@@ -98,9 +98,9 @@ class TestGeneratedPages:
         text = section("reference/cli.md", command)
         assert set(re.findall(r"^\| `(--[\w-]+)", text, re.MULTILINE)) == options
 
-    @pytest.mark.parametrize(("place", "key"), list(keys(StudyConfig)))
-    def test_hold_every_key_of_a_study_file(self, place: str, key: str) -> None:
-        text = section("reference/configuration.md", f"`[{place}]`" if place else "At the top of the file")
+    @pytest.mark.parametrize(("title", "key"), list(keys(StudyConfig)))
+    def test_hold_every_key_of_a_study_file(self, title: str, key: str) -> None:
+        text = section("reference/configuration.md", f"`[{title}]`" if title else "At the top of the file")
         assert re.search(rf"^\| `{key}` \| .+ \| .+ \| .+ \|$", text, re.MULTILINE)
 
     @pytest.mark.parametrize("key", list(Range.model_fields))

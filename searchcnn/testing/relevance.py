@@ -48,17 +48,17 @@ def pick_pairs(samples: list[Sample], count: int) -> Iterator[tuple[Sample, Any]
     for sample in samples:
         for name in {hp.name for hp in sample.active}:
             contexts_of[name].waiting.append(sample)
-    taken = 0
+    total = 0
     is_first = True
-    while taken < count or is_first:
+    while total < count or is_first:
         turns = [(name, contexts) for name, contexts in contexts_of.items() if contexts.waiting]
         if not turns:
             return
         for name, contexts in turns:
-            if taken < count or is_first:
+            if total < count or is_first:
                 sample = contexts.take()
                 yield sample, next(hp for hp in sample.active if hp.name == name)
-                taken += 1
+                total += 1
         is_first = False
 
 

@@ -142,8 +142,8 @@ def _take_samples(split: Split) -> Split:
 
 def _take_samples_of_each_class(split: Split) -> Split:
     """Returns some images of each class: a space's own ``fit`` may split them again."""
-    chosen = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
-    return split.take(np.sort(np.concatenate(chosen)))
+    indices = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
+    return split.take(np.sort(np.concatenate(indices)))
 
 
 class MetricNames(PlainMetrics):

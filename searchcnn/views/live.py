@@ -216,12 +216,12 @@ class LiveView(View):
 
     def _make_panel(self, number: int, running: _Running) -> Panel:
         epochs = self.study.config.training.epochs
-        place = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
-        done = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
+        progress = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
+        fraction = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
-            ProgressBar(total=1.0, completed=min(1.0, done), width=40),
-            Text(place),
+            ProgressBar(total=1.0, completed=min(1.0, fraction), width=40),
+            Text(progress),
             Text(draw_sparkline(running.curve), style="cyan"),
             Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
             Text(format_duration(time.monotonic() - running.began), style="dim"),
@@ -238,13 +238,13 @@ class LiveView(View):
 
     def _make_footer(self) -> Text:
         best, budget = self._find_best(), self.study.config.budget
-        used = self._spent_before + time.monotonic() - self._began
+        seconds = self._spent_before + time.monotonic() - self._began
         parts = [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"]
         pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
         trials = format_count(len(self._trials), "trial")
         parts.append(f"{trials}{f' of {budget.trials}' if budget.trials else ''}, {pruned} pruned")
-        left = f", {format_duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
-        parts.append(f"{format_duration(used)} used{left}")
+        left = f", {format_duration(max(0.0, budget.timeout - seconds))} left" if budget.timeout else ""
+        parts.append(f"{format_duration(seconds)} used{left}")
         parts.append(f"stopping; {self.key} again: at once" if self._stopping else f"{self.key} stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 

@@ -185,9 +185,9 @@ class PlainView(View):
     def _say_epoch(self, number: int, epoch: Epoch) -> None:
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
         self._get_trial(number).features = None
-        what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
-        shown = "softmax on features, solved" if epoch.is_solved else what
-        self._say(f"trial {number}: {shown}  {metrics}  {format_duration(epoch.seconds)}")
+        position = f"epoch {epoch.number}/{self.study.config.training.epochs}"
+        label = "softmax on features, solved" if epoch.is_solved else position
+        self._say(f"trial {number}: {label}  {metrics}  {format_duration(epoch.seconds)}")
 
     def _say_end(self, event: TrialFinished) -> None:
         outcome, facts = event.outcome, self._get_trial(event.number).facts

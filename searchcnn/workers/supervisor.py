@@ -239,9 +239,9 @@ class _Supervisor:
         self._hear(TrialGivenUp(trial, "timeout", detail))
 
     def _make_error(self, failure: WorkerEnded) -> SearchcnnError:
-        known = getattr(errors, failure.error, None)
-        if isinstance(known, type) and issubclass(known, SearchcnnError):
-            return known(failure.message)
+        kind = getattr(errors, failure.error, None)
+        if isinstance(kind, type) and issubclass(kind, SearchcnnError):
+            return kind(failure.message)
         log = self._job.workspace.log(self._job.name)
         return StudyFailedError(f"{failure.error}: {failure.message}; {log} has the traceback")
 

@@ -52,7 +52,7 @@ def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: P
     assert trouble.text.startswith("the database does not answer (")
     assert "\n" not in trouble.text
     study.add_epoch(trial, epoch(4), 0.4)
-    assert [one.number for one in study.read_curve(0)] == [1, 2, 3, 4]
+    assert [epoch.number for epoch in study.read_curve(0)] == [1, 2, 3, 4]
     assert list(study.list_trials()[0].intermediate_values) == [1, 2, 3, 4]
 
 
@@ -68,7 +68,7 @@ def test_what_needs_an_answer_waits_for_it(open_study: Open, postgres: PostgreSQ
         study.finish(trial, TrialState.COMPLETE, 0.5, {})
         back.join()
         assert study.start_trial().number == 1
-    assert [one.state.name for one in open_study().list_trials()] == ["COMPLETE", "RUNNING"]
+    assert [trial.state.name for trial in open_study().list_trials()] == ["COMPLETE", "RUNNING"]
 
 
 @on_server
@@ -129,8 +129,8 @@ def test_a_lost_answer_does_no_harm(open_study: Open, losing: Callable[[], None]
             losing()
             study.finish(trial, TrialState.COMPLETE, 0.2, {"seen": True})
     trials = open_study().list_trials()
-    assert [(one.state.name, one.value, list(one.params)) for one in trials] == [("COMPLETE", 0.2, ["x"])] * 2
-    assert [list(one.intermediate_values) for one in trials] == [[1, 2]] * 2
+    assert [(trial.state.name, trial.value, list(trial.params)) for trial in trials] == [("COMPLETE", 0.2, ["x"])] * 2
+    assert [list(trial.intermediate_values) for trial in trials] == [[1, 2]] * 2
 
 
 @on_server
@@ -192,7 +192,7 @@ def test_a_server_is_for_many_hosts_whose_clocks_agree(open_study: Open, monkeyp
 )
 def test_network_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, refused: bool) -> None:
     mounts = [("/", "nfs"), (str(tmp_path), kind), (f"{tmp_path}/other", "nfs"), (f"{tmp_path}/data", "ext4")]
-    found = [SimpleNamespace(mountpoint=place, fstype=what) for place, what in mounts]
+    found = [SimpleNamespace(mountpoint=mountpoint, fstype=what) for mountpoint, what in mounts]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
     open_storage(parse_url(f"sqlite:///{tmp_path}/data/x.db")).close()
     url = parse_url(f"sqlite:///{tmp_path}/database/x.db")

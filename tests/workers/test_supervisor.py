@@ -139,7 +139,7 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
         "nan": ("FAIL", "NaN"),
     }
     died, hung = "its process died 2 times", "it did not end within 10 s"
-    assert sorted(one[1:] for one in ear.given_up) == [("killed", died), ("timeout", hung)]
+    assert sorted(event[1:] for event in ear.given_up) == [("killed", died), ("timeout", hung)]
 
 
 def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Job]) -> None:
