@@ -34,8 +34,12 @@ def make_slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) 
     Raises:
         UsageError: If a GPU is named that is not there, or a number makes no sense.
     """
-    if per_gpu < 1 or (workers is not None and workers < 0):
-        raise UsageError(f"{workers} workers, {per_gpu} on a GPU: workers must be 0 or more, and on a GPU 1 or more")
+    if workers is not None and workers < 0:
+        raise UsageError(
+            f"--workers {workers}: expected 0 or more; leave it out to have one on each GPU, or one on the CPU"
+        )
+    if per_gpu < 1:
+        raise UsageError(f"--slots-per-gpu {per_gpu}: expected 1 or more; leave it out to have one worker on each GPU")
     selection = _choose_gpus(gpus)
     slots = [_make_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in selection]
     slots = slots or [Slot("CPU", HIDDEN if gpus == "none" else {})]
