@@ -175,7 +175,7 @@ class Search:
             return Outcome("PRUNED", None, "out of memory", excess=1.0), None
         except (Exception, SystemExit) as error:
             if isinstance(error, OSError) and is_full(error):  # no fault of the trial, which goes on next time
-                raise explain_refusal(f"trial {trial.number} cannot go on", error) from error
+                raise explain_refusal(f"trial {trial.number} cannot continue", error) from error
             detail = f"{type(error).__name__}: {error}"
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
         if not math.isfinite(evaluation.value):

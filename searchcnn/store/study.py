@@ -288,9 +288,9 @@ def _refuse_changes(name: str, before: Mapping[str, str], after: Mapping[str, st
     is_read_again = "rules" not in before and any(key.startswith("data") for key in changed)
     remark = "; this version may find parts in the same images that the one before did not" if is_read_again else ""
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
-    advice = "" if "search.direction" in changed else ", or continue nevertheless with --accept-changes"
+    advice = "" if "search.direction" in changed else ", or continue anyway with --accept-changes"
     if changes:
         raise StudyChangedError(
-            f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change, or begin a new study with --name {name}-2" + advice + remark
+            f"study '{name}' was started with another search, whose scores would not compare: {', '.join(changes)}; "
+            f"undo the change, or start a new study with --name {name}-2" + advice + remark
         )

@@ -245,7 +245,7 @@ class LiveView(View):
         parts.append(f"{trials}{f' of {budget.trials}' if budget.trials else ''}, {pruned} pruned")
         left = f", {format_duration(max(0.0, budget.timeout - seconds))} left" if budget.timeout else ""
         parts.append(f"{format_duration(seconds)} used{left}")
-        parts.append(f"stopping; {self.key} again: at once" if self._stopping else f"{self.key} stops")
+        parts.append(f"stopping; {self.key} again stops now" if self._stopping else f"{self.key} stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
     def _find_best(self) -> TrialSummary | None:

@@ -101,8 +101,8 @@ class View:
         """Shows how large the dataset is and what is wrong with it."""
 
     def stopping(self) -> None:
-        """The user has asked to stop."""
-        click.echo("Stopping; once more stops at once.", err=True)
+        """Says that the search is about to stop."""
+        click.echo("Stopping. Press Ctrl-C again to stop now.", err=True)
 
     def summarize(self, arguments: Sequence[str] | None, stopped: bool) -> None:
         """Says what the search has found, and how to go on."""

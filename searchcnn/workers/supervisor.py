@@ -52,7 +52,7 @@ def search(
 ) -> None:
     """Searches until a study's budget is spent, in worker processes or in this one.
 
-    Workers are replaced when they die; a trial goes on from its last epoch then.
+    Workers are replaced when they die; a trial then continues from its last epoch.
 
     Args:
         job: What to search; a study that was begun before is continued.
@@ -213,7 +213,7 @@ class _Supervisor:
             limit = DEADLY * self._job.config.search.max_failures  # `max_failures` trials have been given up by then
             deaths, at_work = self._deaths, f" in trial {worker.trial}"
         if deaths < limit:
-            self._hear(Trouble(f"a worker died{at_work} ({cause}); a new one goes on"))
+            self._hear(Trouble(f"a worker died{at_work} ({cause}); a new one continues"))
             self._start(worker.slot)
             return
         self._failure = StudyFailedError(

@@ -78,9 +78,9 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     with pytest.raises(StudyChangedError) as caught:
         begin(open_study(), changed)
     assert check_one_line(caught.value) == (
-        "study 'x' was begun with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
-        "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
-        "--name x-2, or continue nevertheless with --accept-changes"
+        "study 'x' was started with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
+        "search space net (none -> abc), training.epochs (10 -> none); undo the change, or start a new study with "
+        "--name x-2, or continue anyway with --accept-changes"
     )
     begin(open_study(), known)
     open_study().check_identity({}, changed, accept=True)

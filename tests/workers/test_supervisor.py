@@ -107,7 +107,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_
 
     ear = Ear(kill)
     supervise(study, [CPU], ear.hear)
-    assert ear.troubles == [f"a worker died in trial {n} (SIGKILL); a new one goes on" for n in (0, 1)]
+    assert ear.troubles == [f"a worker died in trial {n} (SIGKILL); a new one continues" for n in (0, 1)]
     assert [trial.state for trial in summary(study).trials] == ["COMPLETE", "COMPLETE"]
     assert curves(study) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
     assert not list((tmp_path / "studies" / "study" / "checkpoints").glob("*"))
@@ -189,8 +189,8 @@ def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
     ear = Ear()
     supervise(make_study(), [CPU], ear.hear)
     in_trial, before = (
-        "a worker died in trial 0 (SIGKILL); a new one goes on",
-        "a worker died (SIGKILL); a new one goes on",
+        "a worker died in trial 0 (SIGKILL); a new one continues",
+        "a worker died (SIGKILL); a new one continues",
     )
     assert ear.troubles == [in_trial] * 3 + [before] * 2
 
@@ -321,5 +321,5 @@ def test_workers_may_run_anywhere(make_study: Callable[..., Job]) -> None:
     heard: list[Event] = []
     supervise(make_study(), [Slot("far away")], heard.append, launcher=launcher)
     assert launcher.slots == ["far away", "far away"]
-    lost = Trouble("a worker died in trial 0 (SIGKILL); a new one goes on")
+    lost = Trouble("a worker died in trial 0 (SIGKILL); a new one continues")
     assert heard == [StudyOpened(), TrialStarted(0), lost, TrialStarted(0), end]
