@@ -1,6 +1,7 @@
 """The documentation: generated pages are current and whole, the site builds, the Python code in it works."""
 
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -120,6 +121,19 @@ class TestSite:
         text = (site / "reference" / "python.html").read_text(encoding="utf-8")
         for name in ("spaces.space.SearchSpace.build", "study_object.Study.optimize", "errors.StudyFailedError"):
             assert f'id="searchcnn.{name}"' in text
+
+
+class TestPythonPage:
+    @pytest.mark.parametrize(
+        "block",
+        re.findall(r"^::: .+\n(?:    .*\n)*", PAGES["reference/python.md"], re.MULTILINE),
+        ids=lambda block: block.split()[1],
+    )
+    def test_names_what_exists(self, block: str) -> None:
+        target = pkgutil.resolve_name(block.splitlines()[0].removeprefix("::: "))
+        members = re.search(r"^ +members: \[(.*)\]$", block, re.MULTILINE)
+        for name in re.findall(r"\w+", members[1]) if members else ():
+            assert hasattr(target, name), name
 
 
 class TestCode:
