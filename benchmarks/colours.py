@@ -20,13 +20,13 @@ SIDE, SIDES = 128, (32, 64, 224)
 QUALITIES = (None, 95, 75)
 
 
-def images(folder: Path) -> list[Image.Image]:
+def read_images(folder: Path) -> list[Image.Image]:
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".png", ".jpg"))
-    places = np.linspace(0, len(files) - 1, min(len(files), IMAGES)).astype(int)
-    return [decode(files[place].read_bytes()).image.convert("RGB") for place in places]
+    indices = np.linspace(0, len(files) - 1, min(len(files), IMAGES)).astype(int)
+    return [decode(files[index].read_bytes()).image.convert("RGB") for index in indices]
 
 
-def compressed(quality: int | None, image: Image.Image) -> Image.Image:
+def compress(quality: int | None, image: Image.Image) -> Image.Image:
     if quality is None:
         return image
     file = io.BytesIO()
@@ -34,21 +34,24 @@ def compressed(quality: int | None, image: Image.Image) -> Image.Image:
     return Image.open(file, formats=PILLOW_FORMATS)
 
 
-def colours(of: list[Image.Image], side: int) -> list[float]:
+def measure_colours(of: list[Image.Image], side: int) -> list[float]:
     pixels = map(Preparation(side, side, 3).apply, of)
-    return [count_colours(one[None]) for one in pixels]
+    return [count_colours(image[None]) for image in pixels]
 
 
 def main(folders: list[Path]) -> None:
     print(f"{'set':20} {'saved':8} {'images':>6} {'5 %':>5} {'median':>6} {'95 %':>5}   median at {SIDES} pixels")
     for folder in folders:
-        came = images(folder)
+        originals = read_images(folder)
         for quality in QUALITIES:
-            saved = list(map(functools.partial(compressed, quality), came))
-            low, median, high = np.percentile(colours(saved, SIDE), (5, 50, 95))
-            others = "  ".join(f"{np.median(colours(saved, side)):4.0f}" for side in SIDES)
+            copies = list(map(functools.partial(compress, quality), originals))
+            low, median, high = np.percentile(measure_colours(copies, SIDE), (5, 50, 95))
+            others = "  ".join(f"{np.median(measure_colours(copies, side)):4.0f}" for side in SIDES)
             how = f"JPEG {quality}" if quality else "as is"
-            print(f"{folder.name:20} {how:8} {len(came):6} {low:5.0f} {median:6.0f} {high:5.0f}   {others}", flush=True)
+            print(
+                f"{folder.name:20} {how:8} {len(originals):6} {low:5.0f} {median:6.0f} {high:5.0f}   {others}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

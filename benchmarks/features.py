@@ -19,12 +19,12 @@ def main() -> None:
     study = str(Path(sys.argv[1]).resolve())
     epochs = sys.argv[2] if len(sys.argv) > 2 else "20"
     with tempfile.TemporaryDirectory() as folder:
-        seconds = {way: first_trial(study, Path(folder) / way, epochs, options) for way, options in WAYS.items()}
+        seconds = {way: time_first_trial(study, Path(folder) / way, epochs, options) for way, options in WAYS.items()}
     for way, time in seconds.items():
         print(f"{way:15} {time:7.1f} s for {epochs} epochs: {seconds['whole network'] / time:.1f} times as fast")
 
 
-def first_trial(study: str, folder: Path, epochs: str, options: list[str]) -> float:
+def time_first_trial(study: str, folder: Path, epochs: str, options: list[str]) -> float:
     """Returns the seconds that the default point took."""
     folder.mkdir()
     fixed = ["--set", f"training.epochs={epochs}", "--set", f"training.patience={epochs}"]

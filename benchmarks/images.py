@@ -32,7 +32,7 @@ BATCH = 64
 AUGMENTED = Augmentation(flip=True, shift=0.1)
 
 
-def seconds(action: Callable[[], Any]) -> float:
+def measure_seconds(action: Callable[[], Any]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
@@ -43,12 +43,12 @@ def run_through(data: Any) -> None:
         pass
 
 
-def keras_folder(folder: Path, size: tuple[int, int]) -> Any:
-    found = keras.utils.image_dataset_from_directory(folder, image_size=size, batch_size=BATCH, verbose=False)
-    return found.prefetch(tf.data.AUTOTUNE)
+def load_with_keras(folder: Path, size: tuple[int, int]) -> Any:
+    batches = keras.utils.image_dataset_from_directory(folder, image_size=size, batch_size=BATCH, verbose=False)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def network(dataset: Dataset) -> Any:
+def make_network(dataset: Dataset) -> Any:
     net = keras.Sequential([keras.Input(dataset.input_shape)])
     for filters in (16, 32, 64):
         net.add(keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
@@ -59,12 +59,12 @@ def network(dataset: Dataset) -> Any:
     return net
 
 
-def repeated(dataset: Dataset) -> Any:
+def repeat_batch(dataset: Dataset) -> Any:
     """Returns one batch, over and over, as often as an epoch has batches."""
     images, labels = next(iter(make_batches(dataset.train, BATCH, seed=0)))[:2]
     steps = -(-len(dataset.train) // BATCH)
-    one = tf.data.Dataset.from_tensors((images, labels)).cache().repeat(steps)
-    return one.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+    batch = tf.data.Dataset.from_tensors((images, labels)).cache().repeat(steps)
+    return batch.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
 
 
 def show(what: str, images: int, times: list[float]) -> None:
@@ -73,7 +73,7 @@ def show(what: str, images: int, times: list[float]) -> None:
 
 
 @contextlib.contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
+def unpack(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield path
         return
@@ -89,48 +89,48 @@ def main(folder: Path, passes: int) -> None:
     dataset = load_dataset(DataConfig(path=str(folder)), 0)
     cold = time.perf_counter() - start
     streamed = load_dataset(DataConfig(path=str(folder), in_memory=0.0), 0)
-    again = seconds(lambda: load_dataset(DataConfig(path=str(folder)), 0))
+    again = measure_seconds(lambda: load_dataset(DataConfig(path=str(folder)), 0))
     total = sum(len(part) for part in (dataset.train, dataset.validation, dataset.test))
     print(f"{total:,} images of {dataset.input_shape}; second start {again:.2f} s")
     show("decoding, once, into the cache", total, [cold])
-    theirs = keras_folder(folder / "train", dataset.input_shape[:2])
+    theirs = load_with_keras(folder / "train", dataset.input_shape[:2])
     count, ours = sum(len(labels) for _, labels in theirs), len(dataset.train)
-    made = {
+    inputs = {
         "image_dataset_from_directory, each pass": (count, theirs),
         "ours, in memory": (ours, make_batches(dataset.train, BATCH, seed=0)),
         "ours, from disk": (ours, make_batches(streamed.train, BATCH, seed=0)),
         "ours, in memory, flip and shift": (ours, make_batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED)),
     }
-    times: dict[str, list[float]] = {name: [] for name in made}
+    times: dict[str, list[float]] = {name: [] for name in inputs}
     for _ in range(passes):
-        for name, (_, data) in made.items():
-            times[name].append(seconds(lambda data=data: run_through(data)))
-    for name, (number, _) in made.items():
+        for name, (_, data) in inputs.items():
+            times[name].append(measure_seconds(lambda data=data: run_through(data)))
+    for name, (number, _) in inputs.items():
         show(f"pipeline: {name}", number, times[name])
-    fits(dataset, streamed, passes)
+    compare_training(dataset, streamed, passes)
 
 
-def fits(dataset: Dataset, streamed: Dataset, passes: int) -> None:
-    net = network(dataset)
-    made = {
-        "one batch, repeated": repeated(dataset),
+def compare_training(dataset: Dataset, streamed: Dataset, passes: int) -> None:
+    net = make_network(dataset)
+    inputs = {
+        "one batch, repeated": repeat_batch(dataset),
         "in memory": make_batches(dataset.train, BATCH, seed=0),
         "from disk": make_batches(streamed.train, BATCH, seed=0),
         "in memory, flip and shift": make_batches(dataset.train, BATCH, seed=0, augmentation=AUGMENTED),
     }
-    times: dict[str, list[float]] = {name: [] for name in made}
+    times: dict[str, list[float]] = {name: [] for name in inputs}
     for turn in range(passes + 1):
-        for name, data in made.items():
-            took = seconds(lambda data=data: net.fit(data, epochs=1, shuffle=False, verbose=0))
+        for name, data in inputs.items():
+            took = measure_seconds(lambda data=data: net.fit(data, epochs=1, shuffle=False, verbose=0))
             if turn:  # the first one compiles
                 times[name].append(took)
     for name, took in times.items():
         show(f"training: {name}", len(dataset.train), took)
     best = {name: min(took) for name, took in times.items()}
-    for name in list(made)[1:]:
+    for name in list(inputs)[1:]:
         print(f"training: {name}, beside one repeated batch: {best[name] / best['one batch, repeated'] - 1:+.1%}")
 
 
 if __name__ == "__main__":
-    with unpacked(Path(sys.argv[1])) as images:
+    with unpack(Path(sys.argv[1])) as images:
         main(images, int(sys.argv[2]) if len(sys.argv) > 2 else 5)

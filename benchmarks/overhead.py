@@ -21,7 +21,7 @@ DISTRIBUTION = optuna.distributions.FloatDistribution(0.0, 1.0)
 PRUNER = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
 
 
-def objective(trial: optuna.Trial) -> float:
+def score_trial(trial: optuna.Trial) -> float:
     values = [trial.suggest_float(f"x{i}", 0.0, 1.0) for i in range(PARAMETERS)]
     for epoch in range(EPOCHS):
         trial.report(sum(values) + epoch, step=epoch + 1)
@@ -38,24 +38,24 @@ def evaluate(trial: Trial) -> Evaluation:
     return Evaluation(sum(values))
 
 
-def plain(folder: Path, trials: int, prune: bool) -> float:
+def run_plain(folder: Path, trials: int, prune: bool) -> float:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = PRUNER if prune else optuna.pruners.NopPruner()
     study = optuna.create_study(storage=f"sqlite:///{folder}/plain{prune}.db", pruner=pruner)
     start = time.perf_counter()
-    study.optimize(objective, n_trials=trials)
+    study.optimize(score_trial, n_trials=trials)
     return time.perf_counter() - start
 
 
-def hardened(folder: Path, trials: int) -> float:
+def run_hardened(folder: Path, trials: int) -> float:
     storage = open_storage(make_url(f"sqlite:///{folder}/hardened.db"))
     study = optuna.create_study(storage=storage, pruner=optuna.pruners.NopPruner())
     start = time.perf_counter()
-    study.optimize(objective, n_trials=trials)
+    study.optimize(score_trial, n_trials=trials)
     return time.perf_counter() - start
 
 
-def engine(folder: Path, trials: int, sampler: str, pruner: str) -> float:
+def run_engine(folder: Path, trials: int, sampler: str, pruner: str) -> float:
     storage = open_storage(make_url(f"sqlite:///{folder}/{sampler}{pruner}.db"))
     choice = make_sampler(ComponentConfig(name=sampler), 0)
     study = StoredStudy(
@@ -70,12 +70,12 @@ def engine(folder: Path, trials: int, sampler: str, pruner: str) -> float:
 if __name__ == "__main__":
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        folder = Path(name)
         for label, seconds in (
-            ("plain Optuna, no pruner", plain(place, n, prune=False)),
-            ("Optuna's loop on our storage, no pruner", hardened(place, n)),
-            ("engine, no pruner", engine(place, n, "TPESampler", "NopPruner")),
-            ("engine, random, no pruner", engine(place, n, "RandomSampler", "NopPruner")),
-            ("engine, successive halving", engine(place, n, "TPESampler", "SuccessiveHalvingPruner")),
+            ("plain Optuna, no pruner", run_plain(folder, n, prune=False)),
+            ("Optuna's loop on our storage, no pruner", run_hardened(folder, n)),
+            ("engine, no pruner", run_engine(folder, n, "TPESampler", "NopPruner")),
+            ("engine, random, no pruner", run_engine(folder, n, "RandomSampler", "NopPruner")),
+            ("engine, successive halving", run_engine(folder, n, "TPESampler", "SuccessiveHalvingPruner")),
         ):
             print(f"{label:42} {1000 * seconds / n:6.1f} ms a trial")

@@ -47,63 +47,67 @@ VARIABLES = {
 }
 
 
-def pages() -> dict[Path, str]:
+def make_pages() -> dict[Path, str]:
     """Returns the text of each generated page, by its file."""
-    return {REFERENCE / "cli.md": _cli_page(), REFERENCE / "configuration.md": _configuration_page()}
+    return {REFERENCE / "cli.md": _make_cli_page(), REFERENCE / "configuration.md": _make_configuration_page()}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the pages, or checks them; returns the exit code."""
     if "--check" not in arguments:
-        for path, text in pages().items():
+        for path, text in make_pages().items():
             path.write_text(text, encoding="utf-8")
         return 0
-    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale = [
+        path for path, text in make_pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
     for path in stale:
         print(f"{path}: out of date; run `python docs/generate.py`")
     return 1 if stale else 0
 
 
-def _cli_page() -> str:
+def _make_cli_page() -> str:
     assert isinstance(cli, LazyGroup)
     context = click.Context(cli, info_name="searchcnn")
-    commands = list(_commands(context, cli))
+    commands = list(_list_commands(context, cli))
     listed = [(f"[`{name}`](#{name.replace(' ', '-')})", text) for name, text, _ in commands]
     parts = [
         f"# Commands\n\n{MARK}",
         "`searchcnn COMMAND --help` says the same in a terminal. A command works in the current folder: it looks for\n"
         "studies in `./studies` and for search spaces in `./plugins`, and keeps what it makes in `./studies`.",
-        _table(("command", "purpose"), listed),
-        *(_command(context, name, one) for name, _, one in commands),
+        _format_table(("command", "purpose"), listed),
+        *(_describe_command(context, name, command) for name, _, command in commands),
         "## Exit codes",
-        _table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in EXIT_CODES.items()]),
+        _format_table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in EXIT_CODES.items()]),
         "## Environment variables",
-        _table(("variable", "meaning"), [(f"`{name}`", meaning) for name, meaning in VARIABLES.items()]),
+        _format_table(("variable", "meaning"), [(f"`{name}`", meaning) for name, meaning in VARIABLES.items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _commands(context: click.Context, group: LazyGroup, prefix: str = "") -> Iterator[tuple[str, str, click.Command]]:
+def _list_commands(
+    context: click.Context, group: LazyGroup, prefix: str = ""
+) -> Iterator[tuple[str, str, click.Command]]:
     """Yields the name, the short help and the command itself of each command, those of groups behind them."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         yield prefix + name, group.get_short_help(name), command
         if isinstance(command, LazyGroup):
-            yield from _commands(context, command, f"{prefix}{name} ")
+            yield from _list_commands(context, command, f"{prefix}{name} ")
 
 
-def _command(parent: click.Context, name: str, command: click.Command) -> str:
+def _describe_command(parent: click.Context, name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     rows = [record for option in command.params if (record := option.get_help_record(context))]
-    options = [(f"`{names}`", _text(text)) for names, text in rows if text]
-    help_text = _text(inspect.cleandoc(command.help or ""))
-    table = f"\n\n{_table(('option', 'meaning'), options)}" if options else ""
+    options = [(f"`{names}`", _escape(text)) for names, text in rows if text]
+    help_text = _escape(inspect.cleandoc(command.help or ""))
+    table = f"\n\n{_format_table(('option', 'meaning'), options)}" if options else ""
     return f"## {name}\n\n```sh\n{usage}\n```\n\n{help_text}{table}"
 
 
-def _configuration_page() -> str:
+def _make_configuration_page() -> str:
     example = (locate_bundled("studies") / "digits.toml").read_text(encoding="utf-8").strip()
     forms = """\
 ## Values that are searched
@@ -123,67 +127,67 @@ The keys of a range:"""
         "`searchcnn studies` lists the built-in ones as well. An unknown key is an error. On the command line,\n"
         "`--set KEY=VALUE` sets any key: `--set training.epochs=5`. The built-in study `digits`:",
         f"```toml\n{example}\n```",
-        *_sections(StudyConfig),
+        *_describe_sections(StudyConfig),
         forms,
-        _keys(Range),
+        _list_keys(Range),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _sections(model: type[BaseModel], place: str = "") -> Iterator[str]:
+def _describe_sections(model: type[BaseModel], section: str = "") -> Iterator[str]:
     """Yields a table of the keys of a model, then those of the models in it."""
-    yield f"## `[{place}]`" if place else "## At the top of the file"
-    if place:
-        yield (inspect.getdoc(model) or "").removeprefix(f"`[{place}]`: ").capitalize()
-    yield _keys(model)
+    yield f"## `[{section}]`" if section else "## At the top of the file"
+    if section:
+        yield (inspect.getdoc(model) or "").removeprefix(f"`[{section}]`: ").capitalize()
+    yield _list_keys(model)
     for name, field in model.model_fields.items():
         if _is_section(field.annotation):
-            yield from _sections(field.annotation, f"{place}.{name}" if place else name)
+            yield from _describe_sections(field.annotation, f"{section}.{name}" if section else name)
 
 
 def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
-def _keys(model: type[BaseModel]) -> str:
+def _list_keys(model: type[BaseModel]) -> str:
     schema = model.model_json_schema()
     rows = [
         (
             f"`{name}`",
-            _type(field.metadata, schema["properties"][name]),
-            _default(name, schema),
+            _describe_type(field.metadata, schema["properties"][name]),
+            _format_default(name, schema),
             field.description or "",
         )
         for name, field in model.model_fields.items()
         if not _is_section(field.annotation)
     ]
-    return _table(("key", "type", "default", "meaning"), rows)
+    return _format_table(("key", "type", "default", "meaning"), rows)
 
 
-def _type(metadata: Sequence[Any], schema: Mapping[str, Any]) -> str:
+def _describe_type(metadata: Sequence[Any], schema: Mapping[str, Any]) -> str:
     """Returns a key's type in words; one that is converted before it is validated may be given as text, too."""
-    words = _words(schema)
-    return f"{words} or text" if any(isinstance(one, BeforeValidator) for one in metadata) else words
+    words = _describe_schema(schema)
+    return f"{words} or text" if any(isinstance(validator, BeforeValidator) for validator in metadata) else words
 
 
-def _words(schema: Mapping[str, Any]) -> str:
+def _describe_schema(schema: Mapping[str, Any]) -> str:
     if forms := schema.get("anyOf") or schema.get("oneOf"):
-        words = dict.fromkeys(_words(form) for form in forms if form.get("type") != "null")
+        words = dict.fromkeys(_describe_schema(form) for form in forms if form.get("type") != "null")
         return " or ".join(word for word in words if not (word == "whole number" and "number" in words))
     if "$ref" in schema:
         return "range" if schema["$ref"].endswith(f"/{Range.__name__}") else "table"
     if "enum" in schema:
         return ", ".join(f"`{name}`" for name in schema["enum"]) if len(schema["enum"]) <= MANY else "name"
     if schema["type"] == "array":
-        return f"list of {_words(schema['items'])}s"
-    return WORDS.get(schema["type"], schema["type"]) + _least(schema)
+        return f"list of {_describe_schema(schema['items'])}s"
+    return WORDS.get(schema["type"], schema["type"]) + _describe_minimum(schema)
 
 
-def _least(schema: Mapping[str, Any]) -> str:
+def _describe_minimum(schema: Mapping[str, Any]) -> str:
     return f", at least {schema['minimum']}" if "minimum" in schema else ""
 
 
-def _default(name: str, schema: Mapping[str, Any]) -> str:
+def _format_default(name: str, schema: Mapping[str, Any]) -> str:
     if name in schema.get("required", ()):
         return "required"
     default = schema["properties"][name].get("default")
@@ -194,12 +198,12 @@ def _default(name: str, schema: Mapping[str, Any]) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`" if default != "" else "empty"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _text(text: str) -> str:
+def _escape(text: str) -> str:
     """Returns plain text as Markdown."""
     return text.replace("<", "&lt;").replace("[", r"\[")
 

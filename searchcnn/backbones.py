@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from searchcnn.errors import PluginError, SearchcnnError, first_line, nearest
+from searchcnn.errors import PluginError, SearchcnnError, get_first_line, nearest
 from searchcnn.graph import MIXING, SPATIAL, find_leaves, find_narrow_points, find_summaries, list_calls, list_inputs
 from searchcnn.pixels import detect_range
 from searchcnn.saved import DROPOUT, cut_features, load, take_apart, takes_any_size, unfold
@@ -266,7 +266,7 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
             try:
                 return make(weights=None, **arguments)
             except TypeError as error:
-                raise PluginError(f"backbone '{name}': {first_line(error)}") from error
+                raise PluginError(f"backbone '{name}': {get_first_line(error)}") from error
         file = Path(weights).expanduser()
         if weights != "imagenet" and not file.is_file():
             raise PluginError(f"weights '{weights}': no such file; expected a weights file, 'imagenet' or 'none'")
@@ -279,7 +279,7 @@ def _make(name: str, make: Callable[..., Any], arguments: dict[str, Any], weight
             raise
         except Exception as error:
             raise PluginError(
-                f"backbone '{name}': cannot load the weights '{weights}': {first_line(error)}; "
+                f"backbone '{name}': cannot load the weights '{weights}': {get_first_line(error)}; "
                 "give the path of a weights file made for this network without its top, or 'none'"
             ) from error
 

@@ -79,10 +79,10 @@ class InfeasibleError(Exception):
         self.excess = excess
 
 
-def first_line(error: BaseException) -> str:
+def get_first_line(error: BaseException) -> str:
     r"""Returns an error's kind and the first line of its message.
 
-    >>> first_line(ValueError("too small\nby far"))
+    >>> get_first_line(ValueError("too small\nby far"))
     'ValueError: too small'
     """
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")

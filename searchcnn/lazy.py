@@ -20,7 +20,7 @@ def import_lazily(
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
         return getattr(importlib.import_module(homes[name]), name)
 
-    def names() -> list[str]:
+    def list_names() -> list[str]:
         return sorted({*namespace, *homes})
 
-    return get, names
+    return get, list_names

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from searchcnn.errors import PluginError, first_line
+from searchcnn.errors import PluginError, get_first_line
 from searchcnn.graph import (
     GLOBAL,
     MIXING,
@@ -58,9 +58,9 @@ def takes_any_size(path: Path) -> bool:
     """Whether a file's network takes images of any size; what cannot be read does not."""
     try:
         with zipfile.ZipFile(path) as archive:
-            saved = json.loads(archive.read("config.json"))
-        first = saved["config"]["layers"][0]["config"]
-        shape = first.get("batch_shape") or first.get("batch_input_shape") or saved["build_config"]["input_shape"]
+            config = json.loads(archive.read("config.json"))
+        first = config["config"]["layers"][0]["config"]
+        shape = first.get("batch_shape") or first.get("batch_input_shape") or config["build_config"]["input_shape"]
         return None in shape[1:3]
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return False  # loading it says what is wrong
@@ -83,10 +83,10 @@ def take_apart(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:
     if scale.scale == 1:  # the network scales pixels 0..255 itself
         normalization = [layers.Rescaling(255.0)]
     maps = [tensor for tensor in find_narrow_points(network) if len(tensor.shape) == 4]
-    cut = keras.Model(make_functional(network).input, maps[-1])
-    if not cut.weights:
+    body = keras.Model(make_functional(network).input, maps[-1])
+    if not body.weights:
         raise PluginError(f"backbone {path}: it computes no feature maps; {EXPECTED}")
-    return cut, tuple(normalization)
+    return body, tuple(normalization)
 
 
 def unfold(path: Path, model: Any, size: tuple[int, int]) -> Any:
@@ -131,10 +131,10 @@ def cut_features(path: Path, network: Any) -> Any:
     ends = [*behind, find_operation(maps)]
     if any(map(_is_score, ends)) and not any(map(_has_weights, behind)):
         maps = _find_maps_before_scores(network, maps)
-    cut = keras.Model(network.input, maps)
-    if fault := _describe_sequences(behind) or _describe_images(cut):
+    body = keras.Model(network.input, maps)
+    if fault := _describe_sequences(behind) or _describe_images(body):
         raise PluginError(f"backbone {path}: {fault}")
-    return cut
+    return body
 
 
 def _describe_sequences(behind: list[Any]) -> str:
@@ -145,10 +145,10 @@ def _describe_sequences(behind: list[Any]) -> str:
     return f"its features are not maps but sequences ('{names[0]}' is an attention layer); expected convolutions"
 
 
-def _describe_images(cut: Any) -> str:
+def _describe_images(network: Any) -> str:
     """Says that the last maps are images again; empty if they are not."""
-    height, width = cut.output.shape[1:3]
-    if height < cut.input.shape[1] or not any(isinstance(layer, ENLARGING) for layer in cut.layers):
+    height, width = network.output.shape[1:3]
+    if height < network.input.shape[1] or not any(isinstance(layer, ENLARGING) for layer in network.layers):
         return ""
     return (
         f"its outputs are images of {height}x{width} pixels, not features; save the part that encodes: "
@@ -181,7 +181,7 @@ def _explain(path: Path, error: Exception) -> str:
         return "it uses a Lambda layer, which plain Keras cannot load; expected a network of stock layers only"
     if not zipfile.is_zipfile(path):
         return "it is damaged, or another file with that ending; save the network again: model.save('net.keras')"
-    return f"Keras {keras.__version__} cannot load it: {first_line(error)}; expected what model.save has made"
+    return f"Keras {keras.__version__} cannot load it: {get_first_line(error)}; expected what model.save has made"
 
 
 def _find_fault(model: Any) -> str:
@@ -244,14 +244,14 @@ def _call_inside(operation: Any, *args: Any, **kwargs: Any) -> Any:
     return operation.call(*args, training=None) if _is_compound(operation) else operation(*args, **kwargs)
 
 
-def _name_apart(part: Any, taken: dict[str, Any]) -> None:
+def _name_apart(part: Any, operations: dict[str, Any]) -> None:
     """Renames layers that would have the same name in one piece."""
     inner = [call.operation for call in list_calls(part)] if isinstance(part, keras.Model) else part.layers
     for operation in inner:
-        while taken.setdefault(operation.name, operation) is not operation:
+        while operations.setdefault(operation.name, operation) is not operation:
             operation.name = f"{part.name}_{operation.name}"
         if _is_compound(operation):
-            _name_apart(operation, taken)
+            _name_apart(operation, operations)
 
 
 def _find_last_maps(network: Any) -> Any:

@@ -114,7 +114,7 @@ def begin(stored: Callable[[StudyConfig], Any]) -> Callable[..., Any]:
         study = stored(config)
         for _ in range(number):
             study.optuna.tell(study.optuna.ask(), state=TrialState.FAIL)
-        trial, stop = study.next_trial(), stop or threading.Event()
+        trial, stop = study.start_trial(), stop or threading.Event()
         return Trial(trial, study, study.optuna.sampler, config.seed, Budget(None, None), hear, stop)
 
     return make

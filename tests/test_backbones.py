@@ -94,7 +94,7 @@ def network(body: Callable[[Any], Any], channels: int = 3) -> Any:
     model = keras.Model(images, body(images))
     for leaf in find_leaves(model):
         if isinstance(leaf, layers.BatchNormalization):  # statistics that are not those of new layers
-            leaf.set_weights([weight + 0.1 * (place + 1) for place, weight in enumerate(leaf.get_weights())])
+            leaf.set_weights([weight + 0.1 * (index + 1) for index, weight in enumerate(leaf.get_weights())])
     return model
 
 

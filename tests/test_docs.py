@@ -1,6 +1,7 @@
 """The documentation: generated pages are current and whole, the site builds, the Python code in it works."""
 
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -85,7 +86,9 @@ class TestGeneratedPages:
         assert (copy / "reference" / "cli.md").read_text(encoding="utf-8") == PAGES["reference/cli.md"]
 
     def test_are_written_without_keras(self) -> None:
-        code = "import runpy, sys; runpy.run_path('docs/generate.py')['pages'](); assert 'keras' not in sys.modules"
+        code = (
+            "import runpy, sys; runpy.run_path('docs/generate.py')['make_pages'](); assert 'keras' not in sys.modules"
+        )
         done = run(sys.executable, "-c", code, cwd=ROOT)
         assert done.returncode == 0, done.stderr
 
@@ -96,9 +99,9 @@ class TestGeneratedPages:
         text = section("reference/cli.md", command)
         assert set(re.findall(r"^\| `(--[\w-]+)", text, re.MULTILINE)) == options
 
-    @pytest.mark.parametrize(("place", "key"), list(keys(StudyConfig)))
-    def test_hold_every_key_of_a_study_file(self, place: str, key: str) -> None:
-        text = section("reference/configuration.md", f"`[{place}]`" if place else "At the top of the file")
+    @pytest.mark.parametrize(("title", "key"), list(keys(StudyConfig)))
+    def test_hold_every_key_of_a_study_file(self, title: str, key: str) -> None:
+        text = section("reference/configuration.md", f"`[{title}]`" if title else "At the top of the file")
         assert re.search(rf"^\| `{key}` \| .+ \| .+ \| .+ \|$", text, re.MULTILINE)
 
     @pytest.mark.parametrize("key", list(Range.model_fields))
@@ -118,6 +121,19 @@ class TestSite:
         text = (site / "reference" / "python.html").read_text(encoding="utf-8")
         for name in ("spaces.space.SearchSpace.build", "study_object.Study.optimize", "errors.StudyFailedError"):
             assert f'id="searchcnn.{name}"' in text
+
+
+class TestPythonPage:
+    @pytest.mark.parametrize(
+        "block",
+        re.findall(r"^::: .+\n(?:    .*\n)*", PAGES["reference/python.md"], re.MULTILINE),
+        ids=lambda block: block.split()[1],
+    )
+    def test_names_what_exists(self, block: str) -> None:
+        target = pkgutil.resolve_name(block.splitlines()[0].removeprefix("::: "))
+        members = re.search(r"^ +members: \[(.*)\]$", block, re.MULTILINE)
+        for name in re.findall(r"\w+", members[1]) if members else ():
+            assert hasattr(target, name), name
 
 
 class TestCode:

@@ -1,6 +1,5 @@
 """Events travel between processes as lines of JSON, whatever their class: nothing but the class knows what it holds."""
 
-import doctest
 import math
 import os
 import threading
@@ -15,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searchcnn import events
 from searchcnn.data import ImagesInspected
 from searchcnn.events import (
     Epoch,
@@ -113,7 +111,3 @@ def test_what_json_cannot_hold_becomes_text_and_a_loss_may_be_no_number() -> Non
     event = decode(encode(EpochFinished(1, Epoch(1, {"loss": math.nan}, None, 1.0), 0.5)))
     assert isinstance(event, EpochFinished)
     assert math.isnan(event.epoch.metrics["loss"])
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(events).failed == 0

@@ -49,12 +49,12 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     A folder in a `.pth` file is searched for packages, but its own `.pth` files, one of them the editable install's,
     are not read.
     """
-    place = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(place, with_pip=False)
-    python = place / "bin" / "python"
-    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place).strip())
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=place)
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
     return python
 
 

@@ -259,18 +259,18 @@ def change_default() -> Iterator[Default]:
 def test_a_study_goes_on_though_a_default_has_changed(
     workspace: Path, change_default: Default, section: type[BaseModel], key: str, value: Any
 ) -> None:
-    place = section.__name__.removesuffix("Config").lower()
+    title = section.__name__.removesuffix("Config").lower()
     before = summary(make_study(workspace)).config
     change_default(section, key, value)
     study = make_study(workspace, overrides=["budget.trials=3"])
-    assert getattr(getattr(study.config, place), key) == value
+    assert getattr(getattr(study.config, title), key) == value
     ear = run(study)
     assert ear.heard[:2] == ["reading", "2 COMPLETE"]
-    then = getattr(getattr(before, place), key)
-    assert ear.notes == [f"this study continues as it was begun, where nothing else is set: {place}.{key} = {then}"]
-    assert getattr(summary(study).config, place) == getattr(before, place)
+    then = getattr(getattr(before, title), key)
+    assert ear.notes == [f"this study continues as it was begun, where nothing else is set: {title}.{key} = {then}"]
+    assert getattr(summary(study).config, title) == getattr(before, title)
     assert len(list((workspace / "studies" / "study" / "models").glob("*.keras"))) == 3
-    assert getattr(getattr(load(workspace / "study.toml"), place), key) == value  # that of a new study
+    assert getattr(getattr(load(workspace / "study.toml"), title), key) == value  # that of a new study
 
 
 def test_a_key_that_is_set_to_a_new_default_is_a_change(workspace: Path, change_default: Default) -> None:
@@ -313,12 +313,12 @@ from searchcnn.study import Workspace, load, parse_settings
 start_keras()
 from searchcnn.results import models, read_card
 models.verify = lambda *_: None
-place = Workspace(Path(sys.argv[1]))
+directory = Workspace(Path(sys.argv[1]))
 for name, overrides in json.loads(sys.argv[2]):
-    study = Job(name, load(place.root / "study.toml", parse_settings(overrides)), place)
+    study = Job(name, load(directory.root / "study.toml", parse_settings(overrides)), directory)
     try:
         run_search(study)
-        card = read_card(max((place.best_model(name).parent / "models").glob("*.keras")))
+        card = read_card(max((directory.best_model(name).parent / "models").glob("*.keras")))
         print(json.dumps([card["trial"], *(card["recipe"][key] for key in ("darken", "clip"))]))
     except StudyChangedError as error:
         print(json.dumps(str(error)))

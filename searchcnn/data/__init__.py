@@ -4,7 +4,7 @@ from searchcnn.data.dataset import Dataset, Mapped, Split, Views
 from searchcnn.data.findings import Finding, ImagesInspected, Inspection
 from searchcnn.data.folds import Fold, make_folds
 from searchcnn.data.inspection import warn_of_flip
-from searchcnn.data.photos import why_not_photos
+from searchcnn.data.photos import explain_why_not_photos
 from searchcnn.data.preparation import Preparation
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Preparation",
     "Split",
     "Views",
+    "explain_why_not_photos",
     "make_folds",
     "warn_of_flip",
-    "why_not_photos",
 ]

@@ -39,19 +39,19 @@ def divide(collection: Collection, config: DataConfig, seed: int) -> dict[str, I
     for part, size in sizes.items():
         count = _count_images(f"data.{part}", size, labels, labels[rest])
         try:
-            others, chosen = _stratify(labels[rest], count, seed)
+            others, selection = _stratify(labels[rest], count, seed)
         except ValueError as error:  # a class of which the previous part has taken all images but one
             raise DataError(
                 f"data.{part} = {size}: {error}; make the parts smaller, or provide them yourself"
             ) from None
-        parts[rest[chosen]], rest = part, rest[others]
+        parts[rest[selection]], rest = part, rest[others]
     return {"train": pool[parts[group] == "train"], **existing, **{part: pool[parts[group] == part] for part in sizes}}
 
 
 def stratify(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     """Returns all but ``count`` samples, and these ``count`` samples; each class has the same share in both."""
-    rest, chosen = _stratify(split.labels, count, seed)
-    return split.take(rest), split.take(chosen)
+    rest, selection = _stratify(split.labels, count, seed)
+    return split.take(rest), split.take(selection)
 
 
 def _find_large_classes(labels: Indices, sizes: dict[str, float | int]) -> npt.NDArray[np.bool_]:
@@ -75,8 +75,8 @@ def _stratify(labels: npt.NDArray[np.int64], count: int, seed: int) -> tuple[Ind
     from sklearn.model_selection import train_test_split
 
     indices = np.arange(len(labels))
-    rest, chosen = train_test_split(indices, test_size=count, stratify=labels, random_state=make_random_state(seed))
-    return rest, chosen
+    rest, selection = train_test_split(indices, test_size=count, stratify=labels, random_state=make_random_state(seed))
+    return rest, selection
 
 
 def make_random_state(seed: int) -> np.random.RandomState:

@@ -28,7 +28,7 @@ MIN_RANGE = 64
 """Images whose pixels have a smaller range are stretched as if they had this one: they may be little but noise."""
 
 
-def why_not_photos(inspection: Inspection) -> str:
+def explain_why_not_photos(inspection: Inspection) -> str:
     """Returns why the images of a dataset are not taken for photos, by their colours and sizes; "" if they are.
 
     The reason is ``grey``, ``small (28 pixels)`` or ``few colours (14), as in drawings``.

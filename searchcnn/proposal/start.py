@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from searchcnn.backend import find_gpus, locate_keras_home
-from searchcnn.data import Inspection, why_not_photos
+from searchcnn.data import Inspection, explain_why_not_photos
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.weights.applications import EMBEDDED
 from searchcnn.weights.embedded import PACKAGE
@@ -181,7 +181,7 @@ def choose_start(inspection: Inspection, seconds: float, weights: Weights, choic
         weights: Pretrained weights.
         choice: The user's choice of search spaces, if there is one.
     """
-    why_not = why_not_photos(inspection)
+    why_not = explain_why_not_photos(inspection)
     spaces = tuple(choice) or _choose_spaces(inspection, seconds, is_photos=not why_not)
     if PRETRAINED not in spaces:
         return Start(spaces, "as given" if choice else f"not photos: {why_not}; networks are trained from scratch")

@@ -68,9 +68,9 @@ def write_study_file(name: str, path: str, inspection: Inspection, start: Start,
         "training": list(_write_tuning(inspection, start) if is_tuned else _write_training(inspection)),
         f"options.{PRETRAINED}": list(_write_options(inspection, start)),
     }
-    used = {title: settings for title, settings in sections.items() if settings}
+    sections = {title: settings for title, settings in sections.items() if settings}
     comments = "\n".join(_write_comments(name, inspection, start))
-    return "\n\n".join([comments, *map(_write_section, used, used.values())]) + "\n"
+    return "\n\n".join([comments, *map(_write_section, sections, sections.values())]) + "\n"
 
 
 def _write_comments(name: str, inspection: Inspection, start: Start) -> Iterator[str]:

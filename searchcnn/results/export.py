@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.errors import StoreError, UsageError, first_line
+from searchcnn.errors import StoreError, UsageError, get_first_line
 from searchcnn.files import replace_file
 from searchcnn.results.card import hash_file, read_card, write_card
 from searchcnn.results.formats import find_format
@@ -60,7 +60,7 @@ def load_model(path: Path) -> Any:
         return keras.models.load_model(path)
     except Exception as error:  # Keras raises almost anything on a file that it does not know
         raise StoreError(
-            f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}; "
+            f"{path}: Keras {keras.__version__} cannot load it: {get_first_line(error)}; "
             "its card says which version saved it"
         ) from error
 

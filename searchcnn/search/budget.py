@@ -22,10 +22,10 @@ class Budget:
         deadline = None if timeout is None else time.monotonic() + timeout - seconds_spent
         return cls(trials, deadline)
 
-    def seconds_left(self) -> float:
+    def count_seconds_left(self) -> float:
         """Returns the seconds until the deadline, infinity without one; below zero when it has passed."""
         return float("inf") if self.deadline is None else self.deadline - time.monotonic()
 
     def is_spent(self, finished_trials: int) -> bool:
         """Whether no further trial may begin."""
-        return self.seconds_left() <= 0 or (self.trials is not None and finished_trials >= self.trials)
+        return self.count_seconds_left() <= 0 or (self.trials is not None and finished_trials >= self.trials)

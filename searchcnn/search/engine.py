@@ -122,7 +122,7 @@ class Search:
         self._hear, self._stop = hear, stop or self._stop
         self._sampler.before_search(self._study.optuna)
         while not self._is_over():
-            trial = self._next_trial()
+            trial = self._start_trial()
             if trial is None:
                 return
             self._hear(TrialStarted(trial.number, trial.origin))
@@ -133,33 +133,35 @@ class Search:
             except LeaseLostError:
                 continue  # another run took the trial over while this process slept
             if self._failures >= self._max_failures:
-                raise StudyFailedError(self._too_many_failures())
+                raise StudyFailedError(self._describe_failures())
 
     def _is_over(self) -> bool:
         spent = self._budget.is_spent(self._study.count_finished())
         return spent or self._stop.is_set() or self._sampler.exhausted
 
-    def _next_trial(self) -> Trial | None:
+    def _start_trial(self) -> Trial | None:
         """Returns the trial to work on; None if the last ones are being worked on by other processes."""
         try:
-            stored = self._study.next_trial(self._budget.trials)
+            stored = self._study.start_trial(self._budget.trials)
         except NoTrialLeftError:
             return None
         return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._hear, self._stop)
 
     def _work_on(self, trial: Trial) -> None:
-        outcome, evaluation = self._outcome(trial)
+        outcome, evaluation = self._try_evaluating(trial)
         is_best = evaluation is not None and self._study.is_better(evaluation.value)
         if evaluation is not None and evaluation.is_cut and not is_best:
             outcome = Outcome("PRUNED", reason="timeout")
         elif evaluation is not None:
             self._keeper.save_if_ranked(trial, evaluation)
-        self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, _facts(outcome), outcome.excess)
+        self._study.finish(
+            trial.stored, TrialState[outcome.state], outcome.value, _collect_facts(outcome), outcome.excess
+        )
         self._keeper.tidy()
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         trial.end(outcome, is_best)
 
-    def _outcome(self, trial: Trial) -> tuple[Outcome, Evaluation | None]:
+    def _try_evaluating(self, trial: Trial) -> tuple[Outcome, Evaluation | None]:
         """The failure ladder: what teaches the sampler is PRUNED, what nobody expected is FAIL."""
         try:
             evaluation = self._evaluate(trial)
@@ -173,14 +175,14 @@ class Search:
             return Outcome("PRUNED", None, "out of memory", excess=1.0), None
         except (Exception, SystemExit) as error:
             if isinstance(error, OSError) and is_full(error):  # no fault of the trial, which goes on next time
-                raise explain_refusal(f"trial {trial.number} cannot go on", error) from error
+                raise explain_refusal(f"trial {trial.number} cannot continue", error) from error
             detail = f"{type(error).__name__}: {error}"
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
         if not math.isfinite(evaluation.value):
             return Outcome("FAIL", None, "NaN", {"detail": f"the objective is {evaluation.value}"}), None
         return Outcome("COMPLETE", evaluation.value), evaluation
 
-    def _too_many_failures(self) -> str:
+    def _describe_failures(self) -> str:
         last = self._study.list_trials([TrialState.FAIL])[-1].user_attrs
         return (
             f"{self._failures} trials failed in a row, the last in search space '{last.get('space', '?')}': "
@@ -190,6 +192,6 @@ class Search:
         )
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _collect_facts(outcome: Outcome) -> dict[str, Any]:
     facts = dict(outcome.facts)
     return facts | {"reason": outcome.reason} if outcome.reason else facts

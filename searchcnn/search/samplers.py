@@ -39,7 +39,7 @@ class SeededSampler(BaseSampler):
         self._presets: dict[str, Any] = {}
         self.exhausted = False
 
-    def preset(self, name: str, value: Any) -> None:
+    def set_preset(self, name: str, value: Any) -> None:
         """Sets what `sample_independent` answers for a parameter of the current trial, as Optuna stores it."""
         self._presets[name] = value
 

@@ -85,7 +85,7 @@ class Trial:
             preset: A value to take instead of sampling one; None to sample.
         """
         if preset is not None:
-            self._sampler.preset(name, preset)
+            self._sampler.set_preset(name, preset)
         if isinstance(distribution, IntDistribution):
             low, high = distribution.low, distribution.high
             return self.stored.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
@@ -163,7 +163,7 @@ class Trial:
         self.report_progress(0, fraction)
         if self.is_interrupted:
             raise InterruptedTrialError
-        if self.budget.seconds_left() <= 0:
+        if self.budget.count_seconds_left() <= 0:
             raise OutOfTimeError
 
     @property

@@ -150,7 +150,7 @@ def _read_class_names(path: Path, content: bytes) -> tuple[str, ...]:
 
 
 def _unpickle(content: bytes, keys: Sequence[bytes]) -> Mapping[bytes, Any]:
-    loaded = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
-    if not isinstance(loaded, dict) or any(key not in loaded for key in keys):
+    values = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+    if not isinstance(values, dict) or any(key not in values for key in keys):
         raise ValueError(f"without {b', '.join(keys).decode()}")
-    return loaded
+    return values

@@ -63,5 +63,7 @@ def _name_arrays(arrays: Arrays) -> dict[str, Any]:
 
 
 def _holds(file: Path, arrays: Mapping[str, Any]) -> bool:
-    with np.load(file) as saved:
-        return set(saved.files) == set(arrays) and all(np.array_equal(saved[key], arrays[key]) for key in saved.files)
+    with np.load(file) as archive:
+        return set(archive.files) == set(arrays) and all(
+            np.array_equal(archive[key], arrays[key]) for key in archive.files
+        )

@@ -12,7 +12,7 @@ from searchcnn import modules
 from searchcnn.data.dataset import PARTS, Arrays, Split
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import as_bytes
-from searchcnn.errors import DataError, first_line
+from searchcnn.errors import DataError, get_first_line
 from searchcnn.sources.missing import are_present, as_labels, describe_missing, find_doubtful_labels
 from searchcnn.sources.parts import parse_part
 
@@ -151,7 +151,7 @@ def _import_module(name: str) -> Any:
 def _describe_error(error: BaseException) -> str:
     """Returns an error of a user's code in one line, with the line of code that raised it."""
     line = modules.find_line(error)
-    return modules.strip_prefix(first_line(error)) + (f" ({line})" if line else "")
+    return modules.strip_prefix(get_first_line(error)) + (f" ({line})" if line else "")
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Arrays:

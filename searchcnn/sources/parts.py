@@ -31,7 +31,7 @@ SUSPECT = re.compile(
 def parse_part(word: str) -> str | None:
     """Returns the part that a word means, or None.
 
-    >>> part_of("Training Set"), part_of("daisy")
+    >>> parse_part("Training Set"), parse_part("daisy")
     ('train', None)
     """
     return PART_NAMES.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
@@ -40,7 +40,7 @@ def parse_part(word: str) -> str | None:
 def guess_part(name: str) -> str | None:
     """Returns the part that a word in a name hints at, or None.
 
-    >>> hinted_part("PublicTest_2"), hinted_part("contest")
+    >>> guess_part("PublicTest_2"), guess_part("contest")
     ('test', None)
     """
     hints = [HINTS[word] for word in split_words(name) if word in HINTS]
@@ -52,9 +52,9 @@ def find_look_alikes(names: Iterable[str]) -> list[str]:
 
     These are names that hint at training and at another part, and are otherwise the same.
 
-    >>> look_alikes(["train_images", "test_images"]), look_alikes(["seg_train", "seg_test", "cat"])
+    >>> find_look_alikes(["train_images", "test_images"]), find_look_alikes(["seg_train", "seg_test", "cat"])
     (['test_images', 'train_images'], ['seg_test', 'seg_train'])
-    >>> look_alikes(["train station", "test tube"]), look_alikes(["train", "test"])
+    >>> find_look_alikes(["train station", "test tube"]), find_look_alikes(["train", "test"])
     ([], [])
     """
     hints = _guess_parts(names)
@@ -68,9 +68,9 @@ def find_doubtful(names: Iterable[str]) -> list[str]:
 
     These are names that are nothing but a hint, and all names with hints if they hint at several parts.
 
-    >>> doubtful(["cat", "Test Images"]), doubtful(["train station", "test tube"])
+    >>> find_doubtful(["cat", "Test Images"]), find_doubtful(["train station", "test tube"])
     (['Test Images'], ['test tube', 'train station'])
-    >>> doubtful(["airport", "train station"]), doubtful(["train", "test"])
+    >>> find_doubtful(["airport", "train station"]), find_doubtful(["train", "test"])
     ([], [])
     """
     hints = _guess_parts(names)
@@ -81,7 +81,7 @@ def find_doubtful(names: Iterable[str]) -> list[str]:
 def mentions_parts(column: str) -> bool:
     """Whether the name of a column holds a word that suggests parts.
 
-    >>> speaks_of_parts("ISTEST"), speaks_of_parts("used_for_training"), speaks_of_parts("latest price")
+    >>> mentions_parts("ISTEST"), mentions_parts("used_for_training"), mentions_parts("latest price")
     (True, True, False)
     """
     return any(SUSPECT.fullmatch(word) for word in split_words(column))

@@ -75,8 +75,8 @@ def assign_parts(table: Path, paths: Sequence[str], columns: Columns) -> Assignm
     else:
         _check_unambiguous(table, columns)
         assignment = _assign_by_path(paths, folders)
-    used = {*assignment.parts}
-    look_alikes = _find_look_alikes(folders, others, used)
+    part_names = {*assignment.parts}
+    look_alikes = _find_look_alikes(folders, others, part_names)
     if look_alikes and not split:
         raise DataError(f"{table}: {look_alikes[0].what}; {look_alikes[0].remedy}")
     differing = {name: cells for name, cells in others.items() if not _agrees(cells, assignment.parts)}
@@ -85,7 +85,7 @@ def assign_parts(table: Path, paths: Sequence[str], columns: Columns) -> Assignm
         *look_alikes,
         *_find_overlooked(paths, folders, assignment.parts),
         *_find_doubtful_columns(differing),
-        *_find_doubtful_folders(folders, used),
+        *_find_doubtful_folders(folders, part_names),
     ]
     return assignment._replace(findings=findings)
 
@@ -252,26 +252,26 @@ def _find_overlooked(paths: Sequence[str], folders: Folders, parts: Parts) -> It
             )
 
 
-def _find_look_alikes(folders: Folders, columns: Columns, used: Set[str | None]) -> list[Finding]:
+def _find_look_alikes(folders: Folders, columns: Columns, part_names: Set[str | None]) -> list[Finding]:
     """Finds what looks like a part that no row has."""
     findings = []
     for name, cells in columns.items():
         values = {*cells} - {""}
         are_most = 2 * sum(guess_part(value) is not None for value in values) >= len(values)
-        if are_most and (alike := _keep_unused(find_look_alikes(_drop_long(values)), used)):
+        if are_most and (alike := _keep_unused(find_look_alikes(_drop_long(values)), part_names)):
             findings.append(Finding("warning", _describe_column(name, alike), "", FIX_COLUMN))
     for names in _list_levels(folders):
-        if alike := _keep_unused(find_look_alikes(names), used):
+        if alike := _keep_unused(find_look_alikes(names), part_names):
             what = f"the folders {', '.join(alike[:4])} in the paths look like parts"
             findings.append(Finding("warning", what, "", ADD_SPLIT))
     return findings
 
 
-def _find_doubtful_folders(folders: Folders, used: Set[str | None]) -> Iterator[Finding]:
+def _find_doubtful_folders(folders: Folders, part_names: Set[str | None]) -> Iterator[Finding]:
     """Finds folders in the paths that may be parts that no row has."""
     for names in _list_levels(folders):
         doubtful = [name for name in find_doubtful(names) if name not in find_look_alikes(names)]
-        if doubtful := _keep_unused(doubtful, used):
+        if doubtful := _keep_unused(doubtful, part_names):
             what = "folders in the paths may be parts but are not used"
             yield Finding("warning", what, ", ".join(doubtful[:4]), f"if so, {ADD_SPLIT}")
 
@@ -282,9 +282,9 @@ def _list_levels(folders: Folders) -> list[set[str]]:
     return [{names[level] for names in folders if len(names) > level} for level in range(depth)]
 
 
-def _keep_unused(names: Sequence[str], used: Set[str | None]) -> list[str]:
+def _keep_unused(names: Sequence[str], part_names: Set[str | None]) -> list[str]:
     """Returns the names if one of them hints at a part that no row has; else none."""
-    return list(names) if {guess_part(name) for name in names} - {"train", *used} else []
+    return list(names) if {guess_part(name) for name in names} - {"train", *part_names} else []
 
 
 def _drop_long(cells: Iterable[str]) -> list[str]:

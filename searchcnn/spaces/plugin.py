@@ -44,7 +44,7 @@ class Plugin:
 def split_location(location: str) -> tuple[str, str]:
     """Splits off the name of an object.
 
-    >>> split("nets.py:Tiny"), split("package.nets:Tiny"), split("nets.py")
+    >>> split_location("nets.py:Tiny"), split_location("package.nets:Tiny"), split_location("nets.py")
     (('nets.py', 'Tiny'), ('package.nets', 'Tiny'), ('nets.py', ''))
     """
     container, colon, name = location.rpartition(":")

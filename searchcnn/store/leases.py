@@ -23,13 +23,13 @@ class Leases:
 
     Attributes:
         run_id: The run of this process; None while it has none, and leases nothing.
-        most_trials: How many trials a study may begin; None for any number. Those of all processes count, and two that
+        max_trials: How many trials a study may begin; None for any number. Those of all processes count, and two that
             ask at the same time do not both get the last one.
     """
 
     def __init__(self) -> None:
         self.run_id: int | None = None
-        self.most_trials: int | None = None
+        self.max_trials: int | None = None
 
     def add(self, trial_id: int, session: Session) -> None:
         """Leases a trial, whoever had it before."""
@@ -57,5 +57,5 @@ class Leases:
         """
         trial = models.TrialModel
         started = select(func.count()).where(trial.study_id == study_id, trial.state != TrialState.WAITING)
-        if self.most_trials is not None and (session.scalar(started) or 0) >= self.most_trials:
+        if self.max_trials is not None and (session.scalar(started) or 0) >= self.max_trials:
             raise NoTrialLeftError

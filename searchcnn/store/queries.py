@@ -21,20 +21,20 @@ def list_finished(session: Session, study_id: int) -> list[int]:
 def count_before(session: Session, study_id: int, number: int, value: float, objective: Objective) -> int:
     """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
     trial, score = models.TrialModel, models.TrialValueModel.value
-    is_before = or_(_merit_column(objective) > objective.merit(value), and_(score == value, trial.number < number))
+    is_before = or_(_select_merit(objective) > objective.merit(value), and_(score == value, trial.number < number))
     return session.scalar(_select_complete(select(func.count()), study_id).where(is_before)) or 0
 
 
 def list_best(session: Session, study_id: int, objective: Objective, count: int) -> list[int]:
     """Returns the numbers of a study's best COMPLETE trials, the best one first."""
     trial = models.TrialModel
-    query = _select_complete(select(trial.number), study_id).order_by(_merit_column(objective).desc(), trial.number)
+    query = _select_complete(select(trial.number), study_id).order_by(_select_merit(objective).desc(), trial.number)
     return list(session.scalars(query.limit(count)))
 
 
 def find_best_merit(session: Session, study_id: int, objective: Objective) -> float | None:
     """Returns the merit of the best of a study's COMPLETE trials, or None before the first."""
-    best: float | None = session.scalar(_select_complete(select(func.max(_merit_column(objective))), study_id))
+    best: float | None = session.scalar(_select_complete(select(func.max(_select_merit(objective))), study_id))
     return best
 
 
@@ -47,7 +47,7 @@ def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistrib
     return None if stored is None else json_to_distribution(stored)
 
 
-def _merit_column(objective: Objective) -> Any:
+def _select_merit(objective: Objective) -> Any:
     """Returns the merit of trials by their scores, as a column; the best one has the largest."""
     score: Any = models.TrialValueModel.value
     return objective.merit(score)

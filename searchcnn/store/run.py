@@ -13,11 +13,11 @@ from searchcnn.errors import StoreError
 from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.database import SERVER
 from searchcnn.store.storage import Storage
-from searchcnn.store.tables import RunRow, now
+from searchcnn.store.tables import RunRow, read_clock
 
 DATABASE_NOW = func.timezone("utc", func.clock_timestamp())
-"""The time that PostgreSQL has, as `searchcnn.store.tables.now` gives it."""
-MOST_SKEW = 20.0
+"""The time that PostgreSQL has, as `searchcnn.store.tables.read_clock` gives it."""
+MAX_SKEW = 20.0
 """Seconds by which a host's clock may differ from the database's: a third of what makes a silent run a dead one."""
 INTERVAL = 5.0
 """Seconds between two beats; a killed process loses at most so much of its time from the account."""
@@ -61,7 +61,7 @@ class Run:
         """Writes that this process is alive."""
         with Session(self._storage.engine) as session, session.begin():
             row = update(RunRow).where(RunRow.run_id == self._storage.leases.run_id)
-            session.execute(row.values(beat_at=now(), ended=ended))
+            session.execute(row.values(beat_at=read_clock(), ended=ended))
 
     def _beat_until_stopped(self) -> None:
         while not self._stop.wait(INTERVAL):
@@ -92,9 +92,9 @@ def check_clock(session: Session) -> None:
     Raises:
         StoreError: If it does not.
     """
-    there = session.scalar(select(DATABASE_NOW)) or now()
-    ahead = (now() - there).total_seconds()
-    if abs(ahead) > MOST_SKEW:
+    there = session.scalar(select(DATABASE_NOW)) or read_clock()
+    ahead = (read_clock() - there).total_seconds()
+    if abs(ahead) > MAX_SKEW:
         raise StoreError(
             f"the clock of {socket.gethostname()} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the "
             "database's, so that running trials would be taken for abandoned ones; set it, with NTP for instance"

@@ -97,15 +97,15 @@ class Storage(HookedStorage):
     def _release(self, trial_id: int) -> Iterator[None]:
         """Puts what is held into this thread's session; the body, one of Optuna's methods, commits that session."""
         session = self.scoped_session()
-        held = self._held.pop(trial_id, [])  # first, because Optuna reads the trial to say that it has ended
+        writes = self._held.pop(trial_id, [])  # first, because Optuna reads the trial to say that it has ended
         try:
-            if held:
+            if writes:
                 self._check_updatable(trial_id, session)
-            for write in held:
+            for write in writes:
                 write(session)
             yield
         except DATABASE_ERRORS:
-            self._held[trial_id] = held  # the database may be back at the next try; other errors would only repeat
+            self._held[trial_id] = writes  # the database may be back at the next try; other errors would only repeat
             raise
         finally:
             session.close()

@@ -155,7 +155,7 @@ class StoredStudy:
         waiting = [create_trial(state=TrialState.WAITING, user_attrs=fact, system_attrs=fixed) for fact in facts]
         self.storage.begin(self.study_id, waiting)
 
-    def next_trial(self, max_trials: int | None = None) -> optuna.Trial:
+    def start_trial(self, max_trials: int | None = None) -> optuna.Trial:
         """Returns the trial to work on: one that a dead run has abandoned, else a waiting one, else a new one.
 
         Args:
@@ -164,12 +164,12 @@ class StoredStudy:
         Raises:
             NoTrialLeftError: If all of them are begun.
         """
-        self.storage.leases.most_trials = max_trials
+        self.storage.leases.max_trials = max_trials
         abandoned = self.takeover.take_over(self.study_id)
         if abandoned is not None:
             self.list_trials()  # Optuna's cache knows a trial of another process only after it was read
         trial = self.optuna.ask() if abandoned is None else optuna.Trial(self.optuna, abandoned)
-        self.takeover.works_on(get_trial_id(trial))
+        self.takeover.note_work(get_trial_id(trial))
         return trial
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
@@ -288,9 +288,9 @@ def _refuse_changes(name: str, before: Mapping[str, str], after: Mapping[str, st
     is_read_again = "rules" not in before and any(key.startswith("data") for key in changed)
     remark = "; this version may find parts in the same images that the one before did not" if is_read_again else ""
     changes = [f"{key} ({before.get(key, 'none')} -> {after.get(key, 'none')})" for key in changed]
-    advice = "" if "search.direction" in changed else ", or continue nevertheless with --accept-changes"
+    advice = "" if "search.direction" in changed else ", or continue anyway with --accept-changes"
     if changes:
         raise StudyChangedError(
-            f"study '{name}' was begun with another search, whose scores would not compare: {', '.join(changes)}; "
-            f"undo the change, or begin a new study with --name {name}-2" + advice + remark
+            f"study '{name}' was started with another search, whose scores would not compare: {', '.join(changes)}; "
+            f"undo the change, or start a new study with --name {name}-2" + advice + remark
         )

@@ -150,7 +150,7 @@ def read_summary(url: URL, name: str) -> StudySummary:
     Raises:
         StoreError: If the database cannot be read, or holds no such study.
     """
-    with _reading(url) as connection:
+    with _open_connection(url) as connection:
         return _read(connection, name)
 
 
@@ -165,7 +165,7 @@ def read_if_begun(url: URL, name: str) -> StudySummary | None:
     """
     if _is_missing(url):
         return None
-    with _reading(url) as connection:
+    with _open_connection(url) as connection:
         study = _read(connection, name) if _is_ours(connection, name) else None
     return study if study is not None and study.trials else None
 
@@ -182,7 +182,7 @@ def read_config(url: URL, name: str) -> dict[str, Any] | None:
     """
     if _is_missing(url):
         return None
-    with _reading(url) as connection:
+    with _open_connection(url) as connection:
         if not _is_ours(connection, name):
             return None
         study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
@@ -203,7 +203,7 @@ def _is_missing(url: URL) -> bool:
 
 
 @contextmanager
-def _reading(url: URL) -> Iterator[Connection]:
+def _open_connection(url: URL) -> Iterator[Connection]:
     engine = connect(url)
     try:
         with engine.connect() as connection:
@@ -257,15 +257,15 @@ def _read_config(name: str, row: StudyRow) -> StudyConfig:
 
 
 def _read_trials(connection: Connection, study_id: int) -> list[TrialSummary]:
-    def rows(source: Any, *columns: Any) -> Any:
+    def read_rows(source: Any, *columns: Any) -> Any:
         query: Select[Any] = select(*columns).join(TRIALS, TRIALS.c.trial_id == source.c.trial_id)
         return connection.execute(query.where(TRIALS.c.study_id == study_id))
 
     facts: dict[int, dict[str, Any]] = defaultdict(dict)
-    for trial_id, key, value in rows(ATTRIBUTES, ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json):
+    for trial_id, key, value in read_rows(ATTRIBUTES, ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json):
         facts[trial_id][key] = json.loads(value)
-    values = dict(rows(VALUES, VALUES.c.trial_id, VALUES.c.value).all())
-    reported = rows(REPORTS, REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value).all()
+    values = dict(read_rows(VALUES, VALUES.c.trial_id, VALUES.c.value).all())
+    reported = read_rows(REPORTS, REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value).all()
     last = {trial_id: value for trial_id, _, value in sorted(reported, key=lambda row: (row[0], row[1]))}
     epochs = _read_epochs(connection, study_id)
     query = select(TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state).where(TRIALS.c.study_id == study_id)

@@ -17,7 +17,7 @@ GRACE = timedelta(seconds=60)
 """A run without a beat for this long is taken for dead, wherever it runs."""
 
 
-def now() -> datetime:
+def read_clock() -> datetime:
     """Returns the time as the database keeps it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
@@ -56,7 +56,7 @@ class StudyRow(Table):
     config: Mapped[dict[str, Any]]
     identity: Mapped[dict[str, Any]]
     version: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=read_clock)
 
 
 class EpochRow(Table):
@@ -78,7 +78,7 @@ class ModelRow(Table):
     study_id: Mapped[int] = mapped_column(index=True)
     path: Mapped[str] = mapped_column(Text)
     score: Mapped[float]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=read_clock)
 
 
 class RunRow(Table):
@@ -89,14 +89,14 @@ class RunRow(Table):
     study_id: Mapped[int] = mapped_column(index=True)
     host: Mapped[str]
     pid: Mapped[int]
-    started_at: Mapped[datetime] = mapped_column(default=now)
-    beat_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime] = mapped_column(default=read_clock)
+    beat_at: Mapped[datetime] = mapped_column(default=read_clock)
     ended: Mapped[bool] = mapped_column(default=False)
 
     @property
     def is_alive(self) -> bool:
         """Whether the process still works: not ended, a recent beat and, on this host, a process of that number."""
-        if self.ended or now() - self.beat_at > GRACE:
+        if self.ended or read_clock() - self.beat_at > GRACE:
             return False
         return self.host != socket.gethostname() or _process_exists(self.pid)
 

@@ -33,7 +33,7 @@ class Takeover:
         self.connection = storage.connection
         self._at_work: set[int] = set()
 
-    def works_on(self, trial_id: int) -> None:
+    def note_work(self, trial_id: int) -> None:
         """Takes note that this process works on a trial; its run may have others, of which it does not know."""
         self._at_work.add(trial_id)
 

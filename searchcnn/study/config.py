@@ -32,7 +32,7 @@ MAX_FOLDS = 20
 def parse_duration(duration: Any) -> float:
     """Reads a duration: a number of seconds, or text like ``"90s"``, ``"15m"``, ``"1.5h"``, ``"1h30m"``, ``"2d"``.
 
-    >>> seconds("1h30m")
+    >>> parse_duration("1h30m")
     5400.0
 
     Raises:
@@ -55,7 +55,7 @@ def parse_duration(duration: Any) -> float:
 def parse_size(amount: Any) -> int:
     """Reads an amount of bytes: a number, or text like ``"500MB"`` or ``"4GB"``.
 
-    >>> size("4GB")
+    >>> parse_size("4GB")
     4294967296
 
     Raises:

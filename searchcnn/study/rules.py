@@ -55,7 +55,7 @@ class Rules:
     def remark(self) -> str:
         """One line for the user about what is `lacking`; empty if there is nothing."""
         return self.lacking and (
-            f"this study continues as an earlier version began it: {self.lacking}; begin a new study with --name "
+            f"this study continues as an earlier version started it: {self.lacking}; start a new study with --name "
             "for what has changed"
         )
 

@@ -40,7 +40,7 @@ ODD_SIZE = (37, 29)
 """Height and width in pixels, which no pooling divides evenly."""
 LARGE_SIZE = (224, 224)
 """Height and width in pixels of ImageNet's images, for networks that were designed for them."""
-MOST_INFEASIBLE = 0.5
+MAX_INFEASIBLE = 0.5
 """Fraction of the random points that may be infeasible."""
 LEAST_WITHIN = 0.1
 """Fraction of the random networks that must be within the limits."""
@@ -77,7 +77,7 @@ def check_samples(subject: Subject) -> str:
     reasons = join_words(
         [f"{reason} {count}" for reason, count in Counter(sample.reason for sample in infeasible).most_common(3)]
     )
-    if len(infeasible) > MOST_INFEASIBLE * len(survey):
+    if len(infeasible) > MAX_INFEASIBLE * len(survey):
         raise CheckFailedError(
             f"{len(infeasible)} of {len(survey)} random points are infeasible ({reasons}): a search would waste most "
             "trials; narrow the ranges, or fit the network to the image. "

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from searchcnn.errors import first_line
+from searchcnn.errors import get_first_line
 from searchcnn.study import LimitsConfig
 from searchcnn.testing.checks import CHECKS
 from searchcnn.testing.result import CheckFailedError, CheckSkippedError, Result, Status
@@ -86,4 +86,4 @@ def _run(name: str, subject: Subject) -> tuple[Status, str]:
     except CheckFailedError as failed:
         return "failed", str(failed)
     except (Exception, SystemExit) as error:
-        return "failed", subject.explain(error) or first_line(error)
+        return "failed", subject.explain(error) or get_first_line(error)

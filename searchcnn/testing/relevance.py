@@ -9,7 +9,7 @@ from searchcnn.testing.subject import Image, Subject
 
 PROBABILITIES = (0.0, 0.999, 0.5, 0.25, 0.75)
 """Positions in the range of a hyperparameter from which its other values are taken."""
-MOST_VALUES = 4
+MAX_VALUES = 4
 """Maximum number of other values of a hyperparameter that are tried."""
 LARGER = 8
 """Factor by which images are enlarged: a hyperparameter may not matter on maps of one pixel, but on larger ones."""
@@ -48,17 +48,17 @@ def pick_pairs(samples: list[Sample], count: int) -> Iterator[tuple[Sample, Any]
     for sample in samples:
         for name in {hp.name for hp in sample.active}:
             contexts_of[name].waiting.append(sample)
-    taken = 0
+    total = 0
     is_first = True
-    while taken < count or is_first:
+    while total < count or is_first:
         turns = [(name, contexts) for name, contexts in contexts_of.items() if contexts.waiting]
         if not turns:
             return
         for name, contexts in turns:
-            if taken < count or is_first:
+            if total < count or is_first:
                 sample = contexts.take()
                 yield sample, next(hp for hp in sample.active if hp.name == name)
-                taken += 1
+                total += 1
         is_first = False
 
 
@@ -66,7 +66,7 @@ def list_other_values(hp: Any, value: Any) -> list[Any]:
     """Returns some other values of a hyperparameter, the ends of its range first."""
     choices = getattr(hp, "values", None) if type(hp).__name__ in ("Choice", "Boolean") else None
     values = list(choices) if choices is not None else [hp.prob_to_value(position) for position in PROBABILITIES]
-    return [other for other in dict.fromkeys([*values, hp.default]) if other != value][:MOST_VALUES]
+    return [other for other in dict.fromkeys([*values, hp.default]) if other != value][:MAX_VALUES]
 
 
 def is_dead(subject: Subject, sample: Sample, hp: Any) -> bool:

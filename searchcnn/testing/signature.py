@@ -36,9 +36,9 @@ def describe_network(space: SearchSpace, hp: Any, model: Any) -> Signature:
 
 def find_difference(first: Signature, second: Signature) -> str:
     """Returns the first difference between two networks, in words."""
-    for one, other in itertools.zip_longest(first, second, fillvalue=""):
-        if one != other:
-            return f"{_shorten(one, other)} or {_shorten(other, one)}"
+    for part, counterpart in itertools.zip_longest(first, second, fillvalue=""):
+        if part != counterpart:
+            return f"{_shorten(part, counterpart)} or {_shorten(counterpart, part)}"
     return "nothing"
 
 

@@ -150,9 +150,9 @@ class BestWeights(keras.callbacks.Callback):
         """Keeps the weights if they are the best so far."""
         score = self._objective.read_value(logs or {})
         if score is not None and self._objective.merit(score) > self.best:
-            self.best, self.weights = self._objective.merit(score), self._trained_weights()
+            self.best, self.weights = self._objective.merit(score), self._copy_trained_weights()
 
-    def _trained_weights(self) -> list[Any]:
+    def _copy_trained_weights(self) -> list[Any]:
         """Returns the network's weights, or those of a copy that is trained in its place; none of another network."""
         network, model = self._network, self.model
         if {id(variable) for variable in network.variables} & {id(variable) for variable in model.variables}:
@@ -229,7 +229,7 @@ class Reporter(keras.callbacks.Callback):
             self._end("interrupted")
         elif now > self._deadline:
             self._end("too slow")
-        elif self._trial.budget.seconds_left() <= self._estimate_validation(batch, now):
+        elif self._trial.budget.count_seconds_left() <= self._estimate_validation(batch, now):
             self._end("timeout")
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:

@@ -106,11 +106,11 @@ class Checkpoints:
             discard(self._folder, {self.get_path(number).name for number in trials})
 
 
-def _is_key(found: dict[str, Any], key: Mapping[str, Any]) -> bool:
+def _is_key(earlier: dict[str, Any], key: Mapping[str, Any]) -> bool:
     """Whether a key is that one; what it lacks of the recipe was not known yet when it was written."""
-    wanted = key.get("training", {})
-    before = {name: value for name, value in list_values_before(TrainingConfig).items() if name in wanted}
-    return {**found, "training": {**before, **found.get("training", {})}} == {**key, "training": wanted}
+    settings = key.get("training", {})
+    before = {name: value for name, value in list_values_before(TrainingConfig).items() if name in settings}
+    return {**earlier, "training": {**before, **earlier.get("training", {})}} == {**key, "training": settings}
 
 
 def _read_group(archive: Any, group: str) -> Iterator[npt.NDArray[Any]]:

@@ -13,7 +13,7 @@ from searchcnn import modules
 from searchcnn.augmentation import Augmentation
 from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.data import Split
-from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, first_line, nearest
+from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, get_first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.recipe import CHANGES, SETTINGS
@@ -53,7 +53,7 @@ def run_dry(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
         raise PluginError(f"search space '{name}': its default network cannot be built: {error}") from error
     except Exception as error:
         raise PluginError(
-            f"search space '{name}' fails with its default values: {first_line(error)}{_find_line(error)}"
+            f"search space '{name}' fails with its default values: {get_first_line(error)}{_find_line(error)}"
         ) from error
 
 
@@ -142,8 +142,8 @@ def _take_samples(split: Split) -> Split:
 
 def _take_samples_of_each_class(split: Split) -> Split:
     """Returns some images of each class: a space's own ``fit`` may split them again."""
-    chosen = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
-    return split.take(np.sort(np.concatenate(chosen)))
+    indices = [np.flatnonzero(split.labels == label)[:BATCH] for label in np.unique(split.labels)]
+    return split.take(np.sort(np.concatenate(indices)))
 
 
 class MetricNames(PlainMetrics):

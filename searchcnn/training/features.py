@@ -207,11 +207,11 @@ class FeatureCache:
         """Deletes the least recently used features, except for what there is of a path."""
         files = [file for file in self._folder.glob("*") if file.suffix != LOCK]  # locks are empty, and may be held
         files.sort(key=lambda file: file.stat().st_mtime)
-        used = sum(file.stat().st_size for file in files)
+        total = sum(file.stat().st_size for file in files)
         for file in (file for file in files if file.stem != path.stem):
-            if used + size <= self._limit:
+            if total + size <= self._limit:
                 return
-            used -= file.stat().st_size
+            total -= file.stat().st_size
             file.unlink(missing_ok=True)
 
 
@@ -276,9 +276,9 @@ def _write(
     """Writes features to a file; where a process was killed while it did, from its last batch on."""
     part, stored = path.with_suffix(".part"), dtype.newbyteorder("<")
     header, size = _make_header(shape, stored), BATCH * dtype.itemsize * math.prod(shape[1:])
-    written = part.stat().st_size if part.exists() else 0
-    batches = max(0, written - len(header)) // size
-    with part.open("r+b" if written else "wb") as file:  # not mapped: a full disk would kill the process
+    length = part.stat().st_size if part.exists() else 0
+    batches = max(0, length - len(header)) // size
+    with part.open("r+b" if length else "wb") as file:  # not mapped: a full disk would kill the process
         file.write(header)
         file.seek(len(header) + batches * size)
         file.truncate()

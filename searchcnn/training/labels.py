@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from searchcnn.errors import PluginError, first_line
+from searchcnn.errors import PluginError, get_first_line
 from searchcnn.graph import has_output_mapping, name_outputs
 from searchcnn.training.label_form import LabelForm
 
@@ -99,5 +99,5 @@ def _explain_failure(loss: Any, classes: int) -> str:
     try:
         _compute_losses(loss, classes, one_hot=False)
     except Exception as error:
-        return f" ({first_line(error)})"
+        return f" ({get_first_line(error)})"
     return ""

@@ -123,8 +123,8 @@ def _use_device() -> contextlib.AbstractContextManager[Any]:
 def _draw_sample(images: Any) -> npt.NDArray[np.uint8]:
     size = int(np.prod(images.shape[1:]))
     count = min(len(images), MAX_IMAGES, max(1, MAX_VALUES // size))
-    chosen = np.random.default_rng(0).choice(len(images), count, replace=False)
-    return np.asarray(images[np.sort(chosen)])
+    indices = np.random.default_rng(0).choice(len(images), count, replace=False)
+    return np.asarray(images[np.sort(indices)])
 
 
 def _compute_moments(sample: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

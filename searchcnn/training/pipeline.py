@@ -162,15 +162,15 @@ class Passes:
         """Returns the images and labels of one batch of a pass, and how `Form` has to change them."""
         indices = order[index * self.batch_size : (index + 1) * self.batch_size]
         if isinstance(self.split.images, Views):
-            return self.split.images.draw(indices, self._random(epoch, index)), self.split.labels[indices], {}
+            return self.split.images.draw(indices, self._make_random(epoch, index)), self.split.labels[indices], {}
         samples = self.split.take(indices)
         if not self.changes:
             return samples.images, samples.labels, {}
-        random = self._random(epoch, index)
+        random = self._make_random(epoch, index)
         moved = self.augmentation.move(samples.images, random)
         return moved, samples.labels, self.augmentation.draw(moved.shape, random)
 
-    def _random(self, epoch: int, index: int) -> np.random.Generator:
+    def _make_random(self, epoch: int, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed or 0, epoch, index + 1])  # 0 is the stream of the order
 
 
@@ -182,13 +182,13 @@ def _gather_batches(passes: Passes, form: Form) -> Any:
     with tf.device("CPU"):  # tf.data runs there: on a GPU the images would be copied back for each batch
         images, labels = tf.constant(split.images), tf.constant(split.labels)
 
-    def orders() -> Iterator[npt.NDArray[np.int64]]:
+    def draw_orders() -> Iterator[npt.NDArray[np.int64]]:
         yield passes.draw_order(next(epochs))
 
     def batch(indices: Any) -> tuple[Any, ...]:
         return form(tf.gather(images, indices), tf.gather(labels, indices), {})
 
-    order = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec((len(split),), tf.int64))
+    order = tf.data.Dataset.from_generator(draw_orders, output_signature=tf.TensorSpec((len(split),), tf.int64))
     return _prefetch(order.unbatch().batch(passes.batch_size).map(batch), len(passes))
 
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from searchcnn.errors import InfeasibleError, PluginError, first_line
+from searchcnn.errors import InfeasibleError, PluginError, get_first_line
 from searchcnn.search import check_limits
 from searchcnn.spaces import LoadedSpace
 from searchcnn.training.trainer import Trainer
@@ -58,5 +58,5 @@ def _list_points(trainer: Trainer, space: LoadedSpace) -> Iterator[KnownPoint]:
         except PluginError as error:
             raise PluginError(f"search space '{space.name}', {origin}: {error}") from error
         except Exception as error:
-            raise PluginError(f"search space '{space.name}', {origin}: {first_line(error)}") from error
+            raise PluginError(f"search space '{space.name}', {origin}: {get_first_line(error)}") from error
         yield KnownPoint(space.name, origin, point.values, point.is_solved)

@@ -109,8 +109,8 @@ def solve(
     fitted = folds[0].fitted if len(folds) == 1 else np.arange(len(features))
     is_done = len(folds) == 1 and len(fitted) <= SAMPLE
     layer = best.layers[0] if is_done else fit(_make_solver(), fitted, best.penalty)
-    seen = _measure(layer(fit.read_floats(fitted)), features.labels[fitted])
-    return Solution(layer, best.penalty, seen | {f"val_{name}": value for name, value in best.metrics.items()})
+    metrics = _measure(layer(fit.read_floats(fitted)), features.labels[fitted])
+    return Solution(layer, best.penalty, metrics | {f"val_{name}": value for name, value in best.metrics.items()})
 
 
 class _Attempt(NamedTuple):

@@ -202,8 +202,8 @@ class Trainer:
         """Says that a network does far better in training than in validation, once for each search space."""
         name, metrics = candidate.space.name, reporter.last_metrics
         pairs = [(metrics[key], metrics[f"val_{key}"]) for key in ACCURACIES if {key, f"val_{key}"} <= metrics.keys()]
-        seen, unseen = next(iter(pairs), (0.0, 0.0))
-        if seen - unseen < LARGE_GAP or name in self._noted:
+        train_score, validation_score = next(iter(pairs), (0.0, 0.0))
+        if train_score - validation_score < LARGE_GAP or name in self._noted:
             return
         self._noted.add(name)
         steps = math.ceil(len(self.inputs.dataset.train) / candidate.recipe.batch_size)
@@ -211,7 +211,8 @@ class Trainer:
             explain_lag(candidate.model, steps)
             or "it has memorised its training images; augmentation or dropout may help"
         )
-        text = f"trial {trial.number}: accuracy {seen:.4f} in training, {unseen:.4f} in validation: {reason}"
+        scores = f"accuracy {train_score:.4f} in training, {validation_score:.4f} in validation"
+        text = f"trial {trial.number}: {scores}: {reason}"
         trial.hear(Note(text))
 
 

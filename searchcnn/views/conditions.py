@@ -9,7 +9,7 @@ from typing import Any
 from searchcnn.testing.sample import Sample
 from searchcnn.text import format_value
 
-MOST_TERMS = 3
+MAX_TERMS = 3
 """Conditions with more terms are not looked for."""
 DISCRETE = 12
 """A number with more values than this is compared with its bounds only."""
@@ -50,57 +50,57 @@ def infer_condition(name: str, samples: Sequence[Sample]) -> str:
         name: The hyperparameter.
         samples: Points that have a network, whether or not it is asked for in them.
     """
-    asked = [sample for sample in samples if name in sample.values]
+    contexts = [sample for sample in samples if name in sample.values]
     others = [sample for sample in samples if name not in sample.values]
     if not others:
         return ""
-    order = [hp.name for hp in asked[0].declared]
-    terms = _select_useful(list(_find_necessary(name, asked, samples)), others)
-    for count in range(1, MOST_TERMS + 1):
-        for chosen in itertools.combinations(terms, count):
-            if not any(all(term.holds(sample) for term in chosen) for sample in others):
-                return ", ".join(str(term) for term in sorted(chosen, key=lambda term: order.index(term.name)))
-    return _find_alternatives(asked, others) or "sometimes"
+    order = [hp.name for hp in contexts[0].declared]
+    terms = _select_useful(list(_find_necessary(name, contexts, samples)), others)
+    for count in range(1, MAX_TERMS + 1):
+        for combination in itertools.combinations(terms, count):
+            if not any(all(term.holds(sample) for term in combination) for sample in others):
+                return ", ".join(str(term) for term in sorted(combination, key=lambda term: order.index(term.name)))
+    return _find_alternatives(contexts, others) or "sometimes"
 
 
-def _find_alternatives(asked: Sequence[Sample], others: Sequence[Sample]) -> str:
+def _find_alternatives(contexts: Sequence[Sample], others: Sequence[Sample]) -> str:
     """Returns choices of which one is always made, and each of which is sufficient; empty if there are none."""
     terms = {
         Term(hp.name, "=", (sample.values[hp.name],))
-        for sample in asked
+        for sample in contexts
         for hp in sample.active
         if not hasattr(hp, "min_value")
     }
     sufficient = sorted((term for term in terms if not any(map(term.holds, others))), key=str)
-    chosen: list[Term] = []
-    rest = list(asked)
-    while rest and sufficient and len(chosen) < MOST_TERMS:
-        chosen.append(max(sufficient, key=lambda term: sum(map(term.holds, rest))))
-        rest = [sample for sample in rest if not chosen[-1].holds(sample)]
-    return "" if rest else " or ".join(map(str, chosen))
+    alternatives: list[Term] = []
+    rest = list(contexts)
+    while rest and sufficient and len(alternatives) < MAX_TERMS:
+        alternatives.append(max(sufficient, key=lambda term: sum(map(term.holds, rest))))
+        rest = [sample for sample in rest if not alternatives[-1].holds(sample)]
+    return "" if rest else " or ".join(map(str, alternatives))
 
 
-def _find_necessary(name: str, asked: Sequence[Sample], samples: Sequence[Sample]) -> Iterator[Term]:
+def _find_necessary(name: str, contexts: Sequence[Sample], samples: Sequence[Sample]) -> Iterator[Term]:
     """Yields terms that hold wherever the hyperparameter is asked for, the last one declared before it first."""
-    order = [hp.name for hp in asked[0].declared]
-    for hp in reversed(asked[0].declared[: order.index(name)]):
-        if all(hp.name in sample.values for sample in asked):
-            taken = {sample.values[hp.name] for sample in asked}
-            values = {sample.values[hp.name] for sample in samples if hp.name in sample.values}
-            yield from _find_terms(hp, taken, values - taken)
+    order = [hp.name for hp in contexts[0].declared]
+    for hp in reversed(contexts[0].declared[: order.index(name)]):
+        if all(hp.name in sample.values for sample in contexts):
+            values = {sample.values[hp.name] for sample in contexts}
+            all_values = {sample.values[hp.name] for sample in samples if hp.name in sample.values}
+            yield from _find_terms(hp, values, all_values - values)
 
 
-def _find_terms(hp: Any, taken: set[Any], rest: set[Any]) -> Iterator[Term]:
-    """Yields a comparison that all taken values pass and the rest do not, if there is a simple one."""
+def _find_terms(hp: Any, values: set[Any], rest: set[Any]) -> Iterator[Term]:
+    """Yields a comparison that all of the values pass and the rest do not, if there is a simple one."""
     is_number = hasattr(hp, "min_value")
     if not rest or (is_number and _count_values(hp) > DISCRETE):
         return
-    if is_number and len(taken) > 1 and min(taken) > max(rest):
-        yield Term(hp.name, ">=", (min(taken),))
-    elif is_number and len(taken) > 1 and max(taken) < min(rest):
-        yield Term(hp.name, "<=", (max(taken),))
-    elif not is_number or len(taken) <= 2:
-        yield Term(hp.name, "=", tuple(sorted(taken, key=str)))
+    if is_number and len(values) > 1 and min(values) > max(rest):
+        yield Term(hp.name, ">=", (min(values),))
+    elif is_number and len(values) > 1 and max(values) < min(rest):
+        yield Term(hp.name, "<=", (max(values),))
+    elif not is_number or len(values) <= 2:
+        yield Term(hp.name, "=", tuple(sorted(values, key=str)))
 
 
 def _count_values(hp: Any) -> float:

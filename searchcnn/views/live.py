@@ -94,7 +94,7 @@ class LiveView(View):
         self._running = {}
         self.close()
         if self._trials:
-            self.print(self._table(list(self._trials.values())[-LAST_ROWS:]))
+            self.print(self._make_table(list(self._trials.values())[-LAST_ROWS:]))
 
     def open(self) -> None:
         """Begins to show what changes."""
@@ -123,13 +123,13 @@ class LiveView(View):
                 self._running[number] = _Running(origin)
                 self._progress = ""
             case TrialDescribed(number, facts):
-                self._shown(number).facts.update(facts)
+                self._get_running(number).facts.update(facts)
             case EpochProgressed(number, epoch, fraction):
-                running = self._shown(number)
+                running = self._get_running(number)
                 running.epoch, running.fraction = epoch, fraction
                 running.features = (running.features or Remaining(fraction)) if epoch == 0 else None
             case EpochFinished(number, epoch, best):
-                running = self._shown(number)
+                running = self._get_running(number)
                 running.epoch, running.fraction, running.best = epoch.number + 1, 0.0, best
                 running.curve = [*running.curve, epoch.metrics[self.study.config.objective.metric]]
             case TrialFinished(number, outcome, best):
@@ -161,13 +161,13 @@ class LiveView(View):
             self._spent_before = summary.seconds - (time.monotonic() - self._began)
             self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
 
-    def _shown(self, number: int) -> _Running:
+    def _get_running(self, number: int) -> _Running:
         """Returns what is shown of a trial; nobody sees what a killed worker still says of one that was given up."""
         return self._running.get(number) or _Running()
 
     def _end(self, number: int, outcome: Outcome, best: float | None) -> None:
         """Moves a trial from those that run to the table."""
-        running = self._shown(number)
+        running = self._get_running(number)
         self._running.pop(number, None)
         facts = {**running.facts, **outcome.facts, "origin": running.origin, "reason": outcome.reason}
         value = outcome.value if outcome.value is not None else best
@@ -177,19 +177,19 @@ class LiveView(View):
     def render(self) -> RenderableType:
         """Returns what changes, as it is now."""
         rows = list(self._trials.values())
-        parts: list[RenderableType] = [self._header()]
+        parts: list[RenderableType] = [self._make_header()]
         if rows:
-            parts.append(self._table(rows[-self._room() :]))
+            parts.append(self._make_table(rows[-self._count_rows() :]))
         running = dict(self._running)  # the search's thread may end one meanwhile
-        parts += [self._panel(number, trial) for number, trial in running.items()]
+        parts += [self._make_panel(number, trial) for number, trial in running.items()]
         if not running:
-            parts.append(self._progress_line())
+            parts.append(self._make_progress_line())
         if self._trouble:
             parts.append(Text(f"  {self._trouble}", style="yellow"))
-        parts.append(self._footer())
+        parts.append(self._make_footer())
         return Group(*parts)
 
-    def _progress_line(self) -> RenderableType:
+    def _make_progress_line(self) -> RenderableType:
         text = Text(f"  {self._progress} ...", style="dim")
         if self._done is None:
             return text
@@ -199,30 +199,30 @@ class LiveView(View):
         )
         return line
 
-    def _room(self) -> int:
+    def _count_rows(self) -> int:
         """Rows of the table that fit beside everything else."""
         return max(3, self._console.size.height - 10 - 4 * max(1, len(self._running)))
 
-    def _table(self, rows: Sequence[TrialSummary]) -> Table:
-        best = self._best()
+    def _make_table(self, rows: Sequence[TrialSummary]) -> Table:
+        best = self._find_best()
         return make_trial_table(rows, self.study.config.objective.metric, best.number if best else None)
 
-    def _header(self) -> Text:
+    def _make_header(self) -> Text:
         config = self.study.config
         header = Text.assemble(("searchcnn ", "bold"), (self.study.name, "bold cyan"))
         return header.append(
             f"  {config.data.title} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
         )
 
-    def _panel(self, number: int, running: _Running) -> Panel:
+    def _make_panel(self, number: int, running: _Running) -> Panel:
         epochs = self.study.config.training.epochs
-        place = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _features(running)
-        done = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
+        progress = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
+        fraction = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
-            ProgressBar(total=1.0, completed=min(1.0, done), width=40),
-            Text(place),
-            Text(sparkline(running.curve), style="cyan"),
+            ProgressBar(total=1.0, completed=min(1.0, fraction), width=40),
+            Text(progress),
+            Text(draw_sparkline(running.curve), style="cyan"),
             Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
             Text(format_duration(time.monotonic() - running.began), style="dim"),
         )
@@ -236,34 +236,34 @@ class LiveView(View):
         values = Text(format_point(facts.get("hyperparameters", {})), style="dim", overflow="ellipsis", no_wrap=True)
         return Panel(Group(grid, values), title=title, title_align="left", border_style="cyan")
 
-    def _footer(self) -> Text:
-        best, budget = self._best(), self.study.config.budget
-        used = self._spent_before + time.monotonic() - self._began
+    def _make_footer(self) -> Text:
+        best, budget = self._find_best(), self.study.config.budget
+        seconds = self._spent_before + time.monotonic() - self._began
         parts = [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"]
         pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
         trials = format_count(len(self._trials), "trial")
         parts.append(f"{trials}{f' of {budget.trials}' if budget.trials else ''}, {pruned} pruned")
-        left = f", {format_duration(max(0.0, budget.timeout - used))} left" if budget.timeout else ""
-        parts.append(f"{format_duration(used)} used{left}")
-        parts.append(f"stopping; {self.key} again: at once" if self._stopping else f"{self.key} stops")
+        left = f", {format_duration(max(0.0, budget.timeout - seconds))} left" if budget.timeout else ""
+        parts.append(f"{format_duration(seconds)} used{left}")
+        parts.append(f"stopping; {self.key} again stops now" if self._stopping else f"{self.key} stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
-    def _best(self) -> TrialSummary | None:
+    def _find_best(self) -> TrialSummary | None:
         complete = [t for t in self._trials.values() if t.state == "COMPLETE" and t.value is not None]
         return max(complete, key=lambda trial: self.study.config.objective.merit(trial.value or 0.0), default=None)
 
 
-def _features(running: _Running) -> str:
+def _describe_features(running: _Running) -> str:
     """Returns how far the features of a trial are, and how long they will still take."""
-    left = running.features.seconds(running.fraction) if running.features else math.inf
+    left = running.features.estimate_seconds(running.fraction) if running.features else math.inf
     remaining = f", {format_duration(left)} left" if left < math.inf else ""
     return f"features {running.fraction:.0%}{remaining}"
 
 
-def sparkline(values: Sequence[float]) -> str:
+def draw_sparkline(values: Sequence[float]) -> str:
     """Draws numbers as a line of blocks, the lowest to the highest.
 
-    >>> sparkline([0.1, 0.5, 0.9])
+    >>> draw_sparkline([0.1, 0.5, 0.9])
     '▁▅█'
     """
     if not values:

@@ -24,11 +24,11 @@ LABELS = 204
 """Width of the column of class names in pixels."""
 TILE, ENLARGED = 128, 88
 """Longest side of an image in pixels: the maximum, and roughly that of a small one, enlarged by a whole factor."""
-MOST_ROWS, MOST_BARS = 12, 30
+MAX_ROWS, MAX_BARS = 12, 30
 """Maximum number of classes that are drawn with images, and with bars and names."""
 BAR, PLOT = 30, 380
 """Distance between two bars, and height of a plot, in pixels."""
-MOST_POINTS, BEYOND = 4_000, 99.5
+MAX_POINTS, BEYOND = 4_000, 99.5
 """Maximum number of images whose sizes are plotted, and the percentile of the sizes at which the axes end."""
 SMOOTH, RADIUS = 3, 9
 """Points are drawn this many times larger, with this radius, and then scaled down."""
@@ -100,7 +100,7 @@ def draw_dataset(dataset: Dataset) -> Image.Image:
     labels = _choose_classes(dataset)
     parts = [_draw_title(dataset), _draw_samples(dataset, labels), _draw_augmented(dataset, labels[0])]
     half = (INNER - MARGIN) // 2
-    if len(dataset.class_names) <= MOST_BARS:
+    if len(dataset.class_names) <= MAX_BARS:
         return _stack([*parts, _join(_draw_bars(dataset, half), _draw_sizes(dataset, half))])
     return _stack([*parts, _draw_columns(dataset), _draw_sizes(dataset, half)])
 
@@ -220,7 +220,7 @@ def _draw_scatter(panel: Panel, sizes: Sizes, network: Sequence[int]) -> None:
         _round_up(max(float(np.percentile(sides, BEYOND)), side)) for sides, side in zip(sizes.T, network, strict=True)
     ]
     _draw_axes(panel, box, tops)
-    selection = np.random.default_rng(SEED).permutation(sizes)[:MOST_POINTS]
+    selection = np.random.default_rng(SEED).permutation(sizes)[:MAX_POINTS]
     across, up = box[2] - box[0], box[3] - box[1]
     large = panel.image.crop(box).resize((SMOOTH * across, SMOOTH * up), Image.Resampling.NEAREST)
     points = ImageDraw.Draw(large, "RGBA")
@@ -257,10 +257,10 @@ def _draw_label(panel: Panel, middle: int, name: str, below: str = "") -> None:
 
 def _choose_classes(dataset: Dataset) -> list[int]:
     """Returns the labels of the classes that are drawn: all, or some from the largest to the smallest."""
-    if dataset.num_classes <= MOST_ROWS:
+    if dataset.num_classes <= MAX_ROWS:
         return list(range(dataset.num_classes))
     order = np.argsort(-np.bincount(dataset.train.labels, minlength=dataset.num_classes), kind="stable")
-    return [int(order[index]) for index in np.linspace(0, len(order) - 1, MOST_ROWS).round().astype(int)]
+    return [int(order[index]) for index in np.linspace(0, len(order) - 1, MAX_ROWS).round().astype(int)]
 
 
 def _choose_images(dataset: Dataset, label: int, count: int) -> Pixels:

@@ -54,7 +54,7 @@ class Remaining:
         """Seconds since it was first asked."""
         return time.monotonic() - self._began
 
-    def seconds(self, done: float) -> float:
+    def estimate_seconds(self, done: float) -> float:
         """Returns the seconds that are left, given the part that is done; infinity before anything is."""
         return self.elapsed * (1 - done) / (done - self._done) if done > self._done else math.inf
 
@@ -101,8 +101,8 @@ class View:
         """Shows how large the dataset is and what is wrong with it."""
 
     def stopping(self) -> None:
-        """The user has asked to stop."""
-        click.echo("Stopping; once more stops at once.", err=True)
+        """Says that the search is about to stop."""
+        click.echo("Stopping. Press Ctrl-C again to stop now.", err=True)
 
     def summarize(self, arguments: Sequence[str] | None, stopped: bool) -> None:
         """Says what the search has found, and how to go on."""
@@ -136,10 +136,10 @@ class PlainView(View):
             case TrialStarted(number, origin):
                 self._trials[number] = ShownTrial(origin)
             case NetworkBuilt(number, facts):
-                self._trial(number).facts.update(facts)
+                self._get_trial(number).facts.update(facts)
                 self._say_network(number, facts)
             case TrialDescribed(number, facts):
-                self._trial(number).facts.update(facts)
+                self._get_trial(number).facts.update(facts)
             case EpochProgressed(number, 0, fraction) if fraction < 1.0:
                 self._say_features(number, fraction)
             case EpochFinished(number, epoch):
@@ -163,35 +163,34 @@ class PlainView(View):
 
         print_lines(summarize_study(self.study, arguments, stopped))
 
-    def _trial(self, number: int) -> ShownTrial:
+    def _get_trial(self, number: int) -> ShownTrial:
         return self._trials.setdefault(number, ShownTrial())
 
     def _say_network(self, number: int, facts: Mapping[str, Any]) -> None:
-        origin = f", {self._trial(number).origin}" if self._trial(number).origin else ""
+        origin = f", {self._get_trial(number).origin}" if self._get_trial(number).origin else ""
         size = f"{format_amount(facts['params'])} parameters, {format_amount(facts['macs'])} MACs"
         self._say(f"trial {number}: {facts['space']}{origin}, {size}")
 
     def _say_features(self, number: int, fraction: float) -> None:
         """Says that features are computed before the first epoch, and after a while how long it will take."""
-        trial = self._trial(number)
+        trial = self._get_trial(number)
         if trial.features is None:
             trial.features = Remaining(fraction)
             self._say(f"trial {number}: computing the features of what is not trained")
         if not trial.features.is_told and trial.features.elapsed > TELLING:
             trial.features.is_told = True
-            self._say(
-                f"trial {number}: features {fraction:.0%}, {format_duration(trial.features.seconds(fraction))} left"
-            )
+            left = format_duration(trial.features.estimate_seconds(fraction))
+            self._say(f"trial {number}: features {fraction:.0%}, {left} left")
 
     def _say_epoch(self, number: int, epoch: Epoch) -> None:
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
-        self._trial(number).features = None
-        what = f"epoch {epoch.number}/{self.study.config.training.epochs}"
-        shown = "softmax on features, solved" if epoch.is_solved else what
-        self._say(f"trial {number}: {shown}  {metrics}  {format_duration(epoch.seconds)}")
+        self._get_trial(number).features = None
+        position = f"epoch {epoch.number}/{self.study.config.training.epochs}"
+        label = "softmax on features, solved" if epoch.is_solved else position
+        self._say(f"trial {number}: {label}  {metrics}  {format_duration(epoch.seconds)}")
 
     def _say_end(self, event: TrialFinished) -> None:
-        outcome, facts = event.outcome, self._trial(event.number).facts
+        outcome, facts = event.outcome, self._get_trial(event.number).facts
         del self._trials[event.number]
         value = outcome.value if outcome.value is not None else event.best
         parts = [

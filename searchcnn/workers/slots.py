@@ -32,12 +32,16 @@ def make_slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) 
         workers: Number of workers; one for each share of a GPU, or one on the CPU, where it is None.
 
     Raises:
-        UsageError: If a GPU is asked for that is not there, or a number makes no sense.
+        UsageError: If a GPU is named that is not there, or a number makes no sense.
     """
-    if per_gpu < 1 or (workers is not None and workers < 0):
-        raise UsageError(f"{workers} workers, {per_gpu} on a GPU: workers must be 0 or more, and on a GPU 1 or more")
-    chosen = _choose_gpus(gpus)
-    slots = [_make_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in chosen]
+    if workers is not None and workers < 0:
+        raise UsageError(
+            f"--workers {workers}: expected 0 or more; leave it out to have one on each GPU, or one on the CPU"
+        )
+    if per_gpu < 1:
+        raise UsageError(f"--slots-per-gpu {per_gpu}: expected 1 or more; leave it out to have one worker on each GPU")
+    selection = _choose_gpus(gpus)
+    slots = [_make_gpu_slot(gpu, per_gpu) for _ in range(per_gpu) for gpu in selection]
     slots = slots or [Slot("CPU", HIDDEN if gpus == "none" else {})]
     count = len(slots) if workers is None else workers
     return [slots[index % len(slots)] for index in range(count)]
@@ -59,12 +63,12 @@ def _make_gpu_slot(gpu: str, per_gpu: int) -> Slot:
 def _choose_gpus(gpus: str) -> Sequence[str]:
     if gpus == "none":
         return ()
-    known = find_gpus()
+    all_gpus = find_gpus()
     if gpus == "all":
-        return known
-    asked = [gpu.strip() for gpu in gpus.split(",") if gpu.strip()]
-    missing = [gpu for gpu in asked if gpu not in known]
-    if missing or not asked:
-        there = f"there are {', '.join(known)}" if known else "there is none"
+        return all_gpus
+    names = [gpu.strip() for gpu in gpus.split(",") if gpu.strip()]
+    missing = [gpu for gpu in names if gpu not in all_gpus]
+    if missing or not names:
+        there = f"there are {', '.join(all_gpus)}" if all_gpus else "there is none"
         raise UsageError(f"--gpus {gpus}: no GPU {missing[0] if missing else 'named'}; {there}; or use all or none")
-    return asked
+    return names

@@ -33,7 +33,7 @@ from searchcnn.workers.slots import Slot, make_slots
 
 TIME_TO_STOP = 10.0
 """Seconds in which workers that were told to stop have to be gone."""
-MOST_FALSE_STARTS = 3
+MAX_FALSE_STARTS = 3
 """Workers that may die in a row before they have begun a trial."""
 GRACE = 30.0
 """Seconds after its time in which a trial has to end by itself."""
@@ -52,7 +52,7 @@ def search(
 ) -> None:
     """Searches until a study's budget is spent, in worker processes or in this one.
 
-    Workers are replaced when they die; a trial goes on from its last epoch then.
+    Workers are replaced when they die; a trial then continues from its last epoch.
 
     Args:
         job: What to search; a study that was begun before is continued.
@@ -160,7 +160,7 @@ class _Supervisor:
         except queue.Empty:
             return
         if not line:
-            self._gone(worker)
+            self._handle_end(worker)
             return
         event = decode(line)
         if isinstance(event, WorkerEnded):
@@ -182,37 +182,37 @@ class _Supervisor:
                 self._start(slot)
         self._answered = time.monotonic()
 
-    def _gone(self, worker: _Worker) -> None:
+    def _handle_end(self, worker: _Worker) -> None:
         """Takes note that a process has ended, and replaces it where that was too early."""
         code = worker.running.wait()
         self._workers.remove(worker)
         match worker.ending:
             case WorkerEnded("failed") as failure:
-                self._failed(worker, failure)
+                self._handle_failure(worker, failure)
             case WorkerEnded("recycled") if not self._stop.is_set():
                 self._start(worker.slot)
             case None if not self._stop.is_set() and not self._failure:
-                self._died(worker, code)
+                self._handle_death(worker, code)
 
-    def _failed(self, worker: _Worker, failure: WorkerEnded) -> None:
-        error = self._error(failure)
+    def _handle_failure(self, worker: _Worker, failure: WorkerEnded) -> None:
+        error = self._make_error(failure)
         is_away = isinstance(error, ConnectionLostError) and time.monotonic() < self._answered + PATIENCE
         if is_away and not self._stop.is_set():
             self._start(worker.slot)  # a new one has lost its connection at the start, when workers do not wait
         else:
             self._failure = self._failure or error
 
-    def _died(self, worker: _Worker, code: int) -> None:
+    def _handle_death(self, worker: _Worker, code: int) -> None:
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if worker.trial is None:
             self._false_starts += 1
-            deaths, most, at_work = self._false_starts, MOST_FALSE_STARTS, ""
+            deaths, limit, at_work = self._false_starts, MAX_FALSE_STARTS, ""
         else:
             self._deaths += 1
-            most = DEADLY * self._job.config.search.max_failures  # so many trials are given up by then
+            limit = DEADLY * self._job.config.search.max_failures  # `max_failures` trials have been given up by then
             deaths, at_work = self._deaths, f" in trial {worker.trial}"
-        if deaths < most:
-            self._hear(Trouble(f"a worker died{at_work} ({cause}); a new one goes on"))
+        if deaths < limit:
+            self._hear(Trouble(f"a worker died{at_work} ({cause}); a new one continues"))
             self._start(worker.slot)
             return
         self._failure = StudyFailedError(
@@ -237,10 +237,10 @@ class _Supervisor:
             Takeover(storage).give_up(storage.get_study_id_from_name(self._job.name), trial, "timeout", detail)
         self._hear(TrialGivenUp(trial, "timeout", detail))
 
-    def _error(self, failure: WorkerEnded) -> SearchcnnError:
-        known = getattr(errors, failure.error, None)
-        if isinstance(known, type) and issubclass(known, SearchcnnError):
-            return known(failure.message)
+    def _make_error(self, failure: WorkerEnded) -> SearchcnnError:
+        kind = getattr(errors, failure.error, None)
+        if isinstance(kind, type) and issubclass(kind, SearchcnnError):
+            return kind(failure.message)
         log = self._job.workspace.log(self._job.name)
         return StudyFailedError(f"{failure.error}: {failure.message}; {log} has the traceback")
 

@@ -20,9 +20,9 @@ from searchcnn.events import Event, Hear, Outcome, TrialFinished, WorkerEnded, e
 from searchcnn.job import Job
 from searchcnn.run import run_search
 
-MOST_TRIALS = 100
+MAX_TRIALS = 100
 """Trials after which a worker is replaced by a fresh process."""
-MOST_GROWTH = 2 * 2**30
+MAX_GROWTH = 2 * 2**30
 """Bytes by which a worker's memory may have grown since its first trial before it is replaced."""
 
 
@@ -68,8 +68,8 @@ class Recycler:
     def _look(self, outcome: Outcome) -> None:
         self._trials += 1
         self._memory = self._memory or measure_memory()
-        has_grown = measure_memory() - self._memory > MOST_GROWTH
-        if not self._stop.is_set() and (self._trials >= MOST_TRIALS or has_grown or outcome.reason == "out of memory"):
+        has_grown = measure_memory() - self._memory > MAX_GROWTH
+        if not self._stop.is_set() and (self._trials >= MAX_TRIALS or has_grown or outcome.reason == "out of memory"):
             self.is_recycled = True
             self._stop.set()
 

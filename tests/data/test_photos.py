@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from searchcnn.data import ImagesInspected, Inspection, Preparation, why_not_photos
+from searchcnn.data import ImagesInspected, Inspection, Preparation, explain_why_not_photos
 from searchcnn.data.dataset import Mapped
 from searchcnn.data.photos import MIN_PHOTO_COLOURS, MIN_PHOTO_SIDE, SAMPLED_IMAGES, count_colours
 from searchcnn.events import decode, encode
@@ -165,12 +165,12 @@ class TestReports:
     @pytest.mark.parametrize("kind", ["jpg", "png"])
     def test_photos(self, tmp_path: Path, size: Size, kind: str) -> None:
         inspection = inspect(write(tmp_path / "pets", photo, size, kind))
-        assert why_not_photos(inspection) == ""
+        assert explain_why_not_photos(inspection) == ""
 
     @pytest.mark.parametrize("side", [32, 64, 224])
     def test_the_size_of_the_study_does_not_matter(self, tmp_path: Path, side: int) -> None:
-        assert not why_not_photos(inspect(write(tmp_path / "photos", photo, (100, 90)), image_size=side))
-        assert why_not_photos(inspect(write(tmp_path / "drawings", drawing, (100, 90)), image_size=side))
+        assert not explain_why_not_photos(inspect(write(tmp_path / "photos", photo, (100, 90)), image_size=side))
+        assert explain_why_not_photos(inspect(write(tmp_path / "drawings", drawing, (100, 90)), image_size=side))
 
     @pytest.mark.parametrize(
         ("paint", "size", "settings", "why"),
@@ -188,28 +188,28 @@ class TestReports:
         self, tmp_path: Path, paint: Paint, size: Size, settings: dict[str, Any], why: str
     ) -> None:
         inspection = inspect(write(tmp_path / "pets", paint, size), **settings)
-        assert why_not_photos(inspection).startswith(why)
-        assert why_not_photos(inspection)
+        assert explain_why_not_photos(inspection).startswith(why)
+        assert explain_why_not_photos(inspection)
 
     def test_the_training_images_count(self, tmp_path: Path) -> None:
         write(tmp_path / "pets" / "train", drawing, (64, 64))
         for part in ("val", "test"):
             write(tmp_path / "pets" / part, photo, (64, 64))
-        assert why_not_photos(inspect(tmp_path / "pets")).startswith("few colours")
+        assert explain_why_not_photos(inspect(tmp_path / "pets")).startswith("few colours")
 
     @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
     def test_panoramas_however_they_are_resized(self, tmp_path: Path, resize: str) -> None:
         for paint, is_photo in ((photo, True), (drawing, False)):
             inspection = inspect(write(tmp_path / paint.__name__, paint, (64, 640)), image_size=96, resize=resize)
-            assert bool(why_not_photos(inspection)) is not is_photo
+            assert bool(explain_why_not_photos(inspection)) is not is_photo
 
     def test_the_bounds(self) -> None:
         inspection = Inspection(
             "pets", (64, 64, 3), "crop", [(9, 9), (30, MIN_PHOTO_SIDE), (900, 900)], {}, [], [], MIN_PHOTO_COLOURS
         )
-        assert not why_not_photos(inspection)
-        assert why_not_photos(replace(inspection, colours=14.2)) == "few colours (14), as in drawings"
-        assert why_not_photos(replace(inspection, sizes=[])) == "small (0 pixels)"
+        assert not explain_why_not_photos(inspection)
+        assert explain_why_not_photos(replace(inspection, colours=14.2)) == "few colours (14), as in drawings"
+        assert explain_why_not_photos(replace(inspection, sizes=[])) == "small (0 pixels)"
 
     def test_reports_of_earlier_versions_are_read(self) -> None:
         inspection = Inspection("pets", [64, 64, 3], "crop", [[64, 64]] * 3, {}, [], [], 123.0)
@@ -224,7 +224,7 @@ class TestReports:
 def test_real_photos(side: Any) -> None:
     inspection = inspect(real("objects.tar"), image_size=side)
     assert inspection.colours > 1.2 * MIN_PHOTO_COLOURS
-    assert not why_not_photos(inspection)
+    assert not explain_why_not_photos(inspection)
 
 
 def test_real_photos_of_flowers() -> None:
@@ -234,7 +234,7 @@ def test_real_photos_of_flowers() -> None:
 def test_real_digits() -> None:
     inspection = inspect(real("mnist.npz"))
     assert inspection.colours < MIN_PHOTO_COLOURS / 5
-    assert why_not_photos(inspection) == "grey"
+    assert explain_why_not_photos(inspection) == "grey"
 
 
 def real(name: str) -> Path:

@@ -178,9 +178,9 @@ def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(
     st.binary(max_size=300), st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]), st.integers(0, 400)
 )
-def test_whatever_is_in_a_file(noise: bytes, format: str, place: int) -> None:
+def test_whatever_is_in_a_file(noise: bytes, format: str, position: int) -> None:
     good = encoded(halves(), format)
-    for content in (noise, good[:place] + noise + good[place + len(noise) :]):
+    for content in (noise, good[:position] + noise + good[position + len(noise) :]):
         try:
             assert Preparation(4, 4, 3).read(content).shape == (4, 4, 3)
         except ValueError as error:

@@ -180,7 +180,7 @@ def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
     """Works on a trial: the one that is left, or a new one."""
     stop = Stop(stop_after)
     sampler: Any = study.optuna.sampler
-    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
+    trial = Trial(study.start_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
     trial.preset = TUNED
     return trainer(trial).network
 

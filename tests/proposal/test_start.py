@@ -252,10 +252,10 @@ class TestChooseStart:
         times = [60.0 * 2**power for power in range(12)]
         for count in (400, 4_000, 40_000, 400_000):
             chosen = [choose_start(make_inspection(train=count), seconds, LITE) for seconds in times]
-            assert [min(one.sizes) for one in chosen] == sorted(min(one.sizes) for one in chosen)
-            assert [one.epochs for one in chosen] == sorted(one.epochs for one in chosen)
-            assert all(set(one.sizes) <= set(SIZES) for one in chosen)
-            assert all(start.MIN_EPOCHS <= one.epochs <= start.MAX_EPOCHS for one in chosen if not one.folds)
+            assert [min(tuning.sizes) for tuning in chosen] == sorted(min(tuning.sizes) for tuning in chosen)
+            assert [tuning.epochs for tuning in chosen] == sorted(tuning.epochs for tuning in chosen)
+            assert all(set(tuning.sizes) <= set(SIZES) for tuning in chosen)
+            assert all(start.MIN_EPOCHS <= tuning.epochs <= start.MAX_EPOCHS for tuning in chosen if not tuning.folds)
         wanted = [choose_start(make_inspection(train=count), 10**7, LITE).epochs for count in (1_000, 4_000, 40_000)]
         assert wanted == [15, 5, 4]
 

@@ -60,7 +60,7 @@ def make_trial(storage: Any, request: pytest.FixtureRequest) -> Iterator[Callabl
             study.finish(trials[-1].stored, TrialState.FAIL, None, {})
         if preset:
             study.optuna.enqueue_trial({}, user_attrs={"preset": preset, "origin": "test"})
-        trials.append(Trial(study.next_trial(), study, sampler, 0, Budget(None, None), ignore, threading.Event()))
+        trials.append(Trial(study.start_trial(), study, sampler, 0, Budget(None, None), ignore, threading.Event()))
         return trials[-1]
 
     with study.run():

@@ -39,7 +39,7 @@ from searchcnn.search import (
     check_limits,
 )
 from searchcnn.store import StoredStudy
-from searchcnn.store.tables import RunRow, now
+from searchcnn.store.tables import RunRow, read_clock
 from searchcnn.study import LimitsConfig
 
 OpenStudy = Callable[..., tuple[StoredStudy, SeededSampler]]
@@ -289,16 +289,16 @@ def test_trials_are_a_total(open_study: OpenStudy) -> None:
 
 def test_the_timeout_is_a_total(open_study: OpenStudy) -> None:
     study, _ = open_study()
-    start = now() - timedelta(hours=1)
+    start = read_clock() - timedelta(hours=1)
     with Session(study.storage.engine) as session, session.begin():
         end = start + timedelta(seconds=40)
         session.add(RunRow(study_id=study.study_id, host="h", pid=1, started_at=start, beat_at=end, ended=True))
     spent = study.count_seconds()
     assert spent == pytest.approx(40)
-    assert Budget.remaining(None, None, spent).seconds_left() == math.inf
-    assert 9_000 < Budget.remaining(None, 10_040, spent).seconds_left() <= 10_000
+    assert Budget.remaining(None, None, spent).count_seconds_left() == math.inf
+    assert 9_000 < Budget.remaining(None, 10_040, spent).count_seconds_left() <= 10_000
     budget = Budget.remaining(9, 30, spent)
-    assert budget.seconds_left() < 0
+    assert budget.count_seconds_left() < 0
     assert run(open_study, make_evaluator({}), deadline=budget.deadline) == []
     assert len(run(open_study, make_evaluator({}), 2, deadline=Budget.remaining(9, 10_040, spent).deadline)) == 2
 

@@ -145,7 +145,7 @@ def test_only_images_to_validate(images: Path) -> None:
 
 def test_bytes_in_parquet(images: Path) -> None:
     names, labels, parts = (list(column) for column in zip(*rows(split=True), strict=True))
-    table = {"path": [name.encode() for name in names], "label": [f"{one} é".encode() for one in labels]}
+    table = {"path": [name.encode() for name in names], "label": [f"{label} é".encode() for label in labels]}
     other = {"split": [part.encode() for part in parts], "hash": [b"\xff\xfe"] * COUNT}
     parquet.write_table(pyarrow.table({**table, **other}), images / "list.parquet")
     dataset = load(images / "list.parquet")

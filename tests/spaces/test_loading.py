@@ -379,8 +379,8 @@ instance = Base()
 def test_options(workspace: Workspace, name: str, options: dict[str, Any], got: dict[str, Any]) -> None:
     write(workspace, OPTIONS)
     loaded = load_space(f"plugins/mine.py:{name}", workspace)
-    for given in (options, options or None):
-        assert loaded.create(SHAPE, 3, given).build(keras_tuner.HyperParameters()) == got
+    for argument in (options, options or None):
+        assert loaded.create(SHAPE, 3, argument).build(keras_tuner.HyperParameters()) == got
 
 
 def test_options_of_spaces_that_come_with_keras_tuner(workspace: Workspace) -> None:

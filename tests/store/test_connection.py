@@ -22,7 +22,7 @@ from searchcnn.errors import StoreError
 from searchcnn.events import Epoch, Event, Trouble
 from searchcnn.store import StoredStudy, connection, guard_database, open_storage, parse_url, read_summary, run
 from searchcnn.store.database import find_file_system
-from searchcnn.store.tables import GRACE, RunRow, now
+from searchcnn.store.tables import GRACE, RunRow, read_clock
 from tests.postgres import PostgreSQL
 
 Open = Callable[..., StoredStudy]
@@ -38,7 +38,7 @@ def epoch(number: int) -> Epoch:
 def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: PostgreSQL) -> None:
     heard: list[Event] = []
     study = open_study(hear=heard.append)
-    trial = study.next_trial()
+    trial = study.start_trial()
     study.add_epoch(trial, epoch(1), 0.1)
     postgres.stop()
     try:
@@ -52,7 +52,7 @@ def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: P
     assert trouble.text.startswith("the database does not answer (")
     assert "\n" not in trouble.text
     study.add_epoch(trial, epoch(4), 0.4)
-    assert [one.number for one in study.read_curve(0)] == [1, 2, 3, 4]
+    assert [epoch.number for epoch in study.read_curve(0)] == [1, 2, 3, 4]
     assert list(study.list_trials()[0].intermediate_values) == [1, 2, 3, 4]
 
 
@@ -60,15 +60,15 @@ def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: P
 def test_what_needs_an_answer_waits_for_it(open_study: Open, postgres: PostgreSQL) -> None:
     study = open_study()
     with study.run():
-        trial = study.next_trial()
+        trial = study.start_trial()
         trial.suggest_float("x", 0, 1)
         postgres.stop()
         back = threading.Timer(1.0, postgres.start)
         back.start()
         study.finish(trial, TrialState.COMPLETE, 0.5, {})
         back.join()
-        assert study.next_trial().number == 1
-    assert [one.state.name for one in open_study().list_trials()] == ["COMPLETE", "RUNNING"]
+        assert study.start_trial().number == 1
+    assert [trial.state.name for trial in open_study().list_trials()] == ["COMPLETE", "RUNNING"]
 
 
 @on_server
@@ -85,7 +85,7 @@ def test_patience_ends(url: URL, open_study: Open, postgres: PostgreSQL, monkeyp
             ) as raised,
             guard_database(url),
         ):
-            study.next_trial()
+            study.start_trial()
         assert "\n" not in str(raised.value)
         for use in (open_storage, lambda url: read_summary(url, "x")):  # at the start nobody waits
             with pytest.raises(StoreError, match="failed: No such file or directory"):
@@ -118,7 +118,7 @@ def test_a_lost_answer_does_no_harm(open_study: Open, losing: Callable[[], None]
     with study.run():
         for number in (0, 1):  # a waiting one and a new one
             losing()
-            trial = study.next_trial()
+            trial = study.start_trial()
             assert trial.number == number
             trial.suggest_float("x", 0, 1)
             losing()
@@ -129,21 +129,21 @@ def test_a_lost_answer_does_no_harm(open_study: Open, losing: Callable[[], None]
             losing()
             study.finish(trial, TrialState.COMPLETE, 0.2, {"seen": True})
     trials = open_study().list_trials()
-    assert [(one.state.name, one.value, list(one.params)) for one in trials] == [("COMPLETE", 0.2, ["x"])] * 2
-    assert [list(one.intermediate_values) for one in trials] == [[1, 2]] * 2
+    assert [(trial.state.name, trial.value, list(trial.params)) for trial in trials] == [("COMPLETE", 0.2, ["x"])] * 2
+    assert [list(trial.intermediate_values) for trial in trials] == [[1, 2]] * 2
 
 
 @on_server
 def test_who_was_away_takes_nothing_from_those_who_were_too(open_study: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = open_study(), open_study()
     with first.run(), second.run():
-        trial = first.next_trial()
+        trial = first.start_trial()
         with Session(first.storage.engine) as session, session.begin():
-            session.execute(update(RunRow).values(beat_at=now() - 2 * GRACE))
+            session.execute(update(RunRow).values(beat_at=read_clock() - 2 * GRACE))
         second.connection.note_loss(OSError("away"))
-        assert second.next_trial().number == trial.number + 1
+        assert second.start_trial().number == trial.number + 1
         monkeypatch.setattr(connection, "SETTLING", 0.0)
-        assert second.next_trial().number == trial.number  # it has had time to say that it lives
+        assert second.start_trial().number == trial.number  # it has had time to say that it lives
 
 
 @pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
@@ -179,7 +179,7 @@ def test_a_server_is_for_many_hosts_whose_clocks_agree(open_study: Open, monkeyp
         monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
         with open_study().run():
             pass
-        monkeypatch.setattr(run, "now", lambda: now() - timedelta(seconds=90))
+        monkeypatch.setattr(run, "read_clock", lambda: read_clock() - timedelta(seconds=90))
         with (
             pytest.raises(StoreError, match="the clock of elsewhere is 90 s behind the database's"),
             open_study().run(),
@@ -192,7 +192,7 @@ def test_a_server_is_for_many_hosts_whose_clocks_agree(open_study: Open, monkeyp
 )
 def test_network_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, refused: bool) -> None:
     mounts = [("/", "nfs"), (str(tmp_path), kind), (f"{tmp_path}/other", "nfs"), (f"{tmp_path}/data", "ext4")]
-    found = [SimpleNamespace(mountpoint=place, fstype=what) for place, what in mounts]
+    found = [SimpleNamespace(mountpoint=mountpoint, fstype=what) for mountpoint, what in mounts]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
     open_storage(parse_url(f"sqlite:///{tmp_path}/data/x.db")).close()
     url = parse_url(f"sqlite:///{tmp_path}/database/x.db")

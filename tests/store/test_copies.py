@@ -24,7 +24,7 @@ def make(tmp_path: Path) -> Callable[..., StoredStudy]:
     def made(name: str = "old") -> StoredStudy:
         study = StoredStudy(open_storage(url(tmp_path / "old.db")), name, OBJECTIVE)
         study.check_identity({"spaces": ["x"], "data": {"name": "digits"}, "budget": {"trials": 1}}, {})
-        trial = study.next_trial()
+        trial = study.start_trial()
         study.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 0.1), 0.5)
         study.finish(trial, TrialState.COMPLETE, 0.5, {})
         return study
@@ -39,7 +39,7 @@ def url(file: Path) -> URL:
 def test_a_copy_is_another_study(make: Callable[..., StoredStudy], tmp_path: Path) -> None:
     study = make()
     with study.run():
-        running = study.next_trial()
+        running = study.start_trial()
         copy_study(tmp_path / "old.db", "old", tmp_path / "new.db", "new")
         study.finish(running, TrialState.COMPLETE, 0.7, {})
     copy = read_summary(url(tmp_path / "new.db"), "new")
@@ -47,7 +47,7 @@ def test_a_copy_is_another_study(make: Callable[..., StoredStudy], tmp_path: Pat
     assert not copy.running
     other = StoredStudy(open_storage(url(tmp_path / "new.db")), "new", OBJECTIVE)
     with other.run():
-        assert other.next_trial().number == 1  # nobody works on it in the copy
+        assert other.start_trial().number == 1  # nobody works on it in the copy
     assert [trial.state for trial in read_summary(url(tmp_path / "old.db"), "old").trials] == ["COMPLETE"] * 2
     with pytest.raises(StoreError, match=r"new.db exists already"):
         copy_study(tmp_path / "old.db", "old", tmp_path / "new.db", "new")

@@ -104,7 +104,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 with study.run():
     while True:
-        trial = study.next_trial()
+        trial = study.start_trial()
         if "preset" not in trial.user_attrs:  # none was waiting
             study.finish(trial, TrialState.FAIL, None, {})
             break
@@ -137,15 +137,15 @@ def test_a_process_that_comes_too_late_leaves_the_lease(url: URL, open_study: Op
     first.begin([("test", {"x": 1})])
     with first.run():
         with second.run():
-            trial = first.next_trial()
+            trial = first.start_trial()
             assert not second.storage.set_trial_state_values(get_trial_id(trial), TrialState.RUNNING)
         with third.run():  # the late process has ended, the one at work has not
-            assert third.next_trial().number == trial.number + 1
+            assert third.start_trial().number == trial.number + 1
 
 
 def test_parameters_and_attributes_are_held_until_flushed(url: URL, open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     before = in_file(url)
     trial.suggest_float("x", 0, 1)
     trial.suggest_categorical("y", ["a", "b"])
@@ -161,7 +161,7 @@ def test_parameters_and_attributes_are_held_until_flushed(url: URL, open_study: 
 
 def test_an_epoch_is_one_transaction(url: URL, open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     trial.suggest_float("x", 0, 1)
     trial.set_user_attr("macs", 7)
     with writes(study.storage.engine) as committed:
@@ -177,7 +177,7 @@ def test_an_epoch_is_one_transaction(url: URL, open_study: Open) -> None:
 
 def test_a_trial_that_ends_writes_what_is_held(url: URL, open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     trial.suggest_float("x", 0, 1)
     study.finish(trial, TrialState.PRUNED, None, {"reason": "max_params"}, excess=0.5)
     stored = open_study().list_trials()[0]
@@ -187,7 +187,7 @@ def test_a_trial_that_ends_writes_what_is_held(url: URL, open_study: Open) -> No
 
 def test_an_epoch_and_its_objective_are_written_both_or_not_at_all(url: URL, open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     study.add_epoch(trial, epoch(1), 0.5)
     with closing(sqlite3.connect(str(url.database))) as connection:
         connection.execute(
@@ -205,7 +205,7 @@ def test_what_a_busy_database_refused_is_written_at_the_next_try(
 ) -> None:
     monkeypatch.setattr("searchcnn.store.database.BUSY_TIMEOUT", 1)
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     trial.suggest_float("x", 0, 1)
     with closing(sqlite3.connect(str(url.database), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -218,7 +218,7 @@ def test_what_a_busy_database_refused_is_written_at_the_next_try(
 
 def test_reads_see_what_is_held(open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     x = trial.suggest_float("x", 0, 1)
     trial.set_user_attr("macs", 7)
     trial.set_constraint("limits", 0.5)
@@ -229,7 +229,7 @@ def test_reads_see_what_is_held(open_study: Open) -> None:
 
 def test_a_trial_that_another_process_has_finished(url: URL, open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     trial.suggest_float("x", 0, 1)
     study.flush(trial)
     optuna.load_study(study_name="x", storage=str(url)).tell(trial.number, state=TrialState.FAIL)
@@ -241,14 +241,14 @@ def test_a_trial_that_another_process_has_finished(url: URL, open_study: Open) -
     assert in_file(url)["epochs"] == 0
     stored = open_study().list_trials()[0]
     assert (stored.state, stored.user_attrs, stored.intermediate_values) == (TrialState.FAIL, {}, {})
-    study.finish(study.next_trial(), TrialState.COMPLETE, 0.5, {})
+    study.finish(study.start_trial(), TrialState.COMPLETE, 0.5, {})
     assert study.count_finished() == 2
 
 
 def test_choices_may_not_change_between_runs_either(open_study: Open) -> None:
     for choices in (["a", "b"], ["a", "b"]):
         study = open_study()
-        trial = study.next_trial()
+        trial = study.start_trial()
         trial.suggest_categorical("y", choices)
         study.finish(trial, TrialState.COMPLETE, 0.5, {})
     trial = open_study().optuna.ask()
@@ -260,7 +260,7 @@ def test_choices_may_not_change_between_runs_either(open_study: Open) -> None:
 
 def test_optunas_own_command_reads_the_file(url: URL, open_study: Open) -> None:
     study = open_study()
-    trial = study.next_trial()
+    trial = study.start_trial()
     x = trial.suggest_float("x", 0, 1)
     study.add_epoch(trial, epoch(1), 0.5)
     study.finish(trial, TrialState.COMPLETE, 0.5, {"macs": 7})

@@ -24,7 +24,7 @@ from searchcnn.events import Epoch
 from searchcnn.store import StoredStudy, find_sqlite_file, open_storage, parse_url, read_summary
 from searchcnn.store.database import connect
 from searchcnn.store.migrations import STEPS, migrate, read_schema_version
-from searchcnn.store.tables import ModelRow, RunRow, StudyRow, now, union_length
+from searchcnn.store.tables import ModelRow, RunRow, StudyRow, read_clock, union_length
 from searchcnn.study import Objective, validate
 
 Open = Callable[..., StoredStudy]
@@ -48,7 +48,7 @@ def begin(study: StoredStudy, identity: dict[str, str] = IDENTITY) -> StoredStud
 
 
 def add_trial(study: StoredStudy, value: float | None = 0.5, state: TrialState = TrialState.COMPLETE) -> None:
-    trial = study.next_trial()
+    trial = study.start_trial()
     trial.suggest_float("x", 0, 1)
     study.add_epoch(trial, Epoch(1, {"val_accuracy": 0.3}, None, 1.0), 0.3)
     study.add_epoch(trial, Epoch(2, {"val_accuracy": 0.4}, None, 2.0), 0.4)
@@ -78,9 +78,9 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
     with pytest.raises(StudyChangedError) as caught:
         begin(open_study(), changed)
     assert check_one_line(caught.value) == (
-        "study 'x' was begun with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
-        "search space net (none -> abc), training.epochs (10 -> none); undo the change, or begin a new study with "
-        "--name x-2, or continue nevertheless with --accept-changes"
+        "study 'x' was started with another search, whose scores would not compare: data (digits 0123 -> digits 9999), "
+        "search space net (none -> abc), training.epochs (10 -> none); undo the change, or start a new study with "
+        "--name x-2, or continue anyway with --accept-changes"
     )
     begin(open_study(), known)
     open_study().check_identity({}, changed, accept=True)
@@ -113,7 +113,7 @@ def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -
     study = begin(open_study())
     study.begin([("baseline", {"x": 1})])
     with study.run():
-        study.next_trial()  # and the process is stopped
+        study.start_trial()  # and the process is stopped
     changed = begin(open_study(direction="minimize"), {"data": "another"})
     assert changed.is_new
     assert changed.optuna.direction == optuna.study.StudyDirection.MINIMIZE
@@ -156,13 +156,13 @@ def test_models_and_the_best_value(open_study: Open) -> None:
     add_trial(study, 0.5)
     add_trial(study, None, TrialState.PRUNED)
     assert [study.is_better(value) for value in (0.4, 0.5, 0.6)] == [False, False, True]
-    study.add_model(study.next_trial(), Path("trial.keras"), 0.7)
+    study.add_model(study.start_trial(), Path("trial.keras"), 0.7)
     with Session(study.storage.engine) as session:
         assert [(row.path, row.score) for row in session.scalars(select(ModelRow))] == [("trial.keras", 0.7)]
     for value in (0.7, 0.5, 0.6):
         add_trial(study, value)
     assert study.list_best(3) == [2, 4, 0]
-    assert [study.rank(study.next_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
+    assert [study.rank(study.start_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
     assert study.list_finished() == [0, 1, 2, 3, 4]
     smaller = open_study("y", direction="minimize")
     add_trial(smaller, 0.5)
@@ -175,7 +175,7 @@ def test_models_and_the_best_value(open_study: Open) -> None:
 def test_of_trials_that_are_equally_good_the_earlier_one_comes_first(open_study: Open) -> None:
     study = begin(open_study())
     with study.run():
-        first, second, third = (study.next_trial() for _ in range(3))
+        first, second, third = (study.start_trial() for _ in range(3))
         study.finish(second, TrialState.COMPLETE, 0.5, {})
         assert [study.rank(trial, 0.5) for trial in (first, third)] == [0, 1]
         study.finish(first, TrialState.COMPLETE, 0.5, {})
@@ -357,7 +357,7 @@ def test_union_length_counts_each_second_once(intervals: list[tuple[int, int]]) 
 def test_seconds_of_several_runs(url: URL, open_study: Open) -> None:
     study = begin(open_study())
     assert study.count_seconds() == 0
-    zero = now() - timedelta(hours=1)
+    zero = read_clock() - timedelta(hours=1)
     with Session(study.storage.engine) as session, session.begin():
         for study_id, start, end in ((1, 0, 20), (1, 10, 30), (1, 100, 110), (2, 0, 1000)):
             times = {"started_at": zero + timedelta(seconds=start), "beat_at": zero + timedelta(seconds=end)}
@@ -379,7 +379,7 @@ def busy(open_study: Open) -> StoredStudy:
         add_trial(study, None, TrialState.PRUNED)
         add_trial(study, None, TrialState.FAIL)
         add_trial(study, 0.6)
-        running = study.next_trial()
+        running = study.start_trial()
         study.add_epoch(running, Epoch(1, {}, None, 1.0), 0.2)
     study.optuna.enqueue_trial({}, user_attrs={"preset": {"x": 0.5}, "origin": "test"})
     return study
@@ -448,7 +448,7 @@ def test_deleting_a_study_with_optunas_tools_leaves_the_others(url: URL, open_st
 
 def test_a_file_that_loses_its_name_during_the_search(url: URL, open_study: Open) -> None:
     study, file = open_study(), Path(str(url.database))
-    trial = study.next_trial()
+    trial = study.start_trial()
     file.rename(file.with_name("y.db"))
     for again in (False, True):
         with pytest.raises(StoreError, match=r"x.db: was deleted, moved or replaced meanwhile; put it back, then"):

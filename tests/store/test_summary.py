@@ -26,7 +26,7 @@ def compared(url: URL, open_study: Open, study_config: Callable[..., StudyConfig
         study = open_study(direction=config.objective.direction)
         study.check_identity(config.model_dump(), {})
         for space, state, value in trials:
-            trial = study.next_trial()
+            trial = study.start_trial()
             for epoch in (1, 2):
                 study.add_epoch(trial, Epoch(epoch, {"val_accuracy": 0.1}, None, 1.5), 0.1)
             study.finish(trial, state, value, {"space": space, "params": trial.number, "hyperparameters": {}})
@@ -85,7 +85,7 @@ def test_the_configuration_of_a_study_with_results(
     config, study = study_config().model_dump(), open_study()
     study.check_identity(config, {"search.direction": "maximize"})
     if state is not None:
-        study.finish(study.next_trial(), state, 0.5 if state is COMPLETE else None, {"space": "a"})
+        study.finish(study.start_trial(), state, 0.5 if state is COMPLETE else None, {"space": "a"})
     expected = {**config, "search": {**config["search"], "direction": "maximize"}}
     assert read_config(url, "x") == (expected if is_read else None)
     with study.run():  # what is at work may have a result soon

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from searchcnn.events import Epoch, Event, TrialGivenUp
 from searchcnn.store import LeaseLostError, StoredStudy
 from searchcnn.store.optuna_private import get_trial_id
-from searchcnn.store.tables import GRACE, LeaseRow, RunRow, now
+from searchcnn.store.tables import GRACE, LeaseRow, RunRow, read_clock
 
 Open = Callable[..., StoredStudy]
 
@@ -76,7 +76,7 @@ def test_a_killed_search_continues_with_the_same_trial(url: URL, open_study: Ope
         before = study.list_trials()[2]
         assert (before.state, list(before.intermediate_values)) == (TrialState.RUNNING, [1, 2])
         with study.run():
-            other = study.next_trial()  # the trial of a living run is not taken
+            other = study.start_trial()  # the trial of a living run is not taken
             assert other.number == 3
             study.finish(other, TrialState.COMPLETE, 0.1, {})
     finally:
@@ -99,7 +99,7 @@ def abandoned(open_study: Open) -> StoredStudy:
     """Returns a study with a trial at its second epoch, left by a run that has ended."""
     study = open_study()
     with study.run():
-        trial = study.next_trial()
+        trial = study.start_trial()
         trial.suggest_float("x", 0, 1)
         for number in (1, 2):
             study.add_epoch(trial, Epoch(number, {}, None, 0.1), 0.5)
@@ -112,13 +112,13 @@ def abandoned(open_study: Open) -> StoredStudy:
 def test_what_unfinished_training_left_is_taken_back(abandoned: StoredStudy, open_study: Open) -> None:
     study = open_study()
     with study.run():
-        trial = study.next_trial()
+        trial = study.start_trial()
         assert (trial.number, list(trial.params)) == (0, ["x"])
         assert trial.params == abandoned.list_trials()[0].params
         assert study.read_curve(0) == []
         assert study.list_trials()[0].intermediate_values == {}
         assert study.storage.get_trial_system_attrs(get_trial_id(trial)) == {"other": 1}
-        assert study.next_trial().number == 1  # it is leased to this run now
+        assert study.start_trial().number == 1  # it is leased to this run now
     with Session(study.storage.engine) as session:
         leases = session.scalars(select(LeaseRow.run_id).order_by(LeaseRow.trial_id)).all()
     assert leases == [2, 2]
@@ -127,7 +127,7 @@ def test_what_unfinished_training_left_is_taken_back(abandoned: StoredStudy, ope
 def age(study: StoredStudy, by: timedelta, run: int = 1, **values: object) -> None:
     row = update(RunRow).where(RunRow.run_id == run)
     with Session(study.storage.engine) as session, session.begin():
-        session.execute(row.values(ended=False, beat_at=now() - by, **values))
+        session.execute(row.values(ended=False, beat_at=read_clock() - by, **values))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_which_runs_are_dead(
     with study.run():
         known: dict[str, Any] = {key: value for key, value in (("host", host), ("pid", pid)) if value is not None}
         age(abandoned, by, **known)
-        assert study.next_trial().number == (0 if taken else 1)
+        assert study.start_trial().number == (0 if taken else 1)
 
 
 def test_a_trial_of_optunas_own_loop_that_died_is_taken_over(open_study: Open) -> None:
@@ -156,7 +156,7 @@ def test_a_trial_of_optunas_own_loop_that_died_is_taken_over(open_study: Open) -
     study.optuna.ask()
     assert study.storage.leases.run_id is None
     with study.run():
-        assert study.next_trial().number == 0
+        assert study.start_trial().number == 0
 
 
 def test_each_process_has_a_row_and_beats(open_study: Open) -> None:
@@ -170,7 +170,7 @@ def test_each_process_has_a_row_and_beats(open_study: Open) -> None:
     with Session(study.storage.engine) as session:
         row = session.scalars(select(RunRow)).one()
     assert (row.ended, row.is_alive) == (True, False)
-    assert now() - row.beat_at < timedelta(seconds=40)
+    assert read_clock() - row.beat_at < timedelta(seconds=40)
     assert study.storage.leases.run_id is None
 
 
@@ -186,12 +186,12 @@ def test_a_trial_that_kills_its_processes_is_given_up(abandoned: StoredStudy, op
     age(abandoned, timedelta(0), pid=2**22 + 1)
     study = open_study()
     with study.run():
-        assert study.next_trial().number == 0
+        assert study.start_trial().number == 0
     age(abandoned, timedelta(0), run=2, pid=2**22 + 1)
     heard: list[Event] = []
     study = open_study(hear=heard.append)
     with study.run():
-        assert study.next_trial().number == 1
+        assert study.start_trial().number == 1
     assert heard == [TrialGivenUp(0, "killed", "its process died 2 times")]
     (given_up,) = study.list_trials([TrialState.FAIL])
     assert (given_up.number, given_up.user_attrs["reason"]) == (0, "killed")
@@ -202,7 +202,7 @@ def test_a_trial_that_gets_further_each_time_is_not_given_up(abandoned: StoredSt
         age(abandoned, timedelta(0), run=run, pid=2**22 + 1)
         study = open_study()
         with study.run():
-            trial = study.next_trial()
+            trial = study.start_trial()
             assert trial.number == 0
             for number in range(1, 3 + run):
                 study.add_epoch(trial, Epoch(number, {}, None, 0.1), 0.5)
@@ -211,10 +211,10 @@ def test_a_trial_that_gets_further_each_time_is_not_given_up(abandoned: StoredSt
 def test_who_has_lost_the_lease_writes_nothing(open_study: Open) -> None:
     first, second = open_study(), open_study()
     with first.run():
-        trial = first.next_trial()
+        trial = first.start_trial()
         age(first, GRACE + timedelta(seconds=5))
         with second.run():
-            assert second.next_trial().number == trial.number
+            assert second.start_trial().number == trial.number
             with pytest.raises(LeaseLostError):
                 first.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 1.0), 0.5)
             assert second.read_curve(trial.number) == []

@@ -1,6 +1,5 @@
 """What is better: of two values, and of every metric that Keras has."""
 
-import doctest
 import inspect
 import re
 
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from searchcnn.backend import start_keras
 from searchcnn.errors import StudyFileError
-from searchcnn.study import Objective, objective, validate
+from searchcnn.study import Objective, validate
 from searchcnn.study.objective import LARGER_IS_BETTER, SMALLER_IS_BETTER, Direction, find_direction
 
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
@@ -51,10 +50,6 @@ def test_what_callbacks_and_logs_are_asked_for() -> None:
 def test_every_metric_and_loss_of_keras_has_a_direction() -> None:
     assert len(list_names()) > 50
     assert {name for name in list_names() if find_direction(f"val_{name}") is None} == set()
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(objective).failed == 0
 
 
 def test_no_metric_has_two() -> None:

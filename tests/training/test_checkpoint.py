@@ -71,7 +71,7 @@ def work_on_trial(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> 
     """Works on a trial: an abandoned one, or a new one."""
     stop = Stop(stop_after)
     sampler: Any = study.optuna.sampler
-    trial = Trial(study.next_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
+    trial = Trial(study.start_trial(), study, sampler, 0, Budget(None, None), stop.hear, stop.event)
     return trainer(trial).network
 
 

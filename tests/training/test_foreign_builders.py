@@ -229,7 +229,7 @@ def test_a_global_dtype_policy_stays(study_config: Config, begin: Begin, few: Da
 
 
 def list_momenta(model: Any) -> list[float]:
-    return [one.momentum for one in model._flatten_layers() if isinstance(one, layers.BatchNormalization)]
+    return [layer.momentum for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
 
 
 def test_the_momentum_of_batch_normalisation_follows_the_steps() -> None:
@@ -279,10 +279,10 @@ def test_batch_normalisation_keeps_up_with_short_epochs(
 def test_a_space_that_learns_by_heart_is_told_so_once(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace
 ) -> None:
-    one = few.train.take(np.arange(20))
+    samples = few.train.take(np.arange(20))
     config = study_config(training={"epochs": 15, "patience": 15, "batch_size": 20, "learning_rate": 0.02})
     notes = Notes()
-    trainer = Trainer(config, replace(few, train=one), {"net": make_space()})
+    trainer = Trainer(config, replace(few, train=samples), {"net": make_space()})
     for _ in range(2):
         trainer(begin(config, hear=notes.hear))
     (line,) = notes.heard

@@ -147,7 +147,7 @@ def test_class_weights_count() -> None:
     split = split.take(random)
     counts = np.bincount(split.labels[: len(split) // 2])
     weights = list(len(split) // 2 / (CLASSES * counts))
-    plain, weighted = (solve(split, split_in_halves(split), CLASSES, given) for given in (None, weights))
+    plain, weighted = (solve(split, split_in_halves(split), CLASSES, weighting) for weighting in (None, weights))
     ((fitted, _),) = split_in_halves(split)
     expected = fit_directly(split, fitted, weighted.penalty, weights)(split.images)
     np.testing.assert_allclose(weighted.layer(split.images), expected, atol=5e-3)

@@ -45,7 +45,7 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Job]:
         stored = StoredStudy(open_storage(study.url), study.name, config.objective, sampler, NopPruner())
         stored.check_identity(config.model_dump(), {})
         for space, value, macs in trials:
-            trial = stored.next_trial()
+            trial = stored.start_trial()
             stored.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 75.0), 0.5)
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             stored.finish(

@@ -1,6 +1,5 @@
 """The picture of a dataset."""
 
-import doctest
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +27,6 @@ def make_dataset(few: Dataset, classes: int, shape: tuple[int, int, int], count:
 
 def make_sizes(count: int = 90, spread: int = 40) -> Any:
     return np.random.default_rng(0).integers(20, 21 + spread, (count, 2)).astype(np.int32)
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(picture).failed == 0
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (64, 96, 3), (160, 160, 3), (224, 96, 3), (1, 1, 1)])

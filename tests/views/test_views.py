@@ -1,15 +1,12 @@
 """What is drawn, without a search behind it."""
 
-import doctest
 import io
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from searchcnn import text
 from searchcnn.events import (
     Epoch,
     EpochFinished,
@@ -50,11 +47,6 @@ def epoch(trial: int, number: int, score: float) -> EpochFinished:
     return EpochFinished(trial, Epoch(number, {"val_accuracy": score}, 0.001, 2.0), score)
 
 
-@pytest.mark.parametrize("module", [text, live])
-def test_examples_in_docstrings(module: Any) -> None:
-    assert doctest.testmod(module).failed == 0
-
-
 def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
@@ -78,7 +70,7 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeyp
     assert "2 trials of 4, 1 pruned" in ended
     assert "left" in ended
     view.stopping()
-    assert "stopping" in draw(view)
+    assert "stopping; Ctrl-C again stops now" in draw(view)
 
 
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +90,11 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, m
     assert "trial 0 ·" not in shown
     assert "trial 1 ·" in shown
     assert "1 trial of 4" in shown
+
+
+def test_the_plain_view_says_how_to_stop_now(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    PlainView(study).stopping()
+    assert capsys.readouterr().err == "Stopping. Press Ctrl-C again to stop now.\n"
 
 
 def test_plain_lines_say_why_a_trial_was_given_up(study: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,10 +86,12 @@ def test_keras_gets_its_weights_under_the_names_that_we_replace(tmp_path: Path) 
         with pytest.raises(FileNotFoundError), replace_get_file(get_file):
             make(include_top=False, input_shape=(224, 224, 3))
     assert file_utils.get_file is original
-    assert [set(one) >= {"fname", "origin", "cache_subdir"} for one in asked] == [True] * 3
-    assert ["file_hash" in one for one in asked] == [False, True, True]
-    assert {one["cache_subdir"] for one in asked} == {"models"}
-    assert all(one["origin"].startswith(places.HOST) and one["origin"].endswith(one["fname"]) for one in asked)
+    assert [set(options) >= {"fname", "origin", "cache_subdir"} for options in asked] == [True] * 3
+    assert ["file_hash" in options for options in asked] == [False, True, True]
+    assert {options["cache_subdir"] for options in asked} == {"models"}
+    for options in asked:
+        assert options["origin"].startswith(places.HOST)
+        assert options["origin"].endswith(options["fname"])
 
 
 def test_a_download_and_what_is_said_of_it(home: Path, served: Path) -> None:

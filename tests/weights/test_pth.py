@@ -76,12 +76,12 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("place", range(4))
-def test_a_pickle_that_wants_more_executes_nothing(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("position", range(4))
+def test_a_pickle_that_wants_more_executes_nothing(tmp_path: Path, position: int) -> None:
     evil = pickle.dumps(Evil(tmp_path / "executed"), 2)
     values: tuple[Any, ...] = (MAGIC, VERSION, {}, {})
     parts = [pickle.dumps(value, 2) for value in values]
-    parts[place] = evil
+    parts[position] = evil
     with pytest.raises(ValueError, match=r"it asks for .*, which is not a tensor"):
         parse(io.BytesIO(b"".join(parts)))
     assert not (tmp_path / "executed").exists()

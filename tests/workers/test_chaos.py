@@ -233,9 +233,9 @@ class Killer:
         now = self._seen.finished
         self.lost += [f"{n}: {row} -> {now.get(n)}" for n, row in self.finished.items() if now.get(n) != row]
         self.finished |= now
-        latest = {one.trial: one for one in self.interruptions}
-        for one in latest.values():
-            one.observe(self._seen.trials[one.trial])
+        latest = {interruption.trial: interruption for interruption in self.interruptions}
+        for interruption in latest.values():
+            interruption.observe(self._seen.trials[interruption.trial])
 
     def _wait(self, search: subprocess.Popen[bytes]) -> list[int]:
         """Waits for a random time, and until there are workers that may be killed; returns them."""
@@ -256,7 +256,7 @@ class Killer:
         workers = children(search.pid)
         if self._ended() > self._ended_before:
             return workers
-        known = {one.trial for one in self.interruptions}
+        known = {interruption.trial for interruption in self.interruptions}
         return [worker for worker in workers if self._seen.progress(worker) and self._seen.at_work(worker) not in known]
 
     def _ended(self) -> int:
@@ -315,7 +315,7 @@ def test_kills_lose_nothing_that_was_finished(
 
 
 def summary(killer: Killer, database: Database, seconds: float) -> str:
-    rows, again = database.trials.values(), [len(one.again) for one in killer.interruptions]
+    rows, again = database.trials.values(), [len(interruption.again) for interruption in killer.interruptions]
     states = Counter(row.state for row in rows)
     return (
         f"{killer.kills} kills, {killer.kills_of_all} of them of everything, in {seconds:.0f} s; "
@@ -330,12 +330,12 @@ def summary(killer: Killer, database: Database, seconds: float) -> str:
 
 
 def times(killer: Killer, is_of_all: bool) -> str:
-    interruptions = [one for one in killer.interruptions if one.is_of_all == is_of_all]
+    interruptions = [interruption for interruption in killer.interruptions if interruption.is_of_all == is_of_all]
     return f"taken over {spread(interruptions, 'taken_over')}, next epoch {spread(interruptions, 'goes_on')}"
 
 
 def spread(interruptions: Collection[Interruption], what: str) -> str:
-    known = [value for one in interruptions if (value := getattr(one, what)) is not None]
+    known = [value for interruption in interruptions if (value := getattr(interruption, what)) is not None]
     return f"median {median(known):.1f}, most {max(known):.1f} ({len(known)} of {len(interruptions)})" if known else "-"
 
 
@@ -367,12 +367,12 @@ def check_trials(database: Database) -> None:
 
 
 def check_interruptions(interruptions: Collection[Interruption], database: Database) -> None:
-    for one in interruptions:
-        row = database.trials[one.trial]
-        assert len(one.again) <= 1, one
+    for interruption in interruptions:
+        row = database.trials[interruption.trial]
+        assert len(interruption.again) <= 1, interruption
         if row.reason != "killed":
-            assert one.seconds.keys() <= row.seconds.keys(), one
-            assert one.taken_over is not None, one
+            assert interruption.seconds.keys() <= row.seconds.keys(), interruption
+            assert interruption.taken_over is not None, interruption
 
 
 def check_best_model(study: Job, database: Database) -> None:

@@ -175,7 +175,7 @@ def test_a_disk_that_is_full_while_a_trial_is_trained_is_not_its_failure(
     search = Search(study, study.optuna.sampler, evaluate, Budget(1, None))
     with (
         largest_file(BETWEEN),
-        pytest.raises(StoreError, match=r"^trial 0 cannot go on: File too large; free") as error,
+        pytest.raises(StoreError, match=r"^trial 0 cannot continue: File too large; free") as error,
     ):
         search.run()
     only_line(error)

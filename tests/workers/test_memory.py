@@ -14,11 +14,11 @@ from searchcnn.events import Event, TrialFinished
 from searchcnn.job import Job
 from searchcnn.workers.slots import Slot
 from searchcnn.workers.supervisor import supervise
-from searchcnn.workers.worker import MOST_TRIALS
+from searchcnn.workers.worker import MAX_TRIALS
 
 WARM_UP = 20
 """Trials after which a process has loaded and compiled what every trial needs."""
-MOST_SLOPE = 1.0
+MAX_SLOPE = 1.0
 """MB by which a process may grow with each trial."""
 MB = 2**20
 
@@ -89,7 +89,7 @@ def test_memory_and_files_do_not_grow_with_trials(
             print(f"worker {number}: {growth(memory)}")
         print(f"files: at most {max(scale.files[:WARM_UP])} in the first {WARM_UP} trials, {max(scale.files)} in all")
     assert len(scale.own) == trials
-    assert len(lives) == max(1, trials // MOST_TRIALS)
-    assert slope(scale.own) < MOST_SLOPE
-    assert max(map(slope, lives)) < MOST_SLOPE
+    assert len(lives) == max(1, trials // MAX_TRIALS)
+    assert slope(scale.own) < MAX_SLOPE
+    assert max(map(slope, lives)) < MAX_SLOPE
     assert max(scale.files[WARM_UP:]) <= max(scale.files[:WARM_UP]) + 2  # one that is being replaced

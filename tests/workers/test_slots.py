@@ -60,6 +60,19 @@ def test_only_visible_gpus_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names() == ["CPU"]
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("none", 1, -1), "--workers -1: expected 0 or more; leave it out to have one on each GPU, or one on the CPU"),
+        (("none", 0), "--slots-per-gpu 0: expected 1 or more; leave it out to have one worker on each GPU"),
+    ],
+)
+def test_a_number_that_makes_no_sense(args: tuple[object, ...], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        names(*args)
+    assert str(error.value) == message
+
+
 @pytest.mark.usefixtures("cpu")
 def test_a_machine_without_gpu() -> None:
     assert names() == ["CPU"]

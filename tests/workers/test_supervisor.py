@@ -107,7 +107,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(tmp_path: Path, make_
 
     ear = Ear(kill)
     supervise(study, [CPU], ear.hear)
-    assert ear.troubles == [f"a worker died in trial {n} (SIGKILL); a new one goes on" for n in (0, 1)]
+    assert ear.troubles == [f"a worker died in trial {n} (SIGKILL); a new one continues" for n in (0, 1)]
     assert [trial.state for trial in summary(study).trials] == ["COMPLETE", "COMPLETE"]
     assert curves(study) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
     assert not list((tmp_path / "studies" / "study" / "checkpoints").glob("*"))
@@ -139,7 +139,7 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
         "nan": ("FAIL", "NaN"),
     }
     died, hung = "its process died 2 times", "it did not end within 10 s"
-    assert sorted(one[1:] for one in ear.given_up) == [("killed", died), ("timeout", hung)]
+    assert sorted(event[1:] for event in ear.given_up) == [("killed", died), ("timeout", hung)]
 
 
 def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Job]) -> None:
@@ -189,8 +189,8 @@ def test_deaths_in_trials_do_not_count_as_deaths_before_a_trial(
     ear = Ear()
     supervise(make_study(), [CPU], ear.hear)
     in_trial, before = (
-        "a worker died in trial 0 (SIGKILL); a new one goes on",
-        "a worker died (SIGKILL); a new one goes on",
+        "a worker died in trial 0 (SIGKILL); a new one continues",
+        "a worker died (SIGKILL); a new one continues",
     )
     assert ear.troubles == [in_trial] * 3 + [before] * 2
 
@@ -202,7 +202,7 @@ def test_a_trial_that_hangs_is_given_up_and_told(
     with contextlib.closing(open_storage(study.url)) as storage:
         stored = StoredStudy(storage, study.name, study.config.objective)
         stored.check_identity(study.config.model_dump(), {})
-        stored.next_trial()
+        stored.start_trial()
     monkeypatch.setattr(supervisor, "GRACE", 0.0)
     workers_run(HANGING)
     ear = Ear()
@@ -321,5 +321,5 @@ def test_workers_may_run_anywhere(make_study: Callable[..., Job]) -> None:
     heard: list[Event] = []
     supervise(make_study(), [Slot("far away")], heard.append, launcher=launcher)
     assert launcher.slots == ["far away", "far away"]
-    lost = Trouble("a worker died in trial 0 (SIGKILL); a new one goes on")
+    lost = Trouble("a worker died in trial 0 (SIGKILL); a new one continues")
     assert heard == [StudyOpened(), TrialStarted(0), lost, TrialStarted(0), end]
