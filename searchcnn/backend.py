@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from searchcnn.errors import UsageError
 from searchcnn.tensorflow_private import read_gradients
 
 NOISY = ("absl", "optuna", "tensorflow")
@@ -80,7 +81,13 @@ def start_keras() -> None:
         return
     with silence_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        importlib.import_module("keras")
+        try:
+            importlib.import_module("keras")
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"Keras cannot use its backend ({error}); install it, or set KERAS_BACKEND to one that is installed, "
+                "such as tensorflow"
+            ) from error
         importlib.import_module("keras_tuner")
     if _is_own:
         gc.freeze()  # a full collection, one before each trial, need not look at a million objects of the framework's

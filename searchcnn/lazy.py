@@ -21,6 +21,6 @@ def import_lazily(
         return getattr(importlib.import_module(homes[name]), name)
 
     def list_names() -> list[str]:
-        return sorted({*namespace, *homes})
+        return sorted(namespace["__all__"])
 
     return get, list_names

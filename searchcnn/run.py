@@ -38,7 +38,7 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     sampler = make_sampler(config.search.sampler, config.seed)
     pruner = make_pruner(config.search.pruner, config.training.epochs)
     hear(Progress(f"reading {config.data.title}"))
-    dataset = load_dataset(config.data, config.seed, hear, config.mirrors)
+    dataset = load_dataset(job.workspace.locate(config.data), config.seed, hear, config.mirrors)
     loaded = load_spaces(config.spaces, job.workspace, job.plugins)
     start_keras()
     from searchcnn.results import Models, rehearse

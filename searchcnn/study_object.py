@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 
-from searchcnn.errors import StoreError, UsageError
+from searchcnn.errors import StoreError, StudyChangedError, UsageError
 from searchcnn.events import Event, Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
+from searchcnn.sources.npz import save_object
 from searchcnn.sources.objects import is_factory
+from searchcnn.sources.source import find_images
 from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_if_begun, read_summary
 from searchcnn.study import StudyConfig, Workspace, check_name
 from searchcnn.text import format_count, format_score
@@ -104,36 +106,42 @@ class Study:
 
     def __init__(
         self,
-        name: str | None = None,
+        name: str | os.PathLike[str] | None = None,
         *,
         data: Any = None,
-        like: str | None = None,
+        like: str | os.PathLike[str] | None = None,
         settings: Mapping[str, Any] | None = None,
         weights: str | None = None,
         workspace: str | os.PathLike[str] | None = None,
         storage: str | None = None,
         plugins: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
-        self.workspace = Workspace(Path(workspace or Path.cwd()))
+        self.workspace = _make_workspace(workspace)
         self.storage = storage
+        if not isinstance(settings or {}, Mapping):
+            raise UsageError("settings must be a dict of keys and values, such as {'training.epochs': 5}")
         is_new = data is not None or like is not None
         if data is not None and not _is_path(data):
             name = name or ARRAYS
+        study = like if is_new else name
         self._request = Request(
             self.workspace,
-            study=like if is_new else name,
-            data=None if data is None else _find_images(data, self.workspace, name),
-            name=name if is_new else None,
+            study=None if study is None else os.fspath(study),
+            data=None if data is None else self._find_images(data, name),
+            name=str(name) if is_new and name is not None else None,
             weights=weights,
-            settings=dict(settings or {}),
+            settings=settings or {},
             storage=storage,
-            plugins=[Path(folder) for folder in plugins],
+            plugins=[Path(folder).expanduser() for folder in ([plugins] if _is_path(plugins) else plugins)],
         )
         self.name = self._request.find_name()
 
     def __repr__(self) -> str:
-        summary = self._read()
-        trials = format_count(len(summary.trials) if summary else 0, "trial")
+        try:
+            summary = self._read()
+        except StudyChangedError as error:
+            return f"<Study {self.name!r}: {error}>"
+        trials = format_count(summary.finished_count if summary else 0, "trial")
         best = summary.best if summary else None
         score = f", best {summary.config.objective.metric} {format_score(best.value)}" if summary and best else ""
         return f"<Study {self.name!r}: {trials}{score}>"
@@ -150,7 +158,7 @@ class Study:
     @property
     def is_begun(self) -> bool:
         """Whether it is in its database."""
-        return self._read() is not None
+        return read_if_begun(self._url, self.name) is not None
 
     @property
     def summary(self) -> StudySummary:
@@ -161,10 +169,11 @@ class Study:
         """
         file = find_sqlite_file(self._url)
         if file is not None and not file.exists():
-            raise StoreError(
-                f"study '{self.name}' has not been started here; start it with: searchcnn optimize --study {self.name}"
-            )
-        return read_summary(self._url, self.name)
+            start = f"`searchcnn optimize --study {self._request.study}`" if self._request.study else "optimize"
+            raise StoreError(f"study '{self.name}' has not been started here: {file} is missing; start it with {start}")
+        summary = read_summary(self._url, self.name)
+        self._request.check_images(summary.config.data)
+        return summary
 
     @property
     def trials(self) -> Trials:
@@ -189,7 +198,7 @@ class Study:
         timeout: str | float | None = None,
         trials: int | None = None,
         workers: int | None = None,
-        gpus: str = "all",
+        gpus: str | int = "all",
         slots_per_gpu: int = 1,
         accept_changes: bool = False,
         show: bool = True,
@@ -218,14 +227,14 @@ class Study:
                 failed; what was finished is safe.
         """
         make_job = partial(self.make_job, timeout=timeout, trials=trials, accept_changes=accept_changes)
-        search_job(make_job, show=show, hear=hear, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
+        search_job(make_job, show=show, hear=hear, workers=workers, gpus=str(gpus), slots_per_gpu=slots_per_gpu)
         return self
 
     def join(
         self,
         *,
         workers: int | None = None,
-        gpus: str = "all",
+        gpus: str | int = "all",
         slots_per_gpu: int = 1,
         show: bool = True,
         hear: Hear | None = None,
@@ -245,7 +254,9 @@ class Study:
         Raises:
             SearchcnnError: As `optimize`; or if it has not been started.
         """
-        search_job(self.make_begun_job, show=show, hear=hear, workers=workers, gpus=gpus, slots_per_gpu=slots_per_gpu)
+        search_job(
+            self.make_begun_job, show=show, hear=hear, workers=workers, gpus=str(gpus), slots_per_gpu=slots_per_gpu
+        )
         return self
 
     def make_job(
@@ -289,13 +300,13 @@ class Study:
         from searchcnn.backend import start_keras
 
         summary = self.summary
-        self._check_model(summary)
+        model = self._find_model()
         start_keras()
         from searchcnn.results import evaluate_model
         from searchcnn.sources import load_dataset
 
-        config = summary.config
-        return evaluate_model(self.model_path, load_dataset(config.data, config.seed))
+        images = self.workspace.locate(self._request.replace_images(summary.config.data))
+        return evaluate_model(model, load_dataset(images, summary.config.seed))
 
     def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Prediction]:
         """Classifies image files, or all images in folders, of any size and any format that Pillow reads.
@@ -312,8 +323,11 @@ class Study:
         start_keras()
         from searchcnn.results import classify, list_images
 
-        paths = [images] if isinstance(images, str | os.PathLike) else images
-        return list(classify(self.model_path, list_images([Path(path) for path in paths])))
+        values = [images] if isinstance(images, str | os.PathLike) else list(images)
+        paths = [Path(path).expanduser() for path in values if _is_path(path)]
+        if len(paths) < len(values):
+            raise UsageError("predict takes image files; for images in memory, use load_model().predict(images)")
+        return list(classify(self._find_model(), list_images(paths)))
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Copies the best model, and its model card, to a file; checks in a fresh process that plain Keras loads it.
@@ -333,8 +347,9 @@ class Study:
         start_keras()
         from searchcnn.results import export_model
 
-        export_model(self.model_path, Path(path))
-        return Path(path)
+        target = Path(path).expanduser()
+        export_model(self._find_model(), target)
+        return target
 
     def load_model(self) -> Any:
         """Returns the best model, as ``keras.models.load_model`` does: from pixels 0..255 to class probabilities.
@@ -348,8 +363,9 @@ class Study:
         from searchcnn.results.card import read_card
         from searchcnn.results.export import load_model
 
-        read_card(self.model_path)
-        return load_model(self.model_path)
+        model = self._find_model()
+        read_card(model)
+        return load_model(model)
 
     def copy(self, name: str) -> Study:
         """Copies its database, models and checkpoints under another name, even while a search is running.
@@ -380,24 +396,55 @@ class Study:
         """
         from searchcnn.store.copies import delete_study
 
-        delete_study(self._url, self.summary.name)
-        shutil.rmtree(self.workspace.studies / self.name, ignore_errors=True)
+        summary = self.summary
+        delete_study(self._url, summary.name)
+        if not self._is_foreign(summary):
+            shutil.rmtree(self.workspace.studies / self.name, ignore_errors=True)
 
     @property
     def _url(self) -> Any:
         return parse_url(self.storage or self.workspace.database_url(self.name))
 
-    def _check_model(self, summary: StudySummary) -> None:
-        from searchcnn.results.card import find_card, is_foreign
+    def _find_images(self, data: Any, name: object) -> str:
+        """Returns images as ``[data] path`` has them; arrays are written to a file of the study's."""
+        if not _is_path(data):
+            file = self.workspace.images(check_name(str(name)))
+            is_begun = read_if_begun(parse_url(self.storage or self.workspace.database_url(str(name))), str(name))
+            save_object(data, file, replaces=is_begun is None)
+            return str(file.relative_to(self.workspace.root))
+        if is_factory(os.fspath(data)):
+            return os.fspath(data)
+        path = find_images(os.fspath(data))
+        root = self.workspace.root
+        if path.is_absolute() or root == Path.cwd():
+            return os.fspath(data)
+        path = path.absolute()
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
-        if is_foreign(find_card(self.model_path), summary):
+    def _find_model(self) -> Path:
+        """Returns the file of the best model.
+
+        Raises:
+            StoreError: If it belongs to another search.
+        """
+        summary = self._read()
+        if summary is not None and self._is_foreign(summary):
             raise StoreError(
                 f"{self.model_path} is of another search with that name, in another database; name that database as "
                 "storage, or search again under another name"
             )
+        return self.model_path
+
+    def _is_foreign(self, summary: StudySummary) -> bool:
+        from searchcnn.results.card import find_card, is_foreign
+
+        return is_foreign(find_card(self.model_path), summary)
 
     def _read(self) -> StudySummary | None:
-        return read_if_begun(self._url, self.name)
+        summary = read_if_begun(self._url, self.name)
+        if summary is not None:
+            self._request.check_images(summary.config.data)
+        return summary
 
 
 def optimize(
@@ -428,7 +475,7 @@ def optimize(
         SearchcnnError: As `Study` and `Study.optimize`.
     """
     what: dict[str, Any] = {"name": name, "data": study}
-    if _is_path(study) and _names_study(os.fspath(study), Workspace(Path(workspace or Path.cwd()))):
+    if _is_path(study) and _names_study(os.fspath(study), _make_workspace(workspace)):
         what = {"name": os.fspath(study)} if name is None else {"name": name, "like": os.fspath(study)}
     searched = Study(**what, settings=settings, weights=weights, workspace=workspace, storage=storage, plugins=plugins)
     return searched.optimize(**how)
@@ -459,6 +506,8 @@ def search_job(
     from searchcnn.views.progress import choose_view, show_reading
     from searchcnn.workers import search
 
+    if hear is not None and not callable(hear):
+        raise UsageError("hear must be a function that takes an event; see searchcnn.events")
     with show_reading(show) as reading:
         job = make_job(_tell(reading.hear, hear))
     view = choose_view(job, show)
@@ -501,17 +550,12 @@ def _stop_on_signals(view: View) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _is_path(data: Any) -> bool:
+def _is_path(data: Any) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(data, str | os.PathLike)
 
 
-def _find_images(data: Any, workspace: Workspace, name: str | None) -> str:
-    """Returns images as ``[data] path`` has them; arrays are written to a file of the study's."""
-    if _is_path(data):
-        return str(os.fspath(data))
-    from searchcnn.sources.npz import save_object
-
-    return str(save_object(data, workspace.images(check_name(name or ARRAYS))))
+def _make_workspace(folder: str | os.PathLike[str] | None) -> Workspace:
+    return Workspace(Path(folder or "").expanduser().absolute())
 
 
 def _names_study(text: str, workspace: Workspace) -> bool:

@@ -5,18 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import searchcnn
 from searchcnn import Study
 from searchcnn.backend import start_keras
-from searchcnn.errors import StoreError, StudyFileError, UsageError
+from searchcnn.errors import SearchcnnError, StoreError, StudyChangedError, StudyFileError, UsageError
 from searchcnn.events import Event, TrialFinished
 from searchcnn.study_object import Trials
 from tests.cli.command import call
@@ -189,6 +190,90 @@ def test_a_study_without_a_file_is_found_by_its_name(workspace: Path) -> None:
     assert study.config.training.epochs == 2
     study.optimize(trials=1, workers=0, show=False)
     assert len(study.trials) == 1
+
+
+def copy_images(folder: Path) -> Path:
+    """Writes sixty small images of two classes; returns their folder."""
+    for name, grey in (("cat", 60), ("dog", 200)):
+        (folder / name).mkdir(parents=True)
+        for number in range(30):
+            Image.new("L", (8, 8), grey + number).save(folder / name / f"{number}.png")
+    return folder
+
+
+def make_arrays() -> tuple[Any, Any]:
+    """Returns sixty random images with labels of two classes."""
+    return np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), "uint8"), np.arange(60) % 2
+
+
+def test_a_study_of_other_images_is_not_shown(workspace: Path) -> None:
+    """Two folders of one name, say: nothing is read of a study that was begun with the other one."""
+    copy_images(workspace / "photos")
+    copy_images(workspace / "other" / "photos")
+    settings = {"spaces": ["net"], "training.epochs": 1, "budget.trials": 1}
+    study = Study(data="photos", settings=settings).optimize(workers=0, show=False)
+    assert study.best is not None
+    others = (Study(data="other/photos"), Study("photos", data=make_arrays()), Study("photos", like="digits"))
+    for other in others:
+        for use in (Study.evaluate, Study.load_model, lambda it: it.predict("photos"), lambda it: it.best):
+            with pytest.raises(StudyChangedError, match=r"^study 'photos' was begun with other images, photos, not "):
+                use(other)
+        assert "other images" in repr(other)
+    (workspace / "photos").rename(workspace / "moved")
+    assert Study("photos", data="moved").evaluate().images == 6
+
+
+def test_what_is_relative_is_so_to_the_workspace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"spaces": ["net"], "training.epochs": 1}
+    study = Study("pets", data=make_arrays(), settings=settings)
+    (workspace / "elsewhere").mkdir()
+    monkeypatch.chdir(workspace / "elsewhere")
+    study.optimize(trials=1, workers=0, show=False)
+    assert repr(study) == repr(Study("pets", workspace=".."))
+    assert Study("pets", workspace="..").evaluate().images > 0
+    copy_images(workspace / "elsewhere" / "photos")
+    assert Study(data="photos", workspace=workspace)._request.data == "elsewhere/photos"
+
+
+def test_a_database_of_several_studies(workspace: Path) -> None:
+    storage = f"sqlite:///{workspace}/shared.db"
+    Study("mine", storage=storage).optimize(workers=0, show=False)
+    study = Study("digits", storage=storage)
+    assert (study.is_begun, len(study.trials), study.best) == (False, 0, None)
+    assert repr(study) == "<Study 'digits': 0 trials>"
+    assert [trial.value for trial in Study("mine", storage=storage).copy("yours").trials] == [Study("mine").best.value]  # type: ignore[union-attr]
+
+
+def test_what_is_deleted_is_the_study_s_own(workspace: Path) -> None:
+    other = Study("mine", storage=f"sqlite:///{workspace}/other.db", settings={"training.epochs": 1})
+    other.optimize(workers=0, show=False)
+    Study("mine").delete()  # the model is that of the other search, which has replaced its own
+    assert other.model_path.exists()
+    other.delete()
+    assert not other.model_path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Study(data=""), "^no images: the path is empty"),
+        (lambda: Study(data="photoz"), r"^photoz: no such file or folder"),
+        (lambda: Study("mine", settings="training.epochs=1"), "^settings must be a dict"),  # type: ignore[arg-type]
+        (lambda: Study("mine", settings={1: 2}).config, "^settings: 1: unknown key"),  # type: ignore[dict-item]
+        (lambda: Study("mine", plugins="plugs").optimize(show=False), "plugs is not a folder"),
+        (lambda: Study("mine").optimize(gpus=99, show=False), "^--gpus 99: no GPU 99"),
+        (lambda: Study("mine").optimize(workers="2", show=False), "^--workers 2: expected 0 or more"),  # type: ignore[arg-type]
+        (lambda: Study("mine").optimize(hear=3, show=False), "^hear must be a function"),  # type: ignore[arg-type]
+        (lambda: Study("mine").predict([np.zeros((8, 8))]), "^predict takes image files"),  # type: ignore[list-item]
+    ],
+)
+def test_arguments_that_make_no_sense(workspace: Path, make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SearchcnnError, match=message):
+        make()
+
+
+def test_a_path_names_a_study_too(workspace: Path) -> None:
+    assert Study(workspace / "studies" / "mine.toml").best == Study("mine").best
 
 
 def test_completion_shows_what_there_is() -> None:

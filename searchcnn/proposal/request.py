@@ -74,6 +74,33 @@ class Request:
         more = {key: value for key, value in settings.items() if value is not None}
         return replace(self, settings={**self.settings, **more}, accept_changes=accept_changes)
 
+    def check_images(self, begun: DataConfig) -> None:
+        """Checks that a study was begun with the images that are asked for, unless its own are no longer there.
+
+        Raises:
+            StudyChangedError: If it was begun with others.
+        """
+        data = self._find_images()
+        if data is None or (data.name == begun.name and data.path == begun.path):
+            return
+        original = begun.path or str(begun.name)
+        is_gone = begun.path is not None and not _resolve(self.workspace, begun.path).exists()
+        if not is_gone and (None in (data.path, begun.path) or not _is_same(self.workspace, str(data.path), original)):
+            raise StudyChangedError(
+                f"study '{self.find_name()}' was begun with other images, {original}, not {data.path or data.name}; "
+                "give these another name"
+            )
+
+    def replace_images(self, begun: DataConfig) -> DataConfig:
+        """Returns the images that a study was begun with, where they are now."""
+        return begun if self.data is None else begun.model_copy(update={"path": self.data})
+
+    def _find_images(self) -> DataConfig | None:
+        """Returns the images that are asked for; None if only a study is named."""
+        if self.data is not None:
+            return DataConfig(path=self.data)
+        return load(self.workspace.find(str(self.study))[1]).data if self.study and self.name else None
+
     def find_name(self) -> str:
         """Returns the name that the results are kept under.
 
@@ -156,7 +183,7 @@ class Request:
 
     def _configure_proposed(self, name: str, images: str, hear: Hear) -> StudyConfig:
         config = configure({**MINIMAL, "data": {"path": images}}, images, self.settings)
-        inspection = load_dataset(config.data, config.seed, hear).inspection
+        inspection = load_dataset(self.workspace.locate(config.data), config.seed, hear).inspection
         spaces = () if config.spaces == MINIMAL["spaces"] else config.spaces
         proposal = propose(name, images, inspection, config.budget.timeout, self.weights, spaces)
         hear(Note(f"{config.data.title}: {proposal.start.reason}"))
@@ -205,15 +232,19 @@ def _find_file(workspace: Workspace, name: str, images: str) -> Path | None:
         file = workspace.studies / f"{stem}.toml"
         if file.exists():
             data = load(file).data
-            if data.path is not None and _is_same(data.path, images):
+            if data.path is not None and _is_same(workspace, data.path, images):
                 return file
             if stem == name:
                 raise _explain_conflict(file, name, f"is for other images, {data.path or data.name}")
     return None
 
 
-def _is_same(path: str, other: str) -> bool:
-    return path == other or Path(path).expanduser().resolve() == Path(other).expanduser().resolve()
+def _is_same(workspace: Workspace, path: str, other: str) -> bool:
+    return path == other or _resolve(workspace, path) == _resolve(workspace, other)
+
+
+def _resolve(workspace: Workspace, path: str) -> Path:
+    return (workspace.root / Path(path).expanduser()).resolve()
 
 
 def _explain_conflict(file: Path, name: str, why: str) -> StudyFileError:

@@ -36,24 +36,29 @@ def _load_arrays(path: Path) -> Mapping[str, Any]:
         return {key: archive[key] for key in archive.files}
 
 
-def save_object(data: Any, file: Path) -> Path:
-    """Writes images and labels to a file, unless it is there already; returns its path, relative if possible.
+def save_object(data: Any, file: Path, replaces: bool) -> None:
+    """Writes images and labels to a file, unless it holds them already.
+
+    Args:
+        data: The images and labels; see `searchcnn.sources.objects`.
+        file: The file.
+        replaces: Whether others that it holds are replaced.
 
     Raises:
         DataError: If they are not images and labels.
-        UsageError: If the file holds others.
+        UsageError: If the file holds others, which are not replaced.
         StoreError: If it cannot be written.
     """
     try:
         arrays = _name_arrays(from_object(data))
     except ValueError as error:
         raise DataError(f"data: {error}") from error
-    if not file.exists():
-        with guard_writing(file), replace_file(file) as new:
-            np.savez(new, **arrays)
-    elif not _holds(file, arrays):
+    if file.exists() and _holds(file, arrays):
+        return
+    if file.exists() and not replaces:
         raise UsageError(f"{file} holds other images; give the new study another name, or delete the old one")
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    with guard_writing(file), replace_file(file) as new:
+        np.savez(new, **arrays)
 
 
 def _name_arrays(arrays: Arrays) -> dict[str, Any]:

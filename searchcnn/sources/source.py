@@ -86,11 +86,22 @@ def _read_path(path: str, config: DataConfig, hear: Hear) -> tuple[Collection, s
         result = objects.call_factory(path)
         is_path = isinstance(result, str | os.PathLike)
         return _read_path(os.fspath(result), config, hear) if is_path else (_read_object(result, path, config), path)
+    return _read_file(find_images(path), config, hear), path
+
+
+def find_images(path: str) -> Path:
+    """Returns the file or folder that a path names.
+
+    Raises:
+        DataError: If there is none, with the nearest name.
+    """
+    if not path:
+        raise DataError("no images: the path is empty; expected that of a folder, archive, table or .npz file")
     file = Path(path).expanduser()
     if not file.exists():
         hint = nearest(file.name, [other.name for other in file.parent.iterdir()]) if file.parent.is_dir() else ""
         raise DataError(f"{path}: no such file or folder{hint}")
-    return _read_file(file, config, hear), path
+    return file
 
 
 def _read_file(path: Path, config: DataConfig, hear: Hear) -> Collection:

@@ -87,6 +87,7 @@ class DataConfig(Section):
     )
     path: str | None = Field(
         default=None,
+        min_length=1,
         description="Images of your own: a folder or an archive (.zip, .tar, .tar.gz, .tar.xz) of CLASS/IMAGE or "
         "train/CLASS/IMAGE; a table (.csv, .parquet) of path, label and split; a NumPy archive (.npz); or a function "
         "that returns arrays, `package.module:name`. Relative to the folder that searchcnn is run in.",

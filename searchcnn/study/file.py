@@ -43,6 +43,8 @@ def configure(table: Mapping[str, Any], source: str, settings: Mapping[str, Any]
     """
     whole = copy.deepcopy(dict(table))
     for key, value in (settings or {}).items():
+        if not isinstance(key, str):
+            raise StudyFileError(f"settings: {key!r}: unknown key; expected a text such as training.epochs")
         _put(whole, key, value)
     try:
         return validate(whole, source)

@@ -8,9 +8,13 @@ that is written is written here.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from searchcnn._bundled import locate_bundled
 from searchcnn.errors import StudyFileError, nearest
+
+if TYPE_CHECKING:
+    from searchcnn.study.config import DataConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -56,6 +60,12 @@ class Workspace:
     def log(self, study: str) -> Path:
         """Returns the file of what a study's workers print."""
         return self.studies / study / "workers.log"
+
+    def locate(self, data: "DataConfig") -> "DataConfig":
+        """Returns a configuration whose images are found from the current folder: a relative path begins here."""
+        if data.path is None or self.root == Path.cwd() or not (self.root / data.path).exists():
+            return data
+        return data.model_copy(update={"path": str(self.root / data.path)})
 
     def list_study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""

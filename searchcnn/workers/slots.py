@@ -34,7 +34,7 @@ def make_slots(gpus: str = "all", per_gpu: int = 1, workers: int | None = None) 
     Raises:
         UsageError: If a GPU is named that is not there, or a number makes no sense.
     """
-    if workers is not None and workers < 0:
+    if workers is not None and not (isinstance(workers, int) and workers >= 0):
         raise UsageError(
             f"--workers {workers}: expected 0 or more; leave it out to have one on each GPU, or one on the CPU"
         )

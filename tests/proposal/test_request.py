@@ -1,6 +1,5 @@
 """Studies of images that somebody has: proposals, names, and images that are Python objects."""
 
-import json
 import tomllib
 from contextlib import closing
 from dataclasses import replace
@@ -390,16 +389,22 @@ class TestStudyOfImages:
         before = file.stat().st_mtime_ns
         Study("mine", data=make_images())
         assert file.stat().st_mtime_ns == before
+        study = Study("mine", data=make_images(seed=1))
+        assert file.stat().st_mtime_ns > before  # nothing has been searched yet
+        begin(workspace, "mine", study.config)
+        Study("mine", data=make_images(seed=1))
         with pytest.raises(UsageError, match=r"images\.npz holds other images; give the new study another name"):
-            Study("mine", data=make_images(seed=1))
+            Study("mine", data=make_images())
         with pytest.raises(UsageError, match="holds other images"):
             Study("mine", data=make_images(30))
 
-    def test_elsewhere_has_a_whole_path(self, workspace: Workspace) -> None:
+    def test_of_a_workspace_elsewhere_begins_there(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         there = Workspace(workspace.root.parent / "there")
         study = Study("mine", data=make_images(), workspace=there.root)
-        assert study.config.data.path == str(there.images("mine"))
-        assert json.loads(study.config.model_dump_json())["data"]["path"] == study.config.data.path
+        assert study.config.data.path == "studies/mine/images.npz"
+        assert len(load_dataset(there.locate(study.config.data), 0).train) == 48
+        monkeypatch.chdir(there.root)
+        assert len(load_dataset(study.config.data, 0).train) == 48
 
     @pytest.mark.parametrize(
         ("data", "message"),
