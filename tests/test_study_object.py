@@ -97,6 +97,7 @@ def test_what_was_found(workspace: Path) -> None:
     assert best.value is not None
     assert (best.number, best.state, best.space, best.epochs) == (0, "COMPLETE", "net", 2)
     assert best.hyperparameters == {"units": 8}
+    assert str(best) == f"trial 0: COMPLETE {best.value:.4f}, 2 epochs, net: units=8"
     assert list(study.trials) == [best]
     assert study.trials[-1] == best
     assert list(study.trials[:1]) == [best]

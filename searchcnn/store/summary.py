@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow, union_length
 from searchcnn.study import StudyConfig
 from searchcnn.study.begun import complete
+from searchcnn.text import format_count, format_point, format_score
 
 # Optuna's tables, as far as they are read here; a test compares this reading with Optuna's own.
 STUDIES = table("studies", column("study_id"), column("study_name"))
@@ -46,7 +47,12 @@ class TrialSummary:
     value: float | None
     epochs: int
     seconds: float
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(repr=False)
+
+    def __str__(self) -> str:
+        score = f" {format_score(self.value)}" if self.value is not None else ""
+        point = f": {format_point(self.hyperparameters)}" if self.hyperparameters else ""
+        return f"trial {self.number}: {self.state}{score}, {format_count(self.epochs, 'epoch')}, {self.space}{point}"
 
     @property
     def space(self) -> str:
