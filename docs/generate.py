@@ -32,18 +32,18 @@ WORDS = {"integer": "whole number", "string": "text", "boolean": "`true`, `false
 """JSON Schema's types in words, where they are others."""
 
 EXIT_CODES = {
-    0: "All went well.",
+    0: "Success.",
     SearchcnnError.exit_code: "The search stopped, or its database or model cannot be used; finished trials are safe.",
-    UsageError.exit_code: "The command, a file or a value makes no sense. No trial was begun.",
-    INTERRUPTED: "Stopped by Ctrl-C or SIGTERM, in good order.",
+    UsageError.exit_code: "The command, a file or a value is not valid. No trial was started.",
+    INTERRUPTED: "Stopped cleanly by Ctrl-C or SIGTERM.",
 }
 
 VARIABLES = {
     folders.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/`, an archive of them, "
     "or `NAME.npz`.",
-    discovery.VARIABLE: "Folders of search spaces, separated like those of `PATH`; looked through before `./plugins`.",
-    "KERAS_HOME": "Keras's own: below it, `datasets/` and, for weights, `models/` are looked through for files "
-    "already downloaded.",
+    discovery.VARIABLE: "Folders of search spaces, separated like those of `PATH`; searched before `./plugins`.",
+    "KERAS_HOME": "Keras's own: below it, `datasets/` and, for weights, `models/` are searched for files that "
+    "are already downloaded.",
 }
 
 
@@ -74,7 +74,7 @@ def _make_cli_page() -> str:
     parts = [
         f"# Commands\n\n{MARK}",
         "`searchcnn COMMAND --help` says the same in a terminal. A command works in the current folder: it looks for\n"
-        "studies in `./studies` and for search spaces in `./plugins`, and keeps what it makes in `./studies`.",
+        "studies in `./studies` and for search spaces in `./plugins`, and writes its results to `./studies`.",
         _format_table(("command", "purpose"), listed),
         *(_describe_command(context, name, command) for name, _, command in commands),
         "## Exit codes",

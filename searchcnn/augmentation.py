@@ -219,7 +219,7 @@ def _make_transforms(
 
 
 def _find_hidden(holes: Any, height: int, width: int) -> Any:
-    """Returns which pixels lie in an image's square, shape (batch, height, width, 1)."""
+    """Returns which pixels are in an image's square, shape (batch, height, width, 1)."""
     from keras import ops
 
     top, bottom, left, right = (holes[:, side, None] for side in range(4))

@@ -30,7 +30,7 @@ class SearchcnnError(Exception):
 
 
 class UsageError(SearchcnnError):
-    """What was asked for makes no sense; no trial was begun."""
+    """What was asked for is not valid; no trial was started."""
 
     exit_code = 2
 

@@ -57,7 +57,7 @@ class Job:
         config = as_begun(self.config, begun)
         if changes := find_changes(self.config, config):
             values = ", ".join(f"{key} = {value}" for key, value in changes.items())
-            hear(Note(f"this study continues as it was begun, where nothing else is set: {values}"))
+            hear(Note(f"this study continues as it was started, where nothing else is set: {values}"))
         return replace(self, config=config)
 
     def to_json(self) -> str:

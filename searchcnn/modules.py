@@ -1,4 +1,4 @@
-"""The user's Python files and modules, which find what lies next to them wherever and whenever they import it.
+"""The user's Python files and modules, which find what is next to them wherever and whenever they import it.
 
 A file is executed as `python file.py` would, a module as `python -m package.module`: the file's own folder comes before
 what is installed. Nothing is put on `sys.path`, where it would be everybody's: what a file imports belongs to a package
@@ -123,7 +123,7 @@ class Namespace:
         self.builtins: Mapping[str, Any] = {**vars(builtins), "__import__": self.import_}
         self._folders = list(dict.fromkeys(map(str, folders)))
         self._importlib = _Importlib(self)
-        importlib.invalidate_caches()  # of what lies in the folders
+        importlib.invalidate_caches()  # of what is in the folders
 
     def execute(self, path: Path) -> ModuleType:
         """Executes a file as a module of the package."""
@@ -275,7 +275,7 @@ def _is_own(frame: FrameType, module: str) -> bool:
 
 
 def _find_root(folder: Path) -> Path:
-    """Returns the folder that the outermost package of a folder lies in; the folder itself if it is not a package."""
+    """Returns the folder that the outermost package of a folder is in; the folder itself if it is not a package."""
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():
         folder = folder.parent
     return folder

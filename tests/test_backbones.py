@@ -307,8 +307,8 @@ def test_the_parts_in_a_network_that_plain_keras_saves_and_loads(tmp_path: Path)
     model = keras.Model(images, second(first(backbone.preprocess(images), training=False)))
     model.save(tmp_path / "net.keras")
     loaded = keras.models.load_model(tmp_path / "net.keras")
-    given = IMAGES[:, :6, :7, :1]
-    np.testing.assert_allclose(run(loaded, given), run(model, given), rtol=1e-5, atol=1e-5)
+    images = IMAGES[:, :6, :7, :1]
+    np.testing.assert_allclose(run(loaded, images), run(model, images), rtol=1e-5, atol=1e-5)
     assert len(loaded.trainable_weights) == len(second.trainable_weights)
     assert [leaf.rate for leaf in find_leaves(loaded) if isinstance(leaf, layers.Dropout)] == [0.0, 0.0, 0.5]
 
@@ -397,10 +397,10 @@ def test_a_download_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 def test_weights_of_a_file(tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    given = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(64, 64, 3))
-    given.save_weights(tmp_path / "net.weights.h5")
+    network = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(64, 64, 3))
+    network.save_weights(tmp_path / "net.weights.h5")
     backbone = Backbone.load(SMALL, 32, str(tmp_path / "net.weights.h5"))
-    for mine, its in zip(backbone.network.get_weights(), given.get_weights(), strict=True):
+    for mine, its in zip(backbone.network.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
 
 

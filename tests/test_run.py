@@ -184,9 +184,9 @@ def test_the_best_model_has_its_score(workspace: Path) -> None:
     data = load_dataset(study.config.data, study.config.seed)
     model = keras.models.load_model(study.workspace.best_model("study"))
     right = model.predict(data.validation.images, verbose=0).argmax(-1) == data.validation.labels
-    found = summary(study).best
-    assert found is not None
-    assert found.value == pytest.approx(right.mean())
+    best = summary(study).best
+    assert best is not None
+    assert best.value == pytest.approx(right.mean())
 
 
 @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ OLDEST = {
 def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> None:
     """By default a newer setting is no part of what must stay the same; a change of it is refused all the same."""
     study = make_study(workspace, overrides=["budget.trials=3"])
-    known = identify(study.config, "0123", ())
-    assert {key.removeprefix("training.") for key in known if key.startswith("training.")} == OLDEST
+    values = identify(study.config, "0123", ())
+    assert {key.removeprefix("training.") for key in values if key.startswith("training.")} == OLDEST
     for setting, value in (("rotation", "15.0"), ("normalization", "zca"), ("class_weights", "true")):
         change = make_study(workspace, overrides=["budget.trials=3", f"training.{setting}={value}"])
         with pytest.raises(StudyChangedError, match=rf"(?i)training.{setting} \(none -> {value}\)"):
@@ -267,7 +267,7 @@ def test_a_study_goes_on_though_a_default_has_changed(
     ear = run(study)
     assert ear.heard[:2] == ["reading", "2 COMPLETE"]
     then = getattr(getattr(before, title), key)
-    assert ear.notes == [f"this study continues as it was begun, where nothing else is set: {title}.{key} = {then}"]
+    assert ear.notes == [f"this study continues as it was started, where nothing else is set: {title}.{key} = {then}"]
     assert getattr(summary(study).config, title) == getattr(before, title)
     assert len(list((workspace / "studies" / "study" / "models").glob("*.keras"))) == 3
     assert getattr(getattr(load(workspace / "study.toml"), title), key) == value  # that of a new study
@@ -296,8 +296,8 @@ def test_what_is_set_no_more_stays_as_it_was_begun(workspace: Path) -> None:
     ear = Ear(study.workspace)
     optimize_anywhere(study, ear.hear, workers=0)
     assert ear.heard[:2] == ["reading", "2 COMPLETE"]
-    kept = "seed = 3, training.learning_rate = 0.01"
-    assert ear.notes == [f"this study continues as it was begun, where nothing else is set: {kept}"]
+    settings = "seed = 3, training.learning_rate = 0.01"
+    assert ear.notes == [f"this study continues as it was started, where nothing else is set: {settings}"]
     assert read_card(study.workspace.best_model("study"))["recipe"]["learning_rate"] == 0.01
 
 

@@ -129,7 +129,7 @@ def test_where_the_network_does_not_say_it_the_author_must(save: Save, front: An
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("preprocessing", "expected"),
     [
         ("raw", lambda x: x),
         ("scale", lambda x: x / 255),
@@ -141,14 +141,14 @@ def test_where_the_network_does_not_say_it_the_author_must(save: Save, front: An
         ({"mean": [1, 2, 3], "order": "bgr"}, lambda x: x[..., ::-1] - [1, 2, 3]),
     ],
 )
-def test_preprocessing_as_given(save: Save, given: Any, expected: Any) -> None:
-    backbone = Backbone.load(save(model(as_it_is)), 16, preprocessing=given)
+def test_preprocessing_as_given(save: Save, preprocessing: Any, expected: Any) -> None:
+    backbone = Backbone.load(save(model(as_it_is)), 16, preprocessing=preprocessing)
     result = np.asarray(backbone.preprocess(PIXELS / np.float32(255)))
     np.testing.assert_allclose(result, expected(PIXELS), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("preprocessing", "message"),
     [
         ("TF", "'TF' is unknown; expected 'raw' (0..255), 'scale' (0..1)"),
         ("scaled", "did you mean 'scale'?"),
@@ -163,9 +163,9 @@ def test_preprocessing_as_given(save: Save, given: Any, expected: Any) -> None:
         ({"mean": float("nan")}, "mean must be finite, not nan"),
     ],
 )
-def test_preprocessing_that_is_none(given: Any, message: str) -> None:
+def test_preprocessing_that_is_none(preprocessing: Any, message: str) -> None:
     with pytest.raises(ValueError) as raised:
-        Preprocessing.read(given)
+        Preprocessing.read(preprocessing)
     assert message in str(raised.value)
 
 
@@ -417,8 +417,8 @@ def test_a_network_as_tutorials_make_it(save: Save) -> None:
     images = keras.Input((64, 64, 3))
     x = base(keras.applications.mobilenet_v2.preprocess_input(flips(images)), training=False)
     backbone = Backbone.load(save(keras.Model(images, classify(x))), 99)
-    known = Backbone.load("MobileNetV2(alpha=0.35)", 64)
-    assert (len(backbone.blocks), backbone.preprocessing.scale) == (len(known.blocks), (255.0,))
+    expected = Backbone.load("MobileNetV2(alpha=0.35)", 64)
+    assert (len(backbone.blocks), backbone.preprocessing.scale) == (len(expected.blocks), (255.0,))
     assert [len(call.output_tensors) for call in list_calls(backbone.network)] == [1] * len(
         list_calls(backbone.network)
     )

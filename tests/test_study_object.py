@@ -217,7 +217,7 @@ def test_a_study_of_other_images_is_not_shown(workspace: Path) -> None:
     others = (Study(data="other/photos"), Study("photos", data=make_arrays()), Study("photos", like="digits"))
     for other in others:
         for use in (Study.evaluate, Study.load_model, lambda it: it.predict("photos"), lambda it: it.best):
-            with pytest.raises(StudyChangedError, match=r"^study 'photos' was begun with other images, photos, not "):
+            with pytest.raises(StudyChangedError, match=r"^study 'photos' was started with other images, photos, not "):
                 use(other)
         assert "other images" in repr(other)
     (workspace / "photos").rename(workspace / "moved")

@@ -52,7 +52,7 @@ def _make_row(name: str, file: Path | None) -> dict[str, Any]:
     from searchcnn.store import parse_url, read_summary
     from searchcnn.study import load
 
-    row: dict[str, Any] = {"study": name, "state": "not begun", "trials": 0, "best": None, "description": ""}
+    row: dict[str, Any] = {"study": name, "state": "not started", "trials": 0, "best": None, "description": ""}
     try:
         if file is not None:
             row["description"] = load(file).description

@@ -87,7 +87,7 @@ class Request:
         is_gone = begun.path is not None and not _resolve(self.workspace, begun.path).exists()
         if not is_gone and (None in (data.path, begun.path) or not _is_same(self.workspace, str(data.path), original)):
             raise StudyChangedError(
-                f"study '{self.find_name()}' was begun with other images, {original}, not {data.path or data.name}; "
+                f"study '{self.find_name()}' was started with other images, {original}, not {data.path or data.name}; "
                 "give these another name"
             )
 
@@ -154,7 +154,7 @@ class Request:
             return name, load(file, self.settings)
         if begun := self._read_if_begun(name):
             _check_weights(begun.config, self.weights, name)
-            hear(Note(f"{name}: continues as it was begun; only the budget may change"))
+            hear(Note(f"{name}: continues as it was started; only the budget may change"))
             return name, self._configure_begun(begun, images)
         return name, self._configure_proposed(name, images, hear)
 
@@ -217,7 +217,7 @@ def _check_weights(begun: StudyConfig, choice: str | None, name: str) -> None:
     if choice is not None and choice not in original:
         weights = ", ".join(map(str, original))
         raise StudyChangedError(
-            f"study '{name}' was begun with other weights ({weights}); leave out --weights {choice}, or begin a "
+            f"study '{name}' was started with other weights ({weights}); leave out --weights {choice}, or start a "
             f"new study with --name {name}-2"
         )
 

@@ -33,7 +33,7 @@ class Models:
     """Keeps the networks of a study's best trials as Keras files with cards.
 
     Args:
-        job: What is searched, and where its best model lies: a copy of one of the others.
+        job: What is searched, and where its best model is: a copy of one of the others.
         dataset: Its images.
         stored: Its rows in the database, which rank the trials.
         checkpoints: Those of its trials, which are of no use when these have ended.

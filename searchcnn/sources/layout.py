@@ -65,7 +65,7 @@ def is_image(path: str) -> bool:
 def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Layout:
     """Sorts images by part and class, even below folders that hold nothing else.
 
-    They lie in ``CLASS/...`` or, if they are divided, in ``PART/CLASS/...`` or ``CLASS/PART/...``.
+    They are in ``CLASS/...`` or, if they are divided, in ``PART/CLASS/...`` or ``CLASS/PART/...``.
 
     Args:
         root: Where they are, for messages.

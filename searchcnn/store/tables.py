@@ -71,7 +71,7 @@ class EpochRow(Table):
 
 
 class ModelRow(Table):
-    """A saved model: whose network it is, and where it lies."""
+    """A saved model: whose network it is, and where its file is."""
 
     __tablename__ = "searchcnn_models"
     trial_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

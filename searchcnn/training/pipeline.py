@@ -185,11 +185,11 @@ def _gather_batches(passes: Passes, form: Form) -> Any:
     def draw_orders() -> Iterator[npt.NDArray[np.int64]]:
         yield passes.draw_order(next(epochs))
 
-    def batch(indices: Any) -> tuple[Any, ...]:
+    def gather(indices: Any) -> tuple[Any, ...]:
         return form(tf.gather(images, indices), tf.gather(labels, indices), {})
 
     order = tf.data.Dataset.from_generator(draw_orders, output_signature=tf.TensorSpec((len(split),), tf.int64))
-    return _prefetch(order.unbatch().batch(passes.batch_size).map(batch), len(passes))
+    return _prefetch(order.unbatch().batch(passes.batch_size).map(gather), len(passes))
 
 
 def _stream_batches(passes: Passes, form: Form) -> Any:

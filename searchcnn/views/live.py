@@ -200,7 +200,7 @@ class LiveView(View):
         return line
 
     def _count_rows(self) -> int:
-        """Rows of the table that fit beside everything else."""
+        """Returns how many rows of the table fit on the screen with everything else."""
         return max(3, self._console.size.height - 10 - 4 * max(1, len(self._running)))
 
     def _make_table(self, rows: Sequence[TrialSummary]) -> Table:

@@ -28,7 +28,7 @@ class Line:
     """One line of a drawing: a layer, together with what follows it without changing the shape.
 
     Attributes:
-        rule: The rules of the branches that it lies in.
+        rule: The rules of the branches that it is in.
         text: What it is.
         shape: Shape of its output: (height, width, channels), or fewer; empty if the line is not a layer.
         params: Number of weights, including repetitions.

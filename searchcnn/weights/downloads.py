@@ -71,12 +71,12 @@ def get(file: str, url: str, cache_subdir: str = "models", file_hash: str | None
         return str(path)
     path, hear = _choose_folder(cache_subdir) / file, _hear.get()
 
-    def progress(come: int, total: int | None) -> None:
+    def report_progress(come: int, total: int | None) -> None:
         hear(Progress(f"downloading {file}", come / total if total else None))
 
     try:
         check_answer(url, ANSWER_SECONDS)
-        fetch(url, path, file_hash, progress)
+        fetch(url, path, file_hash, report_progress)
     except ServerError as error:
         raise ConnectionError(_explain_failure(path, error)) from error
     return str(path)

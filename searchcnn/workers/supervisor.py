@@ -52,7 +52,7 @@ def search(
 ) -> None:
     """Searches until a study's budget is spent, in worker processes or in this one.
 
-    Workers are replaced when they die; a trial then continues from its last epoch.
+    Workers are replaced when they die; a trial goes on from its last epoch then.
 
     Args:
         job: What to search; a study that was begun before is continued.

@@ -188,7 +188,7 @@ class TestStudiesNew:
         text = (empty / "studies/animals.toml").read_text()
         assert "#   classes   3: blue, green, red; 6 training images of each" in text
         assert load(empty / "studies/animals.toml").data.path == "pets"
-        assert re.search(r"^ animals +not begun .+ animals: 3 classes, 24 images", call(empty, "studies")[0], re.M)
+        assert re.search(r"^ animals +not started .+ animals: 3 classes, 24 images", call(empty, "studies")[0], re.M)
 
     def test_says_what_is_wrong_with_the_images(self, empty: Path) -> None:
         (empty / "pets/red/broken.png").write_text("no image")

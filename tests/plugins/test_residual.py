@@ -140,9 +140,9 @@ def test_the_chance_to_skip_a_branch_grows_linearly_with_depth(residual: LoadedS
     values = {**TINY, "stochastic_depth": 0.5, "blocks_1": 2, "blocks_2": 2, "head_dropout": 0.0}
     drops = list_layers(residual.create(*SMALL).build(CheckedHyperParameters(values)), "Dropout")
     assert [layer.rate for layer in drops] == [0.125, 0.25, 0.375, 0.5]
-    kept = np.asarray(drops[-1](np.ones((64, 4, 4, 32), "float32"), training=True))
-    assert {image.min() == image.max() for image in kept} == {True}
-    assert {float(image.max()) for image in kept} == {0.0, 2.0}
+    images = np.asarray(drops[-1](np.ones((64, 4, 4, 32), "float32"), training=True))
+    assert {image.min() == image.max() for image in images} == {True}
+    assert {float(image.max()) for image in images} == {0.0, 2.0}
 
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])

@@ -291,12 +291,12 @@ def test_the_weights_of_a_file_in_both_parts(small: Any, pretrained: list[Any], 
     model = small.build(hp)
     parts = [layer for layer in model.layers if layer.name in (FROZEN, UNFROZEN)]
     assert len(parts) == (2 if 0 < unfrozen < 14 - cut else 1)
-    given = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
-    assert not np.array_equal(given[0], pretrained[0])
+    weights = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
+    assert not np.array_equal(weights[0], pretrained[0])
     small.initialize(hp, model)
-    given = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
-    assert len(given) == (1 + 4) + (13 - cut) * 2 * (1 + 4)
-    for mine, its in zip(given, pretrained[: len(given)], strict=True):
+    weights = [weight for part in parts for layer in part.layers for weight in layer.get_weights()]
+    assert len(weights) == (1 + 4) + (13 - cut) * 2 * (1 + 4)
+    for mine, its in zip(weights, pretrained[: len(weights)], strict=True):
         np.testing.assert_array_equal(mine, its)
     assert unfrozen or len(model.trainable_weights) == 2
 
@@ -381,8 +381,8 @@ def test_files_of_the_same_name_have_blocks_of_their_own(transfer: LoadedSpace, 
         space.initialize(hp, model)
         loaded = keras.models.load_model(path)
         stored = next(layer for layer in loaded.layers if isinstance(layer, keras.Model)).get_weights()
-        given = [weight for name in (FROZEN, UNFROZEN) for weight in model.get_layer(name).get_weights()]
-        for mine, its in zip(given, stored, strict=False):
+        weights = [weight for name in (FROZEN, UNFROZEN) for weight in model.get_layer(name).get_weights()]
+        for mine, its in zip(weights, stored, strict=False):
             np.testing.assert_array_equal(mine, its)
         declared.append({item.name: item.max_value for item in hp.space if "unfrozen_blocks" in item.name})
     assert declared == [{f"{paths[0]}/unfrozen_blocks": 2}, {f"{paths[1]}/unfrozen_blocks": 3}]
@@ -420,8 +420,8 @@ def test_the_network_that_comes_with_searchcnn(transfer: LoadedSpace) -> None:
     space.initialize(hp, model)
     whole = space.ask_backbone(hp, "imagenet").network
     for name, first in ((FROZEN, "stem_conv"), (UNFROZEN, "block_4b_depthwise_conv")):
-        given = model.get_layer(name).get_layer(first).get_weights()
-        np.testing.assert_array_equal(given, whole.get_layer(first).get_weights())
+        weights = model.get_layer(name).get_layer(first).get_weights()
+        np.testing.assert_array_equal(weights, whole.get_layer(first).get_weights())
     assert {item.name: item.max_value for item in hp.space if "blocks" in item.name} == {
         "cut_blocks": 8,
         "unfrozen_blocks": 17,

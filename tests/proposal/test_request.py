@@ -261,7 +261,7 @@ class TestBegun:
         assert fresh.spaces != config.spaces
         told = [event.text for event in heard if isinstance(event, Note)]
         assert [line.split(":")[0] for line in told] == ["photos", name, "photos"]
-        assert told[1].endswith("continues as it was begun; only the budget may change")
+        assert told[1].endswith("continues as it was started; only the budget may change")
 
     def test_goes_on_without_the_weights(self, workspace: Workspace, weights: list[str]) -> None:
         path = write_photos(workspace.root)

@@ -166,10 +166,10 @@ class TestChooseStart:
         ],
     )
     def test_by_the_images_and_the_time(self, inspection: Inspection, seconds: float, spaces: Sequence[str]) -> None:
-        chosen = choose_start(inspection, seconds, LITE)
-        assert tuple(chosen.spaces) == spaces
-        assert chosen.is_mixed == (len(spaces) > 1 and PRETRAINED in spaces)
-        assert bool(chosen.sizes) == bool(chosen.epochs) == bool(chosen.weights.backbones) == (PRETRAINED in spaces)
+        plan = choose_start(inspection, seconds, LITE)
+        assert tuple(plan.spaces) == spaces
+        assert plan.is_mixed == (len(spaces) > 1 and PRETRAINED in spaces)
+        assert bool(plan.sizes) == bool(plan.epochs) == bool(plan.weights.backbones) == (PRETRAINED in spaces)
 
     @pytest.mark.parametrize(
         ("inspection", "words"),
@@ -193,8 +193,8 @@ class TestChooseStart:
         assert "\n" not in reason
 
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
-        chosen = choose_start(make_inspection(), HOUR, NOTHING)
-        assert chosen == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
+        plan = choose_start(make_inspection(), HOUR, NOTHING)
+        assert plan == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
         assert choose_start(make_inspection(train=40), MINUTES, NOTHING).folds == 0
         assert tuple(choose_start(make_inspection(), HOUR, NOTHING, [PRETRAINED]).spaces) == SCRATCH
         assert tuple(choose_start(make_inspection(), HOUR, NOTHING, [PRETRAINED, "residual"]).spaces) == ("residual",)
@@ -213,19 +213,19 @@ class TestChooseStart:
         ],
     )
     def test_few_photos_are_divided_in_folds(self, inspection: Inspection, seconds: float, folds: int) -> None:
-        chosen = choose_start(inspection, seconds, LITE)
-        assert chosen.folds == folds
+        plan = choose_start(inspection, seconds, LITE)
+        assert plan.folds == folds
         if folds:
-            assert (chosen.spaces, chosen.epochs) == ((PRETRAINED,), 0)
+            assert (plan.spaces, plan.epochs) == ((PRETRAINED,), 0)
 
     def test_search_spaces_that_are_given_stay(self) -> None:
         assert choose_start(make_inspection(), HOUR, LITE, ["residual"]) == Start(("residual",), "as given")
-        given = choose_start(make_inspection(colours=20), MINUTES, LITE, [PRETRAINED])
-        assert tuple(given.spaces) == (PRETRAINED,)
-        assert given.sizes
-        for chosen in (("residual", PRETRAINED), (PRETRAINED, "sequential")):  # few images cannot have folds then
-            mixed = choose_start(make_inspection(train=40), MINUTES, LITE, chosen)
-            assert (tuple(mixed.spaces), mixed.folds) == (chosen, 0)
+        plan = choose_start(make_inspection(colours=20), MINUTES, LITE, [PRETRAINED])
+        assert tuple(plan.spaces) == (PRETRAINED,)
+        assert plan.sizes
+        for names in (("residual", PRETRAINED), (PRETRAINED, "sequential")):  # few images cannot have folds then
+            mixed = choose_start(make_inspection(train=40), MINUTES, LITE, names)
+            assert (tuple(mixed.spaces), mixed.folds) == (names, 0)
 
     @pytest.mark.parametrize(
         ("count", "seconds", "sizes", "epochs"),
@@ -239,23 +239,23 @@ class TestChooseStart:
         ],
     )
     def test_sizes_and_epochs_suit_the_time(self, count: int, seconds: float, sizes: list[int], epochs: int) -> None:
-        chosen = choose_start(make_inspection(train=count), seconds, LITE)
-        assert (chosen.sizes, chosen.epochs) == (sizes, epochs)
+        plan = choose_start(make_inspection(train=count), seconds, LITE)
+        assert (plan.sizes, plan.epochs) == (sizes, epochs)
 
     @pytest.mark.parametrize(("seconds", "sizes"), [(HOUR, [192, 224, 256]), (4.0, [160, 192, 224]), (0.5, [96])])
     def test_features_alone_have_more_sizes(self, seconds: float, sizes: list[int]) -> None:
-        chosen = choose_start(make_inspection(train=40), seconds, LITE)
-        assert chosen.folds
-        assert chosen.sizes == sizes
+        plan = choose_start(make_inspection(train=40), seconds, LITE)
+        assert plan.folds
+        assert plan.sizes == sizes
 
     def test_more_time_and_fewer_images_never_mean_a_smaller_first_size_or_fewer_epochs(self) -> None:
         times = [60.0 * 2**power for power in range(12)]
         for count in (400, 4_000, 40_000, 400_000):
-            chosen = [choose_start(make_inspection(train=count), seconds, LITE) for seconds in times]
-            assert [min(tuning.sizes) for tuning in chosen] == sorted(min(tuning.sizes) for tuning in chosen)
-            assert [tuning.epochs for tuning in chosen] == sorted(tuning.epochs for tuning in chosen)
-            assert all(set(tuning.sizes) <= set(SIZES) for tuning in chosen)
-            assert all(start.MIN_EPOCHS <= tuning.epochs <= start.MAX_EPOCHS for tuning in chosen if not tuning.folds)
+            plans = [choose_start(make_inspection(train=count), seconds, LITE) for seconds in times]
+            assert [min(plan.sizes) for plan in plans] == sorted(min(plan.sizes) for plan in plans)
+            assert [plan.epochs for plan in plans] == sorted(plan.epochs for plan in plans)
+            assert all(set(plan.sizes) <= set(SIZES) for plan in plans)
+            assert all(start.MIN_EPOCHS <= plan.epochs <= start.MAX_EPOCHS for plan in plans if not plan.folds)
         wanted = [choose_start(make_inspection(train=count), 10**7, LITE).epochs for count in (1_000, 4_000, 40_000)]
         assert wanted == [15, 5, 4]
 

@@ -354,11 +354,11 @@ def test_a_stop_between_trials(open_study: OpenStudy) -> None:
 
 def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     study, sampler = open_study()
-    kept: list[tuple[int, float, Any]] = []
+    entries: list[tuple[int, float, Any]] = []
 
     def keep(trial: Trial, evaluation: Evaluation) -> None:
         assert study.list_trials()[trial.number].state == TrialState.RUNNING
-        kept.append((trial.number, evaluation.value, evaluation.network))
+        entries.append((trial.number, evaluation.value, evaluation.network))
 
     outcomes: Outcomes = {
         0: ValueError(),
@@ -372,7 +372,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     ear = Ear()
     with study.run():
         Search(study, sampler, make_evaluator(outcomes), Budget(7, None), Keeping(keep)).run(ear.hear)
-    assert kept == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
+    assert entries == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
         False,
         True,
@@ -386,9 +386,9 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
         open_study,
         make_evaluator({7: 0.55, 8: 0.7}),
         9,
-        keep=lambda trial, evaluation: kept.append((trial.number, 0, 0)),
+        keep=lambda trial, evaluation: entries.append((trial.number, 0, 0)),
     )
-    assert kept[4:] == [(7, 0, 0), (8, 0, 0)]
+    assert entries[4:] == [(7, 0, 0), (8, 0, 0)]
 
 
 def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
@@ -402,13 +402,13 @@ def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
 
 def test_a_trial_cut_by_the_timeout_counts_only_if_it_is_the_best(open_study: OpenStudy) -> None:
     values = {0: 0.5, 1: 0.4, 2: 0.6}
-    kept: list[int] = []
+    entries: list[int] = []
     trials = run(
         open_study,
         lambda trial: Evaluation(values[trial.number], is_cut=trial.number > 0),
         3,
-        keep=lambda trial, evaluation: kept.append(trial.number),
+        keep=lambda trial, evaluation: entries.append(trial.number),
     )
-    assert kept == [0, 2]
+    assert entries == [0, 2]
     assert list_states(trials) == ["COMPLETE", "PRUNED", "COMPLETE"]
     assert trials[1].user_attrs["reason"] == "timeout"

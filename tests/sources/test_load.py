@@ -117,7 +117,7 @@ def test_own_images(own: Path, arrays: Make, write_images: Make) -> None:
     write_images(own / "birds", arrays((9, 7, 3)))
     dataset = load("birds")
     assert (dataset.input_shape, dataset.class_names[9]) == ((9, 7, 3), "c9")
-    assert [found.name for found in find_datasets()] == [*BUILTIN_NAMES, "birds"]
+    assert [row.name for row in find_datasets()] == [*BUILTIN_NAMES, "birds"]
 
 
 def test_files_of_another_dataset(own: Path, arrays: Make, write_npz: Make) -> None:
@@ -147,11 +147,11 @@ def test_own_folder_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_find_datasets_on_an_empty_machine(machine: Path) -> None:
-    found = {row.name: row for row in find_datasets()}
-    assert tuple(found) == BUILTIN_NAMES
-    assert [name for name in BUILTIN_NAMES if found[name].source] == ["digits"]
-    assert found["cifar10"].tried[-1] == f"searchcnn's cache ({machine}/cache/searchcnn/datasets)"
-    assert (found["cifar10"].shape, found["cifar10"].train, found["cifar10"].test) == ((32, 32, 3), 50_000, 10_000)
+    rows = {row.name: row for row in find_datasets()}
+    assert tuple(rows) == BUILTIN_NAMES
+    assert [name for name in BUILTIN_NAMES if rows[name].source] == ["digits"]
+    assert rows["cifar10"].tried[-1] == f"searchcnn's cache ({machine}/cache/searchcnn/datasets)"
+    assert (rows["cifar10"].shape, rows["cifar10"].train, rows["cifar10"].test) == ((32, 32, 3), 50_000, 10_000)
 
 
 def test_nowhere(machine: Path) -> None:

@@ -192,8 +192,8 @@ def test_a_server_is_for_many_hosts_whose_clocks_agree(open_study: Open, monkeyp
 )
 def test_network_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, refused: bool) -> None:
     mounts = [("/", "nfs"), (str(tmp_path), kind), (f"{tmp_path}/other", "nfs"), (f"{tmp_path}/data", "ext4")]
-    found = [SimpleNamespace(mountpoint=mountpoint, fstype=what) for mountpoint, what in mounts]
-    monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
+    partitions = [SimpleNamespace(mountpoint=mountpoint, fstype=what) for mountpoint, what in mounts]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: partitions)
     open_storage(parse_url(f"sqlite:///{tmp_path}/data/x.db")).close()
     url = parse_url(f"sqlite:///{tmp_path}/database/x.db")
     if refused:
@@ -205,7 +205,7 @@ def test_network_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
 
 
 def test_the_file_system_of_a_file() -> None:
-    known = subprocess.run(
+    process = subprocess.run(
         ["stat", "--file-system", "--format=%T", "/proc"], capture_output=True, text=True, check=True
     )
-    assert find_file_system(Path("/proc/none")) == known.stdout.strip()
+    assert find_file_system(Path("/proc/none")) == process.stdout.strip()

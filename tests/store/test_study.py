@@ -72,8 +72,8 @@ def test_the_same_search_is_continued(open_study: Open) -> None:
 
 
 def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) -> None:
-    known = {**IDENTITY, "rules": "2"}
-    add_trial(begin(open_study(), known))
+    identity = {**IDENTITY, "rules": "2"}
+    add_trial(begin(open_study(), identity))
     changed = {"data": "digits 9999", "seed": "0", "search space net": "abc", "rules": "2"}
     with pytest.raises(StudyChangedError) as caught:
         begin(open_study(), changed)
@@ -82,7 +82,7 @@ def test_a_changed_search_is_refused_and_nothing_is_changed(open_study: Open) ->
         "search space net (none -> abc), training.epochs (10 -> none); undo the change, or start a new study with "
         "--name x-2, or continue anyway with --accept-changes"
     )
-    begin(open_study(), known)
+    begin(open_study(), identity)
     open_study().check_identity({}, changed, accept=True)
     begin(open_study(), changed)
 
@@ -103,10 +103,10 @@ def test_what_an_earlier_version_did_not_keep_is_no_change(open_study: Open) -> 
 
 
 def test_a_file_that_is_new_beside_a_search_space_is_a_change(open_study: Open) -> None:
-    known, recent = {**IDENTITY, "rules": "2"}, {"search space net, layers.py": "abc"}
-    add_trial(begin(open_study(), known))
+    identity, recent = {**IDENTITY, "rules": "2"}, {"search space net, layers.py": "abc"}
+    add_trial(begin(open_study(), identity))
     with pytest.raises(StudyChangedError, match=r"layers.py \(none -> abc\)"):
-        open_study().check_identity({}, {**known, **recent}, recent=recent)
+        open_study().check_identity({}, {**identity, **recent}, recent=recent)
 
 
 def test_a_study_without_results_begins_anew_when_it_changes(open_study: Open) -> None:

@@ -226,8 +226,8 @@ VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionari
 
 
 def draw_section(keys: list[str]) -> st.SearchStrategy[Any]:
-    known = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, VALUES))
-    return known | st.dictionaries(KEYS, VALUES, max_size=3) | VALUES
+    sections = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, VALUES))
+    return sections | st.dictionaries(KEYS, VALUES, max_size=3) | VALUES
 
 
 @given(

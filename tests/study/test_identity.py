@@ -13,13 +13,13 @@ Config = Callable[..., StudyConfig]
 
 
 def test_options_are_part_of_what_a_study_is(study_config: Config) -> None:
-    def known(options: dict[str, Any]) -> dict[str, str]:
+    def identify_space(options: dict[str, Any]) -> dict[str, str]:
         return identify(study_config(options=options), "0123", ())
 
-    assert known({"Base": {"depth": 7}}) == known({"Base": {"depth": 7}})
-    assert known({"Base": {"depth": 7}}) != known({"Base": {"depth": 8}})
-    assert known({"Base": {"depth": 7}}) != known({})
-    changed = known({"Base": {"depth": 7}}).items() - known({"Base": {"depth": 8}}).items()
+    assert identify_space({"Base": {"depth": 7}}) == identify_space({"Base": {"depth": 7}})
+    assert identify_space({"Base": {"depth": 7}}) != identify_space({"Base": {"depth": 8}})
+    assert identify_space({"Base": {"depth": 7}}) != identify_space({})
+    changed = identify_space({"Base": {"depth": 7}}).items() - identify_space({"Base": {"depth": 8}}).items()
     assert [key for key, _ in changed] == ["options.Base"]
 
 
@@ -38,8 +38,8 @@ def test_each_setting_is_part_of_it_unless_it_is_as_before_it_was_known(study_co
     for name in TrainingConfig.model_fields:
         assert (f"training.{name}" in usual) == (name not in before)
         if name in before or name in others:
-            known = identify(study_config(training={name: others.get(name, 0.5)}), "0123", ())
-            assert known[f"training.{name}"] == str(others.get(name, 0.5))
+            values = identify(study_config(training={name: others.get(name, 0.5)}), "0123", ())
+            assert values[f"training.{name}"] == str(others.get(name, 0.5))
 
 
 @pytest.mark.parametrize("value", [[0.0, 15.0], {"min": 1.0, "max": 15.0}])

@@ -186,16 +186,18 @@ def check_division(model: Any, images: Any) -> None:
     first, rest = parts
     last = next(layer for layer in model.layers if layer.name == "last")
     assert first.layers[-1] is last
-    kept = first.predict(images, verbose=0)
+    features = first.predict(images, verbose=0)
     np.testing.assert_array_equal(np.asarray(first(images, training=True)), first(images, training=False))
-    np.testing.assert_allclose(rest.predict(kept, verbose=0), model.predict(images, verbose=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        rest.predict(features, verbose=0), model.predict(images, verbose=0), rtol=1e-5, atol=1e-6
+    )
     before = model.predict(images, verbose=0)
     rest.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    rest.fit(kept, np.arange(len(images)) % 10, epochs=2, verbose=0)
+    rest.fit(features, np.arange(len(images)) % 10, epochs=2, verbose=0)
     after = model.predict(images, verbose=0)
     assert np.abs(after - before).max() > 1e-3
-    np.testing.assert_allclose(rest.predict(kept, verbose=0), after, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(first.predict(images, verbose=0), kept)
+    np.testing.assert_allclose(rest.predict(features, verbose=0), after, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(first.predict(images, verbose=0), features)
     assert split_frozen(model) is not None  # a second time, for the next phase of training
 
 
@@ -286,9 +288,9 @@ def compute_features(
 def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> None:
     watch = Watch()
     train, validation = Images(few.train, "train"), Images(few.validation, "validation")
-    kept = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
+    splits = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
     assert watch.heard == pytest.approx([number / 11 for number in range(1, 12)])
-    for features_of, split in zip(kept, (few.train, few.validation), strict=True):
+    for features_of, split in zip(splits, (few.train, few.validation), strict=True):
         assert features_of.images.dtype == np.float32
         assert features_of.images.shape == (len(split), 144)
         assert not isinstance(features_of.images, np.memmap)
@@ -298,7 +300,7 @@ def test_features_are_computed_once(few: Dataset, folder: Path, first: Any) -> N
 
     again = FeatureCache("data", 10**9, folder).compute_cached(first, watch, [train], validation)
     assert len(watch.heard) == 11
-    for one, other in zip(again, kept, strict=True):
+    for one, other in zip(again, splits, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
     assert len(list_files(folder)) == 2
 
@@ -450,17 +452,17 @@ def test_what_was_computed_before_a_stop_is_not_computed_again(few: Dataset, fol
     assert not list(folder.glob("*.part"))
 
 
-@pytest.mark.parametrize("kept", [0, 5, 127, 128, 128 + 18431, 128 + 18432, 128 + SIZE - 1, 128 + SIZE])
-def test_a_process_may_be_killed_at_any_byte(few: Dataset, folder: Path, first: Any, kept: int) -> None:
+@pytest.mark.parametrize("length", [0, 5, 127, 128, 128 + 18431, 128 + 18432, 128 + SIZE - 1, 128 + SIZE])
+def test_a_process_may_be_killed_at_any_byte(few: Dataset, folder: Path, first: Any, length: int) -> None:
     """A batch has 18,432 bytes; the header of the file has 128."""
     cache = FeatureCache("data", 10**9, folder)
     whole = compute_features(cache, first, few.validation)
     (path,) = list_files(folder)
-    path.with_suffix(".part").write_bytes(path.read_bytes()[:kept])
+    path.with_suffix(".part").write_bytes(path.read_bytes()[:length])
     path.unlink()
     watch = Watch()
     np.testing.assert_array_equal(compute_features(cache, first, few.validation, watch), whole)
-    assert len(watch.heard) == 3 - max(0, kept - 128) // 18432
+    assert len(watch.heard) == 3 - max(0, length - 128) // 18432
     assert list_files(folder) == [path]
     assert not list(folder.glob("*.part"))
 
@@ -528,8 +530,8 @@ def test_what_cannot_be_kept_is_computed_for_this_time(few: Dataset, folder: Pat
     watch = Watch()
     computed = FeatureCache("data", limit, folder).compute(first, watch, train, validation)
     assert watch.heard == pytest.approx([number / 11 for number in range(1, 12)])
-    kept = FeatureCache("data", 10**9, folder.parent / "whole").compute(first, Watch(), train, validation)
-    for one, other in zip(computed, kept, strict=True):
+    expected = FeatureCache("data", 10**9, folder.parent / "whole").compute(first, Watch(), train, validation)
+    for one, other in zip(computed, expected, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.labels, other.labels)
     assert len(list_files(folder.parent / "whole")) == 2
@@ -663,12 +665,12 @@ def test_views_are_kept_and_always_the_same(few: Dataset, folder: Path, first: A
     assert len(watch.heard) == 2 * 8 + 3 - 11
     for one, other in zip(whole._features, parts._features, strict=True):
         np.testing.assert_array_equal(one, other)
-    kept = {path.name for path in list_files(folder.parent / "parts")}
-    assert len(kept) == 3
+    files = {path.name for path in list_files(folder.parent / "parts")}
+    assert len(files) == 3
     again = Watch()
     views("parts", 0.1, again)
     assert len(again.heard) == 8  # the first view and the validation images are the same
-    assert kept < {path.name for path in list_files(folder.parent / "parts")}
+    assert files < {path.name for path in list_files(folder.parent / "parts")}
 
 
 # Training on features
@@ -693,7 +695,7 @@ class Transfer(SearchSpace):
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns the folder that trainers keep features in."""
     monkeypatch.setattr(features, "locate_cache", lambda kind: tmp_path / kind)
     return tmp_path / FOLDER
@@ -715,7 +717,7 @@ def test_training_on_features_is_training_on_images(
     study_config: Config,
     begin: Begin,
     few: Dataset,
-    kept: Path,
+    cache_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     in_memory: bool,
@@ -724,10 +726,10 @@ def test_training_on_features_is_training_on_images(
         monkeypatch.setattr(features, "IN_MEMORY", 0)
     training = {"epochs": 3, "label_smoothing": 0.1, "l2": 0.001}
     evaluation, curve = train(study_config(training=training), few, begin)
-    assert len(list_files(kept)) == 2
+    assert len(list_files(cache_folder)) == 2
     assert [epoch.number for epoch in curve] == [1, 2, 3]
     expected, whole = train(study_config(training=training, limits={"feature_cache": 0}), few, begin)
-    assert len(list_files(kept)) == 2
+    assert len(list_files(cache_folder)) == 2
     for mine, its in zip(curve, whole, strict=True):
         assert mine.metrics.keys() == its.metrics.keys()
         assert mine.metrics["loss"] == pytest.approx(its.metrics["loss"], rel=1e-3)
@@ -746,34 +748,34 @@ def test_training_on_features_is_training_on_images(
     assert (predicted.argmax(-1) == few.validation.labels).mean() == pytest.approx(evaluation.value)
 
 
-def test_the_features_are_used(study_config: Config, begin: Begin, few: Dataset, kept: Path) -> None:
+def test_the_features_are_used(study_config: Config, begin: Begin, few: Dataset, cache_folder: Path) -> None:
     """Whoever puts other features on the disk trains on them."""
     config = study_config(training={"epochs": 2})
     good, _ = train(config, few, begin)
-    for path in list_files(kept):
+    for path in list_files(cache_folder):
         stored = np.lib.format.open_memmap(path, "r+")
         stored[:] = 0
         stored.flush()
     bad, _ = train(config, few, begin)
     assert good.value > 0.4
     assert bad.value < 0.25
-    assert len(list_files(kept)) == 2
+    assert len(list_files(cache_folder)) == 2
 
 
-def test_augmentation_keeps_nothing(study_config: Config, begin: Begin, few: Dataset, kept: Path) -> None:
+def test_augmentation_keeps_nothing(study_config: Config, begin: Begin, few: Dataset, cache_folder: Path) -> None:
     evaluation, _ = train(study_config(), few, begin, Transfer(is_random=True))
     assert evaluation.value > 0
-    assert list_files(kept) == []
+    assert list_files(cache_folder) == []
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "second file"])
 def test_a_trial_goes_on_where_features_cannot_be_kept(
-    study_config: Config, begin: Begin, few: Dataset, kept: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+    study_config: Config, begin: Begin, few: Dataset, cache_folder: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     config = study_config()
     expected, whole = train(study_config(limits={"feature_cache": 0}), few, begin)
     if trouble == "no folder":
-        kept.write_text("a file")
+        cache_folder.write_text("a file")
     write, computed = features._write, []
 
     def fail(network: Any, images: Images, *rest: Any) -> None:
@@ -791,14 +793,14 @@ def test_a_trial_goes_on_where_features_cannot_be_kept(
 
 
 def test_images_that_are_changed_at_random_are_seen_in_views(
-    study_config: Config, begin: Begin, few: Dataset, kept: Path
+    study_config: Config, begin: Begin, few: Dataset, cache_folder: Path
 ) -> None:
     config = study_config(training={"epochs": 4, "shift": 0.1})
     evaluation, curve = train(config, few, begin)
-    assert len(list_files(kept)) == 3  # two views, and the images for validation
+    assert len(list_files(cache_folder)) == 3  # two views, and the images for validation
     assert evaluation.value > 0.4
-    (images,) = [path for path in list_files(kept) if np.load(path, mmap_mode="r").shape[0] == 96]
-    views = sorted(path for path in list_files(kept) if path != images)
+    (images,) = [path for path in list_files(cache_folder) if np.load(path, mmap_mode="r").shape[0] == 96]
+    views = sorted(path for path in list_files(cache_folder) if path != images)
     for path in views:  # whoever empties both trains on nothing
         stored = np.lib.format.open_memmap(path, "r+")
         stored[:] = 0
@@ -809,20 +811,20 @@ def test_images_that_are_changed_at_random_are_seen_in_views(
 
 @pytest.mark.parametrize(("training", "rules"), [({"shift": 0.1}, Rules(2)), ({"shift": 0.1, "mixup": 0.2}, RULES)])
 def test_images_change_in_each_epoch_where_they_are_blended_or_an_earlier_version_has_begun(
-    study_config: Config, begin: Begin, few: Dataset, kept: Path, training: dict[str, float], rules: Rules
+    study_config: Config, begin: Begin, few: Dataset, cache_folder: Path, training: dict[str, float], rules: Rules
 ) -> None:
     how = {"epochs": 4, **training}
     _, curve = train(study_config(training=how), few, begin, rules=rules)
-    assert list_files(kept) == []
+    assert list_files(cache_folder) == []
     _, live = train(study_config(training=how, limits={"feature_cache": 0}), few, begin)
     assert [epoch.metrics for epoch in curve] == [epoch.metrics for epoch in live]
 
 
 def test_the_user_s_stop_while_features_are_computed(
-    study_config: Config, begin: Begin, few: Dataset, kept: Path
+    study_config: Config, begin: Begin, few: Dataset, cache_folder: Path
 ) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(InterruptedTrialError):
         train(study_config(), few, begin, stop=stop)
-    assert list_files(kept) == []
+    assert list_files(cache_folder) == []

@@ -206,9 +206,9 @@ def test_the_first_output_s_metrics_have_plain_names(
     images = keras.Input((1,))
     callback = PlainMetrics()
     callback.set_model(keras.Model(images, [layers.Dense(1, name=name)(images) for name in names]))
-    given = dict(logs)
-    callback.on_epoch_end(0, given)
-    assert given == logs | added
+    metrics = dict(logs)
+    callback.on_epoch_end(0, metrics)
+    assert metrics == logs | added
     callback.on_epoch_end(0)
 
 
@@ -430,13 +430,13 @@ def test_what_training_asks_for_is_known_before_it_begins(study_config: Config, 
 
     def hear(event: Event) -> None:
         if isinstance(event, EpochFinished):
-            known.append(dict(trial.stored.user_attrs["hyperparameters"]))
+            points.append(dict(trial.stored.user_attrs["hyperparameters"]))
 
-    known: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
     config = study_config(limits=NO_CACHE)
     trial = begin(config, hear=hear)
     make_trainer(config, few, net=Asking())(trial)
-    assert known[0].keys() == {"units", "rate"}
+    assert points[0].keys() == {"units", "rate"}
 
 
 def spoil_with_nan(layer: Any) -> None:

@@ -26,9 +26,9 @@ def tensor(count: int = 6, offset: int = 0, shape: Any = (2, 3), strides: Any = 
     """Returns the pickle of a mapping with one tensor, as PyTorch writes it."""
     storage = b"(" + literal("storage") + reference("torch", "FloatStorage") + literal("key") + literal("cpu")
     storage += literal(count) + b"Nt" + b"Q"
-    made = reference("torch._utils", "_rebuild_tensor_v2") + b"(" + storage + literal(offset) + literal(shape)
-    made += literal(strides) + b"\x89" + reference("collections", "OrderedDict") + b")R" + b"tR"
-    return b"\x80\x02" + reference("collections", "OrderedDict") + b")R" + literal("name") + made + b"s."
+    content = reference("torch._utils", "_rebuild_tensor_v2") + b"(" + storage + literal(offset) + literal(shape)
+    content += literal(strides) + b"\x89" + reference("collections", "OrderedDict") + b")R" + b"tR"
+    return b"\x80\x02" + reference("collections", "OrderedDict") + b")R" + literal("name") + content + b"s."
 
 
 def file(mapping: bytes, values: Any = range(6), version: int = VERSION) -> io.BytesIO:
@@ -38,14 +38,14 @@ def file(mapping: bytes, values: Any = range(6), version: int = VERSION) -> io.B
 
 
 def test_a_tensor() -> None:
-    found = parse(file(tensor()))
-    assert list(found) == ["name"]
-    np.testing.assert_array_equal(found["name"], [[0, 1, 2], [3, 4, 5]])
+    arrays = parse(file(tensor()))
+    assert list(arrays) == ["name"]
+    np.testing.assert_array_equal(arrays["name"], [[0, 1, 2], [3, 4, 5]])
 
 
 def test_a_part_of_a_storage_in_another_order() -> None:
-    found = parse(file(tensor(offset=1, shape=(2, 2), strides=(1, 2))))
-    np.testing.assert_array_equal(found["name"], [[1, 3], [2, 4]])
+    arrays = parse(file(tensor(offset=1, shape=(2, 2), strides=(1, 2))))
+    np.testing.assert_array_equal(arrays["name"], [[1, 3], [2, 4]])
 
 
 @pytest.mark.parametrize(
