@@ -79,6 +79,7 @@ StoredStudy(open_storage(parse_url(sys.argv[1])), "x", Objective("val_accuracy",
     assert ("A new study created" in run(code, f"sqlite:///{tmp_path}/x.db")[1]) == says
 
 
+@pytest.mark.slow
 def test_nothing_of_optuna_is_seen_in_a_search(tmp_path: Path) -> None:
     """Nor in a worker's log: see `tests/cli/test_commands.py`."""
     options = ["--trials", "1", "--set", "training.epochs=1", "--set", "data.validation=200", "--workers", "0"]

@@ -279,6 +279,7 @@ def test_a_key_that_is_set_to_a_new_default_is_a_change(workspace: Path, change_
         run(make_study(workspace, overrides=["training.patience=9"]))
 
 
+@pytest.mark.slow
 def test_a_study_without_results_has_the_new_defaults(tmp_path: Path, change_default: Default) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "net.py").write_text(NET)
@@ -423,6 +424,7 @@ def test_a_dtype_policy_holds_for_its_own_file_only(tmp_path: Path) -> None:
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_a_study_that_an_earlier_version_left_in_its_first_trial_goes_on(tmp_path: Path) -> None:
     """Neither its trial nor the epochs in its checkpoint are lost, although settings and rules have been added."""
     (tmp_path / "plugins").mkdir()
@@ -472,6 +474,7 @@ def test_a_stop_before_the_first_trial(tmp_path: Path) -> None:
     assert not Workspace(tmp_path).best_model("study").exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_begun_where_the_dry_run_fails(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "net.py").write_text(NET.replace("hp.Int", "hp.Integer"))

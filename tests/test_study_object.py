@@ -224,6 +224,7 @@ def test_a_study_of_other_images_is_not_shown(workspace: Path) -> None:
     assert Study("photos", data="moved").evaluate().images == 6
 
 
+@pytest.mark.slow
 def test_what_is_relative_is_so_to_the_workspace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"spaces": ["net"], "training.epochs": 1}
     study = Study("pets", data=make_arrays(), settings=settings)
@@ -236,6 +237,7 @@ def test_what_is_relative_is_so_to_the_workspace(workspace: Path, monkeypatch: p
     assert Study(data="photos", workspace=workspace)._request.data == "elsewhere/photos"
 
 
+@pytest.mark.slow
 def test_a_database_of_several_studies(workspace: Path) -> None:
     storage = f"sqlite:///{workspace}/shared.db"
     Study("mine", storage=storage).optimize(workers=0, show=False)
@@ -245,6 +247,7 @@ def test_a_database_of_several_studies(workspace: Path) -> None:
     assert [trial.value for trial in Study("mine", storage=storage).copy("yours").trials] == [Study("mine").best.value]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_what_is_deleted_is_the_study_s_own(workspace: Path) -> None:
     other = Study("mine", storage=f"sqlite:///{workspace}/other.db", settings={"training.epochs": 1})
     other.optimize(workers=0, show=False)

@@ -87,6 +87,7 @@ def searched(interrupted: Interrupted) -> tuple[Path, str]:
     return interrupted.folder, call(interrupted.folder, *SEARCH)[0]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_in_good_order(interrupted: Interrupted) -> None:
     assert interrupted.code == 130, interrupted.out + interrupted.err
     assert re.fullmatch(r".*Stopping.*\n", interrupted.err)

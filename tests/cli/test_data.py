@@ -106,6 +106,7 @@ class TestOptimize:
         out, _ = call(searched[0], "studies", "copy", "pets", "more")
         assert out.endswith("Go on with: searchcnn optimize --data pets --name more\n")
 
+    @pytest.mark.slow
     def test_takes_the_settings_of_a_study(self, workspace: Path) -> None:
         small = ("--set", "limits.max_params=1", "--set", "data.image_size=8", "--workers", "0", "--trials", "1")
         out, _ = call(workspace, "optimize", "--study", "digits", "--data", "pets", "--name", "as_digits", *small)

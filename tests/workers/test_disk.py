@@ -192,6 +192,7 @@ def test_a_disk_that_is_full_under_the_output() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_trial_whose_model_cannot_be_saved_goes_on_when_it_can(tmp_path: Path) -> None:
     study = make_study(tmp_path, trials=1, epochs=2)
     in_the_way = tmp_path / "studies" / "mine" / "models"
