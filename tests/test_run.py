@@ -157,6 +157,7 @@ def workspace(two_trials: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(two_trials, tmp_path / "workspace"))
 
 
+@pytest.mark.slow
 def test_a_larger_budget_continues_the_study(workspace: Path) -> None:
     before = summary(make_study(workspace))
     ear = run(make_study(workspace, overrides=["budget.trials=3"]))
@@ -388,6 +389,7 @@ def forget_rules(study: Job) -> None:
         connection.execute(text("UPDATE searchcnn_studies SET identity = json_remove(identity, '$.rules')"))
 
 
+@pytest.mark.slow
 def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None:
     """A study that an earlier version has begun goes on as it did: one ranking never mixes two scalings."""
     (tmp_path / "plugins").mkdir()

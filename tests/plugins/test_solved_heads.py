@@ -186,7 +186,7 @@ def work(trainer: Trainer, study: StoredStudy, stop_after: int = 0) -> Any:
 
 
 @pytest.mark.parametrize(
-    "epochs", [(1, 3), *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in ((1, 1, 2), (2, 3, 4)))]
+    "epochs", [pytest.param(epochs, marks=pytest.mark.slow) for epochs in ((1, 3), (1, 1, 2), (2, 3, 4))]
 )
 def test_one_that_was_interrupted_equals_one_that_was_not(
     make: MakeTrainer, stored: Stored, epochs: tuple[int, ...]

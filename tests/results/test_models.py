@@ -347,6 +347,7 @@ def test_export_without_a_model(tmp_path: Path) -> None:
         export_model(tmp_path / "best.keras", tmp_path / "copy.keras")
 
 
+@pytest.mark.slow
 def test_a_format_is_one_entry(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written, run as its users do, compared and has a card."""
 
