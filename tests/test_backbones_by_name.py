@@ -47,6 +47,7 @@ def test_blocks_pixels_and_parts(
     tmp_path: Path, name: str, count: int, ends: list[str], pixels: tuple[list[float], list[float]]
 ) -> None:
     """One test, as making a network takes longer than looking at it."""
+    keras.utils.clear_session()  # names of layers have numbers, which go on from those of earlier tests
     backbone = Backbone.load(name, SIZE)
     blocks = backbone.blocks
     found = [block._keras_history.operation.name for block in blocks]

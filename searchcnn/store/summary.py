@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, Table, column, func, inspect, select, table
+from sqlalchemy import Connection, Select, String, Table, cast, column, func, inspect, select, table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
@@ -196,7 +196,8 @@ def read_config(url: URL, name: str) -> dict[str, Any] | None:
         session = Session(connection)
         runs = session.scalars(select(RunRow).where(RunRow.study_id == study_id)).all()
         row = session.get(StudyRow, study_id)
-        has_results = connection.scalar(taught.where(TRIALS.c.state.in_(("COMPLETE", "PRUNED"))).limit(1)) is not None
+        state = cast(TRIALS.c.state, String)  # PostgreSQL does not compare its own type with texts
+        has_results = connection.scalar(taught.where(state.in_(("COMPLETE", "PRUNED"))).limit(1)) is not None
         if row is None or not (has_results or any(run.is_alive for run in runs)):
             return None
         config, direction = dict(row.config), row.identity.get("search.direction")

@@ -78,6 +78,7 @@ def test_a_study_without_trials_has_its_search_spaces(compared: Callable[..., li
     assert [(space.name, space.trials, space.best) for space in spaces] == [("a", 0, None), ("b", 0, None)]
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize(("state", "is_read"), [(None, False), (FAIL, False), (PRUNED, True), (COMPLETE, True)])
 def test_the_configuration_of_a_study_with_results(
     url: URL, open_study: Open, study_config: Callable[..., StudyConfig], state: TrialState | None, is_read: bool
