@@ -88,6 +88,15 @@ def get_first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")
 
 
+def get_message(error: BaseException) -> str:
+    r"""Returns the first line of an error's message; its kind if it has none.
+
+    >>> get_message(ValueError("too small\nby far")), get_message(MemoryError())
+    ('too small', 'MemoryError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def make_printable(text: str) -> str:
     r"""Returns a text in one line, without what would control a terminal or cannot be written.
 

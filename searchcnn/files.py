@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from searchcnn.errors import StoreError
+from searchcnn.errors import StoreError, get_message
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a disk that is full, or of which a user or a process may have no more."""
@@ -106,6 +106,6 @@ def explain_refusal(what: str, error: OSError) -> StoreError:
         what: What happened.
         error: The error.
     """
-    reason = str(error.strerror or error).splitlines()[0]
+    reason = error.strerror or get_message(error)
     remedy = "free some space" if is_full(error) else "make it writable"
     return StoreError(f"{what}: {reason}; {remedy}, then run the same command: what was finished is safe")

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -110,8 +111,7 @@ def _find_unreadable(collection: Collection, config: DataConfig) -> Iterator[Fin
     if not count or collection.folder is None:
         return
     path = collection.folder / UNREADABLE
-    rows = csv.reader(path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
-    name, problem = next(rows, ("?", "the list is gone"))
+    name, problem = _read_first_problem(path)
     too_many = count > config.max_unreadable * files
     remedy = f"listed in {path}"
     yield Finding(
@@ -121,6 +121,15 @@ def _find_unreadable(collection: Collection, config: DataConfig) -> Iterator[Fin
         f"{name}: {problem}",
         f"{remedy}; fix or delete them, or allow more with data.max_unreadable" if too_many else f"left out, {remedy}",
     )
+
+
+def _read_first_problem(path: Path) -> tuple[str, str]:
+    """Returns the first file that could not be read, and why."""
+    if not path.exists():
+        return "?", "the list is gone"
+    with path.open(newline="", encoding="utf-8") as file:  # a name may hold what ends a line elsewhere
+        name, problem = next(csv.reader(file))
+    return name, problem
 
 
 def _find_missing_classes(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import tenacity
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from searchcnn.errors import get_message
 from searchcnn.events import Hear, Trouble, ignore
 
 PATIENCE = 600.0
@@ -48,7 +49,7 @@ class Connection:
 def read_message(error: BaseException) -> str:
     """Returns the first line of what the driver said, behind an error of SQLAlchemy's or of Optuna's storage."""
     cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error.__cause__ or error
-    return str(cause).strip().splitlines()[0]
+    return get_message(cause)
 
 
 def is_lost(error: BaseException) -> bool:

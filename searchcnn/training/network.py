@@ -8,7 +8,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from searchcnn.errors import InfeasibleError, PluginError
+from searchcnn.errors import InfeasibleError, PluginError, get_message
 from searchcnn.graph import as_array, has_output_mapping, is_stock, name_outputs, remove_augmentation
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import Recipe
@@ -42,7 +42,7 @@ def build(
     except ValueError as error:
         if not _is_from_keras(error) or "Unrecognized keyword" in str(error):
             raise
-        raise InfeasibleError("invalid graph", str(error).strip().splitlines()[0]) from error
+        raise InfeasibleError("invalid graph", get_message(error)) from error
     _check_model(model, num_classes)
     return model
 

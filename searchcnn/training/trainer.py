@@ -10,7 +10,7 @@ import keras_tuner
 
 from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset
-from searchcnn.errors import InfeasibleError, PluginError, nearest
+from searchcnn.errors import InfeasibleError, PluginError, get_message, nearest
 from searchcnn.events import Note
 from searchcnn.pixels import PixelRange, detect_range
 from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
@@ -91,7 +91,7 @@ class Trainer:
             except Exception as error:
                 if not _is_out_of_memory(error):
                     raise
-                raise InfeasibleError("out of memory", str(error).splitlines()[0][:200]) from error
+                raise InfeasibleError("out of memory", get_message(error)[:200]) from error
 
     def _evaluate(self, trial: Trial, batch_fraction: float = 1.0) -> Evaluation:
         """Trains a trial from its first sampled value to its last epoch."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
@@ -221,6 +221,7 @@ TABLES = st.one_of(
 )
 
 
+@example(b"path,label\rimages/0.png,\x00\r\x00\x0b\x00,\x00")
 @given(TABLES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_in_a_table(images: Path, content: bytes) -> None:
