@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
 from searchcnn.results.card import get_card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
-from searchcnn.results.verification import verify, verify_meanwhile
+from searchcnn.results.verification import CHECK_SECONDS, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
 from searchcnn.training import Checkpoints
@@ -125,8 +125,8 @@ class Models:
         write_card(self.path, card)
 
     @contextlib.contextmanager
-    def rehearse_saving(self, network: Any) -> Iterator[None]:
-        """Saves a classifier in a temporary folder, and verifies it while the body runs.
+    def rehearse_saving(self, networks: Iterable[Any]) -> Iterator[None]:
+        """Saves classifiers in a temporary folder, and verifies them while the body runs.
 
         Raises:
             StudyFailedError: If plain Keras cannot load it or predicts something else.
@@ -134,10 +134,20 @@ class Models:
         """
         with contextlib.ExitStack() as stack:
             with guard_writing(Path(tempfile.gettempdir())):
-                path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / self.path.name
-                save_model(path, network, {})
-            stack.enter_context(verify_meanwhile(path, self._images, lambda: self._predict_sample(network)))
-            yield
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+            files: dict[Path, npt.NDArray[np.float32]] = {}
+            for number, network in enumerate(networks):
+                path = Path(folder, f"{number}{self.path.suffix}")
+                with guard_writing(path):
+                    save_model(path, network, {})
+                files[path] = self._predict_sample(network)
+            with verify_meanwhile(files, self._images):
+                yield
+
+    @property
+    def seconds_to_verify(self) -> float:
+        """How long `verify` will take."""
+        return CHECK_SECONDS
 
     @property
     def is_verified(self) -> bool:

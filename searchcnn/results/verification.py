@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy.typing as npt
 from searchcnn.errors import StudyFailedError
 from searchcnn.results.formats import find_format
 
+CHECK_SECONDS = 6.0
+"""How long a check takes: a process imports Keras, loads the model and predicts."""
 TOLERANCE = 1e-4
 """Largest difference between probabilities; float32 sums depend a little on the order of the additions."""
 
@@ -28,39 +30,45 @@ def verify(model: Path, images: npt.NDArray[np.uint8], probabilities: npt.NDArra
     Raises:
         StudyFailedError: If it does not load, or predicts something else.
     """
-    with verify_meanwhile(model, images, lambda: probabilities):
+    with verify_meanwhile({model: probabilities}, images):
         pass
 
 
 @contextlib.contextmanager
-def verify_meanwhile(
-    model: Path, images: npt.NDArray[np.uint8], predict: Callable[[], npt.NDArray[np.float32]]
-) -> Iterator[None]:
-    """Verifies a model like `verify`, while the body runs.
+def verify_meanwhile(models: Mapping[Path, npt.NDArray[np.float32]], images: npt.NDArray[np.uint8]) -> Iterator[None]:
+    """Verifies models like `verify`, all of them in one process, while the body runs.
 
     Args:
-        model: The file, of one of `searchcnn.results.formats`.
+        models: What the trained networks predict for the images, by file, all of one of `searchcnn.results.formats`.
         images: Raw pixels, shape (batch, height, width, channels).
-        predict: Returns what the trained network predicts for them; called before the body.
 
     Raises:
-        StudyFailedError: If it does not load, or predicts something else.
+        StudyFailedError: If one does not load, or predicts something else.
     """
     with tempfile.TemporaryDirectory() as folder:
-        inputs, outputs, log = (Path(folder) / name for name in ("images.npy", "predictions.npy", "errors"))
+        inputs, log = Path(folder, "images.npy"), Path(folder, "errors")
+        outputs = {model: Path(folder, f"{number}.npy") for number, model in enumerate(models)}
         np.save(inputs, images)
-        command = [sys.executable, "-c", find_format(model).script, str(model.resolve()), str(inputs), str(outputs)]
+        files = [str(path) for model, output in outputs.items() for path in (model.resolve(), output)]
+        script = find_format(next(iter(models))).script
         with log.open("w") as file:
-            process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, start_new_session=True)
+            process = subprocess.Popen(
+                [sys.executable, "-c", script, str(inputs), *files],
+                cwd=folder,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
         try:
-            probabilities = predict()
             yield
             if process.wait() != 0:
-                raise StudyFailedError(_describe_failure(model, log.read_text(errors="replace")))
+                failed = next((model for model, output in outputs.items() if not output.exists()), next(iter(models)))
+                raise StudyFailedError(_describe_failure(failed, log.read_text(errors="replace")))
         finally:
             process.kill()
             process.wait()
-        _compare(model, np.load(outputs), probabilities)
+        for model, probabilities in models.items():
+            _compare(model, np.load(outputs[model]), probabilities)
 
 
 def _describe_failure(model: Path, errors: str) -> str:

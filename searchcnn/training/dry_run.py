@@ -95,7 +95,14 @@ def _run_one_batch(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
 def _make_stretch(trainer: Trainer, candidate: Candidate, samples: Split, callbacks: Sequence[Any]) -> Stretch:
     statistics = [BatchStatistics()] if trainer.builders_count else []
     normalization = trainer.inputs.make_normalization(candidate.recipe.normalization)
-    return Stretch(samples, samples, trainer.config.seed, [*callbacks, *statistics], normalization=normalization)
+    return Stretch(
+        samples,
+        samples,
+        trainer.config.seed,
+        [*callbacks, *statistics],
+        normalization=normalization,
+        is_eager=True,  # on one core, three built-in search spaces took 3.6 s, and 20 s compiled
+    )
 
 
 def check_stability(trainer: Trainer, name: str) -> None:

@@ -42,6 +42,8 @@ class Stretch:
         first: The epoch to begin with, from 0; later than 0 where another process has trained those before.
         normalization: Makes pixels what the network takes.
         own_batch_size: Whether to respect the batch size that a search space's own ``fit`` gives to ``model.fit``.
+        is_eager: Whether steps are executed as Python says, without being compiled: for a single step that is far
+            quicker.
     """
 
     train: Split
@@ -51,6 +53,7 @@ class Stretch:
     first: int = 0
     normalization: Normalization = SCALE
     own_batch_size: bool = True
+    is_eager: bool = False
 
 
 def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
@@ -81,6 +84,8 @@ def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
     if recipe.compiles:
         steps = math.ceil(len(stretch.train) / recipe.batch_size)
         compile_model(candidate.model, recipe, steps, candidate.auxiliary_weight)
+    if stretch.is_eager:
+        candidate.model.run_eagerly = True
     return {"labels": find_label_form(candidate.model), "normalization": stretch.normalization}
 
 

@@ -1,13 +1,16 @@
 """The known points of a study's search spaces, which a search tries first."""
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import keras
 
 from searchcnn.errors import InfeasibleError, PluginError, get_first_line
 from searchcnn.search import check_limits
 from searchcnn.spaces import LoadedSpace
-from searchcnn.training.trainer import Trainer
+from searchcnn.training.trainer import Point, Trainer
 
 
 class KnownPoint(NamedTuple):
@@ -51,7 +54,7 @@ def _list_points(trainer: Trainer, space: LoadedSpace) -> Iterator[KnownPoint]:
     baselines = space.baselines(trainer.space.members[space.name])
     for origin, values in [("default", {}), *((f"baseline {name}", point) for name, point in baselines.items())]:
         try:
-            point = trainer.resolve_point(space.name, values)
+            point = _resolve(trainer, space.name, values)
             check_limits(point.cost, trainer.config.limits)
         except InfeasibleError:
             continue
@@ -60,3 +63,10 @@ def _list_points(trainer: Trainer, space: LoadedSpace) -> Iterator[KnownPoint]:
         except Exception as error:
             raise PluginError(f"search space '{space.name}', {origin}: {get_first_line(error)}") from error
         yield KnownPoint(space.name, origin, point.values, point.is_solved)
+
+
+def _resolve(trainer: Trainer, name: str, values: Mapping[str, Any]) -> Point:
+    """Resolves a point, its network built without weights, which takes a third of the time, unless that needs them."""
+    with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+        return trainer.resolve_point(name, values)
+    return trainer.resolve_point(name, values)

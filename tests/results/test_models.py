@@ -267,7 +267,7 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
 def test_only_the_same_predictions_pass(
     saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, loaded: float
 ) -> None:
-    script = f"import sys, numpy; numpy.save(sys.argv[3], numpy.full((96, 10), float('{loaded}'), 'float32'))"
+    script = f"import sys, numpy; numpy.save(sys.argv[-1], numpy.full((96, 10), float('{loaded}'), 'float32'))"
     monkeypatch.setattr(formats, "FORMATS", [replace(formats.KERAS, script=script)])
     for trained in (np.nan, 0.5):
         expected = np.full((96, 10), trained, np.float32)
@@ -284,15 +284,15 @@ def test_a_rehearsal_leaves_the_best_model_alone(
     checked: list[Path] = []
 
     @contextlib.contextmanager
-    def verify_meanwhile(path: Path, images: Any, predict: Callable[[], Any]) -> Iterator[None]:
-        checked.append(path)
+    def verify_meanwhile(models: Mapping[Path, Any], images: Any) -> Iterator[None]:
+        checked.extend(models)
         yield
 
     monkeypatch.setattr(models_module, "verify_meanwhile", verify_meanwhile)
     best = models_at(tmp_path / "study" / "best.keras")
-    with best.rehearse_saving(finished):
+    with best.rehearse_saving([finished, finished]):
         pass
-    assert [path.name for path in checked] == ["best.keras"]
+    assert [path.suffix for path in checked] == [".keras", ".keras"]
     assert not (tmp_path / "study").exists()
     assert best.is_verified  # there is nothing to verify
 
@@ -357,8 +357,8 @@ def test_a_format_is_one_entry(saved: Path, tmp_path: Path, monkeypatch: pytest.
 
     script = """
 import sys, zipfile, numpy, keras
-zipfile.ZipFile(sys.argv[1]).extractall()
-numpy.save(sys.argv[3], keras.models.load_model("model.keras").predict(numpy.load(sys.argv[2]), verbose=0))
+zipfile.ZipFile(sys.argv[2]).extractall()
+numpy.save(sys.argv[3], keras.models.load_model("model.keras").predict(numpy.load(sys.argv[1]), verbose=0))
 """
     zipped = formats.Format(".zip", "a zipped model", write, script, "cannot be unzipped: {}")
     monkeypatch.setattr(formats, "FORMATS", [formats.KERAS, zipped])
@@ -366,7 +366,7 @@ numpy.save(sys.argv[3], keras.models.load_model("model.keras").predict(numpy.loa
     assert read_card(tmp_path / "out.zip")["study"] == read_card(saved)["study"]
     with pytest.raises(UsageError, match=r"a Keras model must end in .keras or a zipped model must end in .zip, such"):
         export_model(saved, tmp_path / "out.onnx")
-    wrong = replace(zipped, script=script.replace("numpy.load(sys.argv[2])", "0 * numpy.load(sys.argv[2])"))
+    wrong = replace(zipped, script=script.replace("numpy.load(sys.argv[1])", "0 * numpy.load(sys.argv[1])"))
     monkeypatch.setattr(formats, "FORMATS", [wrong])
     with pytest.raises(StudyFailedError, match="predictions differ"):
         export_model(saved, tmp_path / "wrong.zip")

@@ -7,8 +7,9 @@ from searchcnn.results.formats.format import Format
 SCRIPT = """
 import sys
 import numpy, keras
-model, images, predictions = sys.argv[1:]
-numpy.save(predictions, keras.models.load_model(model).predict(numpy.load(images), verbose=0).astype("float32"))
+images = numpy.load(sys.argv[1])
+for model, predictions in zip(sys.argv[2::2], sys.argv[3::2]):
+    numpy.save(predictions, keras.models.load_model(model).predict(images, verbose=0).astype("float32"))
 assert "searchcnn" not in sys.modules
 """
 
