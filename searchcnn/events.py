@@ -100,7 +100,13 @@ class Trouble(Event):
 
 @dataclass(frozen=True)
 class StudyOpened(Event):
-    """The study is in its database, ready for further processes to join."""
+    """The study is in its database, ready for further processes to join.
+
+    Attributes:
+        seconds_spent: How long the study was worked on until now, in all runs, this command's start included.
+    """
+
+    seconds_spent: float = 0.0
 
 
 @dataclass(frozen=True)

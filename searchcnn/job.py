@@ -1,8 +1,9 @@
 """A job: what a search in any process has to know, as data that travels as JSON."""
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ class Job:
         storage: URL of the database; None for a file of its own in the workspace.
         plugins: Further folders of plugins.
         accept_changes: Continue a study although its search space, data or recipe is no longer what it was.
+        began: When the command began, as `time.time` has it: the study's timeout counts from then on.
     """
 
     name: str
@@ -31,6 +33,12 @@ class Job:
     storage: str | None = None
     plugins: Sequence[Path] = ()
     accept_changes: bool = False
+    began: float = field(default_factory=time.time)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began."""
+        return max(0.0, time.time() - self.began)
 
     @property
     def url(self) -> Any:
@@ -69,6 +77,7 @@ class Job:
             "storage": self.storage,
             "plugins": [str(folder) for folder in self.plugins],
             "accept_changes": self.accept_changes,
+            "began": self.began,
         }
         return json.dumps(facts)
 
@@ -83,4 +92,5 @@ class Job:
             facts["storage"],
             [Path(folder) for folder in facts["plugins"]],
             facts["accept_changes"],
+            facts["began"],
         )

@@ -61,14 +61,15 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         else:
             prepare_spaces(spaces)
         models.tidy()
-        hear(StudyOpened())
-        budget = Budget.remaining(config.budget.trials, config.budget.timeout, stored.count_seconds())
-        with stored.run():
+        spent = stored.count_seconds(job.elapsed)
+        hear(StudyOpened(spent))
+        budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_verify)
+        with stored.run(job.elapsed):
             Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed).run(hear, stop)
             models.tidy()  # of trials that were given up
-    if not models.is_verified and not stop.is_set():
-        hear(Progress("checking the saved model in a fresh process"))
-        models.verify()
+            if not models.is_verified and not stop.is_set():
+                hear(Progress("checking the saved model in a fresh process"))
+                models.verify()
 
 
 def _check_identity(

@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
@@ -508,8 +509,9 @@ def search_job(
 
     if hear is not None and not callable(hear):
         raise UsageError("hear must be a function that takes an event; see searchcnn.events")
+    began = time.time()
     with show_reading(show) as reading:
-        job = make_job(_tell(reading.hear, hear))
+        job = replace(make_job(_tell(reading.hear, hear)), began=began)
     view = choose_view(job, show)
     view.is_told = reading.is_told
     with _stop_on_signals(view) as stop, view:

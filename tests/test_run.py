@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -178,6 +179,13 @@ def test_a_spent_budget_trains_nothing(workspace: Path) -> None:
     assert run(make_study(workspace, overrides=["budget.timeout=0.001"])).heard == ["reading"]
     assert Workspace(workspace).best_model("study").read_bytes() == before
     assert len(summary(make_study(workspace)).trials) == 2
+
+
+def test_the_timeout_counts_from_the_command_on(workspace: Path) -> None:
+    job = make_study(workspace, overrides=["budget.trials=9", "budget.timeout=10m"])
+    assert run(replace(job, began=time.time() - 600)).heard == ["reading"]
+    assert summary(job).seconds > 600
+    assert len(summary(job).trials) == 2
 
 
 def test_the_best_model_has_its_score(workspace: Path) -> None:

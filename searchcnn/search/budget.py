@@ -3,6 +3,9 @@
 import time
 from dataclasses import dataclass
 
+MAX_RESERVE = 0.1
+"""Fraction of a timeout that may be reserved."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -17,10 +20,20 @@ class Budget:
     deadline: float | None
 
     @classmethod
-    def remaining(cls, trials: int | None, timeout: float | None, seconds_spent: float) -> "Budget":
-        """Returns the budget of a run that begins now, after earlier runs have spent some seconds of the timeout."""
-        deadline = None if timeout is None else time.monotonic() + timeout - seconds_spent
-        return cls(trials, deadline)
+    def remaining(
+        cls, trials: int | None, timeout: float | None, seconds_spent: float, reserve: float = 0.0
+    ) -> "Budget":
+        """Returns the budget of a run.
+
+        Args:
+            trials: Number of finished trials, over all runs; None for no limit.
+            timeout: Seconds, over all runs; None for no limit.
+            seconds_spent: Seconds that were spent until now.
+            reserve: Seconds that are needed when the last trial has ended; a short search keeps less.
+        """
+        if timeout is None:
+            return cls(trials, None)
+        return cls(trials, time.monotonic() + timeout - seconds_spent - min(reserve, MAX_RESERVE * timeout))
 
     def count_seconds_left(self) -> float:
         """Returns the seconds until the deadline, infinity without one; below zero when it has passed."""

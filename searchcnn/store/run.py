@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from datetime import timedelta
 from typing import Self
 
 from sqlalchemy import func, select, update
@@ -24,10 +25,17 @@ INTERVAL = 5.0
 
 
 class Run:
-    """Registers this process with a study while the body of a ``with`` runs."""
+    """Registers this process with a study while the body of a ``with`` runs.
 
-    def __init__(self, storage: Storage, study_id: int) -> None:
+    Args:
+        storage: The opened database.
+        study_id: The study.
+        elapsed: Seconds for which the process has worked on it already.
+    """
+
+    def __init__(self, storage: Storage, study_id: int, elapsed: float = 0.0) -> None:
         self._storage = storage
+        self._elapsed = timedelta(seconds=elapsed)
         self.connection = storage.connection
         self._study_id = study_id
         self._stop = threading.Event()
@@ -39,7 +47,8 @@ class Run:
                 check_host(session)
             else:
                 check_clock(session)
-            row = RunRow(study_id=self._study_id, host=socket.gethostname(), pid=os.getpid())
+            start = read_clock() - self._elapsed
+            row = RunRow(study_id=self._study_id, host=socket.gethostname(), pid=os.getpid(), started_at=start)
             session.add(row)
             session.flush()
             self._storage.leases.run_id = row.run_id

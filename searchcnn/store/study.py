@@ -20,7 +20,7 @@ from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import get_study_id, get_trial_id
 from searchcnn.store.run import Run
 from searchcnn.store.storage import Storage, add
-from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow, union_length
+from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow, read_clock, union_length
 from searchcnn.store.takeover import Takeover
 from searchcnn.study import Objective
 from searchcnn.study.rules import RULES, Rules
@@ -138,9 +138,13 @@ class StoredStudy:
         return not self.list_trials()
 
     @contextmanager
-    def run(self) -> Iterator[Run]:
-        """Registers this process with the study for the length of the body."""
-        with Run(self.storage, self.study_id) as run:
+    def run(self, elapsed: float = 0.0) -> Iterator[Run]:
+        """Registers this process with the study for the length of the body.
+
+        Args:
+            elapsed: Seconds for which it has worked on the study already.
+        """
+        with Run(self.storage, self.study_id, elapsed) as run:
             yield run
 
     def begin(self, points: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -269,11 +273,17 @@ class StoredStudy:
         return best is None or self.objective.merit(value) > best
 
     @repeat_while_lost
-    def count_seconds(self) -> float:
-        """Returns the number of seconds during which at least one process has worked on the study."""
+    def count_seconds(self, elapsed: float = 0.0) -> float:
+        """Returns the number of seconds during which at least one process has worked on the study.
+
+        Args:
+            elapsed: Seconds for which this process has done so, though it is not registered yet.
+        """
+        now = read_clock().timestamp()
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
-            return union_length([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs])
+            spans = [(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]
+        return union_length([*spans, (now - elapsed, now)])
 
 
 def _read_epoch(row: EpochRow) -> Epoch:

@@ -196,7 +196,7 @@ class BudgetConfig(Section):
 
     trials: int | None = Field(default=None, ge=1, description="Number of finished trials.")
     timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else parse_duration(v))] = Field(
-        default=None, description="Time to search: seconds, or a text such as `15m` or `1h30m`."
+        default=None, description="Time, from the command on: seconds, or a text such as `15m` or `1h30m`."
     )
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from searchcnn.events import (
     Note,
     Outcome,
     Progress,
+    StudyOpened,
     TrialDescribed,
     TrialFinished,
     TrialGivenUp,
@@ -74,7 +75,7 @@ class LiveView(View):
     def __init__(self, study: Job, console: Console | None = None) -> None:
         super().__init__(study)
         self._console = console or Console()
-        self._began = time.monotonic()
+        self._began = time.monotonic() - study.elapsed
         self._spent_before = 0.0
         self._progress = "starting"
         self._done: float | None = None
@@ -112,6 +113,8 @@ class LiveView(View):
         """Shows what happens."""
         super().hear(event)
         match event:
+            case StudyOpened(seconds):
+                self._spent_before = seconds - (time.monotonic() - self._began)
             case Progress(text, done):
                 self._progress, self._done = text, done
             case Note(text):  # stays on the screen
@@ -158,7 +161,6 @@ class LiveView(View):
         """Shows the trials of earlier runs, the first time."""
         if not self._trials:
             summary = read_summary(self.study.url, self.study.name)
-            self._spent_before = summary.seconds - (time.monotonic() - self._began)
             self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
 
     def _get_running(self, number: int) -> _Running:

@@ -39,7 +39,7 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
     yield from compare_spaces(summary)
     best = summary.best
     if best is None:
-        yield "No trial is complete yet, so there is no model."
+        yield f"No trial is complete yet, so there is no model{_explain_time(study, summary)}."
     else:
         metric = study.config.objective.metric
         size = f"{format_amount(best.facts['params'])} parameters, {format_amount(best.facts['macs'])} MACs"
@@ -55,6 +55,14 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield from _suggest_calls(study, stopped, best is not None)
     else:
         yield from _suggest_commands(study, arguments, stopped, best is not None)
+
+
+def _explain_time(study: Job, summary: StudySummary) -> str:
+    from searchcnn.search import MAX_RESERVE
+
+    timeout = study.config.budget.timeout
+    is_spent = timeout is not None and summary.seconds >= (1 - MAX_RESERVE) * timeout
+    return ": the time was over before the first one was; give it more" if is_spent else ""
 
 
 def _suggest_commands(study: Job, arguments: Sequence[str], stopped: bool, has_model: bool) -> Iterator[str]:

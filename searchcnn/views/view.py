@@ -120,7 +120,7 @@ class PlainView(View):
 
     def __init__(self, study: Job) -> None:
         super().__init__(study)
-        self._began = time.monotonic()
+        self._began = time.monotonic() - study.elapsed
         self._trials: dict[int, ShownTrial] = {}
         self._progress = ""
 

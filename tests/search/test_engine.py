@@ -303,6 +303,11 @@ def test_the_timeout_is_a_total(open_study: OpenStudy) -> None:
     assert len(run(open_study, make_evaluator({}), 2, deadline=Budget.remaining(9, 10_040, spent).deadline)) == 2
 
 
+def test_a_part_of_the_time_is_reserved() -> None:
+    assert Budget.remaining(None, 100, 20, reserve=6).count_seconds_left() == pytest.approx(74, abs=1)
+    assert Budget.remaining(None, 10, 0, reserve=6).count_seconds_left() == pytest.approx(9, abs=1)
+
+
 def test_no_trial_begins_after_the_deadline(open_study: OpenStudy) -> None:
     deadline = time.monotonic() + 10_000
 

@@ -366,6 +366,15 @@ def test_seconds_of_several_runs(url: URL, open_study: Open) -> None:
     assert read_summary(url, "x").seconds == pytest.approx(40)
 
 
+def test_seconds_before_a_run_is_registered_count(url: URL, open_study: Open) -> None:
+    study = begin(open_study())
+    assert study.count_seconds(30) == pytest.approx(30)
+    with study.run(30):
+        assert study.count_seconds(30) == pytest.approx(30, abs=1)
+    assert read_summary(url, "x").seconds == pytest.approx(30, abs=1)
+    assert study.count_seconds(10) == pytest.approx(30, abs=1)  # they are the same seconds
+
+
 # -- summaries
 
 

@@ -1,6 +1,8 @@
 """What is drawn, without a search behind it."""
 
 import io
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from searchcnn.events import (
     NetworkBuilt,
     Outcome,
     Progress,
+    StudyOpened,
     TrialDescribed,
     TrialFinished,
     TrialGivenUp,
@@ -71,6 +74,13 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeyp
     assert "left" in ended
     view.stopping()
     assert "stopping; Ctrl-C again stops now" in draw(view)
+
+
+def test_the_live_view_shows_the_time_from_the_command_on(study: Job) -> None:
+    view = LiveView(replace(study, began=time.time() - 60), Console(file=io.StringIO(), width=120, height=40))
+    assert "1m00s used, 4m00s left" in draw(view)
+    view.hear(StudyOpened(70.0))  # ten of an earlier run
+    assert "1m10s used, 3m50s left" in draw(view)
 
 
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
