@@ -81,7 +81,7 @@ class Models:
         Raises:
             StoreError: If it cannot be written; the trial has not ended then, and continues next time.
         """
-        if self._stored.rank(trial.stored, evaluation.value) < self._config.search.keep_models:
+        if self._stored.rank(trial.stored, evaluation.value, trial.facts) < self._config.search.keep_models:
             self.save(trial, evaluation)
             self._stored.add_model(trial.stored, self.get_file(trial.number), evaluation.value)
 

@@ -149,7 +149,7 @@ class Search:
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._try_evaluating(trial)
-        is_best = evaluation is not None and self._study.is_better(evaluation.value)
+        is_best = evaluation is not None and self._study.rank(trial.stored, evaluation.value, trial.facts) == 0
         if evaluation is not None and evaluation.is_cut and not is_best:
             outcome = Outcome("PRUNED", reason="timeout")
         elif evaluation is not None:

@@ -1,14 +1,19 @@
 """Queries about a study's trials, so that they need not all be read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Float, cast, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from searchcnn.store.optuna_private import models
 from searchcnn.study import Objective
+from searchcnn.study.objective import TIEBREAKERS
+
+LARGEST = 1e300
+"""Stands for infinity, which JSON does not have."""
 
 
 def list_finished(session: Session, study_id: int) -> list[int]:
@@ -18,24 +23,25 @@ def list_finished(session: Session, study_id: int) -> list[int]:
     return list(session.scalars(query))
 
 
-def count_before(session: Session, study_id: int, number: int, value: float, objective: Objective) -> int:
-    """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier."""
-    trial, score = models.TrialModel, models.TrialValueModel.value
-    is_before = or_(_select_merit(objective) > objective.merit(value), and_(score == value, trial.number < number))
+def count_before(session: Session, study_id: int, number: int, rank: Sequence[float], objective: Objective) -> int:
+    """Returns the number of a study's COMPLETE trials that are better than one, or as good and earlier.
+
+    Args:
+        session: The database.
+        study_id: The study.
+        number: The trial's number.
+        rank: Its rank; see `searchcnn.study.Objective.rank`.
+        objective: What is better.
+    """
+    own = [min(value, LARGEST) for value in (*rank, number)]
+    is_before = tuple_(*_select_rank(objective)) < tuple_(*map(literal, own))
     return session.scalar(_select_complete(select(func.count()), study_id).where(is_before)) or 0
 
 
 def list_best(session: Session, study_id: int, objective: Objective, count: int) -> list[int]:
     """Returns the numbers of a study's best COMPLETE trials, the best one first."""
-    trial = models.TrialModel
-    query = _select_complete(select(trial.number), study_id).order_by(_select_merit(objective).desc(), trial.number)
+    query = _select_complete(select(models.TrialModel.number), study_id).order_by(*_select_rank(objective))
     return list(session.scalars(query.limit(count)))
-
-
-def find_best_merit(session: Session, study_id: int, objective: Objective) -> float | None:
-    """Returns the merit of the best of a study's COMPLETE trials, or None before the first."""
-    best: float | None = session.scalar(_select_complete(select(func.max(_select_merit(objective))), study_id))
-    return best
 
 
 def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:
@@ -47,10 +53,17 @@ def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistrib
     return None if stored is None else json_to_distribution(stored)
 
 
-def _select_merit(objective: Objective) -> Any:
-    """Returns the merit of trials by their scores, as a column; the best one has the largest."""
+def _select_rank(objective: Objective) -> list[Any]:
+    """Returns `Objective.rank` as columns, and the number: the earlier one of equal trials is better."""
     score: Any = models.TrialValueModel.value
-    return objective.merit(score)
+    return [-objective.merit(score), *map(_select_fact, TIEBREAKERS), models.TrialModel.number]
+
+
+def _select_fact(key: str) -> Any:
+    """Returns a number that is known of trials as a column; one that is not known is large."""
+    fact = models.TrialUserAttributeModel
+    value = select(fact.value_json).where(fact.trial_id == models.TrialModel.trial_id, fact.key == key)
+    return func.coalesce(cast(value.scalar_subquery(), Float), LARGEST)
 
 
 def _select_complete(query: Any, study_id: int) -> Any:

@@ -254,23 +254,17 @@ class StoredStudy:
             return queries.list_finished(session, self.study_id)
 
     @repeat_while_lost
-    def rank(self, trial: optuna.Trial, value: float) -> int:
-        """Returns how many COMPLETE trials come before one in the `list_best`, given its score."""
+    def rank(self, trial: optuna.Trial, value: float, facts: Mapping[str, Any]) -> int:
+        """Returns how many COMPLETE trials come before one in the `list_best`, given its score and facts."""
+        rank = self.objective.rank(value, facts)
         with Session(self.storage.engine) as session:
-            return queries.count_before(session, self.study_id, trial.number, value, self.objective)
+            return queries.count_before(session, self.study_id, trial.number, rank, self.objective)
 
     @repeat_while_lost
     def list_best(self, count: int) -> list[int]:
-        """Returns the numbers of the best COMPLETE trials, the best one first; of equal ones the earlier one."""
+        """Returns the numbers of the best COMPLETE trials, the best one first; see `searchcnn.study.Objective.rank`."""
         with Session(self.storage.engine) as session:
             return queries.list_best(session, self.study_id, self.objective, count)
-
-    @repeat_while_lost
-    def is_better(self, value: float) -> bool:
-        """Whether a score is better than that of every COMPLETE trial."""
-        with Session(self.storage.engine) as session:
-            best = queries.find_best_merit(session, self.study_id, self.objective)
-        return best is None or self.objective.merit(value) > best
 
     @repeat_while_lost
     def count_seconds(self, elapsed: float = 0.0) -> float:

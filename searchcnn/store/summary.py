@@ -109,7 +109,7 @@ class StudySummary:
     def ranking(self) -> list[TrialSummary]:
         """COMPLETE trials, the best first."""
         complete = [trial for trial in self.trials if trial.state == "COMPLETE" and trial.value is not None]
-        return sorted(complete, key=lambda trial: self.config.objective.merit(trial.value or 0.0), reverse=True)
+        return sorted(complete, key=lambda trial: self.config.objective.rank(trial.value or 0.0, trial.facts))
 
     @property
     def best(self) -> TrialSummary | None:

@@ -292,6 +292,10 @@ class Reporter(keras.callbacks.Callback):
         """Metrics of the last epoch; none if none was reported."""
         return self._curve[-1].metrics if self._curve else {}
 
+    def find_metrics(self, score: float) -> Mapping[str, float]:
+        """Returns the metrics of the first epoch that had a score; none if none had it."""
+        return next((epoch.metrics for epoch in self._curve if epoch.metrics[self._metric] == score), {})
+
     def _report(self, epoch: Epoch) -> bool:
         return self._trial.report(epoch, epoch.metrics[self._metric])
 

@@ -144,7 +144,8 @@ class Trainer:
             return Evaluation(math.nan)
         if "solved" in trial.facts and reporter.epochs > 1:
             trial.note(tuned=True)
-        trial.describe(stopped=reporter.ending or "finished")
+        loss = reporter.find_metrics(trial.best).get("val_loss", math.inf)
+        trial.describe(stopped=reporter.ending or "finished", **({"val_loss": loss} if math.isfinite(loss) else {}))
         is_cut = reporter.ending == "timeout"
         return Evaluation(trial.best, self.make_classifier(candidate), is_cut, candidate.recipe.to_dict())
 

@@ -252,7 +252,8 @@ class LiveView(View):
 
     def _find_best(self) -> TrialSummary | None:
         complete = [t for t in self._trials.values() if t.state == "COMPLETE" and t.value is not None]
-        return max(complete, key=lambda trial: self.study.config.objective.merit(trial.value or 0.0), default=None)
+        objective = self.study.config.objective
+        return min(complete, key=lambda trial: objective.rank(trial.value or 0.0, trial.facts), default=None)
 
 
 def _describe_features(running: _Running) -> str:

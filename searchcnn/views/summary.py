@@ -46,6 +46,7 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"
         yield f"      {format_point(best.facts['hyperparameters'])}"
         yield from _describe_certainty(study, best)
+        yield from _describe_gain(summary, best)
         yield from _describe_tuning(summary)
         yield f"Model: {_format_path(study)}{_describe_model(study, summary)}"
     if study.config.published:
@@ -99,6 +100,18 @@ def _describe_certainty(study: Job, best: TrialSummary) -> Iterator[str]:
         if study.config.objective.metric == "val_accuracy" and best.value is not None and images:
             split = f" in {folds} folds" if folds else ""
             yield f"      on {images:,} images{split}: {format_interval(best.value, images)}"
+
+
+def _describe_gain(summary: StudySummary, best: TrialSummary) -> Iterator[str]:
+    """Yields what further trials have brought over the first known point, which is what was there without a search."""
+    first, others = summary.trials[0], summary.finished_count - 1
+    if not first.facts.get("origin") or others < 1:
+        return
+    if best.number == first.number:
+        yield f"      the first known point; {format_count(others, 'further trial')} brought nothing better"
+    else:
+        ending = "" if first.state == "COMPLETE" else f" after {format_count(first.epochs, 'epoch')}"
+        yield f"      the first known point, trial {first.number}, had {format_score(first.value)}{ending}"
 
 
 def _describe_tuning(summary: StudySummary) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Beginning, continuing and refusing studies, and reading them for people."""
 
-import math
 import sqlite3
 import subprocess
 import sys
@@ -152,24 +151,21 @@ def test_several_studies_share_a_database(url: URL, open_study: Open) -> None:
 
 def test_models_and_the_best_value(open_study: Open) -> None:
     study = begin(open_study())
-    assert study.is_better(-math.inf)
     add_trial(study, 0.5)
     add_trial(study, None, TrialState.PRUNED)
-    assert [study.is_better(value) for value in (0.4, 0.5, 0.6)] == [False, False, True]
     study.add_model(study.start_trial(), Path("trial.keras"), 0.7)
     with Session(study.storage.engine) as session:
         assert [(row.path, row.score) for row in session.scalars(select(ModelRow))] == [("trial.keras", 0.7)]
     for value in (0.7, 0.5, 0.6):
         add_trial(study, value)
     assert study.list_best(3) == [2, 4, 0]
-    assert [study.rank(study.start_trial(), value) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
+    assert [study.rank(study.start_trial(), value, {}) for value in (0.4, 0.5, 0.65, 0.8)] == [4, 4, 1, 0]
     assert study.list_finished() == [0, 1, 2, 3, 4]
     smaller = open_study("y", direction="minimize")
     add_trial(smaller, 0.5)
     add_trial(smaller, 0.3)
     assert smaller.list_best(9) == [1, 0]
-    add_trial(smaller, 0.5)
-    assert [smaller.is_better(value) for value in (0.2, 0.3, 0.4)] == [True, False, False]
+    assert [smaller.rank(smaller.start_trial(), value, {}) for value in (0.2, 0.3, 0.4)] == [0, 1, 1]
 
 
 def test_of_trials_that_are_equally_good_the_earlier_one_comes_first(open_study: Open) -> None:
@@ -177,9 +173,23 @@ def test_of_trials_that_are_equally_good_the_earlier_one_comes_first(open_study:
     with study.run():
         first, second, third = (study.start_trial() for _ in range(3))
         study.finish(second, TrialState.COMPLETE, 0.5, {})
-        assert [study.rank(trial, 0.5) for trial in (first, third)] == [0, 1]
+        assert [study.rank(trial, 0.5, {}) for trial in (first, third)] == [0, 1]
         study.finish(first, TrialState.COMPLETE, 0.5, {})
         assert study.list_best(2) == [0, 1]
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+def test_equal_scores_are_ranked_by_loss_and_then_by_cost(url: URL, open_study: Open) -> None:
+    study = begin(open_study())
+    facts = [{}, {"val_loss": 0.3, "macs": 900}, {"val_loss": 0.25, "macs": 800}, {"val_loss": 0.25, "macs": 70_000}]
+    for fact in facts:
+        study.finish(study.start_trial(), TrialState.COMPLETE, 0.5, {"space": "a", **fact})
+    study.finish(study.start_trial(), TrialState.COMPLETE, 0.4, {"space": "a", "val_loss": 0.1})
+    assert study.list_best(9) == [2, 3, 1, 0, 4]
+    assert [trial.number for trial in read_summary(url, "x").ranking] == [2, 3, 1, 0, 4]
+    trial = study.start_trial()
+    ranks = [study.rank(trial, value, fact) for value, fact in ((0.6, {}), (0.5, facts[2]), (0.5, {"val_loss": 0.2}))]
+    assert ranks == [0, 1, 0]
 
 
 # -- databases that are refused

@@ -48,9 +48,9 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Job]:
             trial = stored.start_trial()
             stored.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 75.0), 0.5)
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-            stored.finish(
-                trial, state, value, {"space": space, "params": 62_346, "macs": macs, "hyperparameters": {"x": 1}}
-            )
+            facts = {"space": space, "params": 62_346, "macs": macs, "hyperparameters": {"x": 1}}
+            origin = {"origin": "default"} if trial.number == 0 else {}
+            stored.finish(trial, state, value, facts | origin)
         return study
 
     return make
@@ -110,6 +110,20 @@ def test_one_search_space_is_compared_with_nothing(search: Callable[..., Job]) -
 
 def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[..., Job]) -> None:
     assert "search space" not in show_status(search([]).workspace.root)
+
+
+@pytest.mark.parametrize(
+    ("scores", "line"),
+    [
+        ([0.91, 0.93, 0.92], "      the first known point, trial 0, had 0.9100"),
+        ([None, 0.93], "      the first known point, trial 0, had 0.5000 after 1 epoch"),
+        ([0.93, 0.91, None], "      the first known point; 2 further trials brought nothing better"),
+        ([0.93], None),
+    ],
+)
+def test_what_the_search_has_brought(search: Callable[..., Job], scores: list[float | None], line: str | None) -> None:
+    printed = print_summary(search([("sequential", score, 1000) for score in scores]))
+    assert [text for text in printed if "first known point" in text] == ([line] if line else [])
 
 
 def test_what_there_is_to_beat(search: Callable[..., Job]) -> None:
