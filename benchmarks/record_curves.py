@@ -1,0 +1,124 @@
+"""Records learning curves: points drawn at random, each trained in the stretches of a plan, 1, 3, 9 and 27 epochs.
+
+Each stretch is a complete cycle of the learning rate, from the best weights of the one before. What is recorded is all
+that a plan sees: hyperparameters, size, and the score and the seconds of each epoch. `benchmarks/replay.py` replays it.
+
+The study that is trained lies in a folder of its own; the same command continues it, and writes what it has so far.
+
+Run: taskset -c 0 python benchmarks/record_curves.py --data digits --points 200 --folder /tmp/curves
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+
+from searchcnn import Phase, SearchSpace, Study
+from searchcnn.sources import load_dataset
+from searchcnn.store.tables import EpochRow
+from searchcnn.study import DataConfig
+
+CURVES = Path(__file__).parent / "curves"
+RUNGS = (1, 3, 9, 27)
+"""Epochs at which a stretch ends."""
+SETTINGS: Mapping[str, Any] = {
+    "spaces": ["sequential", "residual", "inception"],
+    "search.sampler": {"name": "RandomSampler"},
+    "search.pruner": {"name": "NopPruner"},
+    "search.baselines": False,
+    "search.keep_models": 1,
+    "training.epochs": RUNGS[-1],
+    "training.patience": RUNGS[-1],
+    "training.schedule": "cosine",
+    "training.learning_rate": {"min": 5e-4, "max": 1e-2, "log": True},
+    "training.weight_decay": [0.0, 1e-4, 1e-3],
+    "training.shift": [0.1, 0.0],
+    "limits.trial_timeout": "20m",
+}
+DATASETS: Mapping[str, Mapping[str, Any]] = {
+    "digits": {"training.batch_size": 32, "limits.max_macs": 500_000, "limits.max_params": 300_000},
+    "fashion_mnist": {"training.batch_size": 64, "limits.max_macs": 4_000_000, "limits.max_params": 300_000},
+    "cifar10": {
+        "training.batch_size": 64,
+        "training.flip": True,
+        "limits.max_macs": 8_000_000,
+        "limits.max_params": 500_000,
+    },
+}
+"""What differs from dataset to dataset; the limits only keep the recording short."""
+
+
+def cycle(_space: SearchSpace, _hp: Any, _model: Any) -> Iterator[Phase]:
+    """Yields the stretches as phases of the training."""
+    for before, end in zip((0, *RUNGS), RUNGS, strict=False):
+        yield Phase(share=(end - before) / RUNGS[-1])
+
+
+def take_images(name: str, path: str | None, count: int) -> dict[str, Any]:
+    """Returns some images of a dataset, drawn at random: ``count`` to train on, a third of that to validate on."""
+    config = {"validation": 0.2 if name == "digits" else 5000, **({"path": path} if path else {"name": name})}
+    dataset = load_dataset(DataConfig.model_validate(config), seed=0)
+    arrays: dict[str, Any] = {}
+    for part, number in (("train", count), ("validation", max(count // 3, 250)), ("test", 100)):
+        split = getattr(dataset, part)
+        drawn = np.random.default_rng(0).permutation(len(split))[:number]
+        arrays |= {f"x_{part}": np.asarray(split.images)[drawn], f"y_{part}": np.asarray(split.labels)[drawn]}
+    return arrays
+
+
+def read_curves(study: Study) -> list[dict[str, Any]]:
+    """Returns what was recorded of each trial that was trained to the end."""
+    engine = create_engine(f"sqlite:///{study.workspace.database(study.name)}")
+    with Session(engine) as session:
+        rows = list(session.scalars(select(EpochRow).order_by(EpochRow.trial_id, EpochRow.epoch)))
+    first = min(row.trial_id for row in rows)
+    curves = []
+    for trial in study.trials:
+        epochs = [row for row in rows if row.trial_id == first + trial.number]
+        if trial.state != "COMPLETE" or len(epochs) < RUNGS[-1]:
+            continue
+        curves.append(
+            {
+                "hyperparameters": trial.hyperparameters,
+                "params": trial.facts["params"],
+                "macs": trial.facts["macs"],
+                "accuracy": [round(row.metrics["val_accuracy"], 4) for row in epochs],
+                "loss": [round(row.metrics["val_loss"], 4) for row in epochs],
+                "seconds": [round(row.seconds, 2) for row in epochs],
+            }
+        )
+    return curves
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", choices=DATASETS, required=True)
+    parser.add_argument("--path", help="where the images are, if not where the dataset is looked for")
+    parser.add_argument("--images", type=int, default=6000, help="to train on")
+    parser.add_argument("--points", type=int, default=200)
+    parser.add_argument("--folder", type=Path, required=True)
+    arguments = parser.parse_args()
+    SearchSpace.phases = cycle  # type: ignore[method-assign]
+    images = take_images(arguments.data, arguments.path, arguments.images)
+    settings = {**SETTINGS, **DATASETS[arguments.data]}
+    study = Study(arguments.data, data=images, settings=settings, weights="none", workspace=arguments.folder)
+    study.optimize(trials=arguments.points, workers=0)
+    content = {"machine": f"{platform.machine()}, one core", "date": str(date.today()), "rungs": RUNGS}
+    content |= {"images": {part: len(images[f"y_{part}"]) for part in ("train", "validation")}}
+    CURVES.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(curve) for curve in read_curves(study))
+    head = json.dumps(content)[:-1]
+    (CURVES / f"{arguments.data}.json").write_text(f'{head}, "curves": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()
