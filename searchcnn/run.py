@@ -9,7 +9,7 @@ from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.events import Hear, Note, Progress, StudyOpened, ignore
 from searchcnn.job import Job
-from searchcnn.search import Budget, Search, make_pruner, make_sampler
+from searchcnn.search import Budget, Search, make_pruner, make_sampler, make_scheduler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import LoadedSpace, load_spaces
 from searchcnn.spaces.creation import create_spaces, describe_origins, prepare_spaces
@@ -36,7 +36,7 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     job, stop = job.continue_begun(hear), stop or threading.Event()
     config = job.config
     sampler = make_sampler(config.search.sampler, config.seed)
-    pruner = make_pruner(config.search.pruner, config.training.epochs)
+    pruner = make_pruner(config.search.pruner, config.training.max_epochs)
     hear(Progress(f"reading {config.data.title}"))
     dataset = load_dataset(job.workspace.locate(config.data), config.seed, hear, config.mirrors)
     loaded = load_spaces(config.spaces, job.workspace, job.plugins)
@@ -57,16 +57,19 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
             hear(Progress("dry run: one batch of each search space, saved and loaded again"))
             with rehearse(trainer, models, hear):
                 points = find_known_points(trainer, loaded)
-            stored.begin(points)
+            stored.begin(points, job.elapsed)
         else:
             prepare_spaces(spaces)
         models.tidy()
         spent = stored.count_seconds(job.elapsed)
         hear(StudyOpened(spent))
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_verify)
+        plan = make_scheduler(config, trainer.parts, stored.seconds_to_begin)
         with stored.run(job.elapsed):
-            Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed).run(hear, stop)
-            models.tidy()  # of trials that were given up
+            Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan).run(
+                hear, stop
+            )
+            models.tidy(is_over=not stop.is_set())  # of trials that were given up, too
             if not models.is_verified and not stop.is_set():
                 hear(Progress("checking the saved model in a fresh process"))
                 models.verify()

@@ -85,16 +85,20 @@ class Models:
             self.save(trial, evaluation)
             self._stored.add_model(trial.stored, self.get_file(trial.number), evaluation.value)
 
-    def tidy(self) -> None:
+    def tidy(self, is_over: bool = False) -> None:
         """Makes the best trial's network the best model, and deletes what ended trials have left and nobody needs.
 
         Networks are looked at only if one has been saved since the last time. Several processes may do so at the same
         time: each checks again when it is done.
 
+        Args:
+            is_over: Whether the search is over: of the trials that wait to be trained on, the best are kept.
+
         Raises:
             StoreError: If the best model cannot be written.
         """
-        self._checkpoints.drop(self._stored.list_finished())
+        kept = self._rank() if is_over else [number for number, _, _ in self._stored.list_planned()]
+        self._checkpoints.drop(set(self._stored.list_finished()) - set(kept))
         if self._is_promoted:
             return
         with guard_writing(self.path):

@@ -5,6 +5,7 @@ from searchcnn.search.components import make_pruner, make_sampler
 from searchcnn.search.engine import Evaluation, Evaluator, Keeper, Search
 from searchcnn.search.limits import Cost, check_limits
 from searchcnn.search.samplers import SeededSampler
+from searchcnn.search.scheduler import Scheduler, make_scheduler
 from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.search.trial import InterruptedTrialError, OutOfTimeError, Trial, TrialPrunedError
 
@@ -17,6 +18,7 @@ __all__ = [
     "InterruptedTrialError",
     "Keeper",
     "OutOfTimeError",
+    "Scheduler",
     "Search",
     "SeededSampler",
     "Stream",
@@ -26,4 +28,5 @@ __all__ = [
     "derive_seed",
     "make_pruner",
     "make_sampler",
+    "make_scheduler",
 ]

@@ -47,8 +47,9 @@ def make_pruner(config: ComponentConfig, epochs: int) -> BasePruner:
     Raises:
         StudyFileError: If there is no such pruner, or it does not take the arguments.
     """
-    options = {**_choose_pruner_defaults(config.name, epochs), **config.options}
-    pruner: BasePruner = _make_component(optuna.pruners, BasePruner, "search.pruner", config.name, options)
+    name = "SuccessiveHalvingPruner" if config.name == "auto" else config.name
+    options = {**_choose_pruner_defaults(name, epochs), **config.options}
+    pruner: BasePruner = _make_component(optuna.pruners, BasePruner, "search.pruner", name, options, also=("auto",))
     return pruner
 
 

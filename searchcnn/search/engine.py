@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import optuna
 from optuna.trial import TrialState
 
 from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
@@ -17,8 +18,10 @@ from searchcnn.events import Hear, Outcome, TrialStarted, ignore
 from searchcnn.files import explain_refusal, is_full
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
+from searchcnn.search.scheduler import Done, Resume, Scheduler, Start
+from searchcnn.search.standings import read_standings
 from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
-from searchcnn.store import DATABASE_ERRORS, LeaseLostError, NoTrialLeftError, StoredStudy
+from searchcnn.store import DATABASE_ERRORS, LAST, STRETCHES, LeaseLostError, NoTrialLeftError, StoredStudy
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,12 @@ class Keeper(Protocol):
         """Saves the network of an evaluation that counts, if it is worth it; the database does not know of it yet."""
         ...
 
-    def tidy(self) -> None:
-        """Deletes what nobody needs any more, now that the database knows of the last trial's end."""
+    def tidy(self, is_over: bool = False) -> None:
+        """Deletes what nobody needs any more, now that the database knows of the last trial's end.
+
+        Args:
+            is_over: Whether the search is over: few of the trials that wait to be trained on will ever be.
+        """
         ...
 
 
@@ -71,7 +78,7 @@ class _KeepNothing:
     def save_if_ranked(self, trial: Trial, evaluation: Evaluation, /) -> None:
         """Saves nothing."""
 
-    def tidy(self) -> None:
+    def tidy(self, is_over: bool = False) -> None:
         """Deletes nothing."""
 
 
@@ -86,6 +93,7 @@ class Search:
         keeper: Keeps the networks; nothing is kept where it is None.
         max_failures: Unexpected failures in a row that end the search.
         seed: The study's seed.
+        scheduler: The plan for the time; without one, each trial is trained all at once.
     """
 
     def __init__(
@@ -97,12 +105,14 @@ class Search:
         keeper: Keeper | None = None,
         max_failures: int = 5,
         seed: int = 0,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self._study = study
         self._sampler = sampler
         self._evaluate = evaluate
         self._budget = budget
         self._seed = seed
+        self._scheduler = scheduler
         self._max_failures = max_failures
         self._keeper = keeper or _KeepNothing()
         self._hear: Hear = ignore
@@ -136,22 +146,52 @@ class Search:
                 raise StudyFailedError(self._describe_failures())
 
     def _is_over(self) -> bool:
-        spent = self._budget.is_spent(self._study.count_finished())
-        return spent or self._stop.is_set() or self._sampler.exhausted
+        finished = 0 if self._scheduler else self._study.count_finished()  # waiting trials may go on
+        return self._budget.is_spent(finished) or self._stop.is_set() or self._sampler.exhausted
 
     def _start_trial(self) -> Trial | None:
         """Returns the trial to work on; None if the last ones are being worked on by other processes."""
         try:
-            stored = self._study.start_trial(self._budget.trials)
+            if self._scheduler is not None:
+                return self._follow(self._scheduler)
+            return self._make_trial(self._study.start_trial(self._budget.trials))
         except NoTrialLeftError:
             return None
-        return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._hear, self._stop)
+
+    def _follow(self, scheduler: Scheduler) -> Trial | None:
+        """Returns the trial that a plan says to work on; one that a dead run has abandoned goes on first."""
+        abandoned = self._study.take_over()
+        if abandoned is not None:
+            return self._make_trial(abandoned)
+        while True:
+            standings = read_standings(self._study)
+            step = scheduler.decide(standings, self._budget.count_seconds_left(), self._may_start)
+            match step:
+                case Done():
+                    return None
+                case Start(stretches, is_last):
+                    stored = self._study.begin_trial(self._budget.trials)
+                    return self._make_trial(stored).plan(stretches, is_last, scheduler.find_ceiling(standings))
+                case Resume(number, stretches, is_last):
+                    plan = {STRETCHES: list(stretches), LAST: is_last}
+                    if resumed := self._study.resume_trial(number, plan):
+                        return self._make_trial(resumed, is_resumed=True)
+
+    def _make_trial(self, stored: optuna.Trial, is_resumed: bool = False) -> Trial:
+        return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._hear, self._stop, is_resumed)
+
+    @property
+    def _may_start(self) -> bool:
+        trials = self._budget.trials
+        return trials is None or self._study.count_begun() < trials
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._try_evaluating(trial)
         is_best = evaluation is not None and self._study.rank(trial.stored, evaluation.value, trial.facts) == 0
-        if evaluation is not None and evaluation.is_cut and not is_best:
-            outcome = Outcome("PRUNED", reason="timeout")
+        if evaluation is not None and trial.stretches and not evaluation.is_cut:
+            trial.end_stretch(evaluation.value)
+        if evaluation is not None and not is_best and (evaluation.is_cut or trial.is_waiting):
+            outcome = Outcome("PRUNED", reason="timeout" if evaluation.is_cut else "not promoted")
         elif evaluation is not None:
             self._keeper.save_if_ranked(trial, evaluation)
         self._study.finish(

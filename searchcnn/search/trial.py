@@ -1,12 +1,14 @@
 """A trial at work: what an evaluator sees of the search."""
 
+import math
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from searchcnn.errors import InfeasibleError
 from searchcnn.events import (
     Epoch,
     EpochFinished,
@@ -18,9 +20,10 @@ from searchcnn.events import (
     TrialFinished,
 )
 from searchcnn.search.budget import Budget
+from searchcnn.search.limits import Cost
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
-from searchcnn.store import StoredStudy
+from searchcnn.store import LAST, SCORES, STRETCHES, StoredStudy
 
 
 class TrialPrunedError(Exception):
@@ -46,6 +49,11 @@ class Trial:
         origin: Where they come from, for readers.
         facts: What is known about it, for readers.
         best: Best score so far; None before the first epoch.
+        stretches: Epochs of each of the stretches that a plan trains it in, the one ahead included; none where it is
+            trained all at once.
+        scores: Its best score at the end of each stretch so far.
+        is_last: Whether the stretch ahead is meant to be the last one.
+        is_resumed: Whether it is trained on after a stretch.
         hear: Hears what happens.
     """
 
@@ -58,6 +66,7 @@ class Trial:
         budget: Budget,
         hear: Hear,
         stop: threading.Event,
+        is_resumed: bool = False,
     ) -> None:
         self.number: int = stored.number
         self.seed = derive_seed(study_seed, stored.number, Stream.TRAINING)
@@ -66,6 +75,11 @@ class Trial:
         self.origin: str = stored.user_attrs.get("origin", "")
         self.facts: dict[str, Any] = {}
         self.best: float | None = None
+        self.stretches: tuple[int, ...] = tuple(stored.user_attrs.get(STRETCHES, ()))
+        self.scores: tuple[float, ...] = tuple(stored.user_attrs.get(SCORES, ()))
+        self.is_last = bool(stored.user_attrs.get(LAST))
+        self.is_resumed = is_resumed
+        self._max_macs = math.inf
         self.stored = stored
         self._study = study
         self._sampler = sampler
@@ -129,12 +143,53 @@ class Trial:
             score: Its value of the study's metric.
 
         Returns:
-            Whether the pruner lets the trial continue.
+            Whether the pruner lets the trial continue; a stretch is trained to its end.
         """
         self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
         self._study.add_epoch(self.stored, epoch, self.best)
         self.hear(EpochFinished(self.number, epoch, self.best))
-        return not self._study.should_prune(self.stored)
+        return bool(self.stretches) or not self._study.should_prune(self.stored)
+
+    def recall(self, epochs: Sequence[tuple[Epoch, float]]) -> None:
+        """Tells of epochs, and their scores, that were reported before the trial was resumed."""
+        for epoch, score in epochs:
+            self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
+            self.hear(EpochFinished(self.number, epoch, self.best))
+
+    def plan(self, stretches: tuple[int, ...], is_last: bool, max_macs: float) -> Self:
+        """Plans how a new trial is trained.
+
+        Args:
+            stretches: Epochs of each stretch.
+            is_last: Whether the last one of them is meant to be that.
+            max_macs: Multiply-accumulates that the time is enough for.
+        """
+        self.stretches, self.is_last, self._max_macs = stretches, is_last, max_macs
+        return self
+
+    def check_cost(self, cost: Cost) -> None:
+        """Checks that the time is enough for a network; see `searchcnn.search.Scheduler.find_ceiling`.
+
+        Raises:
+            InfeasibleError: If it is not.
+        """
+        if self.stretches and cost.macs > self._max_macs:
+            detail = f"{cost.macs:,} multiply-accumulates; the time is enough for {self._max_macs:,.0f}"
+            raise InfeasibleError("too slow", detail, excess=cost.macs / self._max_macs - 1)
+
+    def train_whole(self) -> None:
+        """Takes note that the trial is trained all at once, plan or not."""
+        self.stretches, self.scores = (), ()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits to be trained on, now that a stretch has ended."""
+        return bool(self.stretches) and not self.is_last
+
+    def end_stretch(self, score: float) -> None:
+        """Takes note of the score at the end of a stretch."""
+        self.scores = (*self.scores, score)
+        self.note(**{SCORES: list(self.scores)})
 
     def end(self, outcome: Outcome, is_best: bool) -> None:
         """Reports how the trial has ended, and news that were not reported yet."""
@@ -144,7 +199,7 @@ class Trial:
     def restart(self) -> None:
         """Takes back what was reported: the trial is trained again, in another way."""
         self.best = None
-        self._study.restart(self.stored)
+        self.stored = self._study.restart(self.stored)
 
     def report_progress(self, epoch: int, fraction: float) -> None:
         """Reports which fraction of an epoch is done, 0..1."""

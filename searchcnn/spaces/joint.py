@@ -73,6 +73,11 @@ class Member(SearchSpace):
         """What trains its networks."""
         return self._space.fit_method
 
+    @property
+    def has_own_phases(self) -> bool:
+        """Whether it says in which phases its networks are trained."""
+        return self._space.has_own_phases
+
     def prepare(self) -> None:
         """Fetches what its networks need."""
         self._space.prepare()

@@ -168,3 +168,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     def has_own_fit(self) -> bool:
         """Whether it has a ``fit`` of its own."""
         return getattr(self.fit_method, "__func__", None) is not keras_tuner.HyperModel.fit
+
+    @property
+    def has_own_phases(self) -> bool:
+        """Whether it says in which phases its networks are trained."""
+        return type(self).phases is not SearchSpace.phases

@@ -1,5 +1,6 @@
 """Queries about a study's trials, so that they need not all be read."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Float, cast, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
+from searchcnn.store.attributes import MACS, PACE, SCORES, STRETCHES
 from searchcnn.store.optuna_private import models
 from searchcnn.study import Objective
 from searchcnn.study.objective import TIEBREAKERS
@@ -44,6 +46,17 @@ def list_best(session: Session, study_id: int, objective: Objective, count: int)
     return list(session.scalars(query.limit(count)))
 
 
+def list_planned(session: Session, study_id: int) -> list[tuple[int, TrialState, dict[str, Any]]]:
+    """Returns the trials that are trained in stretches: number, state, and what is known of the stretches."""
+    keys = STRETCHES, SCORES, PACE, MACS
+    trial, fact = models.TrialModel, models.TrialUserAttributeModel
+    query = select(trial.number, trial.state, fact.key, fact.value_json).join(fact, fact.trial_id == trial.trial_id)
+    found: dict[int, tuple[int, TrialState, dict[str, Any]]] = {}
+    for number, state, key, value in session.execute(query.where(trial.study_id == study_id, fact.key.in_(keys))):
+        found.setdefault(number, (number, state, {}))[2][key] = json.loads(value)
+    return [found[number] for number in sorted(found) if STRETCHES in found[number][2]]
+
+
 def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:
     """Returns what the study of a trial has stored as a parameter's range or choices; None before it was sampled."""
     trial, param = models.TrialModel, models.TrialParamModel
@@ -67,7 +80,7 @@ def _select_fact(key: str) -> Any:
 
 
 def _select_complete(query: Any, study_id: int) -> Any:
-    """Restricts a query to a study's COMPLETE trials and their scores."""
+    """Restricts a query to a study's COMPLETE trials and their scores; one that was and is trained on counts, too."""
     trial, value = models.TrialModel, models.TrialValueModel
     joined = query.select_from(trial).join(value, value.trial_id == trial.trial_id)
-    return joined.where(trial.study_id == study_id, trial.state == TrialState.COMPLETE)
+    return joined.where(trial.study_id == study_id, trial.state.in_((TrialState.COMPLETE, TrialState.RUNNING)))

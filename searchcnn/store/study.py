@@ -15,6 +15,7 @@ import searchcnn
 from searchcnn.errors import StudyChangedError
 from searchcnn.events import Epoch
 from searchcnn.store import queries
+from searchcnn.store.attributes import SECONDS_TO_BEGIN
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import get_study_id, get_trial_id
@@ -147,13 +148,20 @@ class StoredStudy:
         with Run(self.storage, self.study_id, elapsed) as run:
             yield run
 
-    def begin(self, points: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    @property
+    def seconds_to_begin(self) -> float:
+        """How long it took until the study's first trial could begin."""
+        return float(self.optuna.user_attrs.get(SECONDS_TO_BEGIN, 0.0))
+
+    def begin(self, points: Iterable[tuple[str, Mapping[str, Any]]], seconds: float = 0.0) -> None:
         """Makes given points the first trials, unless another process has begun the study meanwhile.
 
         Args:
             points: Where each comes from, for readers, as in ``"baseline fashion_convnet"``, and its hyperparameters by
                 name; those not named are sampled.
+            seconds: How long it took to get here.
         """
+        self.optuna.set_user_attr(SECONDS_TO_BEGIN, round(seconds, 1))
         facts = [{"preset": dict(values), "origin": origin} for origin, values in points]
         fixed: dict[str, Any] = {"fixed_params": {}}  # what Optuna's own `enqueue_trial` gives
         waiting = [create_trial(state=TrialState.WAITING, user_attrs=fact, system_attrs=fixed) for fact in facts]
@@ -168,13 +176,45 @@ class StoredStudy:
         Raises:
             NoTrialLeftError: If all of them are begun.
         """
-        self.storage.leases.max_trials = max_trials
+        trial = self.take_over()
+        return trial if trial is not None else self.begin_trial(max_trials)
+
+    def take_over(self) -> optuna.Trial | None:
+        """Returns a trial that a dead run has abandoned; None if there is none."""
         abandoned = self.takeover.take_over(self.study_id)
-        if abandoned is not None:
-            self.list_trials()  # Optuna's cache knows a trial of another process only after it was read
-        trial = self.optuna.ask() if abandoned is None else optuna.Trial(self.optuna, abandoned)
+        return None if abandoned is None else self._work_on(abandoned)
+
+    def begin_trial(self, max_trials: int | None = None) -> optuna.Trial:
+        """Returns a waiting trial, or a new one; see `start_trial`."""
+        self.storage.leases.max_trials = max_trials
+        trial = self.optuna.ask()
         self.takeover.note_work(get_trial_id(trial))
         return trial
+
+    def resume_trial(self, number: int, facts: Mapping[str, Any]) -> optuna.Trial | None:
+        """Returns a trial that has ended a stretch of its training; None if another process trains it on already.
+
+        Args:
+            number: Its number.
+            facts: What readers should know of it, as user attributes.
+        """
+        trial_id = self.takeover.resume(self.study_id, number, facts)
+        return None if trial_id is None else self._work_on(trial_id)
+
+    def _work_on(self, trial_id: int) -> optuna.Trial:
+        self.list_trials()  # Optuna's cache knows a trial of another process only after it was read
+        self.optuna_storage.reopen(trial_id)
+        self.takeover.note_work(trial_id)
+        return optuna.Trial(self.optuna, trial_id)
+
+    @repeat_while_lost
+    def list_planned(self) -> list[tuple[int, TrialState, dict[str, Any]]]:
+        """Returns the trials that are trained in stretches: number, state, and what is known of the stretches.
+
+        The list of `list_trials` may be behind where another process trains a trial on.
+        """
+        with Session(self.storage.engine) as session:
+            return queries.list_planned(session, self.study_id)
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
         """Writes an epoch and the trial's best score so far, in one transaction."""
@@ -193,9 +233,14 @@ class StoredStudy:
         """Whether the pruner ends the trial; not before it can see all of its epochs."""
         return not self.storage.is_behind(get_trial_id(trial)) and trial.should_prune()
 
-    def restart(self, trial: optuna.Trial) -> None:
-        """Deletes a trial's learning curve; its parameters stay."""
+    def restart(self, trial: optuna.Trial) -> optuna.Trial:
+        """Deletes a trial's learning curve; its parameters stay.
+
+        Returns:
+            The trial as it is then.
+        """
         self.storage.restart(get_trial_id(trial))
+        return optuna.Trial(self.optuna, get_trial_id(trial))
 
     def flush(self, trial: optuna.Trial) -> None:
         """Makes everything that was set on a trial durable."""
@@ -242,6 +287,11 @@ class StoredStudy:
     def list_trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
         """Returns the trials, which must not be changed."""
         return self.optuna.get_trials(deepcopy=False, states=tuple(states) if states else None)
+
+    def count_begun(self) -> int:
+        """Returns the number of trials that were begun, those that have ended included."""
+        states = [state for state in TrialState if state != TrialState.WAITING]
+        return len(self.list_trials(states))
 
     def count_finished(self) -> int:
         """Returns the number of trials that have ended, in whatever state."""

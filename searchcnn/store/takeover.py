@@ -1,11 +1,11 @@
 """Running trials whose process is gone: they are trained again, or given up."""
 
 import json
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from optuna.trial import TrialState
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from searchcnn.events import TrialGivenUp
@@ -53,6 +53,33 @@ class Takeover:
                     return trial_id
                 self._give_up(trial_id, lease.deaths, session)
         return None
+
+    @repeat_while_lost
+    def resume(self, study_id: int, number: int, facts: Mapping[str, Any]) -> int | None:
+        """Leases a trial that has ended a stretch of its training to this run, which trains it on.
+
+        Args:
+            study_id: The study.
+            number: The trial's number.
+            facts: What readers should know of it, as user attributes.
+
+        Returns:
+            The trial's id, or None if another process trains it on already.
+        """
+        trial, value = models.TrialModel, models.TrialValueModel
+        with self._storage.scoped_session() as session, session.begin():
+            one = select(trial).where(trial.study_id == study_id, trial.number == number).with_for_update()
+            row = session.scalars(one).one()
+            if not row.state.is_finished():
+                return None
+            if row.state != TrialState.COMPLETE:  # the score of one that was the best counts until it has a better one
+                session.execute(delete(value).where(value.trial_id == row.trial_id))
+            row.state, row.datetime_complete = TrialState.RUNNING, None
+            trial_id = cast("int", row.trial_id)
+            self._storage.leases.add(trial_id, session)
+            for key, fact in facts.items():
+                self._storage.set_attribute(session, models.TrialUserAttributeModel, trial_id, key, fact)
+            return trial_id
 
     @repeat_while_lost
     def give_up(self, study_id: int, number: int, reason: str, detail: str) -> None:
@@ -108,7 +135,7 @@ def _fail(trial: models.TrialModel, reason: str, detail: str, session: Session) 
     for key, value in (("reason", reason), ("detail", detail)):
         fact = {"trial_id": trial.trial_id, "key": key, "value_json": json.dumps(value)}
         add(session, models.TrialUserAttributeModel, fact)
-    trial.state = TrialState.FAIL
+    trial.state = TrialState.COMPLETE if trial.values else TrialState.FAIL
 
 
 def _count_death(lease: LeaseRow, session: Session) -> None:

@@ -244,8 +244,9 @@ class SearchConfig(Section):
         "`{name = 'TPESampler', n_startup_trials = 5}`.",
     )
     pruner: Annotated[ComponentConfig, _accept_name("SuccessiveHalvingPruner")] = Field(
-        default=ComponentConfig(name="SuccessiveHalvingPruner"),
-        description="A pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
+        default=ComponentConfig(name="auto"),
+        description="auto: with a timeout, a plan for the time decides how long networks are trained; without, "
+        "successive halving. Or a pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
     )
     baselines: bool = Field(default=True, description="Try the search space's known good points first.")
     keep_models: int = Field(default=3, ge=1, description="Number of the best trials whose networks are kept.")
@@ -285,7 +286,12 @@ class LimitsConfig(Section):
 class _Plain(Section):
     """The part of `[training]` that is not searched."""
 
-    epochs: int = Field(default=10, ge=1, description="Maximum number of passes over the training images.")
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of passes over the training images; by default what the plan for the time allows, "
+        "or 10 without one.",
+    )
     patience: int = Field(
         default=3, ge=1, description="Early stopping: epochs without a better objective; the best weights are restored."
     )
@@ -303,6 +309,10 @@ _FIELDS: dict[str, Any] = {
 }
 
 
+DEFAULT_EPOCHS = 10
+"""Maximum number of passes over the training images where neither the study nor a plan for the time says it."""
+
+
 class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # type: ignore[misc]
     """`[training]`: the recipe; most settings are a value (fixed), a list (a choice) or `{min, max, step, log}`."""
 
@@ -311,6 +321,12 @@ class TrainingConfig(create_model("Searched", __base__=_Plain, **_FIELDS)):  # t
         description="A network that scales pixels itself, as by a `Rescaling` layer or `preprocess_input`, gets those "
         "that it was made for, 0..255 or 0..1, whatever `normalization` says. false: `normalization` applies to all.",
     )
+
+    @property
+    def max_epochs(self) -> int:
+        """Maximum number of passes where there is no plan for the time."""
+        epochs: int | None = self.epochs
+        return epochs or DEFAULT_EPOCHS
 
     if TYPE_CHECKING:
 

@@ -62,6 +62,16 @@ class Objective:
         """
         return -self.merit(value), *(facts.get(key, math.inf) for key in TIEBREAKERS)
 
+    def find_error(self, value: float) -> float | None:
+        """Returns how far a score is from a perfect one; None if nobody knows which score is perfect.
+
+        >>> Objective("val_accuracy", "maximize").find_error(0.75)
+        0.25
+        """
+        if self.direction == "minimize":
+            return value if value > 0 else None
+        return 1 - value if 0 <= value < 1 else None
+
     def choose_best(self, values: Iterable[float]) -> float:
         """Returns the best of some values."""
         return max(values, key=self.merit)

@@ -17,7 +17,7 @@ MAX_WRITING_FRACTION = 0.05
 """Fraction of a training's time that may go into writing checkpoints."""
 
 COUNTERS = {
-    "BestWeights": ("best",),
+    "BestWeights": ("best", "loss"),
     "EarlyStopping": ("wait", "best", "best_epoch", "stopped_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
 }
@@ -67,7 +67,14 @@ class Backup(keras.callbacks.Callback):
             self._epochs_before = self.pending.begun
             _assign(self._network.variables, self.pending.variables)
             self._best.weights = list(self.pending.best)
+            for name, value in self.pending.counters.get("BestWeights", {}).items():
+                setattr(self._best, name, value)
         return self._epochs_before
+
+    def skip_phase(self) -> None:
+        """Ends a phase that another process has ended."""
+        self.pending = None
+        self._best.restore()
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Restores the state of the optimizer and the callbacks, which other callbacks have just reset."""

@@ -144,13 +144,17 @@ class BestWeights(keras.callbacks.Callback):
         self._network = network
         self._objective = objective
         self.best = -math.inf  # its merit, as checkpoints have it
+        self.loss = math.inf
         self.weights: list[Any] = []
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Keeps the weights if they are the best so far."""
+        """Keeps the weights if they are the best so far: of equal epochs, that of less loss."""
         score = self._objective.read_value(logs or {})
-        if score is not None and self._objective.merit(score) > self.best:
-            self.best, self.weights = self._objective.merit(score), self._copy_trained_weights()
+        if score is None:
+            return
+        merit, loss = self._objective.merit(score), (logs or {}).get("val_loss", math.inf)
+        if (merit, -loss) > (self.best, -self.loss):
+            self.best, self.loss, self.weights = merit, loss, self._copy_trained_weights()
 
     def _copy_trained_weights(self) -> list[Any]:
         """Returns the network's weights, or those of a copy that is trained in its place; none of another network."""
@@ -182,6 +186,7 @@ class Reporter(keras.callbacks.Callback):
 
     Attributes:
         ending: Why the search stopped the training; empty if it did not.
+        epochs: Epochs that were trained.
     """
 
     def __init__(
@@ -204,13 +209,17 @@ class Reporter(keras.callbacks.Callback):
         self._save = save
         # not counted by Keras' number: there may be several phases, and a space's own `fit` may train twice
         self._curve: list[Epoch] = []
-        self._epoch_began = self._last_progress = time.monotonic()
+        self.epochs = 0
+        self._reported_at = self._last_progress = time.monotonic()
         self._first = -1, 0.0
         self._validation_began = 0.0
 
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Starts the first epoch's clock."""
+        self._reported_at = time.monotonic()
+
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Starts the epoch's clock."""
-        self._epoch_began = time.monotonic()
+        """Forgets what the last epoch's batches took."""
         self._first = -1, 0.0
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -250,13 +259,17 @@ class Reporter(keras.callbacks.Callback):
         if self.ending in ("interrupted", "too slow"):
             return
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        if self._metric not in metrics:
-            return  # a search space's own `fit` without validation; it may return the score in the end
         if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._metric)):
             self._end("NaN")
             return
+        if self._metric not in metrics:
+            self.epochs += bool(self._trial.stretches)  # not validated yet
+            return  # where a search space's own `fit` never validates, it may return the score in the end
+        self.epochs += 1
         rate = metrics.pop("learning_rate", None) or self._read_learning_rate()
-        self._curve.append(Epoch(self.epochs + 1, metrics, rate, time.monotonic() - self._epoch_began))
+        now = time.monotonic()
+        self._curve.append(Epoch(self.epochs, metrics, rate, now - self._reported_at))
+        self._reported_at = now
         if not self.ending:
             self._save(self._curve)
         if not self._report(self._curve[-1]) and not self.ending:
@@ -266,7 +279,8 @@ class Reporter(keras.callbacks.Callback):
 
     def report_solution(self, metrics: Mapping[str, float], seconds: float) -> None:
         """Reports what a solver has done as one epoch; no checkpoint is kept of it."""
-        self._curve.append(Epoch(self.epochs + 1, metrics, None, seconds, is_solved=True))
+        self.epochs += 1
+        self._curve.append(Epoch(self.epochs, metrics, None, seconds, is_solved=True))
         self._report(self._curve[-1])
         if self._trial.is_interrupted:
             self.ending = "interrupted"
@@ -278,14 +292,13 @@ class Reporter(keras.callbacks.Callback):
             Whether the pruner lets the trial continue.
         """
         self._curve = list(curve)
+        self.epochs = self._curve[-1].number
+        if self._trial.is_resumed:
+            self._trial.recall([(epoch, epoch.metrics[self._metric]) for epoch in curve])
+            return True
         goes_on = [self._report(epoch) for epoch in curve][-1]
         self.ending = "" if goes_on else "pruned"
         return goes_on
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that were reported."""
-        return len(self._curve)
 
     @property
     def last_metrics(self) -> Mapping[str, float]:
@@ -293,8 +306,9 @@ class Reporter(keras.callbacks.Callback):
         return self._curve[-1].metrics if self._curve else {}
 
     def find_metrics(self, score: float) -> Mapping[str, float]:
-        """Returns the metrics of the first epoch that had a score; none if none had it."""
-        return next((epoch.metrics for epoch in self._curve if epoch.metrics[self._metric] == score), {})
+        """Returns the metrics of the epoch that had a score, and the least loss with it; none if none had it."""
+        found = [epoch.metrics for epoch in self._curve if epoch.metrics[self._metric] == score]
+        return min(found, key=lambda metrics: metrics.get("val_loss", math.inf), default={})
 
     def _report(self, epoch: Epoch) -> bool:
         return self._trial.report(epoch, epoch.metrics[self._metric])

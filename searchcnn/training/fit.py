@@ -4,7 +4,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import math
 import numbers
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +81,7 @@ def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
     """
     recipe = candidate.recipe
     if recipe.compiles:
-        steps = math.ceil(len(stretch.train) / recipe.batch_size)
+        steps = candidate.count_steps(len(stretch.train))
         compile_model(candidate.model, recipe, steps, candidate.auxiliary_weight)
     if stretch.is_eager:
         candidate.model.run_eagerly = True
@@ -114,7 +113,8 @@ def _make_train_batches(candidate: Candidate, stretch: Stretch, form: Mapping[st
     changes: dict[str, Any] = {"augmentation": recipe.augmentation}
     if recipe.class_weights:
         changes["class_weights"] = weigh_classes(stretch.train.labels)
-    return make_batches(stretch.train, batch_size, seed=stretch.seed, first=stretch.first, **changes, **form)
+    changes |= {"seed": stretch.seed, "first": stretch.first, "parts": candidate.parts}
+    return make_batches(stretch.train, batch_size, **changes, **form)
 
 
 @contextlib.contextmanager
@@ -157,6 +157,7 @@ def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, A
     data = make_arrays(split, **form) if takes_arrays(space) else make_batches(split, VALIDATION_BATCH, **form)
     options = {"validation_data": data, "epochs": recipe.epochs}
     if not space.has_own_fit:
+        options |= {"validation_freq": list_validated(recipe.epochs, candidate.parts)}
         return {**options, "verbose": 0, "shuffle": False, "initial_epoch": stretch.first}
     parameters = inspect.signature(space.fit_method).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -165,6 +166,15 @@ def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, A
     return {key: value for key, value in options.items() if takes_any or key in parameters} | {
         key: value for key, value in by_name.items() if key in parameters
     }
+
+
+def list_validated(epochs: int, parts: int) -> list[int]:
+    """Returns the epochs, from 1, that end with a validation: those that end a pass, and the last one.
+
+    >>> list_validated(7, 3)
+    [3, 6, 7]
+    """
+    return [epoch for epoch in range(1, epochs + 1) if epoch % parts == 0 or epoch == epochs]
 
 
 def weigh_classes(labels: npt.NDArray[np.int64]) -> list[float]:

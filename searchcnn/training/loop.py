@@ -10,12 +10,14 @@ import keras
 
 from searchcnn.search import InterruptedTrialError, OutOfTimeError, Trial
 from searchcnn.spaces.space import Phase
+from searchcnn.store import PACE
 from searchcnn.study import StudyConfig
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase, read_score
 from searchcnn.training.inputs import Inputs
+from searchcnn.training.pace import Pace
 
 
 class TrainingLoop:
@@ -31,6 +33,7 @@ class TrainingLoop:
 
     Attributes:
         reporter: Knows why the training ended, and its learning curve.
+        pace: Knows how long an epoch takes.
     """
 
     def __init__(
@@ -49,16 +52,17 @@ class TrainingLoop:
         self._builders_count = builders_count
         self._best = BestWeights(candidate.model, config.objective)
         self._backup = Backup(checkpoint, self._make_key(), candidate.model, self._best)
+        self._steps = candidate.count_steps(len(inputs.dataset.train))
+        self.pace = Pace(self._steps, candidate.parts)
         self.reporter = self._make_reporter()
         self._returned: Any = None
 
     def _make_reporter(self) -> Reporter:
         config, batch_size = self._config, self._candidate.recipe.batch_size
-        steps = math.ceil(len(self._inputs.dataset.train) / batch_size)
         validation_steps = len(self._inputs.dataset.validation) / batch_size
         deadline = time.monotonic() + (config.limits.trial_timeout or math.inf)
         metric = config.objective.metric
-        return Reporter(self._trial, metric, steps, validation_steps, deadline, self._backup.save)
+        return Reporter(self._trial, metric, self._steps, validation_steps, deadline, self._backup.save)
 
     def run(self) -> Reporter:
         """Trains the candidate; resumes what another process has begun of it.
@@ -67,6 +71,8 @@ class TrainingLoop:
             The reporter.
         """
         checkpoint = self._backup.pending
+        if checkpoint is None and self._trial.scores:
+            self._trial.restart()  # its checkpoint is on another machine, or lost
         if checkpoint is not None and not self.reporter.resume(checkpoint.epochs):
             return self.reporter
         for number, phase in enumerate(self._candidate.phases()):
@@ -77,6 +83,8 @@ class TrainingLoop:
                 break
         if self._trial.best is None and self.reporter.ending in ("", "timeout"):
             self._trial.best = read_score(self._returned, self._config.objective.metric)
+        if self._candidate.stretches and self.pace.seconds:
+            self._trial.note(**{PACE: round(self.pace.seconds, 4)})
         return self.reporter
 
     @property
@@ -109,8 +117,10 @@ class TrainingLoop:
         checkpoint = self._backup.pending
         epochs_before = self._backup.begin_phase(number, self.reporter.epochs, watched)
         candidate = self._candidate.during(phase, self._candidate.recipe.epochs - epochs_before)
-        is_over = checkpoint is not None and checkpoint.is_over
-        first = candidate.recipe.epochs if is_over else self.reporter.epochs - epochs_before
+        first = self.reporter.epochs - epochs_before
+        if checkpoint is not None and (checkpoint.is_over or first >= candidate.recipe.epochs):
+            self._backup.skip_phase()
+            return
         candidate, train, validation = self._inputs.shorten(candidate, self._trial.check)
         stretch = Stretch(
             train,
@@ -132,14 +142,16 @@ class TrainingLoop:
         comes last, so that at the beginning it restores what the others have just reset.
         """
         statistics = [BatchStatistics()] if self._builders_count else []
-        return [PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
+        return [self.pace, PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
 
     def _make_early_stopping(self) -> list[Any]:
         """Returns the callbacks whose state a checkpoint keeps."""
         objective, recipe = self._config.objective, self._candidate.recipe
         watch = {"monitor": objective.metric, "mode": objective.mode}
-        stopping = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
         finite = keras.callbacks.TerminateOnNaN()
+        if self._candidate.stretches:  # each is a complete cycle
+            return [finite]
+        stopping = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
         if recipe.schedule != "plateau":
             return [stopping, finite]
         return [stopping, finite, keras.callbacks.ReduceLROnPlateau(**watch, factor=0.5, patience=2)]

@@ -23,6 +23,7 @@ def make_batches(
     *,
     seed: int | None = None,
     first: int = 0,
+    parts: int = 1,
     labels: LabelForm = NUMBERS,
     augmentation: Augmentation = NONE,
     normalization: Normalization = SCALE,
@@ -38,7 +39,9 @@ def make_batches(
         split: The images and labels; they stay bytes in memory, or on disk, until a batch is made.
         batch_size: Images in a batch; the last batch may be smaller.
         seed: Order of the images and their augmentation, new ones for each pass; None keeps the order of the split.
-        first: Number of the first pass; later than 0 where a training is resumed.
+        first: Number of the first epoch; later than 0 where a training is resumed.
+        parts: Epochs that one pass over the images is divided into; the few images that are left over are others in
+            each pass.
         labels: The form of the labels.
         augmentation: Changes the images of a seeded pass; where it blends them, all labels must be one-hot.
         normalization: Makes pixels what the network takes.
@@ -58,7 +61,7 @@ def make_batches(
 
     if augmentation.blends and not all(labels.one_hot):
         raise ValueError("mixup blends labels: they must be one-hot")
-    passes = Passes(split, batch_size, seed, augmentation, first)
+    passes = Passes(split, batch_size, seed, augmentation, first, parts)
     form = Form(labels, normalization.make_function(), class_weights)
     if keras.backend.backend() != "tensorflow":
         return _make_numpy_batches(passes, form)
@@ -132,7 +135,8 @@ class Passes:
         batch_size: Samples in a batch.
         seed: Order of the samples and their augmentation; None keeps the order of the split.
         augmentation: Changes the images of a seeded pass.
-        first: Number of the first pass.
+        first: Number of the first epoch.
+        parts: Epochs that one pass is divided into.
     """
 
     split: Split
@@ -140,9 +144,15 @@ class Passes:
     seed: int | None = None
     augmentation: Augmentation = NONE
     first: int = 0
+    parts: int = 1
 
     def __len__(self) -> int:
-        return -(-len(self.split) // self.batch_size)
+        return -(-self.count // self.batch_size)
+
+    @property
+    def count(self) -> int:
+        """Samples of an epoch."""
+        return len(self.split) // self.parts
 
     @property
     def changes(self) -> bool:
@@ -150,11 +160,13 @@ class Passes:
         return self.seed is not None and bool(self.augmentation)
 
     def draw_order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Returns the indices of all samples, of shape (samples,), in the order of one pass."""
+        """Returns the indices of an epoch's samples, of shape (samples,), in their order."""
         size = len(self.split)
         if self.seed is None:
             return np.arange(size, dtype=np.int64)
-        return np.random.default_rng([self.seed, epoch]).permutation(size).astype(np.int64, copy=False)
+        number, part = divmod(epoch, self.parts)
+        order = np.random.default_rng([self.seed, number]).permutation(size).astype(np.int64, copy=False)
+        return order[part * self.count : (part + 1) * self.count]
 
     def make_batch(
         self, order: npt.NDArray[np.int64], epoch: int, index: int
@@ -188,7 +200,7 @@ def _gather_batches(passes: Passes, form: Form) -> Any:
     def gather(indices: Any) -> tuple[Any, ...]:
         return form(tf.gather(images, indices), tf.gather(labels, indices), {})
 
-    order = tf.data.Dataset.from_generator(draw_orders, output_signature=tf.TensorSpec((len(split),), tf.int64))
+    order = tf.data.Dataset.from_generator(draw_orders, output_signature=tf.TensorSpec((passes.count,), tf.int64))
     return _prefetch(order.unbatch().batch(passes.batch_size).map(gather), len(passes))
 
 

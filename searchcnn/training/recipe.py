@@ -34,7 +34,7 @@ def sample_recipe(
         pixels: Those that a network was made for which scales them itself; no other normalisation is asked for then.
         is_solved: Whether a solver trains the network's last layer, and nothing else is trained.
     """
-    values: dict[str, Any] = {"epochs": config.epochs, "patience": config.patience, "pixels": pixels}
+    values: dict[str, Any] = {"epochs": config.max_epochs, "patience": config.patience, "pixels": pixels}
     concerns = {"images", "batches", "optimizer"}
     if is_solved:
         values |= {"epochs": 1, "patience": 1, "batch_size": 1, "optimizer": SOLVER}

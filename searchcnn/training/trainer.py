@@ -17,10 +17,11 @@ from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, Tri
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
 from searchcnn.spaces.joint import JointSpace
 from searchcnn.spaces.space import SearchSpace
+from searchcnn.store import LAST, STRETCHES
 from searchcnn.study import StudyConfig
 from searchcnn.study.rules import RULES, Rules
 from searchcnn.training.callbacks import Reporter, explain_lag
-from searchcnn.training.candidate import Candidate, ask_for_training
+from searchcnn.training.candidate import Candidate, ask_for_training, count_parts
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
@@ -60,6 +61,7 @@ class Trainer:
     Attributes:
         space: Its search spaces as one.
         inputs: Its images, as networks take them.
+        parts: Epochs that a plan divides one pass over the training images into.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Trainer:
         self.inputs = Inputs(config, dataset, changes_live=not rules.views_are_kept)
         self._checkpoints = checkpoints
         self.builders_count = rules.builders_count
+        self.parts = count_parts(len(dataset.train), dataset.input_shape)
         self._noted: set[str] = set()
 
     def __call__(self, trial: Trial) -> Evaluation:
@@ -99,6 +102,7 @@ class Trainer:
         keras.utils.set_random_seed(trial.seed)
         candidate = self._sample(trial, batch_fraction)
         check_limits(candidate.cost, self.config.limits)
+        trial.check_cost(candidate.cost)
         candidate.initialize()
         reporter = self._train(candidate, trial)
         if candidate.hp.active != trial.facts["hyperparameters"]:  # the space's own `fit` has asked for more
@@ -124,10 +128,20 @@ class Trainer:
         if recipe.pixels:
             trial.note(pixels=recipe.pixels)
         cost = candidate.cost
+        candidate = self._divide(replace(candidate, recipe=recipe), trial)
         trial.describe_network(
             space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs
         )
-        return replace(candidate, recipe=recipe)
+        return candidate
+
+    def _divide(self, candidate: Candidate, trial: Trial) -> Candidate:
+        """Returns a candidate that is trained in the trial's stretches, if there is a plan and it can be."""
+        if not candidate.is_divisible:
+            trial.train_whole()
+        if not trial.stretches:
+            return candidate
+        trial.note(**{STRETCHES: list(trial.stretches), LAST: trial.is_last})
+        return candidate.divide(trial.stretches, self.parts)
 
     def _train(self, candidate: Candidate, trial: Trial) -> Reporter:
         can_resume = self._checkpoints is not None and not candidate.space.has_own_fit
@@ -207,7 +221,7 @@ class Trainer:
         if train_score - validation_score < LARGE_GAP or name in self._noted:
             return
         self._noted.add(name)
-        steps = math.ceil(len(self.inputs.dataset.train) / candidate.recipe.batch_size)
+        steps = candidate.count_steps(len(self.inputs.dataset.train))
         reason = (
             explain_lag(candidate.model, steps)
             or "it has memorised its training images; augmentation or dropout may help"

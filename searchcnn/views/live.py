@@ -35,7 +35,7 @@ from searchcnn.text import format_amount, format_count, format_duration, format_
 from searchcnn.views.dataset import format_inspection
 from searchcnn.views.summary import summarize_study
 from searchcnn.views.tables import make_trial_table
-from searchcnn.views.view import Remaining, ShownTrial, View
+from searchcnn.views.view import Remaining, ShownTrial, View, count_epochs
 
 if TYPE_CHECKING:
     from searchcnn.data import Inspection
@@ -217,7 +217,7 @@ class LiveView(View):
         )
 
     def _make_panel(self, number: int, running: _Running) -> Panel:
-        epochs = self.study.config.training.epochs
+        epochs = count_epochs(running.facts, self.study.config)
         progress = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
         fraction = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
         grid = Table.grid(padding=(0, 1))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from searchcnn.data import Inspection
     from searchcnn.events import Epoch
     from searchcnn.job import Job
+    from searchcnn.study import StudyConfig
 
 
 TELLING = 3.0
@@ -108,6 +109,12 @@ class View:
         """Says what the search has found, and how to go on."""
 
 
+def count_epochs(facts: Mapping[str, Any], config: StudyConfig) -> int:
+    """Returns the epoch at which a trial's training ends, given what is known of it."""
+    stretches: Sequence[int] = facts.get("stretches", ())
+    return sum(stretches) or config.training.max_epochs
+
+
 class QuietView(View):
     """Shows nothing."""
 
@@ -122,6 +129,7 @@ class PlainView(View):
         super().__init__(study)
         self._began = time.monotonic() - study.elapsed
         self._trials: dict[int, ShownTrial] = {}
+        self._epochs: dict[int, int] = {}
         self._progress = ""
 
     def hear(self, event: Event) -> None:
@@ -169,7 +177,8 @@ class PlainView(View):
     def _say_network(self, number: int, facts: Mapping[str, Any]) -> None:
         origin = f", {self._get_trial(number).origin}" if self._get_trial(number).origin else ""
         size = f"{format_amount(facts['params'])} parameters, {format_amount(facts['macs'])} MACs"
-        self._say(f"trial {number}: {facts['space']}{origin}, {size}")
+        goes_on = ", goes on" if number in self._epochs else ""
+        self._say(f"trial {number}: {facts['space']}{origin}, {size}{goes_on}")
 
     def _say_features(self, number: int, fraction: float) -> None:
         """Says that features are computed before the first epoch, and after a while how long it will take."""
@@ -185,7 +194,10 @@ class PlainView(View):
     def _say_epoch(self, number: int, epoch: Epoch) -> None:
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
         self._get_trial(number).features = None
-        position = f"epoch {epoch.number}/{self.study.config.training.epochs}"
+        if epoch.number <= self._epochs.get(number, 0):
+            return  # it goes on, and was told before
+        self._epochs[number] = epoch.number
+        position = f"epoch {epoch.number}/{count_epochs(self._get_trial(number).facts, self.study.config)}"
         label = "softmax on features, solved" if epoch.is_solved else position
         self._say(f"trial {number}: {label}  {metrics}  {format_duration(epoch.seconds)}")
 

@@ -85,7 +85,7 @@ class Keeping:
     def __init__(self, keep: Callable[[Trial, Evaluation], None]) -> None:
         self.save_if_ranked = keep
 
-    def tidy(self) -> None:
+    def tidy(self, is_over: bool = False) -> None:
         pass
 
 

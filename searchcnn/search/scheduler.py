@@ -1,0 +1,233 @@
+"""A plan for the time: what to train next, and for how long, decided from what the database knows.
+
+Trials are trained in stretches, each a complete cycle of the learning rate. Many begin with a short one; the best third
+of each rung goes on with a longer one, as in asynchronous successive halving (Li et al. 2018, arXiv:1810.05934); the
+last share of the time belongs to the best, which are trained as long as it allows. Trials wait between stretches: they
+are resumed from their weights, never trained anew.
+
+What is best is what is expected to be best in the end: a network of half the cost gets twice the epochs in the same
+time.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from searchcnn.study import Objective, StudyConfig
+
+REDUCTION = 3
+"""The best third of a rung goes on, and is trained three times as long then."""
+LAST_SHARE = 0.6
+"""Share of the time that belongs to the networks that are best in the end."""
+DECAY = 0.3
+"""Exponent with which the error falls with the number of epochs."""
+MAX_PASSES = 60
+"""Passes over the training images after which a network is taken for trained to the end."""
+MIN_PASSES = 3
+"""Passes that a network must be able to make in the last share of the time."""
+SCALING = 0.8
+"""Exponent with which the seconds of an epoch grow with the multiply-accumulates."""
+FINALISTS = 2
+"""Networks that each worker trains to the end, where there is time for all their passes."""
+MARGIN = 0.95
+"""Share of the time left that the last stretch is planned to take."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a trial has got.
+
+    Attributes:
+        number: The trial's number, from 0.
+        stretches: Epochs of each of its stretches, that at work included.
+        scores: Its best score at the end of each of them.
+        pace: Seconds that an epoch takes, if that was measured.
+        macs: Multiply-accumulates of one image's forward pass.
+        is_running: Whether it is being trained.
+    """
+
+    number: int
+    stretches: tuple[int, ...]
+    scores: tuple[float, ...]
+    pace: float | None = None
+    macs: int = 0
+    is_running: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that it has ended."""
+        return sum(self.stretches[: len(self.scores)])
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin a new trial.
+
+    Attributes:
+        stretches: Epochs of its first stretch.
+        is_last: Whether that is its last one.
+    """
+
+    stretches: tuple[int, ...]
+    is_last: bool = False
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Train a waiting trial on.
+
+    Attributes:
+        number: The trial's number.
+        stretches: Epochs of all its stretches, the next one included.
+        is_last: Whether it is trained to the end: that of the time, or its own.
+    """
+
+    number: int
+    stretches: tuple[int, ...]
+    is_last: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """Begin nothing more."""
+
+
+Step = Start | Resume | Done
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Decides what to train next.
+
+    Attributes:
+        objective: What is better.
+        total: Seconds of the whole search, from its first trial on.
+        parts: Epochs that one pass over the training images is divided into.
+        max_passes: See `MAX_PASSES`.
+        last_share: See `LAST_SHARE`.
+        reduction: See `REDUCTION`.
+        decay: See `DECAY`.
+    """
+
+    objective: Objective
+    total: float
+    parts: int = 1
+    max_passes: int = MAX_PASSES
+    last_share: float = LAST_SHARE
+    reduction: int = REDUCTION
+    decay: float = DECAY
+
+    def decide(self, standings: Sequence[Standing], left: float, may_start: bool = True) -> Step:
+        """Returns what to train next.
+
+        Args:
+            standings: Of all trials that are trained in stretches.
+            left: Seconds that are left.
+            may_start: Whether a further trial may begin.
+        """
+        if left <= 0:
+            return Done()
+        waiting = [standing for standing in standings if not standing.is_running and standing.scores]
+        if left > self.count_last_seconds(standings):
+            step = self._explore(standings, waiting, left, may_start)
+            if step is not None:
+                return step
+        return self._finish(waiting, left, may_start and not standings)
+
+    def count_last_seconds(self, standings: Sequence[Standing]) -> float:
+        """Returns how many of the seconds belong to the best: their share, or less if they need less to be trained."""
+        share = self.last_share * self.total
+        best = min((s for s in standings if s.scores and s.pace), key=lambda s: self.expect(s, share), default=None)
+        if best is None or best.pace is None:
+            return share
+        return min(share, FINALISTS * self.max_passes * self.parts * best.pace)
+
+    def expect(self, standing: Standing, seconds: float) -> float:
+        """Returns the error that a trial is expected to have after further seconds of training; less is better."""
+        error = self.objective.find_error(standing.scores[-1])
+        if not standing.pace or error is None:
+            return -self.objective.merit(standing.scores[-1])
+        further = min(seconds / standing.pace, self.max_passes * self.parts)
+        return error * math.pow(1 + further / standing.epochs, -self.decay)
+
+    def find_ceiling(self, standings: Sequence[Standing]) -> float:
+        """Returns the multiply-accumulates beyond which a network cannot be trained to a useful end in the time.
+
+        It is what the seconds that were measured say; infinity before the first.
+        """
+        longest = self.last_share * self.total / (MIN_PASSES * self.parts)
+        logs = [
+            (math.log(s.macs) + math.log(longest / s.pace) / SCALING, abs(math.log(longest / s.pace)))
+            for s in standings
+            if s.pace and s.macs
+        ]
+        if not logs:
+            return math.inf
+        weights = [1 / (1 + distance) for _, distance in logs]
+        return math.exp(fmean([value for value, _ in logs], weights))
+
+    def _explore(
+        self, standings: Sequence[Standing], waiting: Sequence[Standing], left: float, may_start: bool
+    ) -> Step | None:
+        """Returns what to explore next; None if nothing fits into the time before the last share."""
+        last = self.count_last_seconds(standings)
+        for standing in self._list_promotable(standings, waiting, last):
+            epochs = (self.reduction - 1) * standing.epochs
+            if standing.epochs + epochs <= self.max_passes * self.parts and _fits(standing, epochs, left - last):
+                return _resume(standing, epochs)
+        return Start((1,)) if may_start else None
+
+    def _list_promotable(
+        self, standings: Sequence[Standing], waiting: Sequence[Standing], last: float
+    ) -> Iterator[Standing]:
+        """Yields the waiting trials that are in the best part of their rung, those of the highest rung first."""
+        for rung in range(max((len(standing.scores) for standing in waiting), default=0), 0, -1):
+            reached = [standing for standing in standings if len(standing.scores) >= rung]
+            ranked = sorted(reached, key=lambda standing: (self._expect_at(standing, rung, last), standing.number))
+            best = ranked[: len(reached) // self.reduction]
+            yield from (standing for standing in best if standing in waiting and len(standing.scores) == rung)
+
+    def _expect_at(self, standing: Standing, rung: int, seconds: float) -> float:
+        at_rung = replace(standing, stretches=standing.stretches[:rung], scores=standing.scores[:rung])
+        return self.expect(at_rung, seconds)
+
+    def _finish(self, waiting: Sequence[Standing], left: float, may_start: bool) -> Step:
+        """Returns the trial that gets the rest of the time: all of it, or as much as it needs.
+
+        One is trained on only if it may become the best, and by what is worth it for a network that has come that far.
+        """
+        reached = min((self.expect(standing, 0.0) for standing in waiting), default=0.0)
+        for standing in sorted(waiting, key=lambda standing: (self.expect(standing, left), standing.number)):
+            epochs = self._count_last_epochs(standing, left)
+            if epochs >= max(1, standing.epochs // self.reduction) and self.expect(standing, left) < reached:
+                return _resume(standing, epochs, is_last=True)
+        return Start((1,)) if may_start else Done()
+
+    def _count_last_epochs(self, standing: Standing, left: float) -> int:
+        most = self.max_passes * self.parts
+        return most if not standing.pace else min(most, math.floor(MARGIN * left / standing.pace))
+
+
+def make_scheduler(config: StudyConfig, parts: int, seconds_to_begin: float = 0.0) -> Scheduler | None:
+    """Returns the plan of a study; None for one that has none: without a timeout, or with a pruner of Optuna's.
+
+    Args:
+        config: The study.
+        parts: Epochs that one pass over the training images is divided into.
+        seconds_to_begin: How long it took until the first trial could begin.
+    """
+    if config.budget.timeout is None or config.search.pruner.name != "auto":
+        return None
+    total = config.budget.timeout - min(seconds_to_begin, config.budget.timeout / 2)
+    return Scheduler(config.objective, total, parts, config.training.epochs or MAX_PASSES)
+
+
+def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:
+    """Returns the step that trains a trial on; a stretch that was cut short is ended first."""
+    is_cut = len(standing.scores) < len(standing.stretches)
+    return Resume(standing.number, standing.stretches if is_cut else (*standing.stretches, epochs), is_last)
+
+
+def _fits(standing: Standing, epochs: int, seconds: float) -> bool:
+    return not standing.pace or epochs * standing.pace <= seconds

@@ -1,0 +1,66 @@
+"""How long an epoch of a network takes."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+
+class Pace(keras.callbacks.Callback):
+    """Measures the seconds of an epoch while a network trains, without what is done only once: compiling the graph.
+
+    The first epoch of each fit is left out, and so are its first batch and the first validation where there was no
+    other.
+
+    Args:
+        steps: Batches of one epoch.
+        parts: Epochs until a validation.
+    """
+
+    def __init__(self, steps: int, parts: int = 1) -> None:
+        super().__init__()
+        self._steps = steps
+        self._parts = parts
+        self._begun = 0
+        self._epochs: list[float] = []
+        self._batches: list[float] = []
+        self._validations: list[float] = []
+        self._epoch_began = self._batch_ended = self._validation_began = 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of an epoch; None before two batches were trained."""
+        if self._epochs:
+            return statistics.fmean(self._epochs)
+        if not self._batches:
+            return None
+        return self._steps * statistics.fmean(self._batches) + min(self._validations, default=0.0) / self._parts
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Begins with an epoch that does not count."""
+        self._begun = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Ends the epoch before, all that is done between the two included."""
+        now = time.monotonic()
+        if self._begun > 1:
+            self._epochs.append(now - self._epoch_began)
+        self._epoch_began, self._batch_ended = now, 0.0
+        self._begun += 1
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Counts a batch."""
+        now = time.monotonic()
+        if self._batch_ended:
+            self._batches.append(now - self._batch_ended)
+        self._batch_ended = now
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Begins a validation."""
+        self._validation_began = time.monotonic()
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Ends a validation."""
+        self._validations.append(time.monotonic() - self._validation_began)
