@@ -1,6 +1,7 @@
 """What a study may still spend: totals over all its runs."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_RESERVE = 0.1
@@ -13,11 +14,13 @@ class Budget:
 
     Attributes:
         trials: Number of finished trials; None for no limit.
-        deadline: When to stop, by `time.monotonic`; None for no limit.
+        deadline: When to stop, by the clock; None for no limit.
+        clock: Returns the time in seconds.
     """
 
     trials: int | None
     deadline: float | None
+    clock: Callable[[], float] = time.monotonic
 
     @classmethod
     def remaining(
@@ -37,7 +40,7 @@ class Budget:
 
     def count_seconds_left(self) -> float:
         """Returns the seconds until the deadline, infinity without one; below zero when it has passed."""
-        return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+        return float("inf") if self.deadline is None else self.deadline - self.clock()
 
     def is_spent(self, finished_trials: int) -> bool:
         """Whether no further trial may begin."""

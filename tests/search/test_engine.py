@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -309,16 +308,11 @@ def test_a_part_of_the_time_is_reserved() -> None:
 
 
 def test_no_trial_begins_after_the_deadline(open_study: OpenStudy) -> None:
-    deadline = time.monotonic() + 10_000
-
-    def evaluate(trial: Trial) -> Evaluation:
-        if trial.number == 1:
-            monkey.setattr(time, "monotonic", lambda: deadline + 1)
-        return Evaluation(0.5)
-
-    with pytest.MonkeyPatch.context() as monkey:
-        trials = run(open_study, evaluate, None, deadline=deadline)
-    assert list_states(trials) == ["COMPLETE", "COMPLETE"]
+    study, sampler = open_study()
+    budget = Budget(None, deadline=2.0, clock=lambda: float(len(study.list_trials())))
+    with study.run():
+        Search(study, sampler, lambda trial: Evaluation(0.5), budget).run()
+    assert list_states(study.list_trials()) == ["COMPLETE", "COMPLETE"]
 
 
 # -- stopping
