@@ -154,13 +154,13 @@ class Scheduler:
     def find_ceiling(self, standings: Sequence[Standing]) -> float:
         """Returns the multiply-accumulates beyond which a network cannot be trained to a useful end in the time.
 
-        It is what the seconds that were measured say; infinity before the first.
+        It is what the seconds that were measured say; infinity before the first, or where no share of the time is kept.
         """
         longest = self.last_share * self.total / (MIN_PASSES * self.parts)
         logs = [
             (math.log(s.macs) + math.log(longest / s.pace) / SCALING, abs(math.log(longest / s.pace)))
             for s in standings
-            if s.pace and s.macs
+            if s.pace and s.macs and longest > 0
         ]
         if not logs:
             return math.inf
