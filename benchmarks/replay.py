@@ -110,8 +110,8 @@ class Curve:
         (first, second), (before, after) = RUNGS[place : place + 2], self.errors[place : place + 2]
         slope = math.log(after / before) / math.log(second / first)
         if epochs <= RUNGS[-1]:
-            return 1 - before * (max(1.0, epochs) / first) ** slope
-        return 1 - max(MIN_ERROR, after * (epochs / second) ** (slope / 2))
+            return 1 - before * math.pow(max(1.0, epochs) / first, slope)
+        return 1 - max(MIN_ERROR, after * math.pow(epochs / second, slope / 2))
 
     def seconds(self, epochs: float, stretches: int = 1) -> float:
         """Returns how long a number of epochs takes, in some stretches."""
@@ -306,7 +306,8 @@ class Replay:
         if not self.is_uniform:
             return self.points.choose(trial, taken)
         left = sorted(set(range(count)) - set(taken)) or list(range(count))
-        return left[math.floor(trial.suggest("place", FloatDistribution(0, 1)) * len(left)) % len(left)]
+        place: float = trial.suggest("place", FloatDistribution(0, 1))
+        return left[math.floor(place * len(left)) % len(left)]
 
     def _train_stretch(self, trial: Trial, curve: Curve) -> Evaluation:
         """Trains a trial on, to the end of its stretch; a cycle that is cut is worth half of the epochs it had."""
@@ -463,7 +464,7 @@ def list_strategies() -> Iterator[Strategy]:
     yield replace(TODAY, name="plan, TPE", sampler="TPESampler")
 
 
-VARIANTS: Mapping[str, Sequence[float]] = {
+VARIANTS: Mapping[str, Sequence[Any]] = {
     "last_share": (0.3, 0.45, 0.6, 0.75),
     "reduction": (2, 3, 4),
     "decay": (LITTLE, 0.15, 0.3, 0.45),

@@ -1,0 +1,52 @@
+"""The plan beside simpler ways to spend the time, on learning curves that are replayed with a clock of their own."""
+
+from dataclasses import replace
+from statistics import fmean
+
+import pytest
+
+from benchmarks.replay import ASHA, ONE_EPOCH, PLAN, TODAY, Bench, Curve, Strategy, find_error, make_curves
+from searchcnn.search.scheduler import Standing
+
+SEEDS = range(12)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench(make_curves(100))
+
+
+def average(bench: Bench, strategy: Strategy, units: float) -> float:
+    """Returns the mean final error."""
+    return fmean(find_error(bench.search(strategy, units, seed)) for seed in SEEDS)
+
+
+@pytest.mark.parametrize("other", [ASHA, ONE_EPOCH], ids=lambda strategy: strategy.name)
+def test_the_plan_finds_better_networks(bench: Bench, other: Strategy) -> None:
+    assert average(bench, TODAY, 4) < 0.9 * average(bench, other, 4)
+
+
+@pytest.mark.parametrize("strategy", [TODAY, ASHA, replace(TODAY, sampler="TPESampler")])
+def test_a_study_in_memory_is_searched_as_one_in_a_database(bench: Bench, strategy: Strategy) -> None:
+    real = Bench(bench.curves, in_memory=False)
+    assert bench.search(strategy, 1, 0).moments == real.search(strategy, 1, 0).moments
+
+
+def test_a_search_ends_with_its_time(bench: Bench) -> None:
+    for units in (0.001, 0.1, 1):
+        replay = bench.search(TODAY, units, 0)
+        assert replay.clock.now == pytest.approx(units * bench.unit, abs=2 + 0.1 * bench.unit)
+
+
+def test_a_curve_between_and_beyond_what_was_recorded() -> None:
+    accuracy = tuple(1 - 0.9 / epoch for epoch in range(1, 28))
+    curve = Curve({}, 1, accuracy, (2.0,) * 27).retrace(5.0)
+    assert curve.score(1) == curve.score(0.5) == pytest.approx(0.1)
+    assert curve.score(5) == pytest.approx(1 - 0.9 / 5)
+    assert curve.score(27 * 4) == pytest.approx(1 - 0.9 / 27 / 2)
+    assert (curve.pace, curve.tracing, curve.seconds(10, 2)) == (2.0, 5.0, 30.0)
+
+
+def test_a_plan_that_keeps_no_time_knows_no_largest_network() -> None:
+    standing = Standing(0, (1,), (0.5,), pace=1.0, macs=1000)
+    assert replace(PLAN, total=9.0, last_share=0.0).find_ceiling([standing]) == float("inf")
