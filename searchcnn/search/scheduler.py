@@ -22,7 +22,7 @@ LAST_SHARE = 0.6
 """Share of the time that belongs to the networks that are best in the end."""
 DECAY = 0.3
 """Exponent with which the error falls with the number of epochs."""
-MAX_PASSES = 60
+MAX_PASSES = 100
 """Passes over the training images after which a network is taken for trained to the end."""
 MIN_PASSES = 3
 """Passes that a network must be able to make in the last share of the time."""
@@ -148,7 +148,7 @@ class Scheduler:
         error = self.objective.find_error(standing.scores[-1])
         if not standing.pace or error is None:
             return -self.objective.merit(standing.scores[-1])
-        further = min(seconds / standing.pace, self.max_passes * self.parts)
+        further = min(seconds / standing.pace, self._count_epochs_left(standing))
         return error * math.pow(1 + further / standing.epochs, -self.decay)
 
     def find_ceiling(self, standings: Sequence[Standing]) -> float:
@@ -174,7 +174,7 @@ class Scheduler:
         last = self.count_last_seconds(standings)
         for standing in self._list_promotable(standings, waiting, last):
             epochs = (self.reduction - 1) * standing.epochs
-            if standing.epochs + epochs <= self.max_passes * self.parts and _fits(standing, epochs, left - last):
+            if epochs <= self._count_epochs_left(standing) and _fits(standing, epochs, left - last):
                 return _resume(standing, epochs)
         return Start((1,)) if may_start else None
 
@@ -200,13 +200,17 @@ class Scheduler:
         reached = min((self.expect(standing, 0.0) for standing in waiting), default=0.0)
         for standing in sorted(waiting, key=lambda standing: (self.expect(standing, left), standing.number)):
             epochs = self._count_last_epochs(standing, left)
-            if epochs >= max(1, standing.epochs // self.reduction) and self.expect(standing, left) < reached:
+            if epochs > standing.epochs // self.reduction and self.expect(standing, left) < reached:
                 return _resume(standing, epochs, is_last=True)
         return Start((1,)) if may_start else Done()
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:
-        most = self.max_passes * self.parts
+        most = self._count_epochs_left(standing)
         return most if not standing.pace else min(most, math.floor(MARGIN * left / standing.pace))
+
+    def _count_epochs_left(self, standing: Standing) -> int:
+        """Returns how many epochs a trial may still be trained, whatever the time."""
+        return max(0, self.max_passes * self.parts - standing.epochs)
 
 
 def make_scheduler(config: StudyConfig, parts: int, seconds_to_begin: float = 0.0) -> Scheduler | None:
