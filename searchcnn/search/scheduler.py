@@ -44,6 +44,7 @@ class Standing:
         scores: Its best score at the end of each of them.
         pace: Seconds that an epoch takes, if that was measured.
         macs: Multiply-accumulates of one image's forward pass.
+        setup: Seconds that a stretch takes besides its epochs.
         is_running: Whether it is being trained.
     """
 
@@ -52,6 +53,7 @@ class Standing:
     scores: tuple[float, ...]
     pace: float | None = None
     macs: int = 0
+    setup: float = 0.0
     is_running: bool = False
 
     @property
@@ -141,14 +143,14 @@ class Scheduler:
         best = min((s for s in standings if s.scores and s.pace), key=lambda s: self.expect(s, share), default=None)
         if best is None or best.pace is None:
             return share
-        return min(share, FINALISTS * self.max_passes * self.parts * best.pace)
+        return min(share, FINALISTS * (best.setup + self.max_passes * self.parts * best.pace))
 
     def expect(self, standing: Standing, seconds: float) -> float:
         """Returns the error that a trial is expected to have after further seconds of training; less is better."""
         error = self.objective.find_error(standing.scores[-1])
         if not standing.pace or error is None:
             return -self.objective.merit(standing.scores[-1])
-        further = min(seconds / standing.pace, self._count_epochs_left(standing))
+        further = min(max(0.0, seconds - standing.setup) / standing.pace, self._count_epochs_left(standing))
         return error * math.pow(1 + further / standing.epochs, -self.decay)
 
     def find_ceiling(self, standings: Sequence[Standing]) -> float:
@@ -206,7 +208,7 @@ class Scheduler:
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:
         most = self._count_epochs_left(standing)
-        return most if not standing.pace else min(most, math.floor(MARGIN * left / standing.pace))
+        return most if not standing.pace else min(most, math.floor((MARGIN * left - standing.setup) / standing.pace))
 
     def _count_epochs_left(self, standing: Standing) -> int:
         """Returns how many epochs a trial may still be trained, whatever the time."""
@@ -234,4 +236,4 @@ def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:
 
 
 def _fits(standing: Standing, epochs: int, seconds: float) -> bool:
-    return not standing.pace or epochs * standing.pace <= seconds
+    return not standing.pace or standing.setup + epochs * standing.pace <= seconds

@@ -3,7 +3,7 @@
 from optuna.trial import TrialState
 
 from searchcnn.search.scheduler import Standing
-from searchcnn.store import MACS, PACE, SCORES, STRETCHES, StoredStudy
+from searchcnn.store import MACS, PACE, SCORES, SETUP, STRETCHES, StoredStudy
 
 
 def read_standings(study: StoredStudy) -> list[Standing]:
@@ -15,6 +15,7 @@ def read_standings(study: StoredStudy) -> list[Standing]:
             tuple(facts.get(SCORES, ())),
             facts.get(PACE),
             facts.get(MACS, 0),
+            facts.get(SETUP, 0.0),
             is_running=state == TrialState.RUNNING,
         )
         for number, state, facts in study.list_planned()

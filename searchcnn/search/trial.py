@@ -23,7 +23,7 @@ from searchcnn.search.budget import Budget
 from searchcnn.search.limits import Cost
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
-from searchcnn.store import LAST, SCORES, STRETCHES, StoredStudy
+from searchcnn.store import LAST, PACE, SCORES, SETUP, STRETCHES, StoredStudy
 
 
 class TrialPrunedError(Exception):
@@ -86,6 +86,7 @@ class Trial:
         self.hear = hear
         self._news: dict[str, Any] = {}
         self._stop = stop
+        self._began = budget.clock()
 
     def suggest(self, name: str, distribution: BaseDistribution, preset: Any = None) -> Any:
         """Returns the trial's value of a parameter.
@@ -187,9 +188,11 @@ class Trial:
         return bool(self.stretches) and not self.is_last
 
     def end_stretch(self, score: float) -> None:
-        """Takes note of the score at the end of a stretch."""
+        """Takes note of the score at the end of a stretch, and of what it took besides its epochs."""
+        training = self.facts.get(PACE, 0.0) * self.stretches[len(self.scores)]
+        setup = max(0.0, self.budget.clock() - self._began - training) if training else 0.0
         self.scores = (*self.scores, score)
-        self.note(**{SCORES: list(self.scores)})
+        self.note(**{SCORES: list(self.scores), SETUP: round(setup, 2)})
 
     def end(self, outcome: Outcome, is_best: bool) -> None:
         """Reports how the trial has ended, and news that were not reported yet."""

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from benchmarks.replay import ASHA, ONE_EPOCH, PLAN, TODAY, Bench, Curve, Strategy, find_error, make_curves
-from searchcnn.search.scheduler import Standing
+from searchcnn.search.scheduler import Done, Resume, Standing
 
 SEEDS = range(12)
 
@@ -50,3 +50,17 @@ def test_a_curve_between_and_beyond_what_was_recorded() -> None:
 def test_a_plan_that_keeps_no_time_knows_no_largest_network() -> None:
     standing = Standing(0, (1,), (0.5,), pace=1.0, macs=1000)
     assert replace(PLAN, total=9.0, last_share=0.0).find_ceiling([standing]) == float("inf")
+
+
+def test_the_last_cycle_is_not_cut_where_networks_are_slow_to_begin(bench: Bench) -> None:
+    slow = Bench([curve.retrace(20) for curve in bench.curves])
+    for seed in SEEDS:
+        assert slow.search(TODAY, 2, seed).clock.now < 2 * slow.unit
+
+
+def test_the_seconds_before_a_stretch_are_no_seconds_of_training() -> None:
+    standing = Standing(0, (1,), (0.5,), pace=1.0, setup=40.0)
+    plan = replace(PLAN, total=100.0)
+    assert plan.decide([standing], 60) == Resume(0, (1, 17), is_last=True)
+    assert plan.decide([standing], 40) == Done()
+    assert plan.expect(standing, 40) == 0.5 > plan.expect(standing, 50)
