@@ -28,8 +28,9 @@ MIN_PASSES = 3
 """Passes that a network must be able to make in the last share of the time."""
 SCALING = 0.8
 """Exponent with which the seconds of an epoch grow with the multiply-accumulates."""
-FINALISTS = 2
-"""Networks that each worker trains to the end, where there is time for all their passes."""
+FINALISTS = 1
+"""Networks that each worker trains to the end, where there is time for all their passes. Time that was kept for a
+second one was left over, up to a quarter of all: it could hardly become the best (benchmarks/replay.py)."""
 MARGIN = 0.95
 """Share of the time left that the last stretch is planned to take."""
 

@@ -38,6 +38,11 @@ def test_a_search_ends_with_its_time(bench: Bench) -> None:
         assert replay.clock.now == pytest.approx(units * bench.unit, abs=2 + 0.1 * bench.unit)
 
 
+def test_hardly_any_time_is_left_over(bench: Bench) -> None:
+    left = [1 - bench.search(TODAY, 4, seed).clock.now / (4 * bench.unit) for seed in SEEDS]
+    assert fmean(left) < 0.1
+
+
 def test_a_curve_between_and_beyond_what_was_recorded() -> None:
     accuracy = tuple(1 - 0.9 / epoch for epoch in range(1, 28))
     curve = Curve({}, 1, accuracy, (2.0,) * 27).retrace(5.0)
