@@ -93,7 +93,7 @@ def stored(tmp_path: Path) -> Iterator[Callable[[StudyConfig], Any]]:
 
     def make(config: StudyConfig) -> StoredStudy:
         sampler = make_sampler(config.search.sampler, config.seed)
-        pruner = make_pruner(config.search.pruner, config.training.epochs)
+        pruner = make_pruner(config.search.pruner, config.training.max_epochs)
         storage = open_storage(parse_url(f"sqlite:///{tmp_path}/{next(numbers)}.db"))
         opened.append(StoredStudy(storage, "study", config.objective, sampler, pruner))
         return opened[-1]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from searchcnn.events import Planned
 from searchcnn.study import Objective, StudyConfig
 
 REDUCTION = 3
@@ -22,15 +23,17 @@ LAST_SHARE = 0.6
 """Share of the time that belongs to the networks that are best in the end."""
 DECAY = 0.3
 """Exponent with which the error falls with the number of epochs."""
-MAX_PASSES = 60
+MAX_PASSES = 100
 """Passes over the training images after which a network is taken for trained to the end."""
+COUNTED_PASSES = 30
+"""The same where trials are counted, and not the time."""
 MIN_PASSES = 3
 """Passes that a network must be able to make in the last share of the time."""
 SCALING = 0.8
 """Exponent with which the seconds of an epoch grow with the multiply-accumulates."""
 FINALISTS = 2
-"""Networks that each worker trains to the end, where there is time for all their passes."""
-MARGIN = 0.95
+"""Networks that are trained to the end, where there is time for all their passes."""
+MARGIN = 0.98
 """Share of the time left that the last stretch is planned to take."""
 
 
@@ -94,6 +97,8 @@ class Done:
 
 
 Step = Start | Resume | Done
+FIRST = Start((1,))
+"""A new trial, with the shortest stretch."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ class Scheduler:
 
     Attributes:
         objective: What is better.
-        total: Seconds of the whole search, from its first trial on.
+        total: Seconds of the whole search, from its first trial on; infinity where its trials are counted: no decision
+            depends on seconds then.
         parts: Epochs that one pass over the training images is divided into.
         max_passes: See `MAX_PASSES`.
         last_share: See `LAST_SHARE`.
@@ -137,6 +143,8 @@ class Scheduler:
 
     def count_last_seconds(self, standings: Sequence[Standing]) -> float:
         """Returns how many of the seconds belong to the best: their share, or less if they need less to be trained."""
+        if self.total == math.inf:
+            return 0.0
         share = self.last_share * self.total
         best = min((s for s in standings if s.scores and s.pace), key=lambda s: self.expect(s, share), default=None)
         if best is None or best.pace is None:
@@ -148,14 +156,34 @@ class Scheduler:
         error = self.objective.find_error(standing.scores[-1])
         if not standing.pace or error is None:
             return -self.objective.merit(standing.scores[-1])
-        further = min(seconds / standing.pace, self.max_passes * self.parts)
+        further = min(seconds / standing.pace, self._count_epochs_left(standing))
         return error * math.pow(1 + further / standing.epochs, -self.decay)
+
+    def describe(self, standings: Sequence[Standing], step: Step, left: float) -> Planned:
+        """Returns the plan as it stands, for readers.
+
+        Args:
+            standings: Of all trials that are trained in stretches.
+            step: What is trained next.
+            left: Seconds that are left.
+        """
+        is_last = isinstance(step, Done) or step.is_last
+        last = left if is_last else min(left, self.count_last_seconds(standings))
+        return Planned(
+            networks=len(standings),
+            promoted=sum(len(standing.stretches) > 1 for standing in standings),
+            is_last=is_last,
+            seconds=None if left == math.inf else left - last,
+            last_seconds=None if left == math.inf else last,
+        )
 
     def find_ceiling(self, standings: Sequence[Standing]) -> float:
         """Returns the multiply-accumulates beyond which a network cannot be trained to a useful end in the time.
 
         It is what the seconds that were measured say; infinity before the first.
         """
+        if self.total == math.inf:
+            return math.inf
         longest = self.last_share * self.total / (MIN_PASSES * self.parts)
         logs = [
             (math.log(s.macs) + math.log(longest / s.pace) / SCALING, abs(math.log(longest / s.pace)))
@@ -174,9 +202,9 @@ class Scheduler:
         last = self.count_last_seconds(standings)
         for standing in self._list_promotable(standings, waiting, last):
             epochs = (self.reduction - 1) * standing.epochs
-            if standing.epochs + epochs <= self.max_passes * self.parts and _fits(standing, epochs, left - last):
+            if epochs <= self._count_epochs_left(standing) and _fits(standing, epochs, left - last):
                 return _resume(standing, epochs)
-        return Start((1,)) if may_start else None
+        return FIRST if may_start else None
 
     def _list_promotable(
         self, standings: Sequence[Standing], waiting: Sequence[Standing], last: float
@@ -197,30 +225,39 @@ class Scheduler:
 
         One is trained on only if it may become the best, and by what is worth it for a network that has come that far.
         """
+        ended = sum(self._count_epochs_left(standing) == 0 for standing in waiting)
+        if self.total == math.inf and ended >= FINALISTS:
+            return Done()
         reached = min((self.expect(standing, 0.0) for standing in waiting), default=0.0)
         for standing in sorted(waiting, key=lambda standing: (self.expect(standing, left), standing.number)):
             epochs = self._count_last_epochs(standing, left)
-            if epochs >= max(1, standing.epochs // self.reduction) and self.expect(standing, left) < reached:
+            if epochs > standing.epochs // self.reduction and self.expect(standing, left) < reached:
                 return _resume(standing, epochs, is_last=True)
-        return Start((1,)) if may_start else Done()
+        return FIRST if may_start else Done()
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:
-        most = self.max_passes * self.parts
-        return most if not standing.pace else min(most, math.floor(MARGIN * left / standing.pace))
+        most = self._count_epochs_left(standing)
+        return most if not standing.pace else math.floor(min(most, MARGIN * left / standing.pace))
+
+    def _count_epochs_left(self, standing: Standing) -> int:
+        """Returns how many epochs a trial may still be trained, whatever the time."""
+        return max(0, self.max_passes * self.parts - standing.epochs)
 
 
 def make_scheduler(config: StudyConfig, parts: int, seconds_to_begin: float = 0.0) -> Scheduler | None:
-    """Returns the plan of a study; None for one that has none: without a timeout, or with a pruner of Optuna's.
+    """Returns the plan of a study; None for one that has a pruner of Optuna's instead.
 
     Args:
         config: The study.
         parts: Epochs that one pass over the training images is divided into.
         seconds_to_begin: How long it took until the first trial could begin.
     """
-    if config.budget.timeout is None or config.search.pruner.name != "auto":
+    timeout, epochs = config.budget.timeout, config.training.epochs
+    if config.search.pruner.name != "auto":
         return None
-    total = config.budget.timeout - min(seconds_to_begin, config.budget.timeout / 2)
-    return Scheduler(config.objective, total, parts, config.training.epochs or MAX_PASSES)
+    if timeout is None:
+        return Scheduler(config.objective, math.inf, parts, epochs or COUNTED_PASSES)
+    return Scheduler(config.objective, timeout - min(seconds_to_begin, timeout / 2), parts, epochs or MAX_PASSES)
 
 
 def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:
