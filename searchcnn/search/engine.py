@@ -201,10 +201,8 @@ class Search:
         elif evaluation is not None:
             with trial.timed("saving"):
                 self._keeper.save_if_ranked(trial, evaluation)
-        trial.note(**{SPENT: {activity: round(seconds, 2) for activity, seconds in trial.spent.items()}})
-        self._study.finish(
-            trial.stored, TrialState[outcome.state], outcome.value, _collect_facts(outcome), outcome.excess
-        )
+        facts = {**_collect_facts(outcome), **_round_spent(trial)}
+        self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, facts, outcome.excess)
         self._keeper.tidy()
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         trial.end(outcome, is_best)
@@ -243,3 +241,8 @@ class Search:
 def _collect_facts(outcome: Outcome) -> dict[str, Any]:
     facts = dict(outcome.facts)
     return facts | {"reason": outcome.reason} if outcome.reason else facts
+
+
+def _round_spent(trial: Trial) -> dict[str, Any]:
+    spent = {activity: round(seconds, 2) for activity, seconds in trial.spent.items()}
+    return {SPENT: spent} if spent else {}
