@@ -109,15 +109,22 @@ def _write_data(path: str, inspection: Inspection, start: Start) -> list[Setting
         Setting(part, "0.1", "fraction of the training images; the data has no such part")
         for part in inspection.new_parts
     ]
-    size, smaller = "x".join(map(str, inspection.shape[:2])), _choose_smaller(inspection)
     folds = Setting("folds", str(start.folds), "number of folds, in which all images but those of the test validate")
     return [
         Setting("path", _quote(path), "a folder, archive, table, .npz file, or a function that returns arrays"),
-        Setting("image_size", '"auto"', f"here {size}; a smaller one, such as {smaller}, is searched faster"),
+        _write_size(inspection, start),
         Setting("resize", f'"{inspection.resize}"', "how images of another shape are fitted: crop, pad or stretch"),
         *parts,
         *([folds] if start.folds else []),
     ]
+
+
+def _write_size(inspection: Inspection, start: Start) -> Setting:
+    size = "x".join(map(str, inspection.shape[:2]))
+    if start.side:
+        return Setting("image_size", str(start.side), f"what the time is enough for; with more, up to {size}")
+    smaller = _choose_smaller(inspection)
+    return Setting("image_size", '"auto"', f"here {size}; a smaller one, such as {smaller}, is searched faster")
 
 
 def _write_training(inspection: Inspection) -> Iterator[Setting]:
