@@ -73,7 +73,7 @@ def study_config() -> Callable[..., StudyConfig]:
     """Returns a maker of small studies from the sections that differ: ``study_config(training={"epochs": 3})``."""
 
     def make(**sections: Any) -> StudyConfig:
-        small = {"epochs": 1, "patience": 9, "batch_size": 32, "learning_rate": 0.01}
+        small = {"epochs": 1, "patience": 9, "batch_size": 32, "learning_rate": 0.01, "schedule": "constant"}
         table = {"spaces": ["any"], "data": {"name": "digits", "validation": 0.2}, "budget": {"trials": 9}} | sections
         table["training"] = small | table.get("training", {})
         table["search"] = {"pruner": "NopPruner"} | table.get("search", {})
