@@ -30,7 +30,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from searchcnn.events import Epoch
+from searchcnn.events import Epoch, Planned
 from searchcnn.search import (
     Budget,
     Cost,
@@ -401,6 +401,9 @@ class MemoryStudy:
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         return trial.should_prune()
+
+    def note_plan(self, plan: Planned) -> None:
+        """Does nothing: nobody reads it."""
 
     def flush(self, trial: optuna.Trial) -> None:
         """Does nothing: nothing is held back."""

@@ -110,6 +110,25 @@ class StudyOpened(Event):
 
 
 @dataclass(frozen=True)
+class Planned(Event):
+    """The plan for the time has decided what is trained next.
+
+    Attributes:
+        networks: Networks that were tried.
+        promoted: Networks that went on after their first stretch.
+        is_last: Whether the last share of the time has begun, which belongs to the best.
+        seconds: Seconds until then; None where trials are counted, and not the time.
+        last_seconds: Seconds of that share that are left; None likewise.
+    """
+
+    networks: int
+    promoted: int
+    is_last: bool
+    seconds: float | None = None
+    last_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class TrialStarted(Event):
     """A trial starts, or starts again in another process.
 

@@ -73,7 +73,7 @@ def study_config() -> Callable[..., StudyConfig]:
     """Returns a maker of small studies from the sections that differ: ``study_config(training={"epochs": 3})``."""
 
     def make(**sections: Any) -> StudyConfig:
-        small = {"epochs": 1, "patience": 9, "batch_size": 32, "learning_rate": 0.01}
+        small = {"epochs": 1, "patience": 9, "batch_size": 32, "learning_rate": 0.01, "schedule": "constant"}
         table = {"spaces": ["any"], "data": {"name": "digits", "validation": 0.2}, "budget": {"trials": 9}} | sections
         table["training"] = small | table.get("training", {})
         table["search"] = {"pruner": "NopPruner"} | table.get("search", {})
@@ -93,7 +93,7 @@ def stored(tmp_path: Path) -> Iterator[Callable[[StudyConfig], Any]]:
 
     def make(config: StudyConfig) -> StoredStudy:
         sampler = make_sampler(config.search.sampler, config.seed)
-        pruner = make_pruner(config.search.pruner, config.training.epochs)
+        pruner = make_pruner(config.search.pruner, config.training.max_epochs)
         storage = open_storage(parse_url(f"sqlite:///{tmp_path}/{next(numbers)}.db"))
         opened.append(StoredStudy(storage, "study", config.objective, sampler, pruner))
         return opened[-1]

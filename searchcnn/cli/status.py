@@ -37,7 +37,8 @@ def command(study: str, top: int | None, failures: bool, as_json: bool, storage:
 def _print(summary: StudySummary, top: int | None) -> None:
     from searchcnn.text import format_point, format_score
     from searchcnn.views.comparison import compare_spaces
-    from searchcnn.views.summary import explain_mismatch, format_counts
+    from searchcnn.views.plan import format_plan
+    from searchcnn.views.summary import describe_time, explain_mismatch, format_counts
     from searchcnn.views.tables import make_console, make_trial_table, print_lines
 
     best = summary.best
@@ -45,7 +46,9 @@ def _print(summary: StudySummary, top: int | None) -> None:
     if rows:
         make_console().print(make_trial_table(rows, summary.config.objective.metric, best.number if best else None))
     click.echo(f"{format_counts(summary)}{'; a search is running' if summary.running else ''}")
-    print_lines(compare_spaces(summary))
+    if summary.running and summary.plan:
+        click.echo(format_plan(summary.plan, summary.planned_ago))
+    print_lines([*describe_time(summary), *compare_spaces(summary)])
     if best is not None:
         click.echo(f"Best: trial {best.number}, {summary.config.objective.metric} {format_score(best.value)}")
         click.echo(f"      {format_point(best.facts['hyperparameters'])}")

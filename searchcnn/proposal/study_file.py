@@ -7,23 +7,11 @@ from typing import NamedTuple
 from searchcnn.data import Inspection
 from searchcnn.data.inspection import is_imbalanced, is_mirrorable
 from searchcnn.errors import UsageError, make_printable
-from searchcnn.proposal.start import COSTS, PRETRAINED, Start, choose_start, find_weights
-from searchcnn.study.config import parse_duration
+from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
+from searchcnn.study.config import DEFAULT_EPOCHS, parse_duration
 
-EPOCHS = ((20_000_000, 20), (5_000_000, 30), (0, 40))
-"""Maximum number of epochs by the minimum number of pixels of all training images: the cheaper, the more."""
 BATCH_SIZES = ((20_000, 128), (5_000, 64), (1_000, 32), (0, 16))
 """Images per step by the minimum number of training images."""
-MACS_PER_SIDE = 800_000
-"""Multiply-accumulates per pixel of an image's side: 25 million for 32x32 as in the study `cifar10`; on larger images
-they grow with the side and not with the area, or an hour would not train many networks."""
-MAX_PARAMS = 1_500_000
-"""Weights of the largest network that is trained from scratch."""
-PRETRAINED_LIMITS = (30_000_000, 5_000_000_000)
-"""Limits of weights and multiply-accumulates if a pretrained network is used about which nothing is known."""
-HEADROOM = 1.6
-"""Limits relative to a pretrained network's weights and multiply-accumulates: images of more than 224 pixels cost
-more, and a head is added."""
 TIMEOUT = "1h"
 """Default time of a search."""
 MAX_NAMES = 12
@@ -64,7 +52,6 @@ def write_study_file(name: str, path: str, inspection: Inspection, start: Start,
         "budget": [budget],
         "search": [Setting("sampler", '"grid"', "all points: they are few, and the search ends after them")]
         * bool(start.folds),
-        "limits": [] if is_tuned else _write_limits(inspection, start),
         "training": list(_write_tuning(inspection, start) if is_tuned else _write_training(inspection)),
         f"options.{PRETRAINED}": list(_write_options(inspection, start)),
     }
@@ -122,41 +109,32 @@ def _write_data(path: str, inspection: Inspection, start: Start) -> list[Setting
         Setting(part, "0.1", "fraction of the training images; the data has no such part")
         for part in inspection.new_parts
     ]
-    size, smaller = "x".join(map(str, inspection.shape[:2])), _choose_smaller(inspection)
     folds = Setting("folds", str(start.folds), "number of folds, in which all images but those of the test validate")
     return [
         Setting("path", _quote(path), "a folder, archive, table, .npz file, or a function that returns arrays"),
-        Setting("image_size", '"auto"', f"here {size}; a smaller one, such as {smaller}, is searched faster"),
+        _write_size(inspection, start),
         Setting("resize", f'"{inspection.resize}"', "how images of another shape are fitted: crop, pad or stretch"),
         *parts,
         *([folds] if start.folds else []),
     ]
 
 
-def _write_limits(inspection: Inspection, start: Start) -> list[Setting]:
-    height, width, _ = inspection.shape
-    params, macs = MAX_PARAMS, max(2_000_000, int(round(MACS_PER_SIDE * (height * width) ** 0.5, -6)))
-    if start.is_mixed:
-        costs = [COSTS.get(name, PRETRAINED_LIMITS) for name in start.weights.backbones]
-        params = max(params, *(int(HEADROOM * weights) for weights, _ in costs))
-        macs = max(macs, *(int(HEADROOM * operations) for _, operations in costs))
-    return [
-        Setting("max_params", f"{params:_}", "larger networks are not trained"),
-        Setting("max_macs", f"{macs:_}", "nor those with more multiply-accumulates for one image"),
-    ]
+def _write_size(inspection: Inspection, start: Start) -> Setting:
+    size = "x".join(map(str, inspection.shape[:2]))
+    if start.side:
+        return Setting("image_size", str(start.side), f"what the time is enough for; with more, up to {size}")
+    smaller = _choose_smaller(inspection)
+    return Setting("image_size", '"auto"', f"here {size}; a smaller one, such as {smaller}, is searched faster")
 
 
 def _write_training(inspection: Inspection) -> Iterator[Setting]:
     counts = inspection.counts["train"]
-    epochs = _choose_by_size(EPOCHS, _count_pixels(inspection))
-    yield Setting("epochs", str(epochs), "maximum number of passes over the training images")
-    yield Setting("patience", str(epochs // 4), "a trial ends after this many epochs without a better score")
     yield Setting("batch_size", str(_choose_by_size(BATCH_SIZES, sum(counts.values()))), "images per step")
     yield Setting("learning_rate", "{min = 5e-4, max = 1e-2, log = true}", "is searched; the optimizer is adam")
     yield Setting("schedule", '"cosine"', "from the learning rate down to zero")
     yield Setting("weight_decay", "[0.0, 1e-4, 1e-3]", "pulls weights towards zero")
     yield _write_flip(inspection)
-    yield Setting("shift", "[0.1, 0.0]", "moves images by up to this fraction of their side")
+    yield Setting("shift", "0.1", "moves images by up to this fraction of their side")
     if is_imbalanced(list(counts.values())):
         yield Setting("class_weights", "[false, true]", "whether images of rare classes count more")
 
@@ -165,12 +143,6 @@ def _write_flip(inspection: Inspection) -> Setting:
     flip = is_mirrorable(list(inspection.counts["train"]))
     meaning = "mirrors half of the images" if flip else "mirrored, some images would belong to another class"
     return Setting("flip", str(flip).lower(), meaning)
-
-
-def _count_pixels(inspection: Inspection) -> int:
-    """Returns the number of pixels of all training images."""
-    height, width, _ = inspection.shape
-    return sum(inspection.counts["train"].values()) * height * width
 
 
 def _write_tuning(inspection: Inspection, start: Start) -> Iterator[Setting]:
@@ -199,8 +171,8 @@ def _write_options(inspection: Inspection, start: Start) -> Iterator[Setting]:
     if start.folds:
         yield Setting("linear", "true", "only softmax layers on features: they are solved, not trained in steps")
     elif start.is_mixed:
-        epochs = _choose_by_size(EPOCHS, _count_pixels(inspection))
-        yield Setting("fine_tuning", f"{min(1.0, start.epochs / epochs):.2g}", "fraction of the epochs for it")
+        share = min(1.0, start.epochs / DEFAULT_EPOCHS)
+        yield Setting("fine_tuning", f"{share:.2g}", "fraction of the epochs for it")
 
 
 def _choose_by_size(steps: Sequence[tuple[int, int]], size: int) -> int:

@@ -18,10 +18,10 @@ from searchcnn.events import Hear, Outcome, TrialStarted, ignore
 from searchcnn.files import explain_refusal, is_full
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
-from searchcnn.search.scheduler import Done, Resume, Scheduler, Start
+from searchcnn.search.scheduler import FIRST, Done, Resume, Scheduler, Start
 from searchcnn.search.standings import read_standings
 from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
-from searchcnn.store import DATABASE_ERRORS, LAST, STRETCHES, LeaseLostError, NoTrialLeftError, StoredStudy
+from searchcnn.store import DATABASE_ERRORS, LAST, SPENT, STRETCHES, LeaseLostError, NoTrialLeftError, StoredStudy
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,10 @@ class Search:
                 raise StudyFailedError(self._describe_failures())
 
     def _is_over(self) -> bool:
-        finished = 0 if self._scheduler else self._study.count_finished()  # waiting trials may go on
-        return self._budget.is_spent(finished) or self._stop.is_set() or self._sampler.exhausted
+        if self._scheduler is not None:  # it knows when there is nothing left to train on
+            return self._budget.count_seconds_left() <= 0 or self._stop.is_set()
+        spent = self._budget.is_spent(self._study.count_finished())
+        return spent or self._stop.is_set() or self._sampler.exhausted
 
     def _start_trial(self) -> Trial | None:
         """Returns the trial to work on; None if the last ones are being worked on by other processes."""
@@ -162,10 +164,14 @@ class Search:
         """Returns the trial that a plan says to work on; one that a dead run has abandoned goes on first."""
         abandoned = self._study.take_over()
         if abandoned is not None:
-            return self._make_trial(abandoned)
+            trial = self._make_trial(abandoned)
+            return trial if trial.stretches else trial.plan(FIRST.stretches, FIRST.is_last)
         while True:
-            standings = read_standings(self._study)
-            step = scheduler.decide(standings, self._budget.count_seconds_left(), self._may_start)
+            standings, left = read_standings(self._study), self._budget.count_seconds_left()
+            step = scheduler.decide(standings, left, self._may_start)
+            plan = scheduler.describe(standings, step, left)
+            self._study.note_plan(plan)
+            self._hear(plan)
             match step:
                 case Done():
                     return None
@@ -173,8 +179,8 @@ class Search:
                     stored = self._study.begin_trial(self._budget.trials)
                     return self._make_trial(stored).plan(stretches, is_last, scheduler.find_ceiling(standings))
                 case Resume(number, stretches, is_last):
-                    plan = {STRETCHES: list(stretches), LAST: is_last}
-                    if resumed := self._study.resume_trial(number, plan):
+                    facts = {STRETCHES: list(stretches), LAST: is_last}
+                    if resumed := self._study.resume_trial(number, facts):
                         return self._make_trial(resumed, is_resumed=True)
 
     def _make_trial(self, stored: optuna.Trial, is_resumed: bool = False) -> Trial:
@@ -183,7 +189,7 @@ class Search:
     @property
     def _may_start(self) -> bool:
         trials = self._budget.trials
-        return trials is None or self._study.count_begun() < trials
+        return not self._sampler.exhausted and (trials is None or self._study.count_begun() < trials)
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._try_evaluating(trial)
@@ -193,10 +199,10 @@ class Search:
         if evaluation is not None and not is_best and (evaluation.is_cut or trial.is_waiting):
             outcome = Outcome("PRUNED", reason="timeout" if evaluation.is_cut else "not promoted")
         elif evaluation is not None:
-            self._keeper.save_if_ranked(trial, evaluation)
-        self._study.finish(
-            trial.stored, TrialState[outcome.state], outcome.value, _collect_facts(outcome), outcome.excess
-        )
+            with trial.timed("saving"):
+                self._keeper.save_if_ranked(trial, evaluation)
+        facts = {**_collect_facts(outcome), **_round_spent(trial)}
+        self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, facts, outcome.excess)
         self._keeper.tidy()
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         trial.end(outcome, is_best)
@@ -235,3 +241,8 @@ class Search:
 def _collect_facts(outcome: Outcome) -> dict[str, Any]:
     facts = dict(outcome.facts)
     return facts | {"reason": outcome.reason} if outcome.reason else facts
+
+
+def _round_spent(trial: Trial) -> dict[str, Any]:
+    spent = {activity: round(seconds, 2) for activity, seconds in trial.spent.items()}
+    return {SPENT: spent} if spent else {}

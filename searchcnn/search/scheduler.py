@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from searchcnn.events import Planned
 from searchcnn.study import Objective, StudyConfig
 
 REDUCTION = 3
@@ -24,14 +25,15 @@ DECAY = 0.3
 """Exponent with which the error falls with the number of epochs."""
 MAX_PASSES = 100
 """Passes over the training images after which a network is taken for trained to the end."""
+COUNTED_PASSES = 30
+"""The same where trials are counted, and not the time."""
 MIN_PASSES = 3
 """Passes that a network must be able to make in the last share of the time."""
 SCALING = 0.8
 """Exponent with which the seconds of an epoch grow with the multiply-accumulates."""
-FINALISTS = 1
-"""Networks that each worker trains to the end, where there is time for all their passes. Time that was kept for a
-second one was left over, up to a quarter of all: it could hardly become the best (benchmarks/replay.py)."""
-MARGIN = 0.95
+FINALISTS = 2
+"""Networks that are trained to the end where trials are counted, and not the time."""
+MARGIN = 0.98
 """Share of the time left that the last stretch is planned to take."""
 
 
@@ -97,6 +99,8 @@ class Done:
 
 
 Step = Start | Resume | Done
+FIRST = Start((1,))
+"""A new trial, with the shortest stretch."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ class Scheduler:
 
     Attributes:
         objective: What is better.
-        total: Seconds of the whole search, from its first trial on.
+        total: Seconds of the whole search, from its first trial on; infinity where its trials are counted: no decision
+            depends on seconds then.
         parts: Epochs that one pass over the training images is divided into.
         max_passes: See `MAX_PASSES`.
         last_share: See `LAST_SHARE`.
@@ -139,12 +144,18 @@ class Scheduler:
         return self._finish(waiting, left, may_start and not standings)
 
     def count_last_seconds(self, standings: Sequence[Standing]) -> float:
-        """Returns how many of the seconds belong to the best: their share, or less if they need less to be trained."""
+        """Returns how many of the seconds belong to the best: their share, or what one needs to be trained to the end.
+
+        What is kept for a second one is left over, up to a quarter of the time: it can hardly become the best (measured
+        by benchmarks/replay.py).
+        """
+        if self.total == math.inf:
+            return 0.0
         share = self.last_share * self.total
         best = min((s for s in standings if s.scores and s.pace), key=lambda s: self.expect(s, share), default=None)
         if best is None or best.pace is None:
             return share
-        return min(share, FINALISTS * (best.setup + self.max_passes * self.parts * best.pace))
+        return min(share, (best.setup + self.max_passes * self.parts * best.pace) / MARGIN)
 
     def expect(self, standing: Standing, seconds: float) -> float:
         """Returns the error that a trial is expected to have after further seconds of training; less is better."""
@@ -154,11 +165,31 @@ class Scheduler:
         further = min(max(0.0, seconds - standing.setup) / standing.pace, self._count_epochs_left(standing))
         return error * math.pow(1 + further / standing.epochs, -self.decay)
 
+    def describe(self, standings: Sequence[Standing], step: Step, left: float) -> Planned:
+        """Returns the plan as it stands, for readers.
+
+        Args:
+            standings: Of all trials that are trained in stretches.
+            step: What is trained next.
+            left: Seconds that are left.
+        """
+        is_last = isinstance(step, Done) or step.is_last
+        last = left if is_last else min(left, self.count_last_seconds(standings))
+        return Planned(
+            networks=len(standings),
+            promoted=sum(len(standing.stretches) > 1 for standing in standings),
+            is_last=is_last,
+            seconds=None if left == math.inf else left - last,
+            last_seconds=None if left == math.inf else last,
+        )
+
     def find_ceiling(self, standings: Sequence[Standing]) -> float:
         """Returns the multiply-accumulates beyond which a network cannot be trained to a useful end in the time.
 
         It is what the seconds that were measured say; infinity before the first, or where no share of the time is kept.
         """
+        if self.total == math.inf:
+            return math.inf
         longest = self.last_share * self.total / (MIN_PASSES * self.parts)
         logs = [
             (math.log(s.macs) + math.log(longest / s.pace) / SCALING, abs(math.log(longest / s.pace)))
@@ -179,7 +210,7 @@ class Scheduler:
             epochs = (self.reduction - 1) * standing.epochs
             if epochs <= self._count_epochs_left(standing) and _fits(standing, epochs, left - last):
                 return _resume(standing, epochs)
-        return Start((1,)) if may_start else None
+        return FIRST if may_start else None
 
     def _list_promotable(
         self, standings: Sequence[Standing], waiting: Sequence[Standing], last: float
@@ -200,16 +231,21 @@ class Scheduler:
 
         One is trained on only if it may become the best, and by what is worth it for a network that has come that far.
         """
+        ended = sum(self._count_epochs_left(standing) == 0 for standing in waiting)
+        if self.total == math.inf and ended >= FINALISTS:
+            return Done()
         reached = min((self.expect(standing, 0.0) for standing in waiting), default=0.0)
         for standing in sorted(waiting, key=lambda standing: (self.expect(standing, left), standing.number)):
             epochs = self._count_last_epochs(standing, left)
             if epochs > standing.epochs // self.reduction and self.expect(standing, left) < reached:
                 return _resume(standing, epochs, is_last=True)
-        return Start((1,)) if may_start else Done()
+        return FIRST if may_start else Done()
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:
         most = self._count_epochs_left(standing)
-        return most if not standing.pace else min(most, math.floor((MARGIN * left - standing.setup) / standing.pace))
+        if not standing.pace:
+            return most
+        return math.floor(min(most, (MARGIN * left - standing.setup) / standing.pace))
 
     def _count_epochs_left(self, standing: Standing) -> int:
         """Returns how many epochs a trial may still be trained, whatever the time."""
@@ -217,17 +253,19 @@ class Scheduler:
 
 
 def make_scheduler(config: StudyConfig, parts: int, seconds_to_begin: float = 0.0) -> Scheduler | None:
-    """Returns the plan of a study; None for one that has none: without a timeout, or with a pruner of Optuna's.
+    """Returns the plan of a study; None for one that has a pruner of Optuna's instead.
 
     Args:
         config: The study.
         parts: Epochs that one pass over the training images is divided into.
         seconds_to_begin: How long it took until the first trial could begin.
     """
-    if config.budget.timeout is None or config.search.pruner.name != "auto":
+    timeout, epochs = config.budget.timeout, config.training.epochs
+    if config.search.pruner.name != "auto":
         return None
-    total = config.budget.timeout - min(seconds_to_begin, config.budget.timeout / 2)
-    return Scheduler(config.objective, total, parts, config.training.epochs or MAX_PASSES)
+    if timeout is None:
+        return Scheduler(config.objective, math.inf, parts, epochs or COUNTED_PASSES)
+    return Scheduler(config.objective, timeout - min(seconds_to_begin, timeout / 2), parts, epochs or MAX_PASSES)
 
 
 def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:

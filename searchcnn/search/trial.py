@@ -2,7 +2,9 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import optuna
@@ -23,7 +25,7 @@ from searchcnn.search.budget import Budget
 from searchcnn.search.limits import Cost
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
-from searchcnn.store import LAST, PACE, SCORES, SETUP, STRETCHES, StoredStudy
+from searchcnn.store import LAST, PACE, SCORES, SETUP, SPENT, STRETCHES, StoredStudy
 
 
 class TrialPrunedError(Exception):
@@ -54,6 +56,7 @@ class Trial:
         scores: Its best score at the end of each stretch so far.
         is_last: Whether the stretch ahead is meant to be the last one.
         is_resumed: Whether it is trained on after a stretch.
+        spent: Seconds by activity, for readers: building, tracing, training, validating, saving.
         hear: Hears what happens.
     """
 
@@ -79,6 +82,7 @@ class Trial:
         self.scores: tuple[float, ...] = tuple(stored.user_attrs.get(SCORES, ()))
         self.is_last = bool(stored.user_attrs.get(LAST))
         self.is_resumed = is_resumed
+        self.spent: dict[str, float] = dict(stored.user_attrs.get(SPENT, {}))
         self._max_macs = math.inf
         self.stored = stored
         self._study = study
@@ -87,6 +91,19 @@ class Trial:
         self._news: dict[str, Any] = {}
         self._stop = stop
         self._began = budget.clock()
+
+    @contextmanager
+    def timed(self, activity: str) -> Iterator[None]:
+        """Adds the seconds of the body to what the trial has spent on an activity."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spend(activity, time.monotonic() - began)
+
+    def spend(self, activity: str, seconds: float) -> None:
+        """Adds seconds to what the trial has spent on an activity."""
+        self.spent[activity] = self.spent.get(activity, 0.0) + seconds
 
     def suggest(self, name: str, distribution: BaseDistribution, preset: Any = None) -> Any:
         """Returns the trial's value of a parameter.
@@ -157,7 +174,7 @@ class Trial:
             self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
             self.hear(EpochFinished(self.number, epoch, self.best))
 
-    def plan(self, stretches: tuple[int, ...], is_last: bool, max_macs: float) -> Self:
+    def plan(self, stretches: tuple[int, ...], is_last: bool, max_macs: float = math.inf) -> Self:
         """Plans how a new trial is trained.
 
         Args:

@@ -30,11 +30,3 @@ class CachedStorage(Cache):
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Returns a trial's attributes of Optuna's own."""
         return self._storage.get_trial_system_attrs(trial_id)
-
-    def reopen(self, trial_id: int) -> None:
-        """Reads a trial again that had ended, and is trained on now."""
-        trial = self._storage.get_trial(trial_id)
-        with self._lock:
-            study_id, number = self._trial_id_to_study_id_and_number[trial_id]
-            self._studies[study_id].trials[number] = trial
-            self._studies[study_id].unfinished_trial_ids.add(trial_id)

@@ -6,7 +6,7 @@ import optuna
 from optuna._typing import JSONSerializable
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
-from optuna.storages._cached_storage import _CachedStorage as Cache
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy.orm import Session
@@ -16,6 +16,18 @@ from searchcnn.backend import silence
 __all__ = ["Cache", "HookedStorage", "JSONSerializable", "get_study_id", "get_trial_id", "models"]
 
 silence("optuna")
+
+
+class Cache(_CachedStorage):
+    """Optuna's cache of a study's trials, in which one that has ended may be trained on."""
+
+    def reopen(self, trial_id: int) -> None:
+        """Reads a trial again that had ended, and is trained on now."""
+        trial = self._backend.get_trial(trial_id)
+        with self._lock:
+            study_id, number = self._trial_id_to_study_id_and_number[trial_id]
+            self._studies[study_id].trials[number] = trial
+            self._studies[study_id].unfinished_trial_ids.add(trial_id)
 
 
 class HookedStorage(RDBStorage):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from sqlalchemy.orm import Session
 
 import searchcnn
 from searchcnn.errors import StudyChangedError
-from searchcnn.events import Epoch
+from searchcnn.events import Epoch, Planned
 from searchcnn.store import queries
-from searchcnn.store.attributes import SECONDS_TO_BEGIN
+from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import get_study_id, get_trial_id
@@ -152,6 +153,10 @@ class StoredStudy:
     def seconds_to_begin(self) -> float:
         """How long it took until the study's first trial could begin."""
         return float(self.optuna.user_attrs.get(SECONDS_TO_BEGIN, 0.0))
+
+    def note_plan(self, plan: Planned) -> None:
+        """Stores what the plan for the time has decided, for readers."""
+        self.optuna.set_user_attr(PLAN, {**asdict(plan), "at": read_clock().timestamp()})
 
     def begin(self, points: Iterable[tuple[str, Mapping[str, Any]]], seconds: float = 0.0) -> None:
         """Makes given points the first trials, unless another process has begun the study meanwhile.

@@ -14,9 +14,11 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
+from searchcnn.events import Planned
+from searchcnn.store.attributes import PLAN, SPENT
 from searchcnn.store.database import connect, explain, find_sqlite_file
 from searchcnn.store.migrations import check_schema
-from searchcnn.store.tables import EpochRow, RunRow, StudyRow, union_length
+from searchcnn.store.tables import EpochRow, RunRow, StudyRow, read_clock, union_length
 from searchcnn.study import StudyConfig
 from searchcnn.study.begun import complete
 from searchcnn.text import format_count, format_point, format_score
@@ -25,6 +27,7 @@ from searchcnn.text import format_count, format_point, format_score
 STUDIES = table("studies", column("study_id"), column("study_name"))
 TRIALS = table("trials", column("trial_id"), column("number"), column("study_id"), column("state"))
 VALUES = table("trial_values", column("trial_id"), column("value"))
+NOTES = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
 ATTRIBUTES = table("trial_user_attributes", column("trial_id"), column("key"), column("value_json"))
 REPORTS = table("trial_intermediate_values", column("trial_id"), column("step"), column("intermediate_value"))
 
@@ -40,6 +43,7 @@ class TrialSummary:
         epochs: Epochs trained.
         seconds: Time trained.
         facts: What else is known: `space`, `hyperparameters`, `params`, `macs`, `origin`, `reason`, `detail`, ...
+        is_ranked: Whether its score counts: it is COMPLETE, or was so and is trained on.
     """
 
     number: int
@@ -48,6 +52,7 @@ class TrialSummary:
     epochs: int
     seconds: float
     facts: Mapping[str, Any] = field(repr=False)
+    is_ranked: bool = False
 
     def __str__(self) -> str:
         score = f" {format_score(self.value)}" if self.value is not None else ""
@@ -97,6 +102,9 @@ class StudySummary:
         trials: Its trials, by number.
         seconds: For how long at least one process has worked on it.
         running: Whether a process works on it now.
+        worked: Seconds of all processes together.
+        plan: What its plan for the time has decided last; None if it has none.
+        planned_ago: Seconds since then.
     """
 
     name: str
@@ -104,11 +112,25 @@ class StudySummary:
     trials: Sequence[TrialSummary]
     seconds: float
     running: bool
+    worked: float = 0.0
+    plan: Planned | None = None
+    planned_ago: float = 0.0
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Where the time of all processes went: the fraction of each activity, the largest first."""
+        totals: dict[str, float] = defaultdict(float)
+        for trial in self.trials:
+            for activity, seconds in trial.facts.get(SPENT, {}).items():
+                totals[activity] += seconds
+        totals["other"] = max(0.0, self.worked - sum(totals.values()))
+        ranked = sorted(totals.items(), key=lambda item: -item[1])
+        return {activity: seconds / self.worked for activity, seconds in ranked} if self.worked else {}
 
     @property
     def ranking(self) -> list[TrialSummary]:
         """COMPLETE trials, the best first."""
-        complete = [trial for trial in self.trials if trial.state == "COMPLETE" and trial.value is not None]
+        complete = [trial for trial in self.trials if trial.is_ranked and trial.value is not None]
         return sorted(complete, key=lambda trial: self.config.objective.rank(trial.value or 0.0, trial.facts))
 
     @property
@@ -242,13 +264,29 @@ def _read(connection: Connection, name: str) -> StudySummary:
     if row is None:
         raise StoreError(f"study '{name}' in the database was not made by searchcnn; Optuna's own tools can read it")
     runs = session.scalars(select(RunRow).where(RunRow.study_id == names[name])).all()
+    spans = [(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]
+    plan, at = _read_plan(connection, names[name])
     return StudySummary(
         name=name,
         config=_read_config(name, row),
         trials=_read_trials(connection, names[name]),
-        seconds=union_length([(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]),
+        seconds=union_length(spans),
         running=any(run.is_alive for run in runs),
+        worked=sum(end - start for start, end in spans),
+        plan=plan,
+        planned_ago=read_clock().timestamp() - at,
     )
+
+
+def _read_plan(connection: Connection, study_id: int) -> tuple[Planned | None, float]:
+    """Returns what a study's plan has decided last, and when."""
+    value = select(NOTES.c.value_json).where(NOTES.c.study_id == study_id, NOTES.c.key == PLAN)
+    stored = connection.scalar(value)
+    if stored is None:
+        return None, 0.0
+    facts = json.loads(stored)
+    at = facts.pop("at")
+    return Planned(**facts), at
 
 
 def _read_config(name: str, row: StudyRow) -> StudyConfig:
@@ -284,6 +322,7 @@ def _read_trials(connection: Connection, study_id: int) -> list[TrialSummary]:
             epochs=epochs.get(trial_id, (0, 0.0))[0],
             seconds=epochs.get(trial_id, (0, 0.0))[1],
             facts=facts[trial_id],
+            is_ranked=state == "COMPLETE" or (state == "RUNNING" and trial_id in values),
         )
         for trial_id, number, state in connection.execute(query.order_by(TRIALS.c.number))
     ]

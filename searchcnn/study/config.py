@@ -245,8 +245,8 @@ class SearchConfig(Section):
     )
     pruner: Annotated[ComponentConfig, _accept_name("SuccessiveHalvingPruner")] = Field(
         default=ComponentConfig(name="auto"),
-        description="auto: with a timeout, a plan for the time decides how long networks are trained; without, "
-        "successive halving. Or a pruner by its Optuna name (`NopPruner`: no pruning); a table adds its arguments.",
+        description="auto: a plan for the time decides how long each network is trained. Or a pruner by its Optuna "
+        "name (`NopPruner`: no pruning), for networks that are trained all at once; a table adds its arguments.",
     )
     baselines: bool = Field(default=True, description="Try the search space's known good points first.")
     keep_models: int = Field(default=3, ge=1, description="Number of the best trials whose networks are kept.")
@@ -290,7 +290,7 @@ class _Plain(Section):
         default=None,
         ge=1,
         description="Maximum number of passes over the training images; by default what the plan for the time allows, "
-        "or 10 without one.",
+        "up to 100 with a timeout and 30 without; 10 for networks that are trained all at once.",
     )
     patience: int = Field(
         default=3, ge=1, description="Early stopping: epochs without a better objective; the best weights are restored."

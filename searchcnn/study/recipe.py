@@ -72,9 +72,10 @@ class Recipe:
     schedule: Annotated[
         ScheduleName,
         Setting(
-            "constant; cosine (to zero over `epochs`); one_cycle (warm-up for 30 %, then cosine); step (a tenth after "
-            "half and again after three quarters of `epochs`); plateau (half after each two epochs without a better "
-            "objective).",
+            "constant; cosine (to zero over `epochs`, or over each stretch that a plan trains a network in); one_cycle "
+            "(warm-up for 30 %, then cosine); step (a tenth after half and again after three quarters of `epochs`); "
+            "plateau (half after each two epochs without a better objective).",
+            "cosine",
             concerns="optimizer",
         ),
     ] = "constant"

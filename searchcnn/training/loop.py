@@ -83,6 +83,8 @@ class TrainingLoop:
                 break
         if self._trial.best is None and self.reporter.ending in ("", "timeout"):
             self._trial.best = read_score(self._returned, self._config.objective.metric)
+        for activity, seconds in self.pace.spent.items():
+            self._trial.spend(activity, seconds)
         if self._candidate.stretches and self.pace.seconds:
             self._trial.note(**{PACE: round(self.pace.seconds, 4)})
         return self.reporter
@@ -106,6 +108,7 @@ class TrainingLoop:
         """Solves the last layer, which counts as one epoch."""
         began = time.monotonic()
         solution = self._inputs.solve(self._candidate, self._trial.check)
+        self._trial.spend("training", time.monotonic() - began)
         self._trial.note(penalty=solution.penalty, solved=solution.metrics[self._config.objective.metric])
         self._best.set_model(self._candidate.model)
         self._best.on_epoch_end(0, solution.metrics)

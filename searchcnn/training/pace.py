@@ -1,4 +1,4 @@
-"""How long an epoch of a network takes."""
+"""How long an epoch of a network takes, and where its time goes."""
 
 import statistics
 import time
@@ -27,7 +27,8 @@ class Pace(keras.callbacks.Callback):
         self._epochs: list[float] = []
         self._batches: list[float] = []
         self._validations: list[float] = []
-        self._epoch_began = self._batch_ended = self._validation_began = 0.0
+        self._first_batches: list[float] = []
+        self._epoch_began = self._batch_ended = self._validation_began = self._fit_began = self._fitted = 0.0
 
     @property
     def seconds(self) -> float | None:
@@ -36,11 +37,27 @@ class Pace(keras.callbacks.Callback):
             return statistics.fmean(self._epochs)
         if not self._batches:
             return None
-        return self._steps * statistics.fmean(self._batches) + min(self._validations, default=0.0) / self._parts
+        return self._steps * self._step + min(self._validations, default=0.0) / self._parts
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds by activity."""
+        tracing = sum(max(0.0, first - self._step) for first in self._first_batches)
+        validating = sum(self._validations)
+        return {"tracing": tracing, "training": self._fitted - tracing - validating, "validating": validating}
+
+    @property
+    def _step(self) -> float:
+        return statistics.fmean(self._batches) if self._batches else 0.0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Begins with an epoch that does not count."""
         self._begun = 0
+        self._fit_began = time.monotonic()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Ends the fit."""
+        self._fitted += time.monotonic() - self._fit_began
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the epoch before, all that is done between the two included."""
@@ -55,6 +72,8 @@ class Pace(keras.callbacks.Callback):
         now = time.monotonic()
         if self._batch_ended:
             self._batches.append(now - self._batch_ended)
+        elif self._begun == 1:
+            self._first_batches.append(now - self._epoch_began)
         self._batch_ended = now
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:

@@ -100,10 +100,11 @@ class Trainer:
         """Trains a trial from its first sampled value to its last epoch."""
         clear_keras()
         keras.utils.set_random_seed(trial.seed)
-        candidate = self._sample(trial, batch_fraction)
-        check_limits(candidate.cost, self.config.limits)
-        trial.check_cost(candidate.cost)
-        candidate.initialize()
+        with trial.timed("building"):
+            candidate = self._sample(trial, batch_fraction)
+            check_limits(candidate.cost, self.config.limits)
+            trial.check_cost(candidate.cost)
+            candidate.initialize()
         reporter = self._train(candidate, trial)
         if candidate.hp.active != trial.facts["hyperparameters"]:  # the space's own `fit` has asked for more
             trial.describe(hyperparameters=candidate.hp.active)

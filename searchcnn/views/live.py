@@ -22,6 +22,7 @@ from searchcnn.events import (
     Event,
     Note,
     Outcome,
+    Planned,
     Progress,
     StudyOpened,
     TrialDescribed,
@@ -33,6 +34,7 @@ from searchcnn.events import (
 from searchcnn.store.summary import TrialSummary, read_summary
 from searchcnn.text import format_amount, format_count, format_duration, format_point, format_score
 from searchcnn.views.dataset import format_inspection
+from searchcnn.views.plan import format_plan
 from searchcnn.views.summary import summarize_study
 from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import Remaining, ShownTrial, View, count_epochs
@@ -82,6 +84,7 @@ class LiveView(View):
         self._trials: dict[int, TrialSummary] = {}
         self._running: dict[int, _Running] = {}
         self._trouble = ""
+        self._plan: tuple[Planned, float] | None = None
         self._stopping = False
         self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
@@ -121,6 +124,8 @@ class LiveView(View):
                 self.print(Text(text))
             case Trouble(text):
                 self._trouble = text
+            case Planned():
+                self._plan = event, time.monotonic()
             case TrialStarted(number, origin):
                 self._show_earlier_trials()
                 self._running[number] = _Running(origin)
@@ -186,6 +191,9 @@ class LiveView(View):
         parts += [self._make_panel(number, trial) for number, trial in running.items()]
         if not running:
             parts.append(self._make_progress_line())
+        if self._plan:
+            plan, at = self._plan
+            parts.append(Text(f"  {format_plan(plan, time.monotonic() - at)}", style="dim"))
         if self._trouble:
             parts.append(Text(f"  {self._trouble}", style="yellow"))
         parts.append(self._make_footer())

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from searchcnn.store import StudySummary, TrialSummary
 
 
+LEAST_SHARE = 0.005
+"""Share of the time that is worth to be named."""
 OTHER_SEARCH = " of another search with that name, in another database"
 """Describes a model that comes from none of the study's trials."""
 
@@ -36,6 +38,7 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
 
     summary = read_summary(study.url, study.name)
     yield format_counts(summary)
+    yield from describe_time(summary)
     yield from compare_spaces(summary)
     best = summary.best
     if best is None:
@@ -56,6 +59,13 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield from _suggest_calls(study, stopped, best is not None)
     else:
         yield from _suggest_commands(study, arguments, stopped, best is not None)
+
+
+def describe_time(summary: StudySummary) -> Iterator[str]:
+    """Yields where the time of a study went, if that is known."""
+    parts = [f"{share:.0%} {activity}" for activity, share in summary.spent.items() if share >= LEAST_SHARE]
+    if len(parts) > 1:
+        yield f"Time: {', '.join(parts)}"
 
 
 def _explain_time(study: Job, summary: StudySummary) -> str:

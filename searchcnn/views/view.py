@@ -18,6 +18,7 @@ from searchcnn.events import (
     Event,
     NetworkBuilt,
     Note,
+    Planned,
     Progress,
     TrialDescribed,
     TrialFinished,
@@ -130,6 +131,7 @@ class PlainView(View):
         self._began = time.monotonic() - study.elapsed
         self._trials: dict[int, ShownTrial] = {}
         self._epochs: dict[int, int] = {}
+        self._is_last: bool | None = None
         self._progress = ""
 
     def hear(self, event: Event) -> None:
@@ -141,6 +143,8 @@ class PlainView(View):
                 self._say(text)
             case Note(text) | Trouble(text):
                 self._say(text)
+            case Planned():
+                self._say_plan(event)
             case TrialStarted(number, origin):
                 self._trials[number] = ShownTrial(origin)
             case NetworkBuilt(number, facts):
@@ -173,6 +177,14 @@ class PlainView(View):
 
     def _get_trial(self, number: int) -> ShownTrial:
         return self._trials.setdefault(number, ShownTrial())
+
+    def _say_plan(self, plan: Planned) -> None:
+        """Says what the plan is, when it begins and when the last share of the time does."""
+        from searchcnn.views.plan import format_plan
+
+        if plan.is_last is not self._is_last:
+            self._is_last = plan.is_last
+            self._say(format_plan(plan))
 
     def _say_network(self, number: int, facts: Mapping[str, Any]) -> None:
         origin = f", {self._get_trial(number).origin}" if self._get_trial(number).origin else ""

@@ -22,6 +22,7 @@ from searchcnn.search import make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.store import StoredStudy, open_storage, parse_url
 from searchcnn.study import Range, StudyConfig, Workspace, parse_settings, validate
+from searchcnn.study.config import DEFAULT_EPOCHS
 
 FROM_NOTHING = Start(SCRATCH, "networks are trained from scratch")
 LITE = Weights(("EfficientNetLite0",))
@@ -84,19 +85,19 @@ class TestPropose:
             'description = "pets: 2 classes, 2,000 images of 96x128x3."'
         ]
 
-    def test_limits_grow_with_the_side_of_the_images(self) -> None:
-        limits = [propose(make_inspection(shape=(side, side, 3)))["limits"]["max_macs"] for side in (1, 8, 32, 160)]
-        assert limits == [2_000_000, 6_000_000, 26_000_000, 128_000_000]
+    @pytest.mark.parametrize(("count", "batch_size"), [(100, 16), (1_000, 32), (5_000, 64), (30_000, 128)])
+    def test_fewer_images_come_in_smaller_batches(self, count: int, batch_size: int) -> None:
+        training = propose(make_inspection({"cat": count // 2, "dog": count // 2}))["training"]
+        assert training["batch_size"] == batch_size
 
-    @pytest.mark.parametrize(
-        ("count", "side", "epochs", "batch_size"),
-        [(100, 32, 40, 16), (1_000, 32, 40, 32), (5_000, 32, 30, 64), (30_000, 32, 20, 128), (2_600, 160, 20, 32)],
-    )
-    def test_fewer_images_are_seen_more_often_in_smaller_batches(
-        self, count: int, side: int, epochs: int, batch_size: int
-    ) -> None:
-        training = propose(make_inspection({"cat": count // 2, "dog": count // 2}, shape=(side, side, 3)))["training"]
-        assert (training["epochs"], training["patience"], training["batch_size"]) == (epochs, epochs // 4, batch_size)
+    def test_the_plan_decides_on_sizes_and_epochs(self) -> None:
+        table = propose(make_inspection())
+        assert "limits" not in table
+        assert not {"epochs", "patience"} & table["training"].keys()
+
+    def test_images_that_are_too_large_for_the_time_are_brought_to_a_smaller_size(self) -> None:
+        assert propose(make_inspection())["data"]["image_size"] == "auto"
+        assert propose(make_inspection(), replace(FROM_NOTHING, side=40))["data"]["image_size"] == 40
 
     def test_digits_are_not_mirrored(self) -> None:
         assert propose(make_inspection())["training"]["flip"] is True
@@ -124,15 +125,13 @@ class TestPropose:
         assert (table["training"]["epochs"], table["training"]["learning_rate"]) == (9, 0.002)
         assert not {"limits", "search"} & table.keys()
 
-    def test_beside_others_they_have_a_part_of_the_epochs_and_room(self) -> None:
+    def test_beside_others_they_have_a_part_of_the_epochs(self) -> None:
         table = propose(make_inspection(), MIXED)
         alone = propose(make_inspection())
         assert table["spaces"] == ["transfer", *SCRATCH]
         assert table["training"] == alone["training"]
         fraction = table["options"]["transfer"]["fine_tuning"]
-        assert round(fraction * table["training"]["epochs"]) == 8
-        for key, least in (("max_params", 3_500_000), ("max_macs", 400_000_000)):
-            assert table["limits"][key] > max(least, alone["limits"][key] - 1)
+        assert round(fraction * DEFAULT_EPOCHS) == 8
 
     def test_few_photos_are_searched_in_folds_to_the_end(self) -> None:
         table = propose(make_inspection({"cat": 9, "dog": 9}), FEW)
@@ -327,10 +326,10 @@ class TestBegun:
         assert config.spaces == ["residual"]
         assert config.options == {}
         assert isinstance(config.training.learning_rate, Range)
-        assert config.limits.max_params is not None
+        assert config.training.epochs is None
         _, tuned = configure_images(workspace, path, overrides=['spaces=["transfer"]'])
         assert tuned.training.learning_rate == 0.002
-        assert tuned.limits.max_params is None
+        assert tuned.training.epochs is not None
 
     def test_new_studies_go_on_too(self, workspace: Workspace, weights: list[str]) -> None:
         path = write_photos(workspace.root)

@@ -1,6 +1,7 @@
 """What a search of images begins with: by what they are, the time there is, and the weights that can be had."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,8 +193,26 @@ class TestChooseStart:
         assert reason.startswith(words)
         assert "\n" not in reason
 
+    @pytest.mark.parametrize(
+        ("inspection", "seconds", "side"),
+        [
+            (make_inspection(side=100), 240, 32),
+            (make_inspection(side=100), HOUR, 0),
+            (make_inspection(side=200), HOUR, 104),
+            (make_inspection(side=200, train=100_000), HOUR, 32),
+            (make_inspection(side=28), 60, 0),
+            (replace(make_inspection(side=100), sizes=[]), 240, 0),  # arrays
+        ],
+    )
+    def test_for_networks_from_scratch_images_are_as_large_as_the_time_allows(
+        self, inspection: Inspection, seconds: float, side: int
+    ) -> None:
+        plan = choose_start(inspection, seconds, NOTHING)
+        assert plan.side == side
+        assert (f"{side}x{side} pixels for lack of time" in plan.reason) == bool(side)
+
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
-        plan = choose_start(make_inspection(), HOUR, NOTHING)
+        plan = choose_start(make_inspection(), 4 * HOUR, NOTHING)
         assert plan == Start(SCRATCH, "no pretrained weights; networks are trained from scratch")
         assert choose_start(make_inspection(train=40), MINUTES, NOTHING).folds == 0
         assert tuple(choose_start(make_inspection(), HOUR, NOTHING, [PRETRAINED]).spaces) == SCRATCH
@@ -219,7 +238,7 @@ class TestChooseStart:
             assert (plan.spaces, plan.epochs) == ((PRETRAINED,), 0)
 
     def test_search_spaces_that_are_given_stay(self) -> None:
-        assert choose_start(make_inspection(), HOUR, LITE, ["residual"]) == Start(("residual",), "as given")
+        assert choose_start(make_inspection(), 4 * HOUR, LITE, ["residual"]) == Start(("residual",), "as given")
         plan = choose_start(make_inspection(colours=20), MINUTES, LITE, [PRETRAINED])
         assert tuple(plan.spaces) == (PRETRAINED,)
         assert plan.sizes

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
@@ -74,17 +75,21 @@ def test_several_outputs_become_the_first(tmp_path: Path, network: Any, few: Dat
 
 
 class Ranks:
-    """What models ask of a study's rows in its database: which trials have ended, and which are the best."""
+    """What models ask of a study's rows in its database: which trials have ended, wait, and are the best."""
 
     def __init__(self) -> None:
         self.best: list[int] = []
         self.ended: list[int] = []
+        self.waiting: list[int] = []
 
     def list_best(self, count: int) -> list[int]:
         return self.best[:count]
 
     def list_finished(self) -> list[int]:
         return self.ended
+
+    def list_planned(self) -> list[tuple[int, TrialState, dict[str, Any]]]:
+        return [(number, TrialState.PRUNED, {}) for number in self.waiting]
 
 
 @pytest.fixture

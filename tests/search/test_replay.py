@@ -66,6 +66,6 @@ def test_the_last_cycle_is_not_cut_where_networks_are_slow_to_begin(bench: Bench
 def test_the_seconds_before_a_stretch_are_no_seconds_of_training() -> None:
     standing = Standing(0, (1,), (0.5,), pace=1.0, setup=40.0)
     plan = replace(PLAN, total=100.0)
-    assert plan.decide([standing], 60) == Resume(0, (1, 17), is_last=True)
+    assert plan.decide([standing], 60) == Resume(0, (1, 18), is_last=True)
     assert plan.decide([standing], 40) == Done()
     assert plan.expect(standing, 40) == 0.5 > plan.expect(standing, 50)

@@ -15,11 +15,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from searchcnn.events import Epoch, Event, TrialGivenUp
-from searchcnn.store import LeaseLostError, StoredStudy
+from searchcnn.store import LeaseLostError, StoredStudy, read_summary
 from searchcnn.store.optuna_private import get_trial_id
 from searchcnn.store.tables import GRACE, LeaseRow, RunRow, read_clock
 
 Open = Callable[..., StoredStudy]
+
+CONFIG = {"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 3}}
 
 pytestmark = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 
@@ -218,3 +220,45 @@ def test_who_has_lost_the_lease_writes_nothing(open_study: Open) -> None:
             with pytest.raises(LeaseLostError):
                 first.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 1.0), 0.5)
             assert second.read_curve(trial.number) == []
+
+
+# -- trials that wait to be trained on
+
+
+def test_a_trial_that_waits_is_resumed_by_one_process(open_study: Open) -> None:
+    study, other = open_study(), open_study()
+    with study.run(), other.run():
+        for value, state in ((0.5, TrialState.COMPLETE), (None, TrialState.PRUNED)):
+            trial = study.start_trial()
+            study.add_epoch(trial, Epoch(1, {"val_accuracy": 0.4}, None, 1.0), 0.4)
+            study.finish(trial, state, value, {"stretches": [1]})
+        resumed = study.resume_trial(1, {"stretches": [1, 2]})
+        assert resumed is not None
+        assert resumed.user_attrs == {"stretches": [1, 2]}
+        assert other.resume_trial(1, {"stretches": [1, 9]}) is None
+        assert study.list_planned() == [
+            (0, TrialState.COMPLETE, {"stretches": [1]}),
+            (1, TrialState.RUNNING, {"stretches": [1, 2]}),
+        ]
+        assert study.list_best(9) == [0]
+        study.add_epoch(resumed, Epoch(3, {"val_accuracy": 0.6}, None, 1.0), 0.6)
+        study.finish(resumed, TrialState.COMPLETE, 0.6, {})
+        assert study.list_best(9) == other.list_best(9) == [1, 0]
+        assert [trial.value for trial in study.list_trials()] == [0.5, 0.6]
+
+
+def test_the_best_trial_counts_while_it_is_trained_on_and_if_its_processes_die(url: URL, open_study: Open) -> None:
+    study = open_study()
+    study.check_identity(CONFIG, {})
+    with study.run():
+        trial = study.start_trial()
+        study.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 1.0), 0.5)
+        study.finish(trial, TrialState.COMPLETE, 0.5, {"space": "net", "stretches": [1]})
+        assert study.resume_trial(0, {"stretches": [1, 2]}) is not None
+        assert study.list_best(9) == [0]
+        best = read_summary(url, study.name).best
+        assert best is not None
+        assert (best.state, best.value) == ("RUNNING", 0.5)
+        study.takeover.give_up(study.study_id, 0, "killed", "its process died")
+    assert study.list_best(9) == [0]
+    assert read_summary(url, study.name).trials[0].state == "COMPLETE"

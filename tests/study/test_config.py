@@ -22,7 +22,7 @@ def make_study(**tables: Any) -> StudyConfig:
 def test_a_minimal_study_has_every_default() -> None:
     config = make_study()
     assert (config.seed, config.data.validation, config.budget.timeout) == (0, 0.1, None)
-    assert (config.search.sampler.name, config.search.pruner.name) == ("TPESampler", "SuccessiveHalvingPruner")
+    assert (config.search.sampler.name, config.search.pruner.name) == ("TPESampler", "auto")
     assert config.objective == Objective("val_accuracy", "maximize")
     assert StudyConfig.model_validate(config.model_dump()) == config
 

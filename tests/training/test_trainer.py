@@ -100,12 +100,14 @@ def test_a_trial(study_config: Config, begin: Begin, few: Dataset, make_space: M
     trial = begin(config, hear=hear)
     evaluation = Trainer(config, few, {"net": make_space()})(trial)
     units = trial.facts["hyperparameters"]["units"]
+    loss = min(epoch.metrics["val_loss"] for epoch in read_curve(trial) if epoch.metrics["val_accuracy"] == trial.best)
     assert trial.facts == {
         "space": "net",
         "hyperparameters": {"units": units},
         "params": 65 * units + (units + 1) * 10,
         "macs": 64 * units + units * 10,
         "stopped": "finished",
+        "val_loss": loss,
     }
     assert [epoch.number for epoch in read_curve(trial)] == [1, 2, 3]
     for epoch in read_curve(trial):

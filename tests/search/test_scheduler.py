@@ -1,0 +1,163 @@
+"""The plan for the time, decided from standings."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from searchcnn.search.scheduler import (
+    COUNTED_PASSES,
+    MAX_PASSES,
+    MIN_PASSES,
+    Done,
+    Resume,
+    Scheduler,
+    Standing,
+    Start,
+    make_scheduler,
+)
+from searchcnn.study import Objective, StudyConfig
+
+ACCURACY, LOSS = Objective("val_accuracy", "maximize"), Objective("val_loss", "minimize")
+PLAN = Scheduler(ACCURACY, total=1000.0)
+LAST = 600.0
+"""Seconds of the last share of that plan."""
+
+
+def stand(*scores: float, number: int = 0, pace: float | None = 10.0, is_running: bool = False) -> Standing:
+    """Returns the standing of a trial that has ended a stretch for each score, of 1, 2, 6, ... epochs."""
+    stretches = [1, *(2 * 3**rung for rung in range(len(scores) - 1))]
+    return Standing(number, tuple(stretches), scores, pace, macs=1_000_000, is_running=is_running)
+
+
+def stand_all(scores: Sequence[float]) -> list[Standing]:
+    return [stand(score, number=number) for number, score in enumerate(scores)]
+
+
+def test_a_search_begins_with_short_stretches() -> None:
+    assert PLAN.decide([], 1000) == Start((1,))
+    assert PLAN.decide(stand_all([0.5, 0.6]), 900) == Start((1,))
+
+
+def test_the_best_third_of_a_rung_goes_on() -> None:
+    standings = stand_all([0.5, 0.7, 0.6])
+    assert PLAN.decide(standings, 900) == Resume(1, (1, 2))
+    standings[1] = replace(standings[1], stretches=(1, 2), is_running=True)
+    assert PLAN.decide(standings, 900) == Start((1,))
+    standings += [stand(0.65, number=number) for number in (3, 4, 5)]
+    assert PLAN.decide(standings, 900) == Resume(3, (1, 2))
+
+
+def test_the_highest_rung_goes_on_first() -> None:
+    higher = [stand(0.7, 0.8, number=number) for number in range(3)]
+    lower = [stand(score, number=3 + number) for number, score in enumerate([0.9, 0.5, 0.5])]
+    assert PLAN.decide([*higher, *lower], 900) == Resume(0, (1, 2, 6))
+
+
+def test_of_equal_networks_the_cheaper_one_goes_on() -> None:
+    standings = [stand(0.7, number=number, pace=pace) for number, pace in enumerate([40.0, 20.0, 80.0])]
+    assert PLAN.decide(standings, 900) == Resume(1, (1, 2))
+
+
+def test_what_does_not_fit_before_the_last_share_does_not_go_on() -> None:
+    standings = stand_all([0.5, 0.7, 0.6])
+    assert PLAN.decide(standings, LAST + 25) == Resume(1, (1, 2))
+    assert PLAN.decide(standings, LAST + 15) == Start((1,))
+
+
+@pytest.mark.parametrize(("objective", "scores", "best"), [(ACCURACY, [0.5, 0.7, 0.6], 1), (LOSS, [0.5, 0.7, 0.6], 0)])
+def test_the_last_share_belongs_to_the_best(objective: Objective, scores: list[float], best: int) -> None:
+    plan = replace(PLAN, objective=objective)
+    step = plan.decide(stand_all(scores), LAST)
+    assert step == Resume(best, (1, 58), is_last=True)  # of 10 s each: 2 % of 600 s are left
+
+
+def test_a_network_that_gets_more_epochs_in_the_end_may_be_better() -> None:
+    dear, cheap = stand(0.70, pace=60.0), stand(0.68, number=1, pace=15.0)
+    assert PLAN.decide([dear, cheap], LAST) == Resume(1, (1, 39), is_last=True)
+
+
+def test_nothing_is_trained_on_that_cannot_become_the_best() -> None:
+    ended = Standing(0, (1, 2, 50), (0.6, 0.7, 0.95), pace=10.0)
+    assert PLAN.decide([ended, stand(0.5, number=1)], 90) == Done()
+    assert PLAN.decide([ended, stand(0.94, number=1)], 90) == Resume(1, (1, 8), is_last=True)
+
+
+def test_a_network_is_trained_to_the_end_once() -> None:
+    assert PLAN.decide([Standing(0, (1, MAX_PASSES - 1), (0.6, 0.95), pace=1.0)], 90) == Done()
+
+
+def test_a_larger_budget_trains_the_best_on() -> None:
+    ended = [Standing(0, (1, 2, 50), (0.6, 0.7, 0.95), pace=10.0), stand(0.5, number=1), stand(0.4, number=2)]
+    assert replace(PLAN, total=2000).decide(ended, 1000) == Resume(0, (1, 2, 50, 47), is_last=True)
+
+
+def test_a_long_search_explores_until_the_best_need_the_rest() -> None:
+    night = replace(PLAN, total=30_000.0)
+    assert night.decide(stand_all([0.5, 0.7]), 3000) == Start((1,))
+    assert night.decide(stand_all([0.5, 0.7]), 1015) == Resume(1, (1, MAX_PASSES - 1), is_last=True)
+
+
+def test_no_further_trial_begins_that_may_not() -> None:
+    assert PLAN.decide(stand_all([0.5]), 900, may_start=False) == Resume(0, (1, 88), is_last=True)
+    assert PLAN.decide([], 900, may_start=False) == Done()
+
+
+def test_a_stretch_that_was_cut_short_is_ended() -> None:
+    cut = Standing(0, (1, 40), (0.6,), pace=10.0)
+    assert PLAN.decide([cut], LAST) == Resume(0, (1, 40), is_last=True)
+
+
+def test_what_is_at_work_is_left_alone() -> None:
+    running = stand(0.9, is_running=True)
+    assert PLAN.decide([running, stand(0.5, number=1)], LAST) == Resume(1, (1, 58), is_last=True)
+
+
+def test_a_perfect_network_is_the_best() -> None:
+    assert PLAN.decide(stand_all([0.99, 1.0]), LAST) == Done()  # none can become better
+
+
+def test_a_search_without_time_is_over() -> None:
+    assert PLAN.decide([], 0) == PLAN.decide(stand_all([0.5]), -1) == Done()
+
+
+def test_trials_that_are_trained_all_at_once_go_on_until_the_end() -> None:
+    assert PLAN.decide([], 5) == Start((1,))
+
+
+def test_how_large_a_network_may_be() -> None:
+    assert PLAN.find_ceiling([]) == math.inf
+    longest = LAST / MIN_PASSES
+    assert PLAN.find_ceiling([stand(0.5, pace=longest)]) == pytest.approx(1_000_000)
+    assert PLAN.find_ceiling([stand(0.5, pace=longest / 10)]) == pytest.approx(10 ** (6 + 1 / 0.8))
+    assert replace(PLAN, parts=7).find_ceiling([stand(0.5, pace=longest)]) < 100_000
+
+
+def configure(**sections: Any) -> StudyConfig:
+    return StudyConfig.model_validate({"spaces": ["any"], "data": {"name": "digits"}, **sections})
+
+
+def test_where_trials_are_counted_no_decision_depends_on_seconds() -> None:
+    plan = replace(PLAN, total=math.inf, max_passes=20)
+    assert plan.find_ceiling(stand_all([0.5])) == math.inf
+    for paces in ([1.0, 2.0, 3.0, 4.0], [400.0, 30.0, 2.0, 1.0]):
+        standings = [stand(0.7 - 0.1 * number, number=number, pace=pace) for number, pace in enumerate(paces)]
+        assert plan.decide(standings[:2], math.inf) == Start((1,))
+        assert plan.decide(standings, math.inf) == Resume(0, (1, 2))
+        standings[0] = stand(0.7, 0.8, pace=paces[0])
+        assert plan.decide(standings, math.inf, may_start=False) == Resume(0, (1, 2, 17), is_last=True)
+        standings[0] = Standing(0, (1, 2, 17), (0.7, 0.8, 0.82), paces[0])
+        assert plan.decide(standings, math.inf, may_start=False) == Resume(1, (1, 19), is_last=True)
+        standings[1] = Standing(1, (1, 19), (0.6, 0.75), paces[1])
+        assert plan.decide(standings, math.inf, may_start=False) == Done()
+
+
+def test_which_studies_have_a_plan() -> None:
+    plan = make_scheduler(configure(budget={"timeout": 100}), parts=7, seconds_to_begin=10)
+    assert plan == Scheduler(ACCURACY, 90, 7, MAX_PASSES)
+    assert make_scheduler(configure(budget={"trials": 3}), 1) == Scheduler(ACCURACY, math.inf, 1, COUNTED_PASSES)
+    assert make_scheduler(configure(budget={"timeout": 100}, search={"pruner": "NopPruner"}), 1) is None
+    capped = make_scheduler(configure(budget={"timeout": 100}, training={"epochs": 5}), 1)
+    assert capped is not None and capped.max_passes == 5
