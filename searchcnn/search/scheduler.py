@@ -155,7 +155,7 @@ class Scheduler:
         best = min((s for s in standings if s.scores and s.pace), key=lambda s: self.expect(s, share), default=None)
         if best is None or best.pace is None:
             return share
-        return min(share, (best.setup + self.max_passes * self.parts * best.pace) / MARGIN)
+        return min(share, best.setup + self.max_passes * self.parts * best.pace)
 
     def expect(self, standing: Standing, seconds: float) -> float:
         """Returns the error that a trial is expected to have after further seconds of training; less is better."""

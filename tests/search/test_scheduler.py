@@ -97,7 +97,7 @@ def test_a_larger_budget_trains_the_best_on() -> None:
 def test_a_long_search_explores_until_the_best_need_the_rest() -> None:
     night = replace(PLAN, total=30_000.0)
     assert night.decide(stand_all([0.5, 0.7]), 3000) == Start((1,))
-    assert night.decide(stand_all([0.5, 0.7]), 1015) == Resume(1, (1, MAX_PASSES - 1), is_last=True)
+    assert night.decide(stand_all([0.5, 0.7]), 1000) == Resume(1, (1, 98), is_last=True)
 
 
 def test_no_further_trial_begins_that_may_not() -> None:
