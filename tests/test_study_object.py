@@ -48,6 +48,7 @@ trials = 1
 [training]
 epochs = 2
 learning_rate = 0.01
+schedule = "constant"
 """
 
 
@@ -78,7 +79,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert (study.is_begun, len(study.trials), study.best) == (False, 0, None)
         assert repr(study) == "<Study 'mine': 0 trials>"
         assert study.optimize(workers=0, show=False, hear=heard.append) is study
-        assert [type(event) for event in heard].count(TrialFinished) == 1
+        assert [type(event) for event in heard].count(TrialFinished) == 2  # after each of its stretches
     return folder
 
 

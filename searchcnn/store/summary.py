@@ -330,6 +330,8 @@ def _read_trials(connection: Connection, study_id: int) -> list[TrialSummary]:
 
 def _read_epochs(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:
     columns: Table = EpochRow.__table__  # type: ignore[assignment]
-    query = select(columns.c.trial_id, func.count(), func.sum(columns.c.seconds)).group_by(columns.c.trial_id)
+    query = select(columns.c.trial_id, func.max(columns.c.epoch), func.sum(columns.c.seconds)).group_by(
+        columns.c.trial_id
+    )
     query = query.join(TRIALS, TRIALS.c.trial_id == columns.c.trial_id).where(TRIALS.c.study_id == study_id)
-    return {trial_id: (count, seconds) for trial_id, count, seconds in connection.execute(query)}
+    return {trial_id: (epoch, total) for trial_id, epoch, total in connection.execute(query)}

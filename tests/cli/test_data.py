@@ -274,9 +274,9 @@ def test_a_study_file_for_the_same_images_is_taken(workspace: Path, tmp_path: Pa
     shutil.copytree(workspace / "pets", tmp_path / "pets")
     call(tmp_path, "studies", "new", "pets", "--data", "pets")
     file = tmp_path / "studies/pets.toml"
-    file.write_text(file.read_text().replace("patience = 10", "patience = 7"))
-    assert tomllib.loads(file.read_text())["training"]["patience"] == 7
+    file.write_text(file.read_text().replace("batch_size = 16", "batch_size = 7"))
+    assert tomllib.loads(file.read_text())["training"]["batch_size"] == 7
     with contextlib.chdir(tmp_path):
         job = Request(Workspace(tmp_path), data="./pets/").make_job()
         name, config = job.name, job.config
-    assert (name, config.training.patience) == ("pets", 7)
+    assert (name, config.training.batch_size) == ("pets", 7)

@@ -152,7 +152,8 @@ def test_what_is_known_of_a_trial_is_said_once(open_study: OpenStudy) -> None:
         TrialDescribed(0, {"late": 1}),
         TrialFinished(0, Outcome("COMPLETE", 0.5), is_best=True),
     ]
-    assert stored.user_attrs == {"pixels": "0..1", "space": "fake", "params": 9, "stopped": "finished", "late": 1}
+    facts = {"pixels": "0..1", "space": "fake", "params": 9, "stopped": "finished", "late": 1}
+    assert stored.user_attrs == facts | {"spent": {"saving": 0.0}}
 
 
 def test_the_smallest_is_best_when_minimizing(open_study: OpenStudy) -> None:
