@@ -118,7 +118,7 @@ class Planned(Event):
         promoted: Networks that went on after their first stretch.
         is_last: Whether the last share of the time has begun, which belongs to the best.
         seconds: Seconds until then; None where trials are counted, and not the time.
-        last_seconds: Seconds of that share that are left; None likewise.
+        last_seconds: Seconds that this takes; None likewise.
     """
 
     networks: int

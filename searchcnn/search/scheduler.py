@@ -174,12 +174,12 @@ class Scheduler:
             left: Seconds that are left.
         """
         is_last = isinstance(step, Done) or step.is_last
-        last = left if is_last else min(left, self.count_last_seconds(standings))
+        last = min(left, _count_seconds(standings, step) if is_last else self.count_last_seconds(standings))
         return Planned(
             networks=len(standings),
             promoted=sum(len(standing.stretches) > 1 for standing in standings),
             is_last=is_last,
-            seconds=None if left == math.inf else left - last,
+            seconds=None if left == math.inf else 0.0 if is_last else left - last,
             last_seconds=None if left == math.inf else last,
         )
 
@@ -272,6 +272,15 @@ def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:
     """Returns the step that trains a trial on; a stretch that was cut short is ended first."""
     is_cut = len(standing.scores) < len(standing.stretches)
     return Resume(standing.number, standing.stretches if is_cut else (*standing.stretches, epochs), is_last)
+
+
+def _count_seconds(standings: Sequence[Standing], step: Step) -> float:
+    """Returns how long a step takes; infinity if that is not known."""
+    if isinstance(step, Resume):
+        standing = next(standing for standing in standings if standing.number == step.number)
+        if standing.pace:
+            return standing.setup + standing.pace * (sum(step.stretches) - standing.epochs)
+    return math.inf
 
 
 def _fits(standing: Standing, epochs: int, seconds: float) -> bool:

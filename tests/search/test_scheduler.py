@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from searchcnn.events import Planned
 from searchcnn.search.scheduler import (
     COUNTED_PASSES,
     MAX_PASSES,
@@ -152,6 +153,14 @@ def test_where_trials_are_counted_no_decision_depends_on_seconds() -> None:
         assert plan.decide(standings, math.inf, may_start=False) == Resume(1, (1, 19), is_last=True)
         standings[1] = Standing(1, (1, 19), (0.6, 0.75), paces[1])
         assert plan.decide(standings, math.inf, may_start=False) == Done()
+
+
+def test_the_plan_for_readers() -> None:
+    standings = [stand(0.7, 0.8), stand(0.6, number=1)]
+    assert PLAN.describe(standings, Start((1,)), 900) == Planned(2, 1, is_last=False, seconds=300, last_seconds=600)
+    last = Resume(1, (1, 30), is_last=True)
+    assert PLAN.describe(standings, last, 600) == Planned(2, 1, is_last=True, seconds=0, last_seconds=300)
+    assert PLAN.describe(standings, last, math.inf) == Planned(2, 1, is_last=True)
 
 
 def test_which_studies_have_a_plan() -> None:
