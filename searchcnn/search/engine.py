@@ -20,7 +20,7 @@ from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.scheduler import FIRST, Done, Resume, Scheduler, Start
 from searchcnn.search.standings import read_standings
-from searchcnn.search.trial import InterruptedTrialError, Trial, TrialPrunedError
+from searchcnn.search.trial import DuplicateTrialError, InterruptedTrialError, Trial, TrialPrunedError
 from searchcnn.store import DATABASE_ERRORS, LAST, SPENT, STRETCHES, LeaseLostError, NoTrialLeftError, StoredStudy
 
 
@@ -215,6 +215,8 @@ class Search:
             raise
         except TrialPrunedError:
             return Outcome("PRUNED", reason="pruner"), None
+        except DuplicateTrialError as error:
+            return Outcome("PRUNED", reason=str(error)), None
         except InfeasibleError as error:
             return Outcome("PRUNED", None, error.reason, {"detail": error.detail}, error.excess), None
         except MemoryError:

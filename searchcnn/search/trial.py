@@ -22,6 +22,7 @@ from searchcnn.events import (
     TrialFinished,
 )
 from searchcnn.search.budget import Budget
+from searchcnn.search.duplicates import find_near
 from searchcnn.search.limits import Cost
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
@@ -30,6 +31,17 @@ from searchcnn.store import LAST, PACE, SCORES, SETUP, SPENT, STRETCHES, StoredS
 
 class TrialPrunedError(Exception):
     """The pruner ended the trial."""
+
+
+class DuplicateTrialError(Exception):
+    """Nearly the same was trained before.
+
+    Args:
+        trial: The number of the trial that has its result.
+    """
+
+    def __init__(self, trial: int) -> None:
+        super().__init__(f"nearly trial {trial}")
 
 
 class InterruptedTrialError(Exception):
@@ -184,6 +196,24 @@ class Trial:
         """
         self.stretches, self.is_last, self._max_macs = stretches, is_last, max_macs
         return self
+
+    def check_new(self, hyperparameters: Mapping[str, Any]) -> None:
+        """Checks that a trial of a plan is not nearly one that was had; the sampler learns what that one has reached.
+
+        Args:
+            hyperparameters: By name, the search space's included.
+
+        Raises:
+            DuplicateTrialError: If it is.
+        """
+        if self.preset or self.scores or not self.stretches:
+            return
+        earlier = (trial for trial in self._study.list_trials() if trial.number < self.number)
+        trained = [trial for trial in earlier if trial.user_attrs.get(SCORES) and trial.intermediate_values]
+        if near := find_near(hyperparameters, trained):
+            last = max(near.intermediate_values)
+            self.stored.report(near.intermediate_values[last], last)
+            raise DuplicateTrialError(near.number)
 
     def check_cost(self, cost: Cost) -> None:
         """Checks that the time is enough for a network; see `searchcnn.search.Scheduler.find_ceiling`.

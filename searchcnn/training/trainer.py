@@ -104,6 +104,7 @@ class Trainer:
             candidate = self._sample(trial, batch_fraction)
             check_limits(candidate.cost, self.config.limits)
             trial.check_cost(candidate.cost)
+            trial.check_new(candidate.hp.active)
             candidate.initialize()
         reporter = self._train(candidate, trial)
         if candidate.hp.active != trial.facts["hyperparameters"]:  # the space's own `fit` has asked for more

@@ -150,3 +150,21 @@ def test_a_network_that_is_too_slow_for_the_time_is_not_trained(open_study: Open
     assert first.state == TrialState.COMPLETE
     assert (second.state, second.user_attrs["reason"]) == (TrialState.PRUNED, "too slow")
     assert "multiply-accumulates; the time is enough for" in second.user_attrs["detail"]
+
+
+def test_what_is_nearly_a_trial_that_was_had_is_not_trained_again(open_study: OpenStudy) -> None:
+    values = [{"rate": 0.01, "filters": 8}, {"rate": 0.0102, "filters": 8}, {"rate": 0.0102, "filters": 16}]
+    trained: list[int] = []
+
+    def check(trial: Trial) -> Evaluation:
+        hyperparameters = values[trial.number]
+        trial.suggest("x", FloatDistribution(0, 1))
+        trial.note(hyperparameters=hyperparameters)
+        trial.check_new(hyperparameters)
+        trained.append(trial.number)
+        return train(trial, 0.5)
+
+    trials = run(open_study, check, trials=3)
+    assert set(trained) == {0, 2}
+    assert (trials[1].state, trials[1].user_attrs["reason"]) == (TrialState.PRUNED, "nearly trial 0")
+    assert trials[1].value == trials[0].intermediate_values[1]  # the sampler learns what that one had reached
