@@ -289,7 +289,7 @@ class Replay:
         if trial.stretches:
             trial.note(**{STRETCHES: list(trial.stretches), LAST: trial.is_last})
         trial.describe_network(macs=curve.macs)
-        trial.check_cost(Cost(0, curve.macs))
+        trial.check_cost(Cost(0, curve.macs), "")
         self.clock.now += curve.tracing
         evaluation = self._train_stretch(trial, curve) if trial.stretches else self._train_whole(trial, curve)
         if not self.moments or evaluation.value > self.moments[-1].score:
@@ -401,6 +401,9 @@ class MemoryStudy:
 
     def should_prune(self, trial: optuna.Trial) -> bool:
         return trial.should_prune()
+
+    def find_best_whole(self) -> None:
+        """Returns no score: all trials of a plan are trained in stretches."""
 
     def note_plan(self, plan: Planned) -> None:
         """Does nothing: nobody reads it."""

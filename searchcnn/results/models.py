@@ -85,6 +85,10 @@ class Models:
             self.save(trial, evaluation)
             self._stored.add_model(trial.stored, self.get_file(trial.number), evaluation.value)
 
+    def has_weights(self, trial: int) -> bool:
+        """Whether a trial can be trained on from its checkpoint, given its number."""
+        return self._checkpoints.get_path(trial).exists()
+
     def tidy(self, is_over: bool = False) -> None:
         """Makes the best trial's network the best model, and deletes what ended trials have left and nobody needs.
 

@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -63,6 +64,10 @@ class Keeper(Protocol):
         """Saves the network of an evaluation that counts, if it is worth it; the database does not know of it yet."""
         ...
 
+    def has_weights(self, trial: int) -> bool:
+        """Whether a trial can be trained on from its weights, given its number."""
+        ...
+
     def tidy(self, is_over: bool = False) -> None:
         """Deletes what nobody needs any more, now that the database knows of the last trial's end.
 
@@ -77,6 +82,10 @@ class _KeepNothing:
 
     def save_if_ranked(self, trial: Trial, evaluation: Evaluation, /) -> None:
         """Saves nothing."""
+
+    def has_weights(self, trial: int) -> bool:
+        """Whether a trial can be trained on: the evaluator knows how."""
+        return True
 
     def tidy(self, is_over: bool = False) -> None:
         """Deletes nothing."""
@@ -167,8 +176,9 @@ class Search:
             trial = self._make_trial(abandoned)
             return trial if trial.stretches else trial.plan(FIRST.stretches, FIRST.is_last)
         while True:
-            standings, left = read_standings(self._study), self._budget.count_seconds_left()
-            step = scheduler.decide(standings, left, self._may_start)
+            standings = read_standings(self._study, self._keeper.has_weights)
+            left = self._budget.count_seconds_left()
+            step = scheduler.decide(standings, left, self._may_start, self._study.find_best_whole())
             plan = scheduler.describe(standings, step, left)
             self._study.note_plan(plan)
             self._hear(plan)
@@ -177,7 +187,8 @@ class Search:
                     return None
                 case Start(stretches, is_last):
                     stored = self._study.begin_trial(self._budget.trials)
-                    return self._make_trial(stored).plan(stretches, is_last, scheduler.find_ceiling(standings))
+                    check_cost = partial(scheduler.check_cost, standings)
+                    return self._make_trial(stored).plan(stretches, is_last, check_cost)
                 case Resume(number, stretches, is_last):
                     facts = {STRETCHES: list(stretches), LAST: is_last}
                     if resumed := self._study.resume_trial(number, facts):

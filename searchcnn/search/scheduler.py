@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from searchcnn.errors import InfeasibleError
 from searchcnn.events import Planned
+from searchcnn.search.limits import Cost
 from searchcnn.study import Objective, StudyConfig
 
 REDUCTION = 3
@@ -47,8 +49,10 @@ class Standing:
         scores: Its best score at the end of each of them.
         pace: Seconds that an epoch takes, if that was measured.
         macs: Multiply-accumulates of one image's forward pass.
+        space: Its search space.
         setup: Seconds that a stretch takes besides its epochs.
         is_running: Whether it is being trained.
+        has_weights: Whether its weights are at hand; they may be on another machine, or gone.
     """
 
     number: int
@@ -56,8 +60,15 @@ class Standing:
     scores: tuple[float, ...]
     pace: float | None = None
     macs: int = 0
+    space: str = ""
     setup: float = 0.0
     is_running: bool = False
+    has_weights: bool = True
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it can be trained on."""
+        return bool(self.scores) and self.has_weights and not self.is_running
 
     @property
     def epochs(self) -> int:
@@ -126,22 +137,26 @@ class Scheduler:
     reduction: int = REDUCTION
     decay: float = DECAY
 
-    def decide(self, standings: Sequence[Standing], left: float, may_start: bool = True) -> Step:
+    def decide(
+        self, standings: Sequence[Standing], left: float, may_start: bool = True, rival: float | None = None
+    ) -> Step:
         """Returns what to train next.
 
         Args:
             standings: Of all trials that are trained in stretches.
             left: Seconds that are left.
             may_start: Whether a further trial may begin.
+            rival: Best score of the trials that are trained all at once; None if there is none.
         """
         if left <= 0:
             return Done()
-        waiting = [standing for standing in standings if not standing.is_running and standing.scores]
+        waiting = [standing for standing in standings if standing.is_waiting]
         if left > self.count_last_seconds(standings):
             step = self._explore(standings, waiting, left, may_start)
             if step is not None:
                 return step
-        return self._finish(waiting, left, may_start and not standings)
+        is_mixed = rival is not None or not standings
+        return self._finish(waiting, left, rival) or (FIRST if may_start and is_mixed else Done())
 
     def count_last_seconds(self, standings: Sequence[Standing]) -> float:
         """Returns how many of the seconds belong to the best: their share, or what one needs to be trained to the end.
@@ -159,11 +174,16 @@ class Scheduler:
 
     def expect(self, standing: Standing, seconds: float) -> float:
         """Returns the error that a trial is expected to have after further seconds of training; less is better."""
-        error = self.objective.find_error(standing.scores[-1])
-        if not standing.pace or error is None:
-            return -self.objective.merit(standing.scores[-1])
+        error = self._measure(standing.scores[-1])
+        if not standing.pace or error <= 0:
+            return error
         further = min(max(0.0, seconds - standing.setup) / standing.pace, self._count_epochs_left(standing))
         return error * math.pow(1 + further / standing.epochs, -self.decay)
+
+    def _measure(self, score: float) -> float:
+        """Returns the error that a score stands for, or its merit below zero where none is known; less is better."""
+        error = self.objective.find_error(score)
+        return -self.objective.merit(score) if error is None else error
 
     def describe(self, standings: Sequence[Standing], step: Step, left: float) -> Planned:
         """Returns the plan as it stands, for readers.
@@ -183,23 +203,22 @@ class Scheduler:
             last_seconds=None if left == math.inf else last,
         )
 
-    def find_ceiling(self, standings: Sequence[Standing]) -> float:
-        """Returns the multiply-accumulates beyond which a network cannot be trained to a useful end in the time.
+    def check_cost(self, standings: Sequence[Standing], cost: Cost, space: str) -> None:
+        """Checks that a network can be trained to a useful end in the last share of the time.
 
-        It is what the seconds that were measured say; infinity before the first, or where no share of the time is kept.
+        Args:
+            standings: Of the trials so far: what an epoch of them takes tells what one of the network will take.
+            cost: What the network costs.
+            space: Its search space.
+
+        Raises:
+            InfeasibleError: If it cannot; its ``excess`` tells the sampler by how much.
         """
-        if self.total == math.inf:
-            return math.inf
-        longest = self.last_share * self.total / (MIN_PASSES * self.parts)
-        logs = [
-            (math.log(s.macs) + math.log(longest / s.pace) / SCALING, abs(math.log(longest / s.pace)))
-            for s in standings
-            if s.pace and s.macs and longest > 0
-        ]
-        if not logs:
-            return math.inf
-        weights = [1 / (1 + distance) for _, distance in logs]
-        return math.exp(fmean([value for value, _ in logs], weights))
+        pace = predict_pace(standings, cost.macs, space)
+        seconds, longest = MIN_PASSES * self.parts * (pace or 0.0), self.last_share * self.total
+        if seconds > longest > 0:
+            detail = f"{MIN_PASSES} passes would take {seconds:,.0f} s; there are {longest:,.0f} s for them"
+            raise InfeasibleError("too slow", detail, excess=seconds / longest - 1)
 
     def _explore(
         self, standings: Sequence[Standing], waiting: Sequence[Standing], left: float, may_start: bool
@@ -226,20 +245,21 @@ class Scheduler:
         at_rung = replace(standing, stretches=standing.stretches[:rung], scores=standing.scores[:rung])
         return self.expect(at_rung, seconds)
 
-    def _finish(self, waiting: Sequence[Standing], left: float, may_start: bool) -> Step:
-        """Returns the trial that gets the rest of the time: all of it, or as much as it needs.
+    def _finish(self, waiting: Sequence[Standing], left: float, rival: float | None) -> Step | None:
+        """Returns the trial that gets the rest of the time, all of it or as much as it needs; None if there is none.
 
         One is trained on only if it may become the best, and by what is worth it for a network that has come that far.
         """
         ended = sum(self._count_epochs_left(standing) == 0 for standing in waiting)
         if self.total == math.inf and ended >= FINALISTS:
-            return Done()
-        reached = min((self.expect(standing, 0.0) for standing in waiting), default=0.0)
+            return None
+        scores = [standing.scores[-1] for standing in waiting] + ([] if rival is None else [rival])
+        reached = min(map(self._measure, scores), default=0.0)
         for standing in sorted(waiting, key=lambda standing: (self.expect(standing, left), standing.number)):
             epochs = self._count_last_epochs(standing, left)
             if epochs > standing.epochs // self.reduction and self.expect(standing, left) < reached:
                 return _resume(standing, epochs, is_last=True)
-        return FIRST if may_start else Done()
+        return None
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:
         most = self._count_epochs_left(standing)
@@ -250,6 +270,29 @@ class Scheduler:
     def _count_epochs_left(self, standing: Standing) -> int:
         """Returns how many epochs a trial may still be trained, whatever the time."""
         return max(0, self.max_passes * self.parts - standing.epochs)
+
+
+def predict_pace(standings: Sequence[Standing], macs: int, space: str) -> float | None:
+    """Predicts the seconds that an epoch of a network takes, from what was measured in the same study.
+
+    They grow with a power of the multiply-accumulates. Networks of the same search space and of about the same size tell
+    most.
+
+    Args:
+        standings: Of trials that were measured.
+        macs: Multiply-accumulates of one image's forward pass.
+        space: The network's search space.
+
+    Returns:
+        None before the first was measured.
+    """
+    measured = [standing for standing in standings if standing.pace and standing.macs]
+    own = [standing for standing in measured if standing.space == space] or measured
+    if not own or not macs:
+        return None
+    ratios = [math.log(macs / standing.macs) for standing in own]
+    logs = [math.log(standing.pace or 1.0) + SCALING * ratio for standing, ratio in zip(own, ratios, strict=True)]
+    return math.exp(fmean(logs, [1 / (0.1 + abs(ratio)) for ratio in ratios]))
 
 
 def make_scheduler(config: StudyConfig, parts: int, seconds_to_begin: float = 0.0) -> Scheduler | None:

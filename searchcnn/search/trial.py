@@ -1,16 +1,14 @@
 """A trial at work: what an evaluator sees of the search."""
 
-import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from searchcnn.errors import InfeasibleError
 from searchcnn.events import (
     Epoch,
     EpochFinished,
@@ -27,6 +25,9 @@ from searchcnn.search.limits import Cost
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.store import LAST, PACE, SCORES, SETUP, SPENT, STRETCHES, StoredStudy
+
+Check: TypeAlias = Callable[[Cost, str], None]
+"""Checks a network of a search space."""
 
 
 class TrialPrunedError(Exception):
@@ -95,7 +96,7 @@ class Trial:
         self.is_last = bool(stored.user_attrs.get(LAST))
         self.is_resumed = is_resumed
         self.spent: dict[str, float] = dict(stored.user_attrs.get(SPENT, {}))
-        self._max_macs = math.inf
+        self._check_cost: Check | None = None
         self.stored = stored
         self._study = study
         self._sampler = sampler
@@ -186,15 +187,15 @@ class Trial:
             self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
             self.hear(EpochFinished(self.number, epoch, self.best))
 
-    def plan(self, stretches: tuple[int, ...], is_last: bool, max_macs: float = math.inf) -> Self:
+    def plan(self, stretches: tuple[int, ...], is_last: bool, check_cost: Check | None = None) -> Self:
         """Plans how a new trial is trained.
 
         Args:
             stretches: Epochs of each stretch.
             is_last: Whether the last one of them is meant to be that.
-            max_macs: Multiply-accumulates that the time is enough for.
+            check_cost: Checks that the time is enough for a network; see `Scheduler.check_cost`.
         """
-        self.stretches, self.is_last, self._max_macs = stretches, is_last, max_macs
+        self.stretches, self.is_last, self._check_cost = stretches, is_last, check_cost
         return self
 
     def check_new(self, hyperparameters: Mapping[str, Any]) -> None:
@@ -215,15 +216,14 @@ class Trial:
             self.stored.report(near.intermediate_values[last], last)
             raise DuplicateTrialError(near.number)
 
-    def check_cost(self, cost: Cost) -> None:
-        """Checks that the time is enough for a network; see `searchcnn.search.Scheduler.find_ceiling`.
+    def check_cost(self, cost: Cost, space: str) -> None:
+        """Checks that the time is enough for a network; see `searchcnn.search.Scheduler.check_cost`.
 
         Raises:
             InfeasibleError: If it is not.
         """
-        if self.stretches and cost.macs > self._max_macs:
-            detail = f"{cost.macs:,} multiply-accumulates; the time is enough for {self._max_macs:,.0f}"
-            raise InfeasibleError("too slow", detail, excess=cost.macs / self._max_macs - 1)
+        if self.stretches and self._check_cost:
+            self._check_cost(cost, space)
 
     def train_whole(self) -> None:
         """Takes note that the trial is trained all at once, plan or not."""

@@ -16,7 +16,7 @@ import searchcnn
 from searchcnn.errors import StudyChangedError
 from searchcnn.events import Epoch, Planned
 from searchcnn.store import queries
-from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN
+from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN, STRETCHES
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import get_study_id, get_trial_id
@@ -220,6 +220,12 @@ class StoredStudy:
         """
         with Session(self.storage.engine) as session:
             return queries.list_planned(session, self.study_id)
+
+    def find_best_whole(self) -> float | None:
+        """Returns the best score of the COMPLETE trials that were trained all at once; None if there is none."""
+        complete = self.list_trials([TrialState.COMPLETE])
+        scores = [trial.value for trial in complete if trial.value is not None and STRETCHES not in trial.user_attrs]
+        return self.objective.choose_best(scores) if scores else None
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
         """Writes an epoch and the trial's best score so far, in one transaction."""

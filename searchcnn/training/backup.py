@@ -32,17 +32,26 @@ class Backup(keras.callbacks.Callback):
         key: What the checkpoint belongs to.
         network: The network, of which the model that is trained may be a part.
         best: Its weights of the best epoch.
+        keeps_ends: Whether there is always one of a phase's end, from which the training goes on later.
 
     Attributes:
         pending: The checkpoint of another process until its state is restored; None if the training begins.
     """
 
-    def __init__(self, path: Path | None, key: Mapping[str, Any], network: keras.Model, best: BestWeights) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        key: Mapping[str, Any],
+        network: keras.Model,
+        best: BestWeights,
+        keeps_ends: bool = False,
+    ) -> None:
         super().__init__()
         self._path = path
         self._key = key
         self._network = network
         self._best = best
+        self._keeps_ends = keeps_ends
         self._watched: Sequence[Any] = ()
         self._phase, self._epochs_before = 0, 0
         self._not_before = 0.0
@@ -93,7 +102,8 @@ class Backup(keras.callbacks.Callback):
             epochs: The learning curve so far.
         """
         start = time.monotonic()
-        if self._path is None or start < self._not_before:
+        is_end = epochs[-1].number - self._epochs_before == (self.params or {}).get("epochs")
+        if self._path is None or (start < self._not_before and not (is_end and self._keeps_ends)):
             return
         watched = {type(callback).__name__: callback for callback in self._watched}
         counters = {name: _read_counters(callback) for name, callback in watched.items() if name in COUNTERS}

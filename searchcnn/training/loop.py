@@ -51,7 +51,8 @@ class TrainingLoop:
         self._inputs = inputs
         self._builders_count = builders_count
         self._best = BestWeights(candidate.model, config.objective)
-        self._backup = Backup(checkpoint, self._make_key(), candidate.model, self._best)
+        is_divided = bool(candidate.stretches)
+        self._backup = Backup(checkpoint, self._make_key(), candidate.model, self._best, is_divided)
         self._steps = candidate.count_steps(len(inputs.dataset.train))
         self.pace = Pace(self._steps, candidate.parts)
         self.reporter = self._make_reporter()

@@ -103,7 +103,7 @@ class Trainer:
         with trial.timed("building"):
             candidate = self._sample(trial, batch_fraction)
             check_limits(candidate.cost, self.config.limits)
-            trial.check_cost(candidate.cost)
+            trial.check_cost(candidate.cost, candidate.space.name)
             trial.check_new(candidate.hp.active)
             candidate.initialize()
         reporter = self._train(candidate, trial)

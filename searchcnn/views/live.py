@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -129,6 +129,7 @@ class LiveView(View):
             case TrialStarted(number, origin):
                 self._show_earlier_trials()
                 self._running[number] = _Running(origin)
+                self._trials = {n: trial for n, trial in self._trials.items() if n != number or trial.is_ranked}
                 self._progress = ""
             case TrialDescribed(number, facts):
                 self._get_running(number).facts.update(facts)
@@ -178,8 +179,9 @@ class LiveView(View):
         self._running.pop(number, None)
         facts = {**running.facts, **outcome.facts, "origin": running.origin, "reason": outcome.reason}
         value = outcome.value if outcome.value is not None else best
-        epochs, seconds = len(running.curve), time.monotonic() - running.began
-        self._trials[number] = TrialSummary(number, outcome.state, value, epochs, seconds, facts)
+        epochs, seconds = running.epoch - 1 if running.curve else 0, time.monotonic() - running.began
+        is_ranked = outcome.state == "COMPLETE"
+        self._trials[number] = TrialSummary(number, outcome.state, value, epochs, seconds, facts, is_ranked)
 
     def render(self) -> RenderableType:
         """Returns what changes, as it is now."""
@@ -242,7 +244,8 @@ class LiveView(View):
             if facts
             else "building"
         )
-        title = f"trial {number}" + (f" · {running.origin}" if running.origin else "") + f" · {size}"
+        parts = [f"trial {number}", running.origin, size, _describe_stretch(facts)]
+        title = " · ".join(part for part in parts if part)
         values = Text(format_point(facts.get("hyperparameters", {})), style="dim", overflow="ellipsis", no_wrap=True)
         return Panel(Group(grid, values), title=title, title_align="left", border_style="cyan")
 
@@ -259,9 +262,16 @@ class LiveView(View):
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
 
     def _find_best(self) -> TrialSummary | None:
-        complete = [t for t in self._trials.values() if t.state == "COMPLETE" and t.value is not None]
+        complete = [t for t in self._trials.values() if t.is_ranked and t.value is not None]
         objective = self.study.config.objective
         return min(complete, key=lambda trial: objective.rank(trial.value or 0.0, trial.facts), default=None)
+
+
+def _describe_stretch(facts: Mapping[str, Any]) -> str:
+    """Returns which stretch of a trial's training is at work, if it is not the first."""
+    if len(facts.get("stretches", ())) < 2:
+        return ""
+    return "trained to the end" if facts.get("last") else "goes on"
 
 
 def _describe_features(running: _Running) -> str:

@@ -84,6 +84,9 @@ class Keeping:
     def __init__(self, keep: Callable[[Trial, Evaluation], None]) -> None:
         self.save_if_ranked = keep
 
+    def has_weights(self, trial: int) -> bool:
+        return True
+
     def tidy(self, is_over: bool = False) -> None:
         pass
 

@@ -142,14 +142,14 @@ def test_a_network_that_is_too_slow_for_the_time_is_not_trained(open_study: Open
     from searchcnn.search import Cost
 
     def measure(trial: Trial) -> Evaluation:
-        trial.check_cost(Cost(params=1, macs=10 ** (3 + 9 * trial.number)))
+        trial.check_cost(Cost(params=1, macs=10 ** (3 + 9 * trial.number)), "fake")
         return evaluate(trial)
 
     ear = Ear()
     first, second = run(open_study, measure, trials=2, hear=ear.hear)
     assert first.state == TrialState.COMPLETE
     assert (second.state, second.user_attrs["reason"]) == (TrialState.PRUNED, "too slow")
-    assert "multiply-accumulates; the time is enough for" in second.user_attrs["detail"]
+    assert "passes would take" in second.user_attrs["detail"]
 
 
 def test_what_is_nearly_a_trial_that_was_had_is_not_trained_again(open_study: OpenStudy) -> None:

@@ -6,6 +6,7 @@ from statistics import fmean
 import pytest
 
 from benchmarks.replay import ASHA, ONE_EPOCH, PLAN, TODAY, Bench, Curve, Strategy, find_error, make_curves
+from searchcnn.search import Cost
 from searchcnn.search.scheduler import Done, Resume, Standing
 
 SEEDS = range(10)
@@ -54,7 +55,7 @@ def test_a_curve_between_and_beyond_what_was_recorded() -> None:
 
 def test_a_plan_that_keeps_no_time_knows_no_largest_network() -> None:
     standing = Standing(0, (1,), (0.5,), pace=1.0, macs=1000)
-    assert replace(PLAN, total=9.0, last_share=0.0).find_ceiling([standing]) == float("inf")
+    replace(PLAN, total=9.0, last_share=0.0).check_cost([standing], Cost(0, 10**12), "")
 
 
 def test_the_last_cycle_is_not_cut_where_networks_are_slow_to_begin(bench: Bench) -> None:

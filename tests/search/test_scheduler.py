@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from searchcnn.errors import InfeasibleError
 from searchcnn.events import Planned
+from searchcnn.search import Cost
 from searchcnn.search.scheduler import (
     COUNTED_PASSES,
     MAX_PASSES,
@@ -18,6 +20,7 @@ from searchcnn.search.scheduler import (
     Standing,
     Start,
     make_scheduler,
+    predict_pace,
 )
 from searchcnn.study import Objective, StudyConfig
 
@@ -116,6 +119,11 @@ def test_what_is_at_work_is_left_alone() -> None:
     assert PLAN.decide([running, stand(0.5, number=1)], LAST) == Resume(1, (1, 58), is_last=True)
 
 
+def test_what_has_no_weights_here_is_left_alone() -> None:
+    elsewhere = replace(stand(0.9), has_weights=False)
+    assert PLAN.decide([elsewhere, stand(0.5, number=1)], LAST) == Resume(1, (1, 58), is_last=True)
+
+
 def test_a_perfect_network_is_the_best() -> None:
     assert PLAN.decide(stand_all([0.99, 1.0]), LAST) == Done()  # none can become better
 
@@ -126,14 +134,36 @@ def test_a_search_without_time_is_over() -> None:
 
 def test_trials_that_are_trained_all_at_once_go_on_until_the_end() -> None:
     assert PLAN.decide([], 5) == Start((1,))
+    assert PLAN.decide(stand_all([0.5]), 500, rival=0.99) == Start((1,))
+    assert PLAN.decide(stand_all([0.5]), 500, rival=0.99, may_start=False) == Done()
+    assert PLAN.decide(stand_all([0.5]), 500, rival=0.6) == Resume(0, (1, 49), is_last=True)
 
 
-def test_how_large_a_network_may_be() -> None:
-    assert PLAN.find_ceiling([]) == math.inf
+@pytest.mark.parametrize(("macs", "seconds"), [(1_000_000, 10.0), (10_000_000, 63.1), (100_000, 1.58)])
+def test_what_an_epoch_takes_is_predicted_from_what_was_measured(macs: int, seconds: float) -> None:
+    assert predict_pace([stand(0.5)], macs, "net") == pytest.approx(seconds, rel=0.01)
+
+
+def test_networks_of_the_same_space_and_size_tell_most() -> None:
+    near, far = stand(0.5, pace=10.0), replace(stand(0.5, pace=300.0), macs=10_000_000)
+    predicted = predict_pace([near, far], 1_100_000, "")
+    assert predicted is not None
+    assert 10 < predicted < 20
+    other = replace(stand(0.5, pace=99.0), space="other")
+    assert predict_pace([near, far, other], 1_000_000, "other") == pytest.approx(99.0)
+    assert predict_pace([], 1_000_000, "") is predict_pace([stand(0.5, pace=None)], 1_000_000, "") is None
+
+
+def test_a_network_that_the_time_is_not_enough_for() -> None:
     longest = LAST / MIN_PASSES
-    assert PLAN.find_ceiling([stand(0.5, pace=longest)]) == pytest.approx(1_000_000)
-    assert PLAN.find_ceiling([stand(0.5, pace=longest / 10)]) == pytest.approx(10 ** (6 + 1 / 0.8))
-    assert replace(PLAN, parts=7).find_ceiling([stand(0.5, pace=longest)]) < 100_000
+    PLAN.check_cost([], Cost(1, 10**12), "")
+    PLAN.check_cost([stand(0.5, pace=0.99 * longest)], Cost(1, 1_000_000), "")
+    with pytest.raises(InfeasibleError, match="3 passes would take 660 s; there are 600 s for them") as info:
+        PLAN.check_cost([stand(0.5, pace=1.1 * longest)], Cost(1, 1_000_000), "")
+    assert info.value.excess == pytest.approx(0.1)
+    with pytest.raises(InfeasibleError):
+        replace(PLAN, parts=2).check_cost([stand(0.5, pace=0.6 * longest)], Cost(1, 1_000_000), "")
+    replace(PLAN, total=math.inf).check_cost([stand(0.5, pace=1e9)], Cost(1, 1_000_000), "")
 
 
 def configure(**sections: Any) -> StudyConfig:
@@ -142,7 +172,6 @@ def configure(**sections: Any) -> StudyConfig:
 
 def test_where_trials_are_counted_no_decision_depends_on_seconds() -> None:
     plan = replace(PLAN, total=math.inf, max_passes=20)
-    assert plan.find_ceiling(stand_all([0.5])) == math.inf
     for paces in ([1.0, 2.0, 3.0, 4.0], [400.0, 30.0, 2.0, 1.0]):
         standings = [stand(0.7 - 0.1 * number, number=number, pace=pace) for number, pace in enumerate(paces)]
         assert plan.decide(standings[:2], math.inf) == Start((1,))

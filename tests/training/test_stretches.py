@@ -1,0 +1,140 @@
+"""A network that is trained in stretches, each a complete cycle of the learning rate, by one process or by many."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
+from searchcnn.events import Epoch
+from searchcnn.search import Budget, Evaluation, Scheduler, Search, Trial
+from searchcnn.spaces import Phase, SearchSpace
+from searchcnn.store import PACE, SCORES, SPENT, STRETCHES, StoredStudy
+from searchcnn.study import StudyConfig
+
+start_keras()
+
+import keras  # noqa: E402
+
+from searchcnn.training import Checkpoints, Trainer  # noqa: E402
+from searchcnn.training import trainer as trainer_module  # noqa: E402
+from searchcnn.training.pipeline import Passes  # noqa: E402
+from tests.search.test_engine import Keeping  # noqa: E402
+from tests.stop import Stop  # noqa: E402
+
+Config = Callable[..., StudyConfig]
+Work = Callable[..., Any]
+layers = keras.layers
+RATE = 0.02
+PASSES = 6
+
+
+class Net(SearchSpace):
+    """A network with batch statistics and a random layer."""
+
+    def build(self, hp: Any) -> Any:
+        images = keras.Input(self.input_shape)
+        x = layers.BatchNormalization()(layers.Conv2D(4, 3)(images))
+        x = layers.Dropout(0.3)(layers.Flatten()(x))
+        return keras.Model(images, layers.Dense(10, activation="softmax")(x))
+
+
+class Phased(Net):
+    """A network whose search space says how it is trained."""
+
+    def phases(self, hp: Any, model: Any) -> Any:
+        yield Phase(share=0.5)
+        yield Phase()
+
+
+@pytest.fixture
+def config(study_config: Config) -> StudyConfig:
+    training = {"epochs": PASSES, "schedule": "cosine", "learning_rate": RATE, "flip": True, "shift": 0.1}
+    return study_config(training=training)
+
+
+@pytest.fixture
+def work(config: StudyConfig, few: Dataset, tmp_path: Path, stored: Callable[[StudyConfig], StoredStudy]) -> Work:
+    """Returns what works on a study of one trial in a new process: ``work("a", stop_after=2)`` returns its network."""
+    studies: dict[str, StoredStudy] = {}
+
+    def work_(name: str, stop_after: int = 0, space: type[SearchSpace] = Net) -> Any:
+        study = studies.setdefault(name, stored(config))
+        net = space()
+        net.input_shape, net.num_classes = few.input_shape, few.num_classes
+        trainer = Trainer(config, few, {"net": net}, Checkpoints(tmp_path / name))
+        plan = Scheduler(config.objective, math.inf, trainer.parts, PASSES)
+        networks: list[Any] = []
+
+        def keep(trial: Trial, evaluation: Evaluation) -> None:
+            networks.append(evaluation.network)
+
+        stop = Stop(stop_after)
+        search = Search(study, study.optuna.sampler, trainer, Budget(1, None), Keeping(keep), scheduler=plan)  # type: ignore[arg-type]
+        with study.run():
+            search.run(stop.hear, stop.event)
+        return networks[-1] if networks else None
+
+    work_.studies = studies  # type: ignore[attr-defined]
+    return work_
+
+
+def read_curve(work: Work, name: str) -> list[Epoch]:
+    return [replace(epoch, seconds=0.0) for epoch in work.studies[name].read_curve(0)]  # type: ignore[attr-defined]
+
+
+def get_trial(work: Work, name: str) -> Any:
+    return work.studies[name].list_trials()[0]  # type: ignore[attr-defined]
+
+
+def test_each_stretch_is_a_cycle_of_the_learning_rate(work: Work) -> None:
+    work("whole")
+    trial, curve = get_trial(work, "whole"), read_curve(work, "whole")
+    assert trial.user_attrs[STRETCHES] == [1, 5]
+    assert trial.user_attrs[SCORES][-1] == trial.value == max(epoch.metrics["val_accuracy"] for epoch in curve)
+    assert trial.user_attrs[PACE] > 0
+    assert set(trial.user_attrs[SPENT]) == {"building", "tracing", "training", "validating", "saving"}
+    assert [epoch.number for epoch in curve] == [1, 2, 3, 4, 5, 6]
+    expected = [0.0, *(RATE * (1 + math.cos(math.pi * epoch / 5)) / 2 for epoch in range(1, 6))]
+    assert [epoch.learning_rate for epoch in curve] == pytest.approx(expected, abs=1e-6)
+
+
+def test_stretches_of_parts_of_a_pass(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_module, "count_parts", lambda images, shape: 2)
+    work("parts")
+    assert get_trial(work, "parts").user_attrs[STRETCHES] == [1, 11]
+    assert [epoch.number for epoch in read_curve(work, "parts")] == [1, 3, 5, 7, 9, 11, 12]
+
+
+@pytest.mark.parametrize("stops", [(1, 2), (3, 1)])
+def test_killed_in_a_stretch_it_ends_as_one_that_was_not(work: Work, stops: tuple[int, ...]) -> None:
+    network = work("whole")
+    for stop_after in stops:
+        work("killed", stop_after)
+    again = work("killed")
+    assert read_curve(work, "killed") == read_curve(work, "whole")
+    assert get_trial(work, "killed").user_attrs[SCORES] == get_trial(work, "whole").user_attrs[SCORES]
+    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_search_space_that_says_how_it_is_trained_is_trained_all_at_once(work: Work) -> None:
+    work("phased", space=Phased)
+    assert STRETCHES not in get_trial(work, "phased").user_attrs
+    assert [epoch.number for epoch in read_curve(work, "phased")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_parts_of_a_pass_are_different_images(few: Dataset) -> None:
+    passes = Passes(few.train, 8, seed=1, parts=3)
+    orders = [passes.draw_order(epoch) for epoch in range(6)]
+    assert {len(order) for order in orders} == {len(few.train) // 3}
+    for first in (0, 3):
+        drawn = np.concatenate(orders[first : first + 3])
+        assert len(set(drawn.tolist())) == len(drawn)
+    assert len(passes) == math.ceil(len(few.train) // 3 / 8)
+    assert not np.array_equal(orders[0], orders[3])
