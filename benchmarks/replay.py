@@ -402,6 +402,9 @@ class MemoryStudy:
     def should_prune(self, trial: optuna.Trial) -> bool:
         return trial.should_prune()
 
+    def find_value(self, trial: optuna.Trial) -> None:
+        """Returns no score: a replay never brings anything worse."""
+
     def find_best_whole(self) -> None:
         """Returns no score: all trials of a plan are trained in stretches."""
 

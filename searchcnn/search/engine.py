@@ -22,7 +22,16 @@ from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.scheduler import FIRST, Done, Resume, Scheduler, Start
 from searchcnn.search.standings import read_standings
 from searchcnn.search.trial import DuplicateTrialError, InterruptedTrialError, Trial, TrialPrunedError
-from searchcnn.store import DATABASE_ERRORS, LAST, SPENT, STRETCHES, LeaseLostError, NoTrialLeftError, StoredStudy
+from searchcnn.store import (
+    DATABASE_ERRORS,
+    ENDED,
+    LAST,
+    SPENT,
+    STRETCHES,
+    LeaseLostError,
+    NoTrialLeftError,
+    StoredStudy,
+)
 
 
 @dataclass(frozen=True)
@@ -162,9 +171,9 @@ class Search:
 
     def _start_trial(self) -> Trial | None:
         """Returns the trial to work on; None if the last ones are being worked on by other processes."""
+        if self._scheduler is not None:
+            return self._follow(self._scheduler)
         try:
-            if self._scheduler is not None:
-                return self._follow(self._scheduler)
             return self._make_trial(self._study.start_trial(self._budget.trials))
         except NoTrialLeftError:
             return None
@@ -175,10 +184,11 @@ class Search:
         if abandoned is not None:
             trial = self._make_trial(abandoned)
             return trial if trial.stretches else trial.plan(FIRST.stretches, FIRST.is_last)
+        may_start = self._may_start
         while True:
             standings = read_standings(self._study, self._keeper.has_weights)
             left = self._budget.count_seconds_left()
-            step = scheduler.decide(standings, left, self._may_start, self._study.find_best_whole())
+            step = scheduler.decide(standings, left, may_start, self._study.find_best_whole())
             plan = scheduler.describe(standings, step, left)
             self._study.note_plan(plan)
             self._hear(plan)
@@ -186,7 +196,11 @@ class Search:
                 case Done():
                     return None
                 case Start(stretches, is_last):
-                    stored = self._study.begin_trial(self._budget.trials)
+                    try:
+                        stored = self._study.begin_trial(self._budget.trials)
+                    except NoTrialLeftError:  # another process was faster
+                        may_start = False
+                        continue
                     check_cost = partial(scheduler.check_cost, standings)
                     return self._make_trial(stored).plan(stretches, is_last, check_cost)
                 case Resume(number, stretches, is_last):
@@ -212,11 +226,20 @@ class Search:
         elif evaluation is not None:
             with trial.timed("saving"):
                 self._keeper.save_if_ranked(trial, evaluation)
+        self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
+        outcome = self._restore(trial, outcome)
         facts = {**_collect_facts(outcome), **_round_spent(trial)}
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, facts, outcome.excess)
         self._keeper.tidy()
-        self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         trial.end(outcome, is_best)
+
+    def _restore(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """Returns how a trial ends: one that was COMPLETE and brought nothing better is what it was."""
+        earlier = self._study.find_value(trial.stored)
+        if earlier is None or outcome.state == "COMPLETE":
+            return outcome
+        facts = {**outcome.facts, ENDED: outcome.state == "FAIL"}
+        return Outcome("COMPLETE", earlier, outcome.reason, facts)
 
     def _try_evaluating(self, trial: Trial) -> tuple[Outcome, Evaluation | None]:
         """The failure ladder: what teaches the sampler is PRUNED, what nobody expected is FAIL."""

@@ -275,8 +275,7 @@ class Scheduler:
 def predict_pace(standings: Sequence[Standing], macs: int, space: str) -> float | None:
     """Predicts the seconds that an epoch of a network takes, from what was measured in the same study.
 
-    They grow with a power of the multiply-accumulates. Networks of the same search space and of about the same size tell
-    most.
+    They grow with a power of the multiply-accumulates. Networks of the same space and of about the same size tell most.
 
     Args:
         standings: Of trials that were measured.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from optuna.trial import TrialState
 
 from searchcnn.search.scheduler import Standing
-from searchcnn.store import MACS, PACE, SCORES, SETUP, SPACE, STRETCHES, StoredStudy
+from searchcnn.store import ENDED, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES, StoredStudy
 
 
 def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> list[Standing]:
@@ -28,5 +28,5 @@ def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> li
             has_weights=has_weights(number),
         )
         for number, state, facts in study.list_planned()
-        if state != TrialState.FAIL
+        if state != TrialState.FAIL and not facts.get(ENDED)
     ]

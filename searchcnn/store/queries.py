@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Float, cast, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from searchcnn.store.attributes import MACS, PACE, SCORES, SETUP, SPACE, STRETCHES
+from searchcnn.store.attributes import ENDED, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES
 from searchcnn.store.optuna_private import models
 from searchcnn.study import Objective
 from searchcnn.study.objective import TIEBREAKERS
@@ -48,13 +48,20 @@ def list_best(session: Session, study_id: int, objective: Objective, count: int)
 
 def list_planned(session: Session, study_id: int) -> list[tuple[int, TrialState, dict[str, Any]]]:
     """Returns the trials that are trained in stretches: number, state, and what is known of the stretches."""
-    keys = STRETCHES, SCORES, PACE, SETUP, MACS, SPACE
+    keys = STRETCHES, SCORES, PACE, SETUP, MACS, SPACE, ENDED
     trial, fact = models.TrialModel, models.TrialUserAttributeModel
     query = select(trial.number, trial.state, fact.key, fact.value_json).join(fact, fact.trial_id == trial.trial_id)
     found: dict[int, tuple[int, TrialState, dict[str, Any]]] = {}
     for number, state, key, value in session.execute(query.where(trial.study_id == study_id, fact.key.in_(keys))):
         found.setdefault(number, (number, state, {}))[2][key] = json.loads(value)
     return [found[number] for number in sorted(found) if STRETCHES in found[number][2]]
+
+
+def find_value(session: Session, trial_id: int) -> float | None:
+    """Returns a trial's score; None if it has none."""
+    value = models.TrialValueModel
+    score: float | None = session.scalar(select(value.value).where(value.trial_id == trial_id))
+    return score
 
 
 def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:

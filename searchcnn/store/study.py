@@ -221,6 +221,12 @@ class StoredStudy:
         with Session(self.storage.engine) as session:
             return queries.list_planned(session, self.study_id)
 
+    @repeat_while_lost
+    def find_value(self, trial: optuna.Trial) -> float | None:
+        """Returns the score that a running trial had when it was COMPLETE; None if it never was."""
+        with Session(self.storage.engine) as session:
+            return queries.find_value(session, get_trial_id(trial))
+
     def find_best_whole(self) -> float | None:
         """Returns the best score of the COMPLETE trials that were trained all at once; None if there is none."""
         complete = self.list_trials([TrialState.COMPLETE])

@@ -168,3 +168,16 @@ def test_what_is_nearly_a_trial_that_was_had_is_not_trained_again(open_study: Op
     assert set(trained) == {0, 2}
     assert (trials[1].state, trials[1].user_attrs["reason"]) == (TrialState.PRUNED, "nearly trial 0")
     assert trials[1].value == trials[0].intermediate_values[1]  # the sampler learns what that one had reached
+
+
+def test_the_best_stays_what_it_was_if_it_fails_when_it_is_trained_on(open_study: OpenStudy) -> None:
+    def fail(trial: Trial) -> Evaluation:
+        if trial.scores:
+            raise RuntimeError("no luck")
+        return train(trial, 0.9 - 0.1 * trial.number)
+
+    trials = run(open_study, fail, trials=3)
+    assert trials[0].state == TrialState.COMPLETE
+    assert (trials[0].value, trials[0].user_attrs["reason"]) == (trials[0].user_attrs[SCORES][0], "error")
+    assert "no luck" in trials[0].user_attrs["traceback"]
+    assert [trial.state for trial in trials[1:]] == [TrialState.FAIL] * 2  # they go on in its place, and fail, too
