@@ -189,12 +189,12 @@ class Search:
             standings = read_standings(self._study, self._keeper.has_weights)
             left = self._budget.count_seconds_left()
             step = scheduler.decide(standings, left, may_start, self._study.find_best_whole())
+            if isinstance(step, Done):
+                return None
             plan = scheduler.describe(standings, step, left)
             self._study.note_plan(plan)
             self._hear(plan)
             match step:
-                case Done():
-                    return None
                 case Start(stretches, is_last):
                     try:
                         stored = self._study.begin_trial(self._budget.trials)

@@ -185,7 +185,7 @@ class Scheduler:
         error = self.objective.find_error(score)
         return -self.objective.merit(score) if error is None else error
 
-    def describe(self, standings: Sequence[Standing], step: Step, left: float) -> Planned:
+    def describe(self, standings: Sequence[Standing], step: Start | Resume, left: float) -> Planned:
         """Returns the plan as it stands, for readers.
 
         Args:
@@ -193,13 +193,12 @@ class Scheduler:
             step: What is trained next.
             left: Seconds that are left.
         """
-        is_last = isinstance(step, Done) or step.is_last
-        last = min(left, _count_seconds(standings, step) if is_last else self.count_last_seconds(standings))
+        last = min(left, _count_seconds(standings, step) if step.is_last else self.count_last_seconds(standings))
         return Planned(
             networks=len(standings),
             promoted=sum(len(standing.stretches) > 1 for standing in standings),
-            is_last=is_last,
-            seconds=None if left == math.inf else 0.0 if is_last else left - last,
+            is_last=step.is_last,
+            seconds=None if left == math.inf else 0.0 if step.is_last else left - last,
             last_seconds=None if left == math.inf else last,
         )
 
@@ -316,7 +315,7 @@ def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:
     return Resume(standing.number, standing.stretches if is_cut else (*standing.stretches, epochs), is_last)
 
 
-def _count_seconds(standings: Sequence[Standing], step: Step) -> float:
+def _count_seconds(standings: Sequence[Standing], step: Start | Resume) -> float:
     """Returns how long a step takes; infinity if that is not known."""
     if isinstance(step, Resume):
         standing = next(standing for standing in standings if standing.number == step.number)
