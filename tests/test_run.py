@@ -714,6 +714,7 @@ def go_on(folder: Path) -> list[dict[str, Any]]:
     return [trial.facts["hyperparameters"] for trial in done.trials]
 
 
+@pytest.mark.slow
 def test_too_many_failures_end_the_study(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     fails = NET.replace("return model.fit(", "1 / (hp.get('units') == 8); return model.fit(")  # the default does not

@@ -208,6 +208,7 @@ def make_arrays() -> tuple[Any, Any]:
     return np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), "uint8"), np.arange(60) % 2
 
 
+@pytest.mark.slow
 def test_a_study_of_other_images_is_not_shown(workspace: Path) -> None:
     """Two folders of one name, say: nothing is read of a study that was begun with the other one."""
     copy_images(workspace / "photos")

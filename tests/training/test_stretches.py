@@ -111,7 +111,7 @@ def test_stretches_of_parts_of_a_pass(work: Work, monkeypatch: pytest.MonkeyPatc
     assert [epoch.number for epoch in read_curve(work, "parts")] == [1, 3, 5, 7, 9, 11, 12]
 
 
-@pytest.mark.parametrize("stops", [(1, 2), (3, 1)])
+@pytest.mark.parametrize("stops", [(1, 2), pytest.param((3, 1), marks=pytest.mark.slow)])
 def test_killed_in_a_stretch_it_ends_as_one_that_was_not(work: Work, stops: tuple[int, ...]) -> None:
     network = work("whole")
     for stop_after in stops:
