@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
-from searchcnn.events import Epoch
+from searchcnn.events import Epoch, Planned
 from searchcnn.store import SpaceSummary, StoredStudy, parse_url, read_config, read_summary
 from searchcnn.study import StudyConfig
 
@@ -97,3 +97,22 @@ def test_the_configuration_of_a_study_with_results(
 def test_there_is_no_configuration_without_a_database(tmp_path: Path) -> None:
     assert read_config(parse_url(f"sqlite:///{tmp_path / 'none.db'}"), "x") is None
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+def test_the_plan_and_where_the_time_went(url: URL, open_study: Open, study_config: Callable[..., StudyConfig]) -> None:
+    study = open_study()
+    study.check_identity(study_config().model_dump(), {})
+    assert read_summary(url, "x").plan is None
+    plan = Planned(3, 1, is_last=False, seconds=9.0, last_seconds=20.0)
+    with study.run(elapsed=100.0):
+        study.note_plan(Planned(2, 0, is_last=False))
+        study.note_plan(plan)
+        for spent in ({"training": 60.0, "saving": 5.0}, {"training": 10.0}):
+            study.finish(study.start_trial(), TrialState.COMPLETE, 0.5, {"space": "a", "spent": spent})
+    summary = read_summary(url, "x")
+    assert summary.plan == plan
+    assert 0 <= summary.planned_ago < 60
+    assert list(summary.spent) == ["training", "other", "saving"]
+    assert summary.spent["training"] == pytest.approx(0.7, rel=0.05)
+    assert sum(summary.spent.values()) == pytest.approx(1.0)

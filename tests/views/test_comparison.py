@@ -12,7 +12,7 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from searchcnn.cli import main
-from searchcnn.events import Epoch
+from searchcnn.events import Epoch, Planned
 from searchcnn.job import Job
 from searchcnn.search import make_sampler
 from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
@@ -188,3 +188,17 @@ def test_one_sentence_says_which_won(spaces: list[SpaceSummary], sentence: str) 
 )
 def test_our_score_beside_published_ones(accuracy: float, lines: list[str]) -> None:
     assert list(compare_with_published(accuracy, PUBLISHED)) == [f"published: {line}" for line in lines]
+
+
+def test_status_says_what_the_plan_is_and_where_the_time_went(search: Callable[..., Job]) -> None:
+    study = search()
+    stored = StoredStudy(open_storage(study.url), study.name, study.config.objective)
+    with stored.run(elapsed=200.0):
+        trial = stored.start_trial()
+        facts = {"space": "inception", "params": 1, "macs": 1, "hyperparameters": {}, "spent": {"training": 150.0}}
+        stored.finish(trial, TrialState.COMPLETE, 0.1, facts)
+        stored.note_plan(Planned(12, 4, is_last=False, seconds=100.0, last_seconds=300.0))
+        printed = show_status(study.workspace.root)
+    assert "exploring: 12 networks, 4 of them went on; in 1m" in printed
+    assert "Time: 75% training, 25% other" in printed
+    assert "exploring" not in show_status(study.workspace.root)

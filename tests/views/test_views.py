@@ -15,6 +15,7 @@ from searchcnn.events import (
     EpochProgressed,
     NetworkBuilt,
     Outcome,
+    Planned,
     Progress,
     StudyOpened,
     TrialDescribed,
@@ -83,6 +84,30 @@ def test_the_live_view_shows_the_time_from_the_command_on(study: Job) -> None:
     assert "1m10s used, 3m50s left" in draw(view)
 
 
+def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
+    view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
+    view.hear(Planned(12, 4, is_last=False, seconds=100.0, last_seconds=300.0))
+    assert "exploring: 12 networks, 4 of them went on; in 1m" in draw(view)
+    view.hear(TrialStarted(0))
+    view.hear(NetworkBuilt(0, NETWORK | {"stretches": [1], "last": False}))
+    view.hear(epoch(0, 1, 0.81))
+    view.hear(TrialFinished(0, Outcome("PRUNED", reason="not promoted"), 0.81))
+    assert "not promoted" in draw(view)
+    view.hear(Planned(12, 5, is_last=True, seconds=0.0, last_seconds=300.0))
+    view.hear(TrialStarted(0))
+    view.hear(NetworkBuilt(0, NETWORK | {"stretches": [1, 30], "last": True}))
+    view.hear(epoch(0, 1, 0.81))
+    shown = draw(view)
+    assert "trial 0 · 62.3k parameters, 3.8M MACs · trained to the end" in shown
+    assert "epoch 2/31" in shown
+    assert "not promoted" not in shown
+    assert "the best of 12 networks is trained to the end: 5m00s left" in shown
+    view.hear(epoch(0, 31, 0.95))
+    view.hear(TrialFinished(0, Outcome("COMPLETE", 0.95), 0.95, is_best=True))
+    assert "best 0.9500 (trial 0)" in draw(view)
+
+
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
@@ -137,6 +162,34 @@ def test_plain_lines_of_a_trial(study: Job, capsys: pytest.CaptureFixture[str]) 
         "trial 2: epoch 2/10  val_accuracy 0.9200  2.0s",
         "trial 2: COMPLETE  0.9200  +0.0200 by fine-tuning  cut by the timeout  best so far",
         "trial 3: FAIL  error  RuntimeError: x",
+    ]
+
+
+def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    """The plan is said when it begins and when the last share does; epochs are said once."""
+    view = PlainView(study)
+    for event in (
+        Planned(0, 0, is_last=False, seconds=100.0, last_seconds=300.0),
+        TrialStarted(0),
+        NetworkBuilt(0, NETWORK | {"stretches": [1]}),
+        epoch(0, 1, 0.81),
+        TrialFinished(0, Outcome("PRUNED", reason="not promoted"), 0.81),
+        Planned(1, 0, is_last=False, seconds=90.0, last_seconds=300.0),
+        Planned(1, 1, is_last=True, seconds=0.0, last_seconds=300.0),
+        TrialStarted(0),
+        NetworkBuilt(0, NETWORK | {"stretches": [1, 2], "last": True}),
+        epoch(0, 1, 0.81),
+        epoch(0, 3, 0.92),
+    ):
+        view.hear(event)
+    assert [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "exploring: 0 networks; in 1m40s the best is trained to the end, for 5m00s",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs",
+        "trial 0: epoch 1/1  val_accuracy 0.8100  2.0s",
+        "trial 0: PRUNED  0.8100  not promoted",
+        "the best of 1 network is trained to the end: 5m00s left",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs, goes on",
+        "trial 0: epoch 3/3  val_accuracy 0.9200  2.0s",
     ]
 
 
