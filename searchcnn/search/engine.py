@@ -33,6 +33,10 @@ from searchcnn.store import (
     StoredStudy,
 )
 
+HASTE = 1.5
+"""Seconds of an epoch after which a training is given up, relative to those that the time is enough for: the first
+batches may be slow."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -202,7 +206,7 @@ class Search:
                         may_start = False
                         continue
                     check_cost = partial(scheduler.check_cost, standings)
-                    return self._make_trial(stored).plan(stretches, is_last, check_cost)
+                    return self._make_trial(stored).plan(stretches, is_last, check_cost, HASTE * scheduler.max_pace)
                 case Resume(number, stretches, is_last):
                     facts = {STRETCHES: list(stretches), LAST: is_last}
                     if resumed := self._study.resume_trial(number, facts):

@@ -213,11 +213,16 @@ class Scheduler:
         Raises:
             InfeasibleError: If it cannot; its ``excess`` tells the sampler by how much.
         """
-        pace = predict_pace(standings, cost.macs, space)
-        seconds, longest = MIN_PASSES * self.parts * (pace or 0.0), self.last_share * self.total
-        if seconds > longest > 0:
-            detail = f"{MIN_PASSES} passes would take {seconds:,.0f} s; there are {longest:,.0f} s for them"
-            raise InfeasibleError("too slow", detail, excess=seconds / longest - 1)
+        pace = predict_pace(standings, cost.macs, space) or 0.0
+        if pace > self.max_pace:
+            seconds, there = MIN_PASSES * self.parts * pace, self.last_share * self.total
+            detail = f"{MIN_PASSES} passes would take {seconds:,.0f} s; there are {there:,.0f} s for them"
+            raise InfeasibleError("too slow", detail, excess=pace / self.max_pace - 1)
+
+    @property
+    def max_pace(self) -> float:
+        """Seconds of an epoch beyond which a network cannot be trained to a useful end in the last share."""
+        return self.last_share * self.total / (MIN_PASSES * self.parts) or math.inf
 
     def _explore(
         self, standings: Sequence[Standing], waiting: Sequence[Standing], left: float, may_start: bool

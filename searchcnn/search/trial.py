@@ -1,5 +1,6 @@
 """A trial at work: what an evaluator sees of the search."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,6 +70,7 @@ class Trial:
         scores: Its best score at the end of each stretch so far.
         is_last: Whether the stretch ahead is meant to be the last one.
         is_resumed: Whether it is trained on after a stretch.
+        max_pace: Seconds of an epoch beyond which its training is given up.
         spent: Seconds by activity, for readers: building, tracing, training, validating, saving.
         hear: Hears what happens.
     """
@@ -96,6 +98,7 @@ class Trial:
         self.is_last = bool(stored.user_attrs.get(LAST))
         self.is_resumed = is_resumed
         self.spent: dict[str, float] = dict(stored.user_attrs.get(SPENT, {}))
+        self.max_pace = math.inf
         self._check_cost: Check | None = None
         self.stored = stored
         self._study = study
@@ -187,15 +190,18 @@ class Trial:
             self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
             self.hear(EpochFinished(self.number, epoch, self.best))
 
-    def plan(self, stretches: tuple[int, ...], is_last: bool, check_cost: Check | None = None) -> Self:
+    def plan(
+        self, stretches: tuple[int, ...], is_last: bool, check_cost: Check | None = None, max_pace: float = math.inf
+    ) -> Self:
         """Plans how a new trial is trained.
 
         Args:
             stretches: Epochs of each stretch.
             is_last: Whether the last one of them is meant to be that.
             check_cost: Checks that the time is enough for a network; see `Scheduler.check_cost`.
+            max_pace: Seconds of an epoch beyond which it is not.
         """
-        self.stretches, self.is_last, self._check_cost = stretches, is_last, check_cost
+        self.stretches, self.is_last, self._check_cost, self.max_pace = stretches, is_last, check_cost, max_pace
         return self
 
     def check_new(self, hyperparameters: Mapping[str, Any]) -> None:

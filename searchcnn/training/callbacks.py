@@ -13,7 +13,12 @@ from searchcnn.graph import find_leaves, name_outputs
 from searchcnn.search import Trial
 from searchcnn.study import Objective
 
-Ending = Literal["", "pruned", "timeout", "too slow", "interrupted", "NaN"]
+Ending = Literal["", "pruned", "timeout", "too slow", "unaffordable", "interrupted", "NaN"]
+UNUSED = ("interrupted", "too slow", "unaffordable")
+"""Endings of which the last, unfinished epoch is not used."""
+
+MEASURED_BATCHES = 5
+"""Batches after which the seconds of an epoch are known well enough to end a training that will take too long."""
 
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress reports."""
@@ -238,6 +243,8 @@ class Reporter(keras.callbacks.Callback):
             self._end("interrupted")
         elif now > self._deadline:
             self._end("too slow")
+        elif self._estimate_epoch(batch, now) > self._trial.max_pace:
+            self._end("unaffordable")
         elif self._trial.budget.count_seconds_left() <= self._estimate_validation(batch, now):
             self._end("timeout")
 
@@ -247,7 +254,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Cuts the validation short when its result will not be used."""
-        if self.ending in ("interrupted", "too slow"):
+        if self.ending in UNUSED:
             self.model.stop_evaluating = True
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
@@ -256,7 +263,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Reports the epoch."""
-        if self.ending in ("interrupted", "too slow"):
+        if self.ending in UNUSED:
             return
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         if any(math.isnan(metrics.get(name, 0.0)) for name in ("loss", "total_loss", self._metric)):
@@ -316,6 +323,11 @@ class Reporter(keras.callbacks.Callback):
     def _end(self, ending: Ending) -> None:
         self.ending = ending
         self.model.stop_training = True
+
+    def _estimate_epoch(self, batch: int, now: float) -> float:
+        """Returns the seconds that the batches of an epoch will take; 0 before that is known."""
+        first, ended = self._first
+        return self._steps * (now - ended) / (batch - first) if batch - first >= MEASURED_BATCHES else 0.0
 
     def _estimate_validation(self, batch: int, now: float) -> float:
         if self._validation_seconds is not None:

@@ -156,6 +156,8 @@ class Trainer:
             raise TrialPrunedError
         if reporter.ending == "too slow":
             raise InfeasibleError("too slow", f"not trained in {self.config.limits.trial_timeout:g} s")
+        if reporter.ending == "unaffordable":
+            raise InfeasibleError("too slow", f"an epoch takes more than {trial.max_pace:.3g} s", excess=1.0)
         if reporter.ending == "NaN" or trial.best is None:
             return Evaluation(math.nan)
         if "solved" in trial.facts and reporter.epochs > 1:

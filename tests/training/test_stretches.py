@@ -11,6 +11,7 @@ import pytest
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
+from searchcnn.errors import InfeasibleError
 from searchcnn.events import Epoch
 from searchcnn.search import Budget, Evaluation, Scheduler, Search, Trial
 from searchcnn.spaces import Phase, SearchSpace
@@ -121,6 +122,17 @@ def test_killed_in_a_stretch_it_ends_as_one_that_was_not(work: Work, stops: tupl
     assert get_trial(work, "killed").user_attrs[SCORES] == get_trial(work, "whole").user_attrs[SCORES]
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_network_that_is_found_to_be_too_slow_is_given_up(
+    study_config: Config, few: Dataset, begin: Callable[..., Trial]
+) -> None:
+    config, net = study_config(training={"batch_size": 2}), Net()
+    net.input_shape, net.num_classes = few.input_shape, few.num_classes
+    trial = begin(config).plan((1,), is_last=False, max_pace=1e-6)
+    with pytest.raises(InfeasibleError, match="an epoch takes more than 1e-06 s"):
+        Trainer(config, few, {"net": net})(trial)
+    assert trial.facts[PACE] > 0  # it tells what others will take
 
 
 def test_a_search_space_that_says_how_it_is_trained_is_trained_all_at_once(work: Work) -> None:
