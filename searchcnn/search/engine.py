@@ -33,6 +33,9 @@ from searchcnn.store import (
     StoredStudy,
 )
 
+MAX_REJECTED = 20
+"""Proposals in a row that are not trained, being too slow or nearly trials that were had, after which a plan begins no
+more: there is nothing left to find."""
 HASTE = 1.5
 """Seconds of an epoch after which a training is given up, relative to those that the time is enough for: the first
 batches may be slow."""
@@ -139,7 +142,7 @@ class Search:
         self._keeper = keeper or _KeepNothing()
         self._hear: Hear = ignore
         self._stop = threading.Event()
-        self._failures = 0
+        self._failures = self._rejected = 0
 
     def run(self, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
         """Works on trials one after the other.
@@ -217,8 +220,8 @@ class Search:
 
     @property
     def _may_start(self) -> bool:
-        trials = self._budget.trials
-        return not self._sampler.exhausted and (trials is None or self._study.count_begun() < trials)
+        trials, is_exhausted = self._budget.trials, self._sampler.exhausted or self._rejected >= MAX_REJECTED
+        return not is_exhausted and (trials is None or self._study.count_begun() < trials)
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._try_evaluating(trial)
@@ -231,6 +234,7 @@ class Search:
             with trial.timed("saving"):
                 self._keeper.save_if_ranked(trial, evaluation)
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
+        self._rejected = self._rejected + 1 if outcome.state == "PRUNED" and trial.best is None else 0
         outcome = self._restore(trial, outcome)
         facts = {**_collect_facts(outcome), **_round_spent(trial)}
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, facts, outcome.excess)

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from searchcnn.events import Epoch, Event, Hear, Planned, TrialStarted, ignore
 from searchcnn.search import Budget, Evaluation, Evaluator, InterruptedTrialError, Scheduler, Search, Trial
+from searchcnn.search.engine import MAX_REJECTED
 from searchcnn.store import LAST, MACS, PACE, SCORES, STRETCHES
 from searchcnn.study import Objective
 from tests.search.test_engine import Ear, OpenStudy
@@ -181,3 +182,15 @@ def test_the_best_stays_what_it_was_if_it_fails_when_it_is_trained_on(open_study
     assert (trials[0].value, trials[0].user_attrs["reason"]) == (trials[0].user_attrs[SCORES][0], "error")
     assert "no luck" in trials[0].user_attrs["traceback"]
     assert [trial.state for trial in trials[1:]] == [TrialState.FAIL] * 2  # they go on in its place, and fail, too
+
+
+def test_where_nothing_new_is_left_to_find_the_best_is_trained_to_the_end(open_study: OpenStudy) -> None:
+    def repeat(trial: Trial) -> Evaluation:
+        trial.suggest("x", FloatDistribution(0, 1))
+        trial.note(hyperparameters={"units": 8})
+        trial.check_new({"units": 8})
+        return train(trial, 0.5)
+
+    trials = run(open_study, repeat, trials=1000)
+    assert len(trials) == 1 + 2 * MAX_REJECTED  # once more when the best has been
+    assert trials[0].user_attrs[STRETCHES] == [1, 19]
