@@ -474,6 +474,7 @@ def test_comments_and_words_may_change(workspace: Path) -> None:
     run(make_study(workspace, text, ["description='changed'", "search.max_failures=2", "limits.max_params=9999"]))
 
 
+@pytest.mark.slow
 def test_a_stop_before_the_first_trial(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "net.py").write_text(NET)
