@@ -218,7 +218,8 @@ def test_another_search_under_the_same_name_is_refused(searched: tuple[Path, str
 @pytest.mark.slow  # tests/training has the same of one trial
 def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: Path) -> None:
     settings = ("--set", "training.epochs=1000", "--set", "training.patience=1000", "--set", "budget.trials=1")
-    printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "25s", *settings)
+    no_plan = ("--set", "search.pruner='NopPruner'")  # which would end in time
+    printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "25s", *settings, *no_plan)
     (trial,) = [t for t in read_trials(tmp_path) if t["state"] == "COMPLETE"]
     assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
     assert "1 trial in " in printed

@@ -374,7 +374,7 @@ def test_a_full_disk_ends_the_search_with_one_line_and_the_same_command_goes_on(
     assert sorted(path.name for path in (best.parent / "models").iterdir()) == ["trial-0000.json", "trial-0000.keras"]
     again = command(tmp_path, *SEARCH)
     assert again.returncode == 0, again.stderr
-    assert "trial 0" not in again.stdout.replace("Best: trial 0", "")
+    assert "] trial 0" not in again.stdout
     assert states(study) == ["COMPLETE", "COMPLETE"]
     assert read_card(best)["trial"] == 1
 
