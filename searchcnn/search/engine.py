@@ -21,7 +21,7 @@ from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
 from searchcnn.search.scheduler import FIRST, Done, Resume, Scheduler, Start
 from searchcnn.search.standings import read_standings
-from searchcnn.search.trial import DuplicateTrialError, InterruptedTrialError, Trial, TrialPrunedError
+from searchcnn.search.trial import DUPLICATE, DuplicateTrialError, InterruptedTrialError, Trial, TrialPrunedError
 from searchcnn.store import (
     DATABASE_ERRORS,
     ENDED,
@@ -33,9 +33,9 @@ from searchcnn.store import (
     StoredStudy,
 )
 
-MAX_REJECTED = 20
-"""Proposals in a row that are not trained, being too slow or nearly trials that were had, after which a plan begins no
-more: there is nothing left to find."""
+MAX_REPEATED = 20
+"""Proposals in a row that are nearly trials that were had, after which a plan begins no more: there is nothing left to
+find."""
 HASTE = 1.5
 """Seconds of an epoch after which a training is given up, relative to those that the time is enough for: the first
 batches may be slow."""
@@ -142,7 +142,7 @@ class Search:
         self._keeper = keeper or _KeepNothing()
         self._hear: Hear = ignore
         self._stop = threading.Event()
-        self._failures = self._rejected = 0
+        self._failures = self._repeated = 0
 
     def run(self, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
         """Works on trials one after the other.
@@ -190,7 +190,7 @@ class Search:
         abandoned = self._study.take_over()
         if abandoned is not None:
             trial = self._make_trial(abandoned)
-            return trial if trial.stretches else trial.plan(FIRST.stretches, FIRST.is_last)
+            return trial if trial.stretches else trial.plan(FIRST.stretches)
         may_start = self._may_start
         while True:
             standings = read_standings(self._study, self._keeper.has_weights)
@@ -202,14 +202,14 @@ class Search:
             self._study.note_plan(plan)
             self._hear(plan)
             match step:
-                case Start(stretches, is_last):
+                case Start(stretches):
                     try:
                         stored = self._study.begin_trial(self._budget.trials)
                     except NoTrialLeftError:  # another process was faster
                         may_start = False
                         continue
                     check_cost = partial(scheduler.check_cost, standings)
-                    return self._make_trial(stored).plan(stretches, is_last, check_cost, HASTE * scheduler.max_pace)
+                    return self._make_trial(stored).plan(stretches, check_cost, HASTE * scheduler.max_pace)
                 case Resume(number, stretches, is_last):
                     facts = {STRETCHES: list(stretches), LAST: is_last}
                     if resumed := self._study.resume_trial(number, facts):
@@ -220,7 +220,7 @@ class Search:
 
     @property
     def _may_start(self) -> bool:
-        trials, is_exhausted = self._budget.trials, self._sampler.exhausted or self._rejected >= MAX_REJECTED
+        trials, is_exhausted = self._budget.trials, self._sampler.exhausted or self._repeated >= MAX_REPEATED
         return not is_exhausted and (trials is None or self._study.count_begun() < trials)
 
     def _work_on(self, trial: Trial) -> None:
@@ -234,7 +234,7 @@ class Search:
             with trial.timed("saving"):
                 self._keeper.save_if_ranked(trial, evaluation)
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
-        self._rejected = self._rejected + 1 if outcome.state == "PRUNED" and trial.best is None else 0
+        self._repeated = self._repeated + 1 if outcome.reason.startswith(DUPLICATE) else 0
         outcome = self._restore(trial, outcome)
         facts = {**_collect_facts(outcome), **_round_spent(trial)}
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, facts, outcome.excess)

@@ -75,6 +75,10 @@ class Standing:
         """Epochs that it has ended."""
         return sum(self.stretches[: len(self.scores)])
 
+    def count_seconds(self, epochs: int) -> float | None:
+        """Returns how long a stretch of some epochs takes; None if that is not known."""
+        return self.setup + epochs * self.pace if self.pace else None
+
 
 @dataclass(frozen=True)
 class Start:
@@ -82,11 +86,9 @@ class Start:
 
     Attributes:
         stretches: Epochs of its first stretch.
-        is_last: Whether that is its last one.
     """
 
     stretches: tuple[int, ...]
-    is_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,8 @@ class Scheduler:
             return 0.0
         share = self.last_share * self.total
         best = min((s for s in standings if s.scores and s.pace), key=lambda s: self.expect(s, share), default=None)
-        if best is None or best.pace is None:
-            return share
-        return min(share, best.setup + self.max_passes * self.parts * best.pace)
+        needed = best and best.count_seconds(self.max_passes * self.parts)
+        return min(share, needed or share)
 
     def expect(self, standing: Standing, seconds: float) -> float:
         """Returns the error that a trial is expected to have after further seconds of training; less is better."""
@@ -193,12 +194,13 @@ class Scheduler:
             step: What is trained next.
             left: Seconds that are left.
         """
-        last = min(left, _count_seconds(standings, step) if step.is_last else self.count_last_seconds(standings))
+        is_last = isinstance(step, Resume) and step.is_last
+        last = min(left, _count_seconds(standings, step) if is_last else self.count_last_seconds(standings))
         return Planned(
             networks=len(standings),
             promoted=sum(len(standing.stretches) > 1 for standing in standings),
-            is_last=step.is_last,
-            seconds=None if left == math.inf else 0.0 if step.is_last else left - last,
+            is_last=is_last,
+            seconds=None if left == math.inf else 0.0 if is_last else left - last,
             last_seconds=None if left == math.inf else last,
         )
 
@@ -231,7 +233,7 @@ class Scheduler:
         last = self.count_last_seconds(standings)
         for standing in self._list_promotable(standings, waiting, last):
             epochs = (self.reduction - 1) * standing.epochs
-            if epochs <= self._count_epochs_left(standing) and _fits(standing, epochs, left - last):
+            if epochs <= self._count_epochs_left(standing) and (standing.count_seconds(epochs) or 0.0) <= left - last:
                 return _resume(standing, epochs)
         return FIRST if may_start else None
 
@@ -324,10 +326,5 @@ def _count_seconds(standings: Sequence[Standing], step: Start | Resume) -> float
     """Returns how long a step takes; infinity if that is not known."""
     if isinstance(step, Resume):
         standing = next(standing for standing in standings if standing.number == step.number)
-        if standing.pace:
-            return standing.setup + standing.pace * (sum(step.stretches) - standing.epochs)
+        return standing.count_seconds(sum(step.stretches) - standing.epochs) or math.inf
     return math.inf
-
-
-def _fits(standing: Standing, epochs: int, seconds: float) -> bool:
-    return not standing.pace or standing.setup + epochs * standing.pace <= seconds

@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
@@ -31,6 +30,10 @@ Check: TypeAlias = Callable[[Cost, str], None]
 """Checks a network of a search space."""
 
 
+DUPLICATE = "nearly trial"
+"""How a trial ends that is nearly another one."""
+
+
 class TrialPrunedError(Exception):
     """The pruner ended the trial."""
 
@@ -43,7 +46,7 @@ class DuplicateTrialError(Exception):
     """
 
     def __init__(self, trial: int) -> None:
-        super().__init__(f"nearly trial {trial}")
+        super().__init__(f"{DUPLICATE} {trial}")
 
 
 class InterruptedTrialError(Exception):
@@ -111,11 +114,11 @@ class Trial:
     @contextmanager
     def timed(self, activity: str) -> Iterator[None]:
         """Adds the seconds of the body to what the trial has spent on an activity."""
-        began = time.monotonic()
+        began = self.budget.clock()
         try:
             yield
         finally:
-            self.spend(activity, time.monotonic() - began)
+            self.spend(activity, self.budget.clock() - began)
 
     def spend(self, activity: str, seconds: float) -> None:
         """Adds seconds to what the trial has spent on an activity."""
@@ -179,7 +182,7 @@ class Trial:
         Returns:
             Whether the pruner lets the trial continue; a stretch is trained to its end.
         """
-        self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
+        self.best = self._choose_best(score)
         self._study.add_epoch(self.stored, epoch, self.best)
         self.hear(EpochFinished(self.number, epoch, self.best))
         return bool(self.stretches) or not self._study.should_prune(self.stored)
@@ -187,21 +190,21 @@ class Trial:
     def recall(self, epochs: Sequence[tuple[Epoch, float]]) -> None:
         """Tells of epochs, and their scores, that were reported before the trial was resumed."""
         for epoch, score in epochs:
-            self.best = score if self.best is None else self._study.objective.choose_best([self.best, score])
+            self.best = self._choose_best(score)
             self.hear(EpochFinished(self.number, epoch, self.best))
 
-    def plan(
-        self, stretches: tuple[int, ...], is_last: bool, check_cost: Check | None = None, max_pace: float = math.inf
-    ) -> Self:
+    def _choose_best(self, score: float) -> float:
+        return score if self.best is None else self._study.objective.choose_best([self.best, score])
+
+    def plan(self, stretches: tuple[int, ...], check_cost: Check | None = None, max_pace: float = math.inf) -> Self:
         """Plans how a new trial is trained.
 
         Args:
             stretches: Epochs of each stretch.
-            is_last: Whether the last one of them is meant to be that.
             check_cost: Checks that the time is enough for a network; see `Scheduler.check_cost`.
             max_pace: Seconds of an epoch beyond which it is not.
         """
-        self.stretches, self.is_last, self._check_cost, self.max_pace = stretches, is_last, check_cost, max_pace
+        self.stretches, self._check_cost, self.max_pace = stretches, check_cost, max_pace
         return self
 
     def check_new(self, hyperparameters: Mapping[str, Any]) -> None:

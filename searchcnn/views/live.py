@@ -31,6 +31,7 @@ from searchcnn.events import (
     TrialStarted,
     Trouble,
 )
+from searchcnn.store.attributes import LAST, STRETCHES
 from searchcnn.store.summary import TrialSummary, read_summary
 from searchcnn.text import format_amount, format_count, format_duration, format_point, format_score
 from searchcnn.views.dataset import format_inspection
@@ -269,9 +270,9 @@ class LiveView(View):
 
 def _describe_stretch(facts: Mapping[str, Any]) -> str:
     """Returns which stretch of a trial's training is at work, if it is not the first."""
-    if len(facts.get("stretches", ())) < 2:
+    if len(facts.get(STRETCHES, ())) < 2:
         return ""
-    return "trained to the end" if facts.get("last") else "goes on"
+    return "trained to the end" if facts.get(LAST) else "goes on"
 
 
 def _describe_features(running: _Running) -> str:

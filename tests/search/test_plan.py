@@ -6,9 +6,10 @@ from typing import Any
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from searchcnn.errors import InfeasibleError
 from searchcnn.events import Epoch, Event, Hear, Planned, TrialStarted, ignore
 from searchcnn.search import Budget, Evaluation, Evaluator, InterruptedTrialError, Scheduler, Search, Trial
-from searchcnn.search.engine import MAX_REJECTED
+from searchcnn.search.engine import MAX_REPEATED
 from searchcnn.store import LAST, MACS, PACE, SCORES, STRETCHES
 from searchcnn.study import Objective
 from tests.search.test_engine import Ear, OpenStudy
@@ -192,5 +193,14 @@ def test_where_nothing_new_is_left_to_find_the_best_is_trained_to_the_end(open_s
         return train(trial, 0.5)
 
     trials = run(open_study, repeat, trials=1000)
-    assert len(trials) == 1 + 2 * MAX_REJECTED  # once more when the best has been
+    assert len(trials) == 1 + 2 * MAX_REPEATED  # once more when the best has been
     assert trials[0].user_attrs[STRETCHES] == [1, 19]
+
+
+def test_networks_beyond_a_limit_do_not_end_the_exploration(open_study: OpenStudy) -> None:
+    def refuse(trial: Trial) -> Evaluation:
+        if 0 < trial.number <= MAX_REPEATED:
+            raise InfeasibleError("max_params", "2 > 1", excess=1.0)
+        return evaluate(trial)
+
+    assert len(run(open_study, refuse, trials=MAX_REPEATED + 3)) == MAX_REPEATED + 3

@@ -129,7 +129,7 @@ def test_a_network_that_is_found_to_be_too_slow_is_given_up(
 ) -> None:
     config, net = study_config(training={"batch_size": 2}), Net()
     net.input_shape, net.num_classes = few.input_shape, few.num_classes
-    trial = begin(config).plan((1,), is_last=False, max_pace=1e-6)
+    trial = begin(config).plan((1,), max_pace=1e-6)
     with pytest.raises(InfeasibleError, match="an epoch takes more than 1e-06 s"):
         Trainer(config, few, {"net": net})(trial)
     assert trial.facts[PACE] > 0  # it tells what others will take
