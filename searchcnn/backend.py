@@ -56,6 +56,11 @@ def locate_keras_home() -> Path:
     return Path(home) if home else Path.home() / ".keras"
 
 
+def count_cpus() -> int:
+    """Returns how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def find_gpus() -> Sequence[str]:
     """Returns the NVIDIA GPUs that this process may use, without importing a framework."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -16,6 +16,8 @@ import psutil
 IMAGES, SECONDS, SEED, FOLDER = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 MODEL = FOLDER / "model.keras"
 START = psutil.Process().create_time()
+END = 0.98
+"""Part of the time after which nothing is trained any more."""
 BATCH = 128
 EPOCHS = 10
 
@@ -29,6 +31,11 @@ def read_part(part: str) -> tuple[Any, Any]:
 def count_seconds() -> float:
     """Returns the seconds since the process began, its imports included."""
     return time.time() - START
+
+
+def is_over() -> bool:
+    """Whether what is left of the time is needed for the last validation, and to save the model."""
+    return count_seconds() > END * SECONDS
 
 
 class Record:

@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 import keras
-from common import BATCH, EPOCHS, FOLDER, MODEL, SECONDS, SEED, Record, build, count_seconds, read_part
+from common import BATCH, EPOCHS, FOLDER, MODEL, SEED, Record, build, is_over, read_part
 
 sys.modules.setdefault("tensorboard", types.ModuleType("tensorboard"))  # Keras Tuner imports it without requiring it
 
@@ -21,10 +21,13 @@ class Reporter(keras.callbacks.Callback):
     def __deepcopy__(self, memo: Any) -> "Reporter":
         return Reporter()
 
+    def on_train_batch_end(self, _batch: int, _logs: dict[str, float] | None = None) -> None:
+        self.model.stop_training |= is_over()
+
     def on_epoch_end(self, _epoch: int, logs: dict[str, float] | None = None) -> None:
         if RECORD.note((logs or {})["val_accuracy"]):
             self.model.save(MODEL)
-        if count_seconds() > SECONDS:
+        if is_over():
             raise keras_tuner.errors.FatalError("out of time")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 import optuna
-from common import BATCH, EPOCHS, MODEL, SECONDS, SEED, Record, build, count_seconds, read_part
+from common import BATCH, END, EPOCHS, MODEL, SECONDS, SEED, Record, build, count_seconds, is_over, read_part
 
 RECORD = Record()
 
@@ -35,13 +35,16 @@ class Reporter(keras.callbacks.Callback):
         super().__init__()
         self.trial, self.is_pruned = trial, False
 
+    def on_train_batch_end(self, _batch: int, _logs: dict[str, float] | None = None) -> None:
+        self.model.stop_training |= is_over()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         score = (logs or {})["val_accuracy"]
         if RECORD.note(score):
             self.model.save(MODEL)
         self.trial.report(score, epoch)
         self.is_pruned = self.trial.should_prune()
-        self.model.stop_training |= self.is_pruned or count_seconds() > SECONDS
+        self.model.stop_training |= self.is_pruned
 
 
 def main() -> None:
@@ -64,7 +67,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED), pruner=pruner)
-    study.optimize(objective, timeout=SECONDS - count_seconds())
+    study.optimize(objective, timeout=END * SECONDS - count_seconds())
     RECORD.write(trials=len(study.trials))
 
 

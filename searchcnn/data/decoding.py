@@ -1,7 +1,6 @@
 """Decodes labelled image files, in parallel, into pixels of one size on disk."""
 
 import csv
-import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.backend import count_cpus
 from searchcnn.data.collection import PIXELS, UNREADABLE, hash_pixels, make_preparation, write_rows
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
@@ -153,7 +153,7 @@ def _probe_file(file: ImageFile) -> tuple[tuple[int, int], bool] | None:
 
 def _write_pixels(files: Sequence[ImageFile], preparation: Preparation, folder: Path, hear: Hear) -> list[_Chunk]:
     """Writes the pixels of all images one after the other; returns everything else."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = count_cpus()
     chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
     results = []
     with ThreadPoolExecutor(threads) as pool, (folder / PIXELS).open("wb") as output:

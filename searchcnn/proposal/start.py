@@ -2,12 +2,11 @@
 
 import contextlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from searchcnn.backend import find_gpus, locate_keras_home
+from searchcnn.backend import count_cpus, find_gpus, locate_keras_home
 from searchcnn.data import Inspection, explain_why_not_photos
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.weights.applications import EMBEDDED
@@ -304,4 +303,4 @@ def _estimate_speed() -> float:
     """Returns roughly how many multiply-accumulates this machine does in a second."""
     if find_gpus():
         return GPU_MACS_PER_SECOND
-    return MACS_PER_SECOND * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return MACS_PER_SECOND * count_cpus()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from searchcnn.augmentation import Augmentation
 from searchcnn.settings import Setting, list_settings
-from searchcnn.study.values import NormalizationName, OptimizerName, ScheduleName
+from searchcnn.study.values import NormalizationName, OptimizerName, PrecisionName, ScheduleName
 
 SOLVER = "lbfgs"
 """Name of the optimizer of a network of which only the last layer is trained, by a solver."""
@@ -108,6 +108,16 @@ class Recipe:
             since="0.1.0",
         ),
     ] = "scale"
+    precision: Annotated[
+        PrecisionName,
+        Setting(
+            "What training steps compute with: float32; mixed_bfloat16 (numbers of 16 bits, but weights of 32); auto "
+            "(the faster of the two on the machine at hand). Validation and the saved model always take float32.",
+            "auto",
+            concerns="optimizer",
+            since="0.1.0",
+        ),
+    ] = "float32"
     pixels: Literal["0..1", "0..255"] | None = None
     class_weights: Annotated[
         bool,

@@ -47,6 +47,7 @@ def _find_form(value: Any) -> str:
 
 OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "adagrad", "adamax"]
 ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
+PrecisionName: TypeAlias = Literal["auto", "float32", "mixed_bfloat16"]
 NormalizationName: TypeAlias = Literal["none", "scale", "standardize", "zca"]
 
 

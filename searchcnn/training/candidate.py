@@ -19,6 +19,11 @@ from searchcnn.training.network import cut_heads
 EPOCH_PIXELS, MIN_EPOCH_IMAGES = 8192 * 32 * 32, 1024
 """Pixels of the images of an epoch, about, where a plan divides a pass; and the least number of images."""
 
+VALIDATED_SHARE = 0.05
+"""Images that are validated on during a stretch, as a share of those that are trained on: no decision needs them, only
+the learning curve. A validation computes about as much for an image as a training step on a fast machine; see
+`searchcnn.training.precision`."""
+
 
 def count_parts(images: int, shape: tuple[int, int, int]) -> int:
     """Returns the number of epochs that one pass over the training images is divided into.
@@ -78,6 +83,10 @@ class Candidate:
     def count_steps(self, images: int) -> int:
         """Returns the number of batches of an epoch, given the number of training images."""
         return math.ceil(images // self.parts / self.recipe.batch_size)
+
+    def count_epochs_between_validations(self, images: int, validated: int) -> int:
+        """Returns after how many epochs of a stretch it is validated, given the numbers of the images of both kinds."""
+        return self.parts * math.ceil(validated / (VALIDATED_SHARE * images)) if self.stretches else 1
 
     def initialize(self) -> None:
         """Gives the network the pretrained weights of its search space, if there are any."""

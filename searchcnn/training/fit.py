@@ -22,6 +22,7 @@ from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays, make_batches
+from searchcnn.training.precision import train_fast
 
 VALIDATION_BATCH = 512
 """Images per validation step: no gradients are kept, so it can be larger than a training batch."""
@@ -70,7 +71,16 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it again.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
         options = _select_options(candidate, stretch, form)
-        return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=list(stretch.callbacks))
+        with _train_fast(candidate) as callbacks:
+            callbacks = [*callbacks, *stretch.callbacks]
+            return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=callbacks)
+
+
+def _train_fast(candidate: Candidate) -> contextlib.AbstractContextManager[list[Any]]:
+    """Has training steps computed fast, unless the search space says how its networks are trained."""
+    space, recipe = candidate.space, candidate.recipe
+    is_ours = recipe.compiles and not space.has_own_fit and space.dtype_policy is None
+    return train_fast(candidate.model, recipe.precision) if is_ours else contextlib.nullcontext([])
 
 
 def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
@@ -157,7 +167,8 @@ def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, A
     data = make_arrays(split, **form) if takes_arrays(space) else make_batches(split, VALIDATION_BATCH, **form)
     options = {"validation_data": data, "epochs": recipe.epochs}
     if not space.has_own_fit:
-        options |= {"validation_freq": list_validated(recipe.epochs, candidate.parts)}
+        interval = candidate.count_epochs_between_validations(len(stretch.train), len(split))
+        options |= {"validation_freq": list_validated(recipe.epochs, interval)}
         return {**options, "verbose": 0, "shuffle": False, "initial_epoch": stretch.first}
     parameters = inspect.signature(space.fit_method).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -168,13 +179,13 @@ def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, A
     }
 
 
-def list_validated(epochs: int, parts: int) -> list[int]:
-    """Returns the epochs, from 1, that end with a validation: those that end a pass, and the last one.
+def list_validated(epochs: int, interval: int) -> list[int]:
+    """Returns the epochs, from 1, that end with a validation: one in so many, and the last one.
 
     >>> list_validated(7, 3)
     [3, 6, 7]
     """
-    return [epoch for epoch in range(1, epochs + 1) if epoch % parts == 0 or epoch == epochs]
+    return [epoch for epoch in range(1, epochs + 1) if epoch % interval == 0 or epoch == epochs]
 
 
 def weigh_classes(labels: npt.NDArray[np.int64]) -> list[float]:

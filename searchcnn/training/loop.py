@@ -53,8 +53,9 @@ class TrainingLoop:
         self._best = BestWeights(candidate.model, config.objective)
         is_divided = bool(candidate.stretches)
         self._backup = Backup(checkpoint, self._make_key(), candidate.model, self._best, is_divided)
-        self._steps = candidate.count_steps(len(inputs.dataset.train))
-        self.pace = Pace(self._steps, candidate.parts)
+        images, validated = len(inputs.dataset.train), len(inputs.dataset.validation)
+        self._steps = candidate.count_steps(images)
+        self.pace = Pace(self._steps, candidate.count_epochs_between_validations(images, validated))
         self.reporter = self._make_reporter()
         self._returned: Any = None
 

@@ -16,13 +16,13 @@ class Pace(keras.callbacks.Callback):
 
     Args:
         steps: Batches of one epoch.
-        parts: Epochs until a validation.
+        interval: Epochs until a validation.
     """
 
-    def __init__(self, steps: int, parts: int = 1) -> None:
+    def __init__(self, steps: int, interval: int = 1) -> None:
         super().__init__()
         self._steps = steps
-        self._parts = parts
+        self._interval = interval
         self._begun = 0
         self._epochs: list[float] = []
         self._batches: list[float] = []
@@ -37,7 +37,7 @@ class Pace(keras.callbacks.Callback):
             return statistics.fmean(self._epochs)
         if not self._batches:
             return None
-        return self._steps * self._step + min(self._validations, default=0.0) / self._parts
+        return self._steps * self._step + min(self._validations, default=0.0) / self._interval
 
     @property
     def spent(self) -> dict[str, float]:

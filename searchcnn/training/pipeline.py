@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.augmentation import Augmentation, Draws, apply, mix
-from searchcnn.backend import start_keras
+from searchcnn.backend import count_cpus, start_keras
 from searchcnn.data.dataset import Split, Views
 from searchcnn.training.label_form import NUMBERS, LabelForm
 from searchcnn.training.normalization import SCALE, Normalization
 
 NONE: Final = Augmentation()
+PREFETCHED = 2
+"""Batches that are made ahead of the training."""
 
 
 def make_batches(
@@ -219,13 +221,20 @@ def _stream_batches(passes: Passes, form: Form) -> Any:
     example = passes.make_batch(np.zeros(1, np.int64), 0, 0)
     signature = tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), example)
     batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return _prefetch(batches.map(form, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True), len(passes))
+    return _prefetch(batches.map(form, num_parallel_calls=count_cpus(), deterministic=True), len(passes))
 
 
 def _prefetch(data: Any, steps: int) -> Any:
+    """Has a few batches ready ahead of time.
+
+    Nothing is tuned automatically: the thread that does it sleeps 10 ms, 20 ms, 40 ms, ..., and the end of an epoch
+    waits until it wakes up, which can take as long as the epoch (TensorFlow 2.21; on one core in every epoch).
+    """
     import tensorflow as tf
 
-    return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCHED).with_options(options)
 
 
 def _make_numpy_batches(passes: Passes, form: Form) -> Any:

@@ -11,6 +11,7 @@ from searchcnn.settings import Setting
 from searchcnn.study import Range, TrainingConfig
 from searchcnn.study.recipe import SETTINGS, SOLVER, Recipe
 from searchcnn.study.values import NormalizationName
+from searchcnn.training.precision import choose_precision
 
 SCOPE = "training"
 """Name scope of the recipe's hyperparameters."""
@@ -48,6 +49,8 @@ def sample_recipe(
             applies = not setting.optimizers or values.get("optimizer") in setting.optimizers
             if name not in values and setting.concerns in concerns and applies:
                 values[name] = _ask(hp, name, setting, getattr(config, name))
+    if values.get("precision") == "auto":
+        values["precision"] = choose_precision()
     return Recipe.from_dict(values)
 
 

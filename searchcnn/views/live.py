@@ -60,6 +60,7 @@ class _Running(ShownTrial):
         epoch: The epoch that is trained, from 1; 0 while features are computed.
         fraction: The part of it that is done.
         curve: The score of each epoch.
+        training: How long its training will still take, once a batch was trained.
     """
 
     best: float | None = None
@@ -67,6 +68,11 @@ class _Running(ShownTrial):
     epoch: int = 1
     fraction: float = 0.0
     curve: list[float] = field(default_factory=list)
+    training: Remaining | None = None
+
+    def measure_done(self, epochs: int) -> float:
+        """Returns the part that is done of what is at work: the features, or so many epochs of training."""
+        return max(0.0, self.epoch - 1 + self.fraction) / epochs if self.epoch else self.fraction
 
 
 class LiveView(View):
@@ -138,6 +144,8 @@ class LiveView(View):
                 running = self._get_running(number)
                 running.epoch, running.fraction = epoch, fraction
                 running.features = (running.features or Remaining(fraction)) if epoch == 0 else None
+                done = running.measure_done(count_epochs(running.facts, self.study.config))
+                running.training = (running.training or Remaining(done)) if epoch else None
             case EpochFinished(number, epoch, best):
                 running = self._get_running(number)
                 running.epoch, running.fraction, running.best = epoch.number + 1, 0.0, best
@@ -230,14 +238,15 @@ class LiveView(View):
     def _make_panel(self, number: int, running: _Running) -> Panel:
         epochs = count_epochs(running.facts, self.study.config)
         progress = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
-        fraction = max(0.0, running.epoch - 1 + running.fraction) / epochs if running.epoch else running.fraction
+        done = min(1.0, running.measure_done(epochs))
+        left = running.training.estimate_seconds(done) if running.training else math.inf
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
-            ProgressBar(total=1.0, completed=min(1.0, fraction), width=40),
+            ProgressBar(total=1.0, completed=done, width=40),
             Text(progress),
             Text(draw_sparkline(running.curve), style="cyan"),
             Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
-            Text(format_duration(time.monotonic() - running.began), style="dim"),
+            Text(format_duration(time.monotonic() - running.began) + _describe_rest(left), style="dim"),
         )
         facts = running.facts
         size = (
@@ -278,8 +287,11 @@ def _describe_stretch(facts: Mapping[str, Any]) -> str:
 def _describe_features(running: _Running) -> str:
     """Returns how far the features of a trial are, and how long they will still take."""
     left = running.features.estimate_seconds(running.fraction) if running.features else math.inf
-    remaining = f", {format_duration(left)} left" if left < math.inf else ""
-    return f"features {running.fraction:.0%}{remaining}"
+    return f"features {running.fraction:.0%}{_describe_rest(left)}"
+
+
+def _describe_rest(seconds: float) -> str:
+    return f", {format_duration(seconds)} left" if seconds < math.inf else ""
 
 
 def draw_sparkline(values: Sequence[float]) -> str:

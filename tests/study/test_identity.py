@@ -32,11 +32,12 @@ def test_the_division_counts_where_searchcnn_has_made_it(study_config: Config) -
 
 def test_each_setting_is_part_of_it_unless_it_is_as_before_it_was_known(study_config: Config) -> None:
     others = {"normalization": "zca", "detect_scaling": False, "flip": True, "class_weights": True, "batch_size": 7}
+    others |= {"precision": "mixed_bfloat16"}
     before = list_values_before(TrainingConfig)
     assert set(before) == {name for name, setting in SETTINGS.items() if setting.since} | {"detect_scaling"}
     usual = identify(study_config(), "0123", ())
     for name in TrainingConfig.model_fields:
-        assert (f"training.{name}" in usual) == (name not in before)
+        assert (f"training.{name}" in usual) == (name not in before or name == "precision")
         if name in before or name in others:
             values = identify(study_config(training={name: others.get(name, 0.5)}), "0123", ())
             assert values[f"training.{name}"] == str(others.get(name, 0.5))

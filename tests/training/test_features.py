@@ -724,7 +724,7 @@ def test_training_on_features_is_training_on_images(
 ) -> None:
     if not in_memory:
         monkeypatch.setattr(features, "IN_MEMORY", 0)
-    training = {"epochs": 3, "label_smoothing": 0.1, "l2": 0.001}
+    training = {"epochs": 3, "label_smoothing": 0.1, "l2": 0.001, "precision": "float32"}
     evaluation, curve = train(study_config(training=training), few, begin)
     assert len(list_files(cache_folder)) == 2
     assert [epoch.number for epoch in curve] == [1, 2, 3]

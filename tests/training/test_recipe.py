@@ -47,6 +47,7 @@ def test_fixed_settings_are_not_asked_for(study_config: Config) -> None:
         "cutout": 0.25,
         "mixup": 0.4,
         "normalization": "standardize",
+        "precision": "mixed_bfloat16",
         "class_weights": True,
     }
     recipe, asked = ask(study_config(training=training))

@@ -23,6 +23,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Checkpoints, Trainer  # noqa: E402
+from searchcnn.training import candidate as candidate_module  # noqa: E402
 from searchcnn.training import trainer as trainer_module  # noqa: E402
 from searchcnn.training.pipeline import Passes  # noqa: E402
 from tests.search.test_engine import Keeping  # noqa: E402
@@ -60,9 +61,16 @@ def config(study_config: Config) -> StudyConfig:
 
 
 @pytest.fixture
-def work(config: StudyConfig, few: Dataset, tmp_path: Path, stored: Callable[[StudyConfig], StoredStudy]) -> Work:
+def work(
+    config: StudyConfig,
+    few: Dataset,
+    tmp_path: Path,
+    stored: Callable[[StudyConfig], StoredStudy],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Work:
     """Returns what works on a study of one trial in a new process: ``work("a", stop_after=2)`` returns its network."""
     studies: dict[str, StoredStudy] = {}
+    monkeypatch.setattr(candidate_module, "VALIDATED_SHARE", 1.0)
 
     def work_(name: str, stop_after: int = 0, space: type[SearchSpace] = Net) -> Any:
         study = studies.setdefault(name, stored(config))
@@ -110,6 +118,15 @@ def test_stretches_of_parts_of_a_pass(work: Work, monkeypatch: pytest.MonkeyPatc
     work("parts")
     assert get_trial(work, "parts").user_attrs[STRETCHES] == [1, 11]
     assert [epoch.number for epoch in read_curve(work, "parts")] == [1, 3, 5, 7, 9, 11, 12]
+
+
+def test_no_more_is_validated_than_the_learning_curve_needs(
+    work: Work, few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = 1.01 * len(few.validation) / len(few.train)
+    monkeypatch.setattr(candidate_module, "VALIDATED_SHARE", share / 3)  # once in three passes
+    work("seldom")
+    assert [epoch.number for epoch in read_curve(work, "seldom")] == [1, 4, 6]
 
 
 @pytest.mark.parametrize("stops", [(1, 2), pytest.param((3, 1), marks=pytest.mark.slow)])

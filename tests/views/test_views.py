@@ -27,6 +27,7 @@ from searchcnn.job import Job
 from searchcnn.store import TrialSummary
 from searchcnn.study import Workspace, validate
 from searchcnn.views import live
+from searchcnn.views import view as view_module
 from searchcnn.views.live import LiveView
 from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import PlainView
@@ -82,6 +83,25 @@ def test_the_live_view_shows_the_time_from_the_command_on(study: Job) -> None:
     assert "1m00s used, 4m00s left" in draw(view)
     view.hear(StudyOpened(70.0))  # ten of an earlier run
     assert "1m10s used, 3m50s left" in draw(view)
+
+
+def test_the_live_view_says_when_a_trial_will_end(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
+    clock = SimpleNamespace(now=100.0)
+    for module in (live, view_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
+    view.hear(TrialStarted(0))
+    view.hear(NetworkBuilt(0, NETWORK | {"stretches": [2, 6], "last": False}))  # two epochs were trained before
+    clock.now += 20  # its graph is compiled
+    view.hear(EpochProgressed(0, 3, 0.0))
+    assert ", 50s left" not in draw(view)
+    clock.now += 10
+    view.hear(EpochProgressed(0, 4, 0.0))
+    assert ", 50s left" in draw(view)
+    view.hear(epoch(0, 5, 0.9))
+    clock.now += 20
+    assert ", 30s left" in draw(view)
 
 
 def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
