@@ -26,7 +26,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -43,6 +43,7 @@ from searchcnn.search import (
     make_pruner,
     make_sampler,
 )
+from searchcnn.search.samplers import SeededSampler
 from searchcnn.store import LAST, PACE, STRETCHES, StoredStudy, open_storage, parse_url
 from searchcnn.study import ComponentConfig, Objective
 
@@ -62,6 +63,8 @@ NEVER = 10**9
 """A reduction with which no trial is promoted."""
 LITTLE = 1e-6
 """A decay with which networks are compared by their score alone."""
+POPULATION, CONTENDERS = 20, 5
+"""The last trials of which one is changed, and how many of them are drawn: the best of these is it."""
 FULL = 64
 """Points drawn at random and trained to the end whose best is the target."""
 
@@ -438,6 +441,43 @@ class _Reopened(InMemoryStorage):
         """Refuses nothing."""
 
 
+# -- samplers
+
+
+class Mutation(BaseSampler):
+    """Changes one hyperparameter of a good trial: regularised evolution (Real et al. 2019, arXiv:1802.01548).
+
+    Args:
+        seed: Of all that is drawn for one trial.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
+        random = np.random.default_rng(self._seed)
+        parent = self._draw_parent(study, random)
+        if name in parent and name != random.choice(sorted(parent)):
+            return parent[name]
+        fresh = RandomSampler(int(np.random.default_rng([self._seed, *name.encode()]).integers(2**31)))
+        return fresh.sample_independent(study, trial, name, distribution)
+
+    def _draw_parent(self, study: optuna.Study, random: np.random.Generator) -> dict[str, Any]:
+        """Returns the point of the best of a few of the last trials; none before there are enough."""
+        trials = [trial for trial in study.get_trials(deepcopy=False) if trial.intermediate_values][-POPULATION:]
+        if len(trials) < CONTENDERS:
+            return {}
+        contenders = [trials[place] for place in random.permutation(len(trials))[:CONTENDERS]]
+        parent = max(contenders, key=lambda trial: max(trial.intermediate_values.values()))
+        return dict(parent.params)
+
+
 # -- strategies
 
 
@@ -448,7 +488,7 @@ class Strategy:
     Attributes:
         name: What it is called in the table.
         scheduler: Plans the time, once its length is known; None: a pruner ends trials that are trained all at once.
-        sampler: Proposes the points.
+        sampler: Proposes the points: one of Optuna's, or `Mutation`.
     """
 
     name: str
@@ -479,6 +519,7 @@ def list_strategies() -> Iterator[Strategy]:
             if value != getattr(PLAN, name):
                 yield Strategy(f"plan, {name} {value:g}", replace(PLAN, **{name: value}))
     yield replace(TODAY, name="plan, TPE", sampler="TPESampler")
+    yield replace(TODAY, name="plan, mutation", sampler=Mutation.__name__)
 
 
 class Bench:
@@ -508,7 +549,10 @@ class Bench:
         """
         clock, total = Clock(), units * self.unit
         replay = Replay(self._points, clock, is_uniform=strategy.sampler == "RandomSampler")
-        sampler = make_sampler(ComponentConfig(name=strategy.sampler), seed)
+        is_ours = strategy.sampler == Mutation.__name__
+        sampler = (
+            SeededSampler(Mutation, seed) if is_ours else make_sampler(ComponentConfig(name=strategy.sampler), seed)
+        )
         plan = strategy.scheduler and replace(strategy.scheduler, total=total)
         with self._open_study(sampler) as study:
             Search(study, sampler, replay, Budget(None, total, clock), seed=seed, scheduler=plan).run()

@@ -10,7 +10,7 @@ from searchcnn.errors import UsageError, make_printable
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.study.config import DEFAULT_EPOCHS, parse_duration
 
-BATCH_SIZES = ((20_000, 128), (5_000, 64), (1_000, 32), (0, 16))
+BATCH_SIZES = ((5_000, 64), (1_000, 32), (0, 16))
 """Images per step by the minimum number of training images."""
 TIMEOUT = "1h"
 """Default time of a search."""
@@ -130,9 +130,11 @@ def _write_size(inspection: Inspection, start: Start) -> Setting:
 def _write_training(inspection: Inspection) -> Iterator[Setting]:
     counts = inspection.counts["train"]
     yield Setting("batch_size", str(_choose_by_size(BATCH_SIZES, sum(counts.values()))), "images per step")
-    yield Setting("learning_rate", "{min = 5e-4, max = 1e-2, log = true}", "is searched; the optimizer is adam")
-    yield Setting("schedule", '"cosine"', "from the learning rate down to zero")
-    yield Setting("weight_decay", "[0.0, 1e-4, 1e-3]", "pulls weights towards zero")
+    yield Setting("optimizer", '"adamw"', "Adam with weight decay")
+    yield Setting("learning_rate", "{min = 1e-3, max = 1e-2, log = true}", "is searched")
+    yield Setting("schedule", '"one_cycle"', "up to the learning rate, then down to zero")
+    yield Setting("weight_decay", "0.02", "pulls weights towards zero")
+    yield Setting("label_smoothing", "0.05", "a little of each label goes to the other classes")
     yield _write_flip(inspection)
     yield Setting("shift", "0.1", "moves images by up to this fraction of their side")
     if is_imbalanced(list(counts.values())):

@@ -27,7 +27,9 @@ def test_the_plan_finds_better_networks(bench: Bench, other: Strategy) -> None:
     assert average(bench, TODAY, 4) < 0.95 * average(bench, other, 4)
 
 
-@pytest.mark.parametrize("strategy", [TODAY, ASHA, replace(TODAY, sampler="TPESampler")])
+@pytest.mark.parametrize(
+    "strategy", [TODAY, ASHA, replace(TODAY, sampler="TPESampler"), replace(TODAY, sampler="Mutation")]
+)
 def test_a_study_in_memory_is_searched_as_one_in_a_database(bench: Bench, strategy: Strategy) -> None:
     real = Bench(bench.curves, in_memory=False)
     assert bench.search(strategy, 1, 0).moments == real.search(strategy, 1, 0).moments
