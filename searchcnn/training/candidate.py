@@ -16,7 +16,7 @@ from searchcnn.study import Recipe
 from searchcnn.training.cost import measure_cost
 from searchcnn.training.network import cut_heads
 
-EPOCH_PIXELS, MIN_EPOCH_IMAGES = 8192 * 32 * 32, 1024
+EPOCH_PIXELS, MIN_EPOCH_IMAGES = 16_384 * 32 * 32, 2048
 """Pixels of the images of an epoch, about, where a plan divides a pass; and the least number of images."""
 
 VALIDATED_SHARE = 0.05
@@ -35,10 +35,10 @@ def count_parts(images: int, shape: tuple[int, int, int]) -> int:
         shape: Shape of an image: (height, width, channels).
 
     >>> count_parts(55_000, (28, 28, 1)), count_parts(1437, (8, 8, 1)), count_parts(6000, (96, 96, 3))
-    (7, 1, 6)
+    (3, 1, 3)
     """
     height, width, _ = shape
-    return max(1, round(images / min(8192, max(MIN_EPOCH_IMAGES, EPOCH_PIXELS // (height * width)))))
+    return max(1, round(images / min(16_384, max(MIN_EPOCH_IMAGES, EPOCH_PIXELS // (height * width)))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,3 +160,38 @@ def test_the_recipe_says_what_was_decided(
     config = study_config(training={"precision": value})
     assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled=False).precision == expected
     assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled=True).precision == "float32"
+
+
+def make_zoo() -> keras.Model:
+    """Returns a network of as many kinds of layers as fit into one."""
+    images = keras.Input((12, 12, 3))
+    x = layers.Normalization(mean=[0.1] * 3, variance=[2.0] * 3)(layers.Rescaling(1 / 2)(images))
+    x = layers.RandomZoom(0.1)(layers.RandomRotation(0.1)(layers.RandomFlip()(x)))
+    x = layers.RandomTranslation(0.1, 0.1)(layers.RandomContrast(0.1)(layers.Resizing(16, 16)(x)))
+    x = layers.GaussianNoise(0.1)(layers.SpatialDropout2D(0.1)(layers.SeparableConv2D(8, 3, padding="same")(x)))
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same")(layers.ZeroPadding2D(1)(x))
+    x = layers.GroupNormalization(4)(layers.PReLU(shared_axes=[1, 2])(x))
+    x = layers.LayerNormalization()(layers.Conv2D(8, 3, groups=2, dilation_rate=2, activation="gelu")(x))
+    x = layers.UnitNormalization()(layers.Conv2DTranspose(8, 3, strides=2, padding="same")(x))
+    y = layers.AveragePooling2D(3, 1, padding="same")(layers.LeakyReLU()(x))
+    z = layers.UpSampling2D(2, interpolation="bilinear")(layers.MaxPooling2D(2)(layers.GaussianDropout(0.1)(x)))
+    x = layers.Concatenate()([y, layers.Multiply()([y, z]), layers.Maximum()([y, z]), layers.Average()([y, z])])
+    x = layers.BatchNormalization()(layers.Cropping2D(2)(x))
+    gate = layers.Dense(32, activation="sigmoid")(layers.GlobalMaxPooling2D(keepdims=True)(x))
+    x = layers.Reshape((-1, 32))(x * gate + keras.ops.tanh(x))
+    x = layers.MultiHeadAttention(2, 4)(x, x)
+    x = layers.Conv1D(8, 3)(layers.TimeDistributed(layers.Dense(8, activation="silu"))(x))
+    x = layers.Bidirectional(layers.GRU(4, return_sequences=True))(layers.EinsumDense("abc,cd->abd", (None, 8))(x))
+    x = layers.AlphaDropout(0.1)(layers.LSTM(8)(x))
+    model = keras.Model(images, layers.Softmax()(layers.Dense(10)(x)))
+    model.compile("adamw", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_all_kinds_of_layers_can_be_trained_with_16_bits() -> None:
+    model, pixels = make_zoo(), np.random.default_rng(0).random((16, 12, 12, 3)).astype(np.float32)
+    with train_fast(model, "mixed_bfloat16") as callbacks:
+        history = model.fit(pixels, LABELS[:16], validation_split=0.5, verbose=0, callbacks=callbacks)
+    assert np.isfinite(history.history["loss"]).all()
+    assert np.isfinite(history.history["val_loss"]).all()
+    assert model(pixels).dtype == "float32"
