@@ -24,9 +24,9 @@ REDUCTION = 3
 LAST_SHARE = 0.6
 """Share of the time that belongs to the networks that are best in the end."""
 DECAY, LATE_DECAY = 0.3, 0.05
-"""Exponents with which the error falls with the number of epochs, at first at most, and later. On Fashion-MNIST a network
-of two convolutions that could make 50 passes in the time was even after one pass with a residual network that could make
-13, was expected to win, and lost: what is small has learned what it can sooner."""
+"""Exponents with which the error falls with the number of epochs, at first at most, and later. On Fashion-MNIST, two
+convolutions that could make 50 passes in the time were even after one pass with a residual network that could make 13,
+were expected to win, and lost: what is small has learned what it can sooner."""
 EARLY_PASSES = 10
 """Passes over the training images after which it is later."""
 MAX_PASSES = 100
