@@ -21,7 +21,7 @@ class Reporter(keras.callbacks.Callback):
     def __deepcopy__(self, memo: Any) -> "Reporter":
         return Reporter()
 
-    def on_train_batch_end(self, _batch: int, _logs: dict[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.model.stop_training |= is_over()
 
     def on_epoch_end(self, _epoch: int, logs: dict[str, float] | None = None) -> None:

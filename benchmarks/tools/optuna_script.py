@@ -35,7 +35,7 @@ class Reporter(keras.callbacks.Callback):
         super().__init__()
         self.trial, self.is_pruned = trial, False
 
-    def on_train_batch_end(self, _batch: int, _logs: dict[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.model.stop_training |= is_over()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
