@@ -277,11 +277,15 @@ class Scheduler:
             return None
         scores = [standing.scores[-1] for standing in waiting] + ([] if rival is None else [rival])
         reached = min(map(self._measure, scores), default=0.0)
-        for standing in sorted(waiting, key=lambda standing: (self.expect(standing, left), standing.number)):
+        for standing in sorted(waiting, key=lambda standing: self._rank_finalist(standing, left)):
             epochs = self._count_last_epochs(standing, left)
             if epochs > standing.epochs // self.reduction and self.expect(standing, left) < reached:
                 return _resume(standing, epochs, is_last=True)
         return None
+
+    def _rank_finalist(self, standing: Standing, left: float) -> tuple[bool, float, int]:
+        """Returns what finalists are ordered by; those that were never promoted, of which little is known, come last."""
+        return len(standing.scores) < 2, self.expect(standing, left), standing.number
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:
         most = self._count_epochs_left(standing)

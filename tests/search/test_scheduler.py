@@ -203,6 +203,13 @@ def test_a_curve_that_has_become_flat_is_expected_to_stay_so() -> None:
     assert PLAN.expect(flatter, 7) == pytest.approx(0.2 * (10 / 3) ** -0.05)
 
 
+def test_what_was_never_promoted_is_trained_to_the_end_last() -> None:
+    known, unknown = stand(0.52, 0.63, pace=8.0), stand(0.52, number=1, pace=4.0)
+    plan = replace(PLAN, total=600.0)
+    assert plan.expect(unknown, 350) < plan.expect(known, 350)  # as it is guessed from one stretch
+    assert plan.decide([known, unknown], 350, may_start=False) == Resume(0, (1, 2, 42), is_last=True)
+
+
 def test_the_plan_for_readers() -> None:
     standings = [stand(0.7, 0.8), stand(0.6, number=1)]
     assert PLAN.describe(standings, Start((1,)), 900) == Planned(2, 1, is_last=False, seconds=300, last_seconds=600)
