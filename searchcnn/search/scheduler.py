@@ -284,7 +284,7 @@ class Scheduler:
         return None
 
     def _rank_finalist(self, standing: Standing, left: float) -> tuple[bool, float, int]:
-        """Returns what finalists are ordered by; those that were never promoted, of which little is known, come last."""
+        """Returns what finalists are ordered by: those that were never promoted, so little known, come last."""
         return len(standing.scores) < 2, self.expect(standing, left), standing.number
 
     def _count_last_epochs(self, standing: Standing, left: float) -> int:

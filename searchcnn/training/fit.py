@@ -72,7 +72,7 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
         options = _select_options(candidate, stretch, form)
         with _train_fast(candidate) as callbacks:
-            callbacks = [*callbacks, *stretch.callbacks]
+            callbacks = [*callbacks, *stretch.callbacks, ValidateCut(options.get("validation_freq", []))]
             return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=callbacks)
 
 
@@ -177,6 +177,30 @@ def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, A
     return {key: value for key, value in options.items() if takes_any or key in parameters} | {
         key: value for key, value in by_name.items() if key in parameters
     }
+
+
+class ValidateCut(keras.callbacks.Callback):
+    """Has an epoch validated that is cut short, whichever others are: what it has learned would be lost.
+
+    It must come after the callbacks that stop a training.
+
+    Args:
+        validated: The epochs, from 1, that end with a validation, as ``model.fit`` was given them.
+    """
+
+    def __init__(self, validated: list[int]) -> None:
+        super().__init__()
+        self._validated = validated
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Notes the epoch."""
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Adds the epoch to those that are validated, if it is the last one."""
+        if self.model.stop_training:
+            self._validated.append(self._epoch)
 
 
 def list_validated(epochs: int, interval: int) -> list[int]:

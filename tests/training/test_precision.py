@@ -188,6 +188,7 @@ def make_zoo() -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_all_kinds_of_layers_can_be_trained_with_16_bits() -> None:
     model, pixels = make_zoo(), np.random.default_rng(0).random((16, 12, 12, 3)).astype(np.float32)
     with train_fast(model, "mixed_bfloat16") as callbacks:

@@ -22,9 +22,11 @@ start_keras()
 
 import keras  # noqa: E402
 
+from searchcnn.search.hyperparameters import CheckedHyperParameters  # noqa: E402
 from searchcnn.training import Checkpoints, Trainer  # noqa: E402
 from searchcnn.training import candidate as candidate_module  # noqa: E402
 from searchcnn.training import trainer as trainer_module  # noqa: E402
+from searchcnn.training.fit import Stretch, fit_phase  # noqa: E402
 from searchcnn.training.pipeline import Passes  # noqa: E402
 from tests.search.test_engine import Keeping  # noqa: E402
 from tests.stop import Stop  # noqa: E402
@@ -113,6 +115,7 @@ def test_each_stretch_is_a_cycle_of_the_learning_rate(work: Work) -> None:
     assert [epoch.learning_rate for epoch in curve] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_stretches_of_parts_of_a_pass(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "count_parts", lambda images, shape: 2)
     work("parts")
@@ -139,6 +142,32 @@ def test_killed_in_a_stretch_it_ends_as_one_that_was_not(work: Work, stops: tupl
     assert get_trial(work, "killed").user_attrs[SCORES] == get_trial(work, "whole").user_attrs[SCORES]
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Cut(keras.callbacks.Callback):
+    """Stops a training in the middle of its third epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.model.stop_training |= (self.epoch, batch) == (3, 1)
+
+
+def test_an_epoch_that_is_cut_is_validated(study_config: Config, few: Dataset, begin: Callable[..., Trial]) -> None:
+    config, net = study_config(training={"batch_size": 2, "epochs": None}), Net()
+    net.input_shape, net.num_classes = few.input_shape, few.num_classes
+    trainer = Trainer(config, few, {"net": net})
+    hp = CheckedHyperParameters({})
+    candidate = trainer.sample(hp).divide((20,), 1)
+    stretch = Stretch(few.train, few.validation, seed=0, callbacks=[Cut()])
+    history = fit_phase(candidate.during(Phase(), 20), stretch)
+    assert len(history.history["loss"]) == 3
+    assert len(history.history["val_loss"]) == 1
 
 
 def test_a_network_that_is_found_to_be_too_slow_is_given_up(
