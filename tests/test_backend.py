@@ -62,6 +62,7 @@ def test_a_process_of_its_own_is_silent() -> None:
     assert err == ""
 
 
+@pytest.mark.slow
 def test_what_was_imported_before_is_silenced_too() -> None:
     levels, *_, environment = state(PLAIN + OWN)
     assert levels == {"absl": 40, "optuna": 40, "tensorflow": 40}

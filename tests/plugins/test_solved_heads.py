@@ -129,6 +129,7 @@ def test_a_solved_trial_asks_for_class_weights_and_they_count(make: MakeTrainer,
     assert recalls[1] > recalls[0]
 
 
+@pytest.mark.slow
 def test_without_room_for_features_it_is_the_same(make: MakeTrainer, begin: Begin, kept: Path) -> None:
     one, first = train(make(), begin, FEATURES)
     assert len(list(kept.glob("*.npy"))) == 2
@@ -165,6 +166,7 @@ def test_a_solved_head_may_take_all_epochs(make: MakeTrainer, begin: Begin, sche
     assert [epoch.learning_rate for epoch in read_curve(trial)] == [None]
 
 
+@pytest.mark.slow
 def test_what_is_solved_is_not_pruned(make: MakeTrainer, begin: Begin) -> None:
     """It is not compared with an epoch of steps."""
     trainer = make(training={"epochs": 4}, search={"pruner": {"name": "ThresholdPruner", "lower": 2.0}})

@@ -792,6 +792,7 @@ def test_a_trial_goes_on_where_features_cannot_be_kept(
     assert computed == {"no folder": [], "second file": [256, 96]}[trouble]
 
 
+@pytest.mark.slow
 def test_images_that_are_changed_at_random_are_seen_in_views(
     study_config: Config, begin: Begin, few: Dataset, cache_folder: Path
 ) -> None:
@@ -810,6 +811,7 @@ def test_images_that_are_changed_at_random_are_seen_in_views(
 
 
 @pytest.mark.parametrize(("training", "rules"), [({"shift": 0.1}, Rules(2)), ({"shift": 0.1, "mixup": 0.2}, RULES)])
+@pytest.mark.slow
 def test_images_change_in_each_epoch_where_they_are_blended_or_an_earlier_version_has_begun(
     study_config: Config, begin: Begin, few: Dataset, cache_folder: Path, training: dict[str, float], rules: Rules
 ) -> None:
