@@ -23,11 +23,11 @@ REDUCTION = 3
 """The best third of a rung goes on, and is trained three times as long then."""
 LAST_SHARE = 0.6
 """Share of the time that belongs to the networks that are best in the end."""
-DECAY, LATE_DECAY = 0.3, 0.05
+DECAY, LATE_DECAY = 0.3, 0.02
 """Exponents with which the error falls with the number of epochs, at first at most, and later. On Fashion-MNIST, two
-convolutions that could make 50 passes in the time were even after one pass with a residual network that could make 13,
-were expected to win, and lost: what is small has learned what it can sooner."""
-EARLY_PASSES = 10
+convolutions that made 41 passes (0.9164 on test) were even after one pass with a residual network, which had 0.9179 after
+6 passes and 0.9294 after 13: what is small has learned what it can sooner."""
+EARLY_PASSES = 5
 """Passes over the training images after which it is later."""
 MAX_PASSES = 100
 """Passes over the training images after which a network is taken for trained to the end."""

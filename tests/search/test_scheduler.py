@@ -79,7 +79,7 @@ def test_the_last_share_belongs_to_the_best(objective: Objective, scores: list[f
 
 
 def test_a_network_that_gets_more_epochs_in_the_end_may_be_better() -> None:
-    dear, cheap = stand(0.70, pace=60.0), stand(0.68, number=1, pace=15.0)
+    dear, cheap = stand(0.70, pace=200.0), stand(0.68, number=1, pace=15.0)
     assert PLAN.decide([dear, cheap], LAST) == Resume(1, (1, 39), is_last=True)
 
 
@@ -178,7 +178,7 @@ def test_where_trials_are_counted_no_decision_depends_on_seconds() -> None:
         assert plan.decide(standings, math.inf) == Resume(0, (1, 2))
         standings[0] = stand(0.7, 0.8, pace=paces[0])
         assert plan.decide(standings, math.inf, may_start=False) == Resume(0, (1, 2, 17), is_last=True)
-        standings[0] = Standing(0, (1, 2, 17), (0.7, 0.8, 0.8), paces[0])
+        standings[0] = Standing(0, (1, 2, 17), (0.7, 0.73, 0.73), paces[0])
         assert plan.decide(standings, math.inf, may_start=False) == Resume(1, (1, 19), is_last=True)
         standings[1] = Standing(1, (1, 19), (0.6, 0.75), paces[1])
         assert plan.decide(standings, math.inf, may_start=False) == Done()
@@ -190,17 +190,17 @@ def test_what_is_cheap_is_expected_to_win_by_much_only_where_time_is_short() -> 
     def compare(seconds: float) -> float:
         return PLAN.expect(dear, seconds) / PLAN.expect(cheap, seconds)
 
-    assert compare(9) == pytest.approx((10 / 1.9) ** 0.3)  # epochs that the time is enough for, beside the first
-    assert compare(90) == pytest.approx((91 / 10) ** 0.05)
-    assert compare(900) == pytest.approx((PLAN.max_passes / 91) ** 0.05)
+    assert compare(4) == pytest.approx((5 / 1.4) ** 0.3)  # epochs that the time is enough for, beside the first
+    assert compare(40) == pytest.approx((41 / 5) ** 0.02)
+    assert compare(900) == pytest.approx((PLAN.max_passes / 91) ** 0.02)
 
 
 def test_a_curve_that_has_become_flat_is_expected_to_stay_so() -> None:
     steep, flat, flatter = stand(0.6, 0.8, pace=1.0), stand(0.76, 0.8, pace=1.0), stand(0.8, 0.8, pace=1.0)
     falling = math.log(0.24 / 0.2) / math.log(3)
-    assert PLAN.expect(steep, 7) == pytest.approx(0.2 * (10 / 3) ** -0.3)
-    assert PLAN.expect(flat, 7) == pytest.approx(0.2 * (10 / 3) ** -falling)
-    assert PLAN.expect(flatter, 7) == pytest.approx(0.2 * (10 / 3) ** -0.05)
+    assert PLAN.expect(steep, 2) == pytest.approx(0.2 * (5 / 3) ** -0.3)
+    assert PLAN.expect(flat, 2) == pytest.approx(0.2 * (5 / 3) ** -falling)
+    assert PLAN.expect(flatter, 2) == pytest.approx(0.2 * (5 / 3) ** -0.02)
 
 
 def test_what_was_never_promoted_is_trained_to_the_end_last() -> None:
