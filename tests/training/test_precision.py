@@ -45,15 +45,16 @@ def get_norm(model: keras.Model) -> Any:
 
 
 @on_tensorflow
-def test_fused_normalization_computes_what_keras_computes() -> None:
+def test_fused_normalization_computes_what_keras_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     mine, its = make_net(), make_net()
-    fused = precision._normalize
-    calls: list[Any] = []
-    precision._normalize = lambda *arguments, **options: calls.append(1) or fused(*arguments, **options)  # type: ignore[func-returns-value]
-    try:
-        fit(mine)
-    finally:
-        precision._normalize = fused
+    fused, calls = precision._normalize, list[Any]()
+
+    def normalize(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return fused(*arguments, **options)
+
+    monkeypatch.setattr(precision, "_normalize", normalize)
+    fit(mine)
     its.fit(IMAGES, LABELS, batch_size=24, epochs=3, shuffle=False, verbose=0)
     assert calls
     for one, other in zip(mine.get_weights(), its.get_weights(), strict=True):
