@@ -313,16 +313,21 @@ class Replay:
         return left[math.floor(place * len(left)) % len(left)]
 
     def _train_stretch(self, trial: Trial, curve: Curve) -> Evaluation:
-        """Trains a trial on, to the end of its stretch; a cycle that is cut is worth half of the epochs it had."""
+        """Trains a trial on, to the end of its stretch; a cycle that is cut is worth half of the epochs it had.
+
+        The last one is not cut: its cycle ends with the time.
+        """
         before = sum(trial.stretches[: len(trial.scores)])
         if trial.scores:
             trial.recall([(Epoch(before, {}, None, 0.0), trial.scores[-1])])
         planned = sum(trial.stretches) - before
         epochs = self._spend(trial, planned, curve.pace)
+        is_cut = epochs < planned and not trial.is_last
         if epochs:
-            self._report(trial, before + epochs, curve.score(before + (epochs if epochs == planned else epochs / 2)))
+            self._report(trial, before + epochs, curve.score(before + (epochs / 2 if is_cut else epochs)))
             trial.note(**{PACE: curve.pace})
-        return _conclude(trial, is_cut=epochs < planned)
+            trial.end_stretch_at(before + epochs)
+        return _conclude(trial, is_cut=is_cut)
 
     def _train_whole(self, trial: Trial, curve: Curve) -> Evaluation:
         """Trains a trial all at once, in one cycle, as long as the pruner lets it."""

@@ -39,8 +39,9 @@ SCALING = 0.8
 """Exponent with which the seconds of an epoch grow with the multiply-accumulates."""
 FINALISTS = 2
 """Networks that are trained to the end where trials are counted, and not the time."""
-MARGIN = 0.98
-"""Share of the time left that the last stretch is planned to take."""
+MARGIN = 1.1
+"""Times the time left that the last stretch is planned to take: its schedule is fitted to the time while it is trained,
+but it has no more epochs than were planned."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ class Scheduler:
         most = self._count_epochs_left(standing)
         if not standing.pace:
             return most
-        return math.floor(min(most, (MARGIN * left - standing.setup) / standing.pace))
+        return math.floor(min(most, MARGIN * max(0.0, left - standing.setup) / standing.pace))
 
     def _count_epochs_left(self, standing: Standing) -> int:
         """Returns how many epochs a trial may still be trained, whatever the time."""

@@ -1,11 +1,13 @@
 """How far the trials of a study have got, as its database knows it."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from optuna.trial import TrialState
 
-from searchcnn.search.scheduler import Standing
-from searchcnn.store import ENDED, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES, StoredStudy
+from searchcnn.search.scheduler import Standing, predict_pace
+from searchcnn.store import ENDED, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES, StoredStudy
 
 
 def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> list[Standing]:
@@ -15,7 +17,12 @@ def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> li
         study: The study in its database.
         has_weights: Whether the weights of a trial are at hand, given its number.
     """
-    return [
+    trials = [
+        (number, state, facts)
+        for number, state, facts in study.list_planned()
+        if state != TrialState.FAIL and not facts.get(ENDED)
+    ]
+    standings = [
         Standing(
             number,
             tuple(facts[STRETCHES]),
@@ -27,6 +34,21 @@ def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> li
             is_running=state == TrialState.RUNNING,
             has_weights=has_weights(number),
         )
-        for number, state, facts in study.list_planned()
-        if state != TrialState.FAIL and not facts.get(ENDED)
+        for number, state, facts in trials
+    ]
+    here = socket.gethostname()
+    foreign = {number for number, _, facts in trials if facts.get(MACHINE, here) != here}
+    return predict_paces(standings, foreign)
+
+
+def predict_paces(standings: Sequence[Standing], foreign: Collection[int]) -> list[Standing]:
+    """Returns standings as if all were measured on this machine, as far as others that were tell what they will take.
+
+    Args:
+        standings: Of all trials.
+        foreign: The numbers of those that another machine has measured.
+    """
+    own = [standing for standing in standings if standing.number not in foreign]
+    return [
+        replace(s, pace=predict_pace(own, s.macs, s.space) or s.pace) if s.number in foreign else s for s in standings
     ]

@@ -243,6 +243,16 @@ class Trial:
         """Whether it waits to be trained on, now that a stretch has ended."""
         return bool(self.stretches) and not self.is_last
 
+    def end_stretch_at(self, epochs: int) -> None:
+        """Takes note of the number of epochs, all stretches together, after which a stretch has ended.
+
+        The last one has fewer than were planned where the machine has become slower.
+        """
+        before = self.stretches[: len(self.scores)]
+        if epochs < sum(self.stretches[: len(self.scores) + 1]):
+            self.stretches = (*before, epochs - sum(before))
+            self.note(**{STRETCHES: list(self.stretches)})
+
     def end_stretch(self, score: float) -> None:
         """Takes note of the score at the end of a stretch, and of what it took besides its epochs."""
         training = self.facts.get(PACE, 0.0) * self.stretches[len(self.scores)]

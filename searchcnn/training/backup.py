@@ -102,7 +102,8 @@ class Backup(keras.callbacks.Callback):
             epochs: The learning curve so far.
         """
         start = time.monotonic()
-        is_end = epochs[-1].number - self._epochs_before == (self.params or {}).get("epochs")
+        planned = self._epochs_before + (self.params or {}).get("epochs", 0)
+        is_end = self.model.stop_training or epochs[-1].number == planned
         if self._path is None or (start < self._not_before and not (is_end and self._keeps_ends)):
             return
         watched = {type(callback).__name__: callback for callback in self._watched}

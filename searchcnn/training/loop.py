@@ -1,6 +1,7 @@
 """The training of one trial: phase by phase, with early stopping, checkpoints, and reports to the search."""
 
 import math
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import keras
 
 from searchcnn.search import InterruptedTrialError, OutOfTimeError, Trial
 from searchcnn.spaces.space import Phase
-from searchcnn.store import PACE
+from searchcnn.store import MACHINE, PACE
 from searchcnn.study import StudyConfig
 from searchcnn.training.backup import Backup
 from searchcnn.training.callbacks import BatchStatistics, BestWeights, PlainMetrics, Reporter
@@ -18,6 +19,7 @@ from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase, read_score
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.pace import Pace
+from searchcnn.training.timed_schedule import TimedSchedule
 
 
 class TrainingLoop:
@@ -87,9 +89,16 @@ class TrainingLoop:
             self._trial.best = read_score(self._returned, self._config.objective.metric)
         for activity, seconds in self.pace.spent.items():
             self._trial.spend(activity, seconds)
-        if self._candidate.stretches and self.pace.seconds:
-            self._trial.note(**{PACE: round(self.pace.seconds, 4)})
+        if self._candidate.stretches:
+            self._describe_stretch()
         return self.reporter
+
+    def _describe_stretch(self) -> None:
+        """Takes note of how long an epoch took, and of how many there were."""
+        if self.pace.seconds:
+            self._trial.note(**{PACE: round(self.pace.seconds, 4), MACHINE: socket.gethostname()})
+        if not self.reporter.ending:
+            self._trial.end_stretch_at(self.reporter.epochs)
 
     @property
     def _is_over(self) -> bool:
@@ -147,7 +156,9 @@ class TrainingLoop:
         comes last, so that at the beginning it restores what the others have just reset.
         """
         statistics = [BatchStatistics()] if self._builders_count else []
-        return [self.pace, PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
+        timed = [TimedSchedule(self._steps, self.pace, self._trial.budget.count_seconds_left)]
+        schedule = timed if self._trial.is_last and self._candidate.stretches else []
+        return [self.pace, *schedule, PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
 
     def _make_early_stopping(self) -> list[Any]:
         """Returns the callbacks whose state a checkpoint keeps."""

@@ -37,7 +37,12 @@ class Pace(keras.callbacks.Callback):
             return statistics.fmean(self._epochs)
         if not self._batches:
             return None
-        return self._steps * self._step + min(self._validations, default=0.0) / self._interval
+        return self._steps * self._step + self.validation / self._interval
+
+    @property
+    def validation(self) -> float:
+        """Seconds of a validation; 0 before the first one."""
+        return min(self._validations, default=0.0)
 
     @property
     def spent(self) -> dict[str, float]:

@@ -239,7 +239,7 @@ class LiveView(View):
         epochs = count_epochs(running.facts, self.study.config)
         progress = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
         done = min(1.0, running.measure_done(epochs))
-        left = running.training.estimate_seconds(done) if running.training else math.inf
+        left = min(running.training.estimate_seconds(done), self._seconds_left) if running.training else math.inf
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
             ProgressBar(total=1.0, completed=done, width=40),
@@ -261,15 +261,22 @@ class LiveView(View):
 
     def _make_footer(self) -> Text:
         best, budget = self._find_best(), self.study.config.budget
-        seconds = self._spent_before + time.monotonic() - self._began
         parts = [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"]
         pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
         trials = format_count(len(self._trials), "trial")
         parts.append(f"{trials}{f' of {budget.trials}' if budget.trials else ''}, {pruned} pruned")
-        left = f", {format_duration(max(0.0, budget.timeout - seconds))} left" if budget.timeout else ""
-        parts.append(f"{format_duration(seconds)} used{left}")
+        parts.append(f"{format_duration(self._seconds_used)} used{_describe_rest(self._seconds_left)}")
         parts.append(f"stopping; {self.key} again stops now" if self._stopping else f"{self.key} stops")
         return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
+
+    @property
+    def _seconds_used(self) -> float:
+        return self._spent_before + time.monotonic() - self._began
+
+    @property
+    def _seconds_left(self) -> float:
+        timeout = self.study.config.budget.timeout
+        return math.inf if timeout is None else max(0.0, timeout - self._seconds_used)
 
     def _find_best(self) -> TrialSummary | None:
         complete = [t for t in self._trials.values() if t.is_ranked and t.value is not None]

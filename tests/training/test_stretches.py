@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from searchcnn.training import candidate as candidate_module  # noqa: E402
 from searchcnn.training import trainer as trainer_module  # noqa: E402
 from searchcnn.training.fit import Stretch, fit_phase  # noqa: E402
 from searchcnn.training.pipeline import Passes  # noqa: E402
+from searchcnn.training.timed_schedule import USED_SHARE, TimedSchedule  # noqa: E402
 from tests.search.test_engine import Keeping  # noqa: E402
 from tests.stop import Stop  # noqa: E402
 
@@ -168,6 +169,34 @@ def test_an_epoch_that_is_cut_is_validated(study_config: Config, few: Dataset, b
     history = fit_phase(candidate.during(Phase(), 20), stretch)
     assert len(history.history["loss"]) == 3
     assert len(history.history["val_loss"]) == 1
+
+
+class Slow(keras.callbacks.Callback):
+    """A pace of a second for each epoch, and a clock with fewer seconds left than epochs were planned."""
+
+    seconds, validation = 1.0, 0.0
+
+    def __init__(self, left: float) -> None:
+        super().__init__()
+        self.left = left
+        self.rates: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.left -= self.seconds
+        self.rates.append(float(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize(("possible", "epochs"), [(6.0, 6), (6.5, 7), (0.4, 1), (100.0, 8)])
+def test_the_last_schedule_ends_with_the_time(study_config: Config, few: Dataset, possible: float, epochs: int) -> None:
+    config, net = study_config(training={"epochs": None, "batch_size": 2, "schedule": "cosine"}), Net()
+    net.input_shape, net.num_classes = few.input_shape, few.num_classes
+    candidate = Trainer(config, few, {"net": net}).sample(CheckedHyperParameters({})).divide((8,), 1)
+    slow = Slow(possible)
+    timed = TimedSchedule(candidate.count_steps(len(few.train)), cast("Any", slow), lambda: slow.left / USED_SHARE)
+    fit_phase(candidate.during(Phase(), 8), Stretch(few.train, few.validation, seed=0, callbacks=[slow, timed]))
+    assert len(slow.rates) == epochs
+    assert slow.rates == sorted(slow.rates, reverse=True)
+    assert slow.rates[-1] < 0.01 * candidate.recipe.learning_rate
 
 
 def test_a_network_that_is_found_to_be_too_slow_is_given_up(
