@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -257,6 +259,60 @@ class Clock:
         return self.now
 
 
+class Turns:
+    """Lets workers that have clocks of their own take turns: it is always that one's whose clock is behind.
+
+    Args:
+        workers: How many there are.
+
+    Attributes:
+        clocks: Theirs.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.clocks = [Clock() for _ in range(workers)]
+        self._working = set(range(workers))
+        self._changed = threading.Condition()
+
+    def wait(self, worker: int) -> None:
+        """Waits until it is a worker's turn; all that it does until then, others do not see."""
+        with self._changed:
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: worker == self._find_next())
+
+    def end(self, worker: int) -> None:
+        """Takes a worker out, and the others on."""
+        with self._changed:
+            self._working.discard(worker)
+            self._changed.notify_all()
+
+    def skip(self, worker: int) -> None:
+        """Moves the clock of a worker that has nothing to do on until another one has done something."""
+        others = [self.clocks[other].now for other in self._working - {worker}]
+        self.clocks[worker].now = max(self.clocks[worker].now, min(others, default=0.0)) + BUILDING
+        self.wait(worker)
+
+    def _find_next(self) -> int:
+        return min(self._working, key=lambda worker: (self.clocks[worker].now, worker))
+
+
+class Idle(threading.Event):
+    """A search's stop of which waiting costs no real time.
+
+    Args:
+        skip: Moves the clock on.
+    """
+
+    def __init__(self, skip: Callable[[], None]) -> None:
+        super().__init__()
+        self._skip = skip
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Moves the clock on."""
+        self._skip()
+        return False
+
+
 @dataclass(frozen=True)
 class Moment:
     """What was spent until the search had found something better than before, and its score."""
@@ -274,6 +330,7 @@ class Replay:
         points: The recorded points.
         clock: Moves on as if they were trained.
         is_uniform: Whether points are drawn one as likely as the other, and none is asked for.
+        wait: Called when the clock was moved on, before anything is told.
         epochs: Epochs that were trained.
         moments: When the best score became better.
     """
@@ -281,6 +338,7 @@ class Replay:
     points: Points
     clock: Clock
     is_uniform: bool = True
+    wait: Callable[[], None] = lambda: None
     epochs: float = 0.0
     moments: list[Moment] = field(default_factory=list)
     _chosen: dict[int, int] = field(default_factory=dict)
@@ -345,6 +403,7 @@ class Replay:
         ended = min(epochs, math.floor(left / pace))
         self.clock.now += epochs * pace if ended == epochs else left
         self.epochs += ended
+        self.wait()
         return ended
 
     def _report(self, trial: Trial, epoch: int, score: float) -> bool:
@@ -378,6 +437,7 @@ class MemoryStudy:
         self.optuna = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, direction=direction)
         self._storage = storage
         self._ranks: dict[int, tuple[float, ...]] = {}
+        self._resumed: set[int] = set()
 
     def take_over(self) -> None:
         """Returns no trial: no other run has left any."""
@@ -388,13 +448,16 @@ class MemoryStudy:
     begin_trial = start_trial
 
     def resume_trial(self, number: int, facts: Mapping[str, Any]) -> optuna.Trial:
+        self._resumed.add(number)
         trial = optuna.Trial(self.optuna, number)  # Optuna numbers the trials of a storage in memory as of its studies
         for key, fact in facts.items():
             trial.set_user_attr(key, fact)
         return trial
 
     def list_planned(self) -> list[tuple[int, TrialState, dict[str, Any]]]:
-        return [(t.number, t.state, t.user_attrs) for t in self.list_trials() if STRETCHES in t.user_attrs]
+        planned = [(t.number, t.state, t.user_attrs) for t in self.list_trials() if STRETCHES in t.user_attrs]
+        running = TrialState.RUNNING
+        return [(number, running if number in self._resumed else state, facts) for number, state, facts in planned]
 
     def list_trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False, states=tuple(states) if states else None)
@@ -429,6 +492,7 @@ class MemoryStudy:
     def finish(
         self, trial: optuna.Trial, state: TrialState, value: float | None, facts: Mapping[str, Any], excess: float = 0.0
     ) -> None:
+        self._resumed.discard(trial.number)
         if excess > 0:
             trial.set_constraint("limits", excess)
         for key, fact in facts.items():
@@ -494,11 +558,13 @@ class Strategy:
         name: What it is called in the table.
         scheduler: Plans the time, once its length is known; None: a pruner ends trials that are trained all at once.
         sampler: Proposes the points: one of Optuna's, or `Mutation`.
+        workers: How many there are; each has all of the time.
     """
 
     name: str
     scheduler: Scheduler | None
     sampler: str = "RandomSampler"
+    workers: int = 1
 
 
 PLAN = Scheduler(OBJECTIVE, total=0.0)
@@ -552,15 +618,26 @@ class Bench:
             units: How much there is of it, in mean durations of a full training.
             seed: Of the points.
         """
-        clock, total = Clock(), units * self.unit
-        replay = Replay(self._points, clock, is_uniform=strategy.sampler == "RandomSampler")
+        turns, total = Turns(strategy.workers), units * self.unit
+        replay = Replay(self._points, turns.clocks[0], is_uniform=strategy.sampler == "RandomSampler")
         is_ours = strategy.sampler == Mutation.__name__
         sampler = (
             SeededSampler(Mutation, seed) if is_ours else make_sampler(ComponentConfig(name=strategy.sampler), seed)
         )
         plan = strategy.scheduler and replace(strategy.scheduler, total=total)
-        with self._open_study(sampler) as study:
-            Search(study, sampler, replay, Budget(None, total, clock), seed=seed, scheduler=plan).run()
+        with self._open_study(sampler) as study, ThreadPoolExecutor(strategy.workers) as pool:
+
+            def work(worker: int) -> None:
+                wait, clock = partial(turns.wait, worker), turns.clocks[worker]
+                own = replace(replay, clock=clock, wait=wait)  # what was drawn and reached is the same object
+                search = Search(study, sampler, own, Budget(None, total, clock), seed=seed, scheduler=plan)
+                try:
+                    wait()
+                    search.run(stop=Idle(partial(turns.skip, worker)))
+                finally:
+                    turns.end(worker)
+
+            list(pool.map(work, range(strategy.workers)))
         return replay
 
     @contextmanager
@@ -642,11 +719,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", nargs="+", default=["synthetic"], help="names of files in benchmarks/curves")
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tracing", type=float, help="seconds, in the place of those that were recorded")
     parser.add_argument("--only", default="", help="a part of the names of the strategies to compare with the plan")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     strategies = [TODAY, *(each for each in list_strategies() if arguments.only in each.name and each != TODAY)]
+    strategies = [replace(strategy, workers=arguments.workers) for strategy in strategies]
     for name in arguments.data:
         curves = make_curves(200) if name == "synthetic" else read_curves(CURVES / f"{name}.json")
         if arguments.tracing is not None:

@@ -64,7 +64,7 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         spent = stored.count_seconds(job.elapsed)
         hear(StudyOpened(spent))
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_verify)
-        plan = make_scheduler(config, trainer.parts, stored.seconds_to_begin)
+        plan = make_scheduler(config, trainer.parts, len(dataset.train), stored.seconds_to_begin)
         with stored.run(job.elapsed):
             Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan).run(
                 hear, stop

@@ -36,6 +36,8 @@ from searchcnn.store import (
 MAX_REPEATED = 20
 """Proposals in a row that are nearly trials that were had, after which a plan begins no more: there is nothing left to
 find."""
+WAITING = 1.0
+"""Seconds until a process that has nothing to do looks again whether it has."""
 HASTE = 1.5
 """Seconds of an epoch after which a training is given up, relative to those that the time is enough for: the first
 batches may be slow."""
@@ -186,18 +188,24 @@ class Search:
             return None
 
     def _follow(self, scheduler: Scheduler) -> Trial | None:
-        """Returns the trial that a plan says to work on; one that a dead run has abandoned goes on first."""
-        abandoned = self._study.take_over()
-        if abandoned is not None:
-            trial = self._make_trial(abandoned)
-            return trial if trial.stretches else trial.plan(FIRST.stretches)
+        """Returns the trial that a plan says to work on; one that a dead run has abandoned goes on first.
+
+        While there is none, but other processes train some, it waits: what they reach may be promoted.
+        """
         may_start = self._may_start
-        while True:
+        while not self._is_over():
+            abandoned = self._study.take_over()
+            if abandoned is not None:
+                trial = self._make_trial(abandoned)
+                return trial if trial.stretches else trial.plan(FIRST.stretches)
             standings = read_standings(self._study, self._keeper.has_weights)
             left = self._budget.count_seconds_left()
             step = scheduler.decide(standings, left, may_start, self._study.find_best_whole())
             if isinstance(step, Done):
-                return None
+                if not any(standing.is_running for standing in standings):
+                    return None
+                self._stop.wait(WAITING)
+                continue
             plan = scheduler.describe(standings, step, left)
             self._study.note_plan(plan)
             self._hear(plan)
@@ -214,6 +222,7 @@ class Search:
                     facts = {STRETCHES: list(stretches), LAST: is_last}
                     if resumed := self._study.resume_trial(number, facts):
                         return self._make_trial(resumed, is_resumed=True)
+        return None
 
     def _make_trial(self, stored: optuna.Trial, is_resumed: bool = False) -> Trial:
         return Trial(stored, self._study, self._sampler, self._seed, self._budget, self._hear, self._stop, is_resumed)

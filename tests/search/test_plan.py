@@ -3,12 +3,13 @@
 import threading
 from typing import Any
 
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from searchcnn.errors import InfeasibleError
 from searchcnn.events import Epoch, Event, Hear, Planned, TrialStarted, ignore
-from searchcnn.search import Budget, Evaluation, Evaluator, InterruptedTrialError, Scheduler, Search, Trial
+from searchcnn.search import Budget, Evaluation, Evaluator, InterruptedTrialError, Scheduler, Search, Trial, engine
 from searchcnn.search.engine import MAX_REPEATED
 from searchcnn.store import LAST, MACS, PACE, SCORES, STRETCHES
 from searchcnn.study import Objective
@@ -126,6 +127,30 @@ def test_two_processes_do_not_train_the_same_trial_on(open_study: OpenStudy) -> 
     with one.run(), other.run():
         assert one.resume_trial(0, {STRETCHES: [1, 2]}) is not None
         assert other.resume_trial(0, {STRETCHES: [1, 2]}) is None
+
+
+def test_a_process_that_has_nothing_to_do_waits_for_what_others_reach(
+    open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "WAITING", 0.01)
+    (study, sampler), (other, _) = open_study(), open_study()
+    heard: list[Event] = []
+    with study.run(), other.run():
+        theirs = other.start_trial()
+        theirs.suggest_float("x", 0, 1)
+        theirs.set_user_attr(STRETCHES, [1])
+        other.flush(theirs)
+        search = Search(study, sampler, evaluate, Budget(1, FOREVER), scheduler=PLAN)
+        waiting = threading.Thread(target=search.run, args=[heard.append])
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+        other.add_epoch(theirs, Epoch(1, {"val_accuracy": 0.5}, None, 1.0), 0.5)
+        other.finish(theirs, TrialState.PRUNED, None, {SCORES: [0.5], PACE: 1.0, MACS: 1000})
+        waiting.join()
+    (trial,) = study.list_trials()
+    assert trial.user_attrs[STRETCHES] == [1, 19]
+    assert [event.number for event in heard if isinstance(event, TrialStarted)] == [0]
 
 
 def test_a_trial_that_is_trained_all_at_once_is_no_part_of_the_plan(open_study: OpenStudy) -> None:

@@ -41,6 +41,16 @@ def test_a_search_ends_with_its_time(bench: Bench) -> None:
         assert replay.clock.now == pytest.approx(units * bench.unit, abs=2 + 0.1 * bench.unit)
 
 
+def test_several_workers_share_a_search(bench: Bench) -> None:
+    shared = replace(TODAY, workers=4)
+    replay = bench.search(shared, 1, 0)
+    assert replay.moments == bench.search(shared, 1, 0).moments
+    seconds = [moment.seconds for moment in replay.moments]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] < 1.1 * bench.unit
+    assert average(bench, shared, 1) < 0.9 * average(bench, TODAY, 1)
+
+
 def test_hardly_any_time_is_left_over(bench: Bench) -> None:
     left = [1 - bench.search(TODAY, 4, seed).clock.now / (4 * bench.unit) for seed in SEEDS]
     assert fmean(left) < 0.1

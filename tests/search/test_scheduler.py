@@ -158,7 +158,7 @@ def test_a_network_that_the_time_is_not_enough_for() -> None:
     longest = LAST / MIN_PASSES
     PLAN.check_cost([], Cost(1, 10**12), "")
     PLAN.check_cost([stand(0.5, pace=0.99 * longest)], Cost(1, 1_000_000), "")
-    with pytest.raises(InfeasibleError, match="3 passes would take 660 s; there are 600 s for them") as info:
+    with pytest.raises(InfeasibleError, match="6 passes would take 660 s; there are 600 s for them") as info:
         PLAN.check_cost([stand(0.5, pace=1.1 * longest)], Cost(1, 1_000_000), "")
     assert info.value.excess == pytest.approx(0.1)
     with pytest.raises(InfeasibleError):
@@ -195,6 +195,14 @@ def test_what_is_cheap_is_expected_to_win_by_much_only_where_time_is_short() -> 
     assert compare(900) == pytest.approx((PLAN.max_passes / 91) ** 0.02)
 
 
+def test_a_network_of_many_weights_is_expected_to_learn_on_for_longer() -> None:
+    plan = replace(PLAN, images=10_000)
+    small, large = (replace(stand(0.8, pace=1.0), params=params) for params in (10_000, 90_000))
+    assert plan.expect(small, 4) == plan.expect(large, 4)
+    assert plan.expect(small, 99) == pytest.approx(0.2 * 5**-0.3 * (100 / 5) ** -0.02)
+    assert plan.expect(large, 99) == pytest.approx(0.2 * 12**-0.3 * (100 / 12) ** -0.02)
+
+
 def test_a_curve_that_has_become_flat_is_expected_to_stay_so() -> None:
     steep, flat, flatter = stand(0.6, 0.8, pace=1.0), stand(0.76, 0.8, pace=1.0), stand(0.8, 0.8, pace=1.0)
     falling = math.log(0.24 / 0.2) / math.log(3)
@@ -219,9 +227,9 @@ def test_the_plan_for_readers() -> None:
 
 
 def test_which_studies_have_a_plan() -> None:
-    plan = make_scheduler(configure(budget={"timeout": 100}), parts=7, seconds_to_begin=10)
-    assert plan == Scheduler(ACCURACY, 90, 7, MAX_PASSES)
-    assert make_scheduler(configure(budget={"trials": 3}), 1) == Scheduler(ACCURACY, math.inf, 1, COUNTED_PASSES)
-    assert make_scheduler(configure(budget={"timeout": 100}, search={"pruner": "NopPruner"}), 1) is None
-    capped = make_scheduler(configure(budget={"timeout": 100}, training={"epochs": 5}), 1)
+    plan = make_scheduler(configure(budget={"timeout": 100}), 7, 54_000, seconds_to_begin=10)
+    assert plan == Scheduler(ACCURACY, 90, 7, 54_000, MAX_PASSES)
+    assert make_scheduler(configure(budget={"trials": 3}), 1, 9) == Scheduler(ACCURACY, math.inf, 1, 9, COUNTED_PASSES)
+    assert make_scheduler(configure(budget={"timeout": 100}, search={"pruner": "NopPruner"}), 1, 9) is None
+    capped = make_scheduler(configure(budget={"timeout": 100}, training={"epochs": 5}), 1, 9)
     assert capped is not None and capped.max_passes == 5
