@@ -37,8 +37,8 @@ MAX_PASSES = 100
 COUNTED_PASSES = 30
 """The same where trials are counted, and not the time."""
 MIN_PASSES = 6
-"""Passes that a network must be able to make in the last share of the time. On Fashion-MNIST one that made 6 was even in
-the end with one of a third of its cost that made 13; what makes fewer takes the time of others."""
+"""Passes that a network must be able to make in the last share of the time. On Fashion-MNIST one that made 6 was even
+with one of a third of its cost that made 13; what makes fewer takes the time of others."""
 SCALING = 0.8
 """Exponent with which the seconds of an epoch grow with the multiply-accumulates."""
 FINALISTS = 2
