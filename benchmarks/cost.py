@@ -18,7 +18,7 @@ def read_standings(file: str) -> list[Standing]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = optuna.load_study(study_name=None, storage=f"sqlite:///{file}").get_trials()
     facts = [(trial.number, trial.user_attrs) for trial in trials if PACE in trial.user_attrs]
-    return [Standing(number, (1,), (), fact[PACE], fact[MACS], space=fact[SPACE]) for number, fact in facts]
+    return [Standing(number, (1,), (), fact[PACE], fact[MACS], fact[SPACE]) for number, fact in facts]
 
 
 def list_ratios(standings: list[Standing]) -> list[float]:

@@ -1,5 +1,6 @@
 """A whole search in this process: study -> data -> space -> search -> train -> store -> results."""
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -19,7 +20,9 @@ from searchcnn.study.identity import identify
 from searchcnn.weights import watch_downloads
 
 if TYPE_CHECKING:
+    from searchcnn.results import Models
     from searchcnn.spaces import SearchSpace
+    from searchcnn.training import Trainer
 
 
 def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
@@ -41,8 +44,8 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     dataset = load_dataset(job.workspace.locate(config.data), config.seed, hear, config.mirrors)
     loaded = load_spaces(config.spaces, job.workspace, job.plugins)
     start_keras()
-    from searchcnn.results import Models, rehearse
-    from searchcnn.training import Checkpoints, Trainer, find_known_points
+    from searchcnn.results import Models
+    from searchcnn.training import Checkpoints, Trainer
 
     spaces = create_spaces(loaded, config, dataset)
     with watch_downloads(hear), guard_database(job.url), closing(open_storage(job.url, hear)) as storage:
@@ -51,28 +54,44 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         checkpoints = Checkpoints(job.workspace.checkpoints(job.name))
         trainer = Trainer(config, dataset, spaces, checkpoints, stored.rules)
         models = Models(job, dataset, stored, checkpoints, describe_origins(loaded))
-        if stored.rules.remark:
-            hear(Note(stored.rules.remark))
-        if stored.is_new:
-            hear(Progress("dry run: one batch of each search space, saved and loaded again"))
-            with rehearse(trainer, models, hear):
-                points = find_known_points(trainer, loaded)
-            stored.begin(points, job.elapsed)
-        else:
-            prepare_spaces(spaces)
-        models.tidy()
+        _begin(stored, trainer, models, loaded, job, hear)
         spent = stored.count_seconds(job.elapsed)
         hear(StudyOpened(spent))
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_verify)
-        plan = make_scheduler(config, trainer.parts, len(dataset.train), stored.seconds_to_begin)
+        plan = make_scheduler(config, trainer.parts, math.prod(dataset.input_shape[:2]), stored.seconds_to_begin)
+        search = Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan)
         with stored.run(job.elapsed):
-            Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan).run(
-                hear, stop
-            )
-            models.tidy(is_over=not stop.is_set())  # of trials that were given up, too
-            if not models.is_verified and not stop.is_set():
-                hear(Progress("checking the saved model in a fresh process"))
-                models.verify()
+            search.run(hear, stop)
+            _conclude(models, stop.is_set(), hear)
+
+
+def _begin(
+    stored: StoredStudy, trainer: "Trainer", models: "Models", loaded: Sequence[LoadedSpace], job: Job, hear: Hear
+) -> None:
+    """Makes a study ready to be searched: search spaces of a new one are tried out, and their known points listed."""
+    from searchcnn.results import rehearse
+    from searchcnn.training import find_known_points
+
+    if stored.rules.remark:
+        hear(Note(stored.rules.remark))
+    if stored.is_new:
+        hear(Progress("dry run: one batch of each search space, saved and loaded again"))
+        with rehearse(trainer, models, hear):
+            points = find_known_points(trainer, loaded)
+        stored.begin(points, job.elapsed)
+    else:
+        prepare_spaces(trainer.space.members)
+    models.tidy()
+
+
+def _conclude(models: "Models", is_stopped: bool, hear: Hear) -> None:
+    """Deletes what nobody needs any more, and checks that the best network loads anywhere, unless the user is in a
+    hurry.
+    """
+    models.tidy(is_over=not is_stopped)  # of trials that were given up, too
+    if not models.is_verified and not is_stopped:
+        hear(Progress("checking the saved model in a fresh process"))
+        models.verify()
 
 
 def _check_identity(

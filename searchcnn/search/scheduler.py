@@ -27,11 +27,10 @@ DECAY, LATE_DECAY = 0.3, 0.02
 """Exponents with which the error falls with the number of epochs, at first at most, and later. Of networks of 3M to 31M
 multiply-accumulates on Fashion-MNIST and CIFAR-10, it fell with the 0.29th to 0.32nd power until the end, after 6 to 13
 passes; but of two convolutions that made 41 passes, with the 0.16th: what is small has learned what it can sooner."""
-EARLY_PASSES = 4.0
-"""Passes over the training images after which it is later, of a network with as many weights as there are images; they
-grow with the square root of the weights. The two convolutions saturated after about 6."""
-MIN_EARLY_PASSES = 5
-"""The least number of them."""
+EARLY_PASSES, MIN_EARLY_PASSES = 0.1, 5.0
+"""Passes over the training images after which it is later, of a network with one multiply-accumulate for each pixel: they
+grow with their square root. And the least number. The two convolutions, with 3,300, saturated after about 6 passes; a
+residual network with 13,100 had not after 13."""
 MAX_PASSES = 100
 """Passes over the training images after which a network is taken for trained to the end."""
 COUNTED_PASSES = 30
@@ -58,7 +57,6 @@ class Standing:
         scores: Its best score at the end of each of them.
         pace: Seconds that an epoch takes, if that was measured.
         macs: Multiply-accumulates of one image's forward pass.
-        params: Its weights.
         space: Its search space.
         setup: Seconds that a stretch takes besides its epochs.
         is_running: Whether it is being trained.
@@ -70,7 +68,6 @@ class Standing:
     scores: tuple[float, ...]
     pace: float | None = None
     macs: int = 0
-    params: int = 0
     space: str = ""
     setup: float = 0.0
     is_running: bool = False
@@ -136,7 +133,7 @@ class Scheduler:
         total: Seconds of the whole search, from its first trial on; infinity where its trials are counted: no decision
             depends on seconds then.
         parts: Epochs that one pass over the training images is divided into.
-        images: Number of training images.
+        pixels: Of an image.
         max_passes: See `MAX_PASSES`.
         last_share: See `LAST_SHARE`.
         reduction: See `REDUCTION`.
@@ -146,7 +143,7 @@ class Scheduler:
     objective: Objective
     total: float
     parts: int = 1
-    images: int = 1
+    pixels: int = 1024
     max_passes: int = MAX_PASSES
     last_share: float = LAST_SHARE
     reduction: int = REDUCTION
@@ -199,7 +196,7 @@ class Scheduler:
 
     def _count_early_passes(self, standing: Standing) -> float:
         """Returns after how many passes a network has learned most of what it can."""
-        return max(MIN_EARLY_PASSES, EARLY_PASSES * math.sqrt(standing.params / self.images))
+        return max(MIN_EARLY_PASSES, EARLY_PASSES * math.sqrt(standing.macs / self.pixels))
 
     def _find_slope(self, standing: Standing) -> float:
         """Returns the exponent with which the error of a trial falls: as in its last stretch, but within bounds."""
@@ -333,22 +330,22 @@ def predict_pace(standings: Sequence[Standing], macs: int, space: str) -> float 
     return math.exp(fmean(logs, [1 / (0.1 + abs(ratio)) for ratio in ratios]))
 
 
-def make_scheduler(config: StudyConfig, parts: int, images: int, seconds_to_begin: float = 0.0) -> Scheduler | None:
+def make_scheduler(config: StudyConfig, parts: int, pixels: int, seconds_to_begin: float = 0.0) -> Scheduler | None:
     """Returns the plan of a study; None for one that has a pruner of Optuna's instead.
 
     Args:
         config: The study.
         parts: Epochs that one pass over the training images is divided into.
-        images: Number of training images.
+        pixels: Of an image.
         seconds_to_begin: How long it took until the first trial could begin.
     """
     timeout, epochs = config.budget.timeout, config.training.epochs
     if config.search.pruner.name != "auto":
         return None
     if timeout is None:
-        return Scheduler(config.objective, math.inf, parts, images, epochs or COUNTED_PASSES)
+        return Scheduler(config.objective, math.inf, parts, pixels, epochs or COUNTED_PASSES)
     total = timeout - min(seconds_to_begin, timeout / 2)
-    return Scheduler(config.objective, total, parts, images, epochs or MAX_PASSES)
+    return Scheduler(config.objective, total, parts, pixels, epochs or MAX_PASSES)
 
 
 def _resume(standing: Standing, epochs: int, is_last: bool = False) -> Resume:

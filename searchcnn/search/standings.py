@@ -7,7 +7,7 @@ from dataclasses import replace
 from optuna.trial import TrialState
 
 from searchcnn.search.scheduler import Standing, predict_pace
-from searchcnn.store import ENDED, MACHINE, MACS, PACE, PARAMS, SCORES, SETUP, SPACE, STRETCHES, StoredStudy
+from searchcnn.store import ENDED, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES, StoredStudy
 
 
 def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> list[Standing]:
@@ -29,7 +29,6 @@ def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> li
             tuple(facts.get(SCORES, ())),
             facts.get(PACE),
             facts.get(MACS, 0),
-            facts.get(PARAMS, 0),
             facts.get(SPACE, ""),
             facts.get(SETUP, 0.0),
             is_running=state == TrialState.RUNNING,

@@ -6,7 +6,7 @@ Optuna is imported when `StoredStudy` or `open_storage` is asked for, not before
 from typing import TYPE_CHECKING
 
 from searchcnn.lazy import import_lazily
-from searchcnn.store.attributes import ENDED, LAST, MACHINE, MACS, PACE, PARAMS, SCORES, SETUP, SPACE, SPENT, STRETCHES
+from searchcnn.store.attributes import ENDED, LAST, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, SPENT, STRETCHES
 from searchcnn.store.database import find_sqlite_file, parse_url
 from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_config, read_if_begun, read_summary
 
@@ -25,7 +25,6 @@ __all__ = [
     "MACHINE",
     "MACS",
     "PACE",
-    "PARAMS",
     "SCORES",
     "SETUP",
     "SPACE",

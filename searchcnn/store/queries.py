@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Float, cast, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from searchcnn.store.attributes import ENDED, MACHINE, MACS, PACE, PARAMS, SCORES, SETUP, SPACE, STRETCHES
+from searchcnn.store.attributes import ENDED, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES
 from searchcnn.store.optuna_private import models
 from searchcnn.study import Objective
 from searchcnn.study.objective import TIEBREAKERS
@@ -48,7 +48,7 @@ def list_best(session: Session, study_id: int, objective: Objective, count: int)
 
 def list_planned(session: Session, study_id: int) -> list[tuple[int, TrialState, dict[str, Any]]]:
     """Returns the trials that are trained in stretches: number, state, and what is known of the stretches."""
-    keys = STRETCHES, SCORES, PACE, MACHINE, SETUP, MACS, PARAMS, SPACE, ENDED
+    keys = STRETCHES, SCORES, PACE, MACHINE, SETUP, MACS, SPACE, ENDED
     trial, fact = models.TrialModel, models.TrialUserAttributeModel
     query = select(trial.number, trial.state, fact.key, fact.value_json).join(fact, fact.trial_id == trial.trial_id)
     found: dict[int, tuple[int, TrialState, dict[str, Any]]] = {}
