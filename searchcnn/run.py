@@ -85,9 +85,7 @@ def _begin(
 
 
 def _conclude(models: "Models", is_stopped: bool, hear: Hear) -> None:
-    """Deletes what nobody needs any more, and checks that the best network loads anywhere, unless the user is in a
-    hurry.
-    """
+    """Deletes what nobody needs any more, and checks that the best network loads anywhere."""
     models.tidy(is_over=not is_stopped)  # of trials that were given up, too
     if not models.is_verified and not is_stopped:
         hear(Progress("checking the saved model in a fresh process"))
