@@ -28,8 +28,8 @@ DECAY, LATE_DECAY = 0.3, 0.02
 multiply-accumulates on Fashion-MNIST and CIFAR-10, it fell with the 0.29th to 0.32nd power until the end, after 6 to 13
 passes; but of two convolutions that made 41 passes, with the 0.16th: what is small has learned what it can sooner."""
 EARLY_PASSES, MIN_EARLY_PASSES = 0.1, 5.0
-"""Passes over the training images after which it is later, of a network with one multiply-accumulate for each pixel, with
-whose square root they grow; and the least number. The two convolutions, with 3,300, saturated after about 6 passes; a
+"""Passes over the training images after which it is later: the square root of a network's multiply-accumulates per
+pixel, times this; and the least number. The two convolutions, with 3,300 per pixel, saturated after about 6 passes; a
 residual network with 13,100 had not after 13."""
 MAX_PASSES = 100
 """Passes over the training images after which a network is taken for trained to the end."""
