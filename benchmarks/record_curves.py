@@ -1,7 +1,7 @@
 """Records learning curves: points drawn at random, each trained in the stretches of a plan, 1, 3, 9 and 27 epochs.
 
 Each stretch is a complete cycle of the learning rate, from the best weights of the one before. What is recorded is all
-that a plan sees: hyperparameters, size, and the score and the seconds of each epoch. `benchmarks/replay.py` replays it.
+that a plan sees: hyperparameters, size, and the score and the seconds of each epoch. `benchmarks/replay` replays it.
 
 The study that is trained lies in a folder of its own; the same command continues it, and writes what it has so far.
 

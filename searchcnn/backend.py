@@ -6,6 +6,7 @@ call `own_process` first.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import logging
@@ -23,6 +24,8 @@ from searchcnn.tensorflow_private import read_gradients
 
 NOISY = ("absl", "optuna", "tensorflow")
 """Libraries that log what is not meant for users of searchcnn."""
+CPU_INFO, MATRIX_UNIT = Path("/proc/cpuinfo"), "amx_bf16"
+"""Where Linux says what the processor can do, and what it has that multiplies matrices of bfloat16."""
 
 _is_own = False
 """Whether this process is searchcnn's own."""
@@ -59,6 +62,14 @@ def locate_keras_home() -> Path:
 def count_cpus() -> int:
     """Returns how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def has_matrix_unit() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 fast, as far as Linux says so."""
+    with contextlib.suppress(OSError):
+        return MATRIX_UNIT in CPU_INFO.read_text().split()
+    return False
 
 
 def find_gpus() -> Sequence[str]:

@@ -174,7 +174,7 @@ class Scheduler:
         """Returns how many of the seconds belong to the best: their share, or what one needs to be trained to the end.
 
         What is kept for a second one is left over, up to a quarter of the time: it can hardly become the best (measured
-        by benchmarks/replay.py).
+        by benchmarks/replay).
         """
         if self.total == math.inf:
             return 0.0

@@ -5,7 +5,10 @@ from statistics import fmean
 
 import pytest
 
-from benchmarks.replay import ASHA, ONE_EPOCH, PLAN, TODAY, Bench, Curve, Strategy, find_error, make_curves
+from benchmarks.replay.bench import Bench
+from benchmarks.replay.curves import Curve, make_curves
+from benchmarks.replay.results import find_error
+from benchmarks.replay.strategies import ASHA, ONE_EPOCH, PLAN, TODAY, Strategy
 from searchcnn.search import Cost
 from searchcnn.search.scheduler import Done, Resume, Standing
 

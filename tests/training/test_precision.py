@@ -8,6 +8,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from searchcnn import backend
 from searchcnn.backend import start_keras
 from searchcnn.study import StudyConfig
 
@@ -132,11 +133,11 @@ def test_a_layer_with_a_precision_of_its_own_keeps_it() -> None:
 
 @pytest.fixture
 def cpu_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(backend, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(precision, "find_gpus", lambda: ())
-    choose_precision.cache_clear()
+    backend.has_matrix_unit.cache_clear()
     yield tmp_path / "cpuinfo"
-    choose_precision.cache_clear()
+    backend.has_matrix_unit.cache_clear()
 
 
 @pytest.mark.parametrize(
