@@ -71,8 +71,9 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
         # The batches are shuffled already, by the trial's seed; Keras warns where a `fit` asks for it again.
         warnings.filterwarnings("ignore", "`shuffle=True` was passed")
         options = _select_options(candidate, stretch, form)
+        cut = [ValidateCut(options["validation_freq"])] if "validation_freq" in options else []
         with _train_fast(candidate) as callbacks:
-            callbacks = [*callbacks, *stretch.callbacks, ValidateCut(options.get("validation_freq", []))]
+            callbacks = [*callbacks, *stretch.callbacks, *cut]
             return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=callbacks)
 
 

@@ -16,9 +16,9 @@ from searchcnn.study.values import PrecisionName
 def choose_precision() -> PrecisionName:
     """Returns the precision with which this machine trains networks fastest.
 
-    On one core of a processor with a matrix unit a training step of a residual network of 5.5M multiply-accumulates took
-    61 ms as Keras does it, 45 ms with fused batch normalisation, and 21 ms with bfloat16 besides. Without the unit,
-    bfloat16 is slower than float32.
+    On one core of a processor with a matrix unit a training step of a residual network of 5.5M multiply-accumulates
+    took 61 ms as Keras does it, 45 ms with fused batch normalisation, and 21 ms with bfloat16 besides. Without the
+    unit, bfloat16 is slower than float32.
     """
     if keras.backend.backend() != "tensorflow" or find_gpus():
         return "float32"

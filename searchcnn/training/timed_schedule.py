@@ -8,8 +8,8 @@ import keras
 
 from searchcnn.training.pace import Pace
 
-USED_SHARE = 0.99
-"""Share of the time left that a schedule is fitted into: the machine may become slower once more."""
+RESERVE = 0.1
+"""Epochs for which there is time left when a schedule ends: the last one may be slower once more."""
 
 
 class TimedSchedule(keras.callbacks.Callback):
@@ -45,9 +45,8 @@ class TimedSchedule(keras.callbacks.Callback):
 
     def _count_possible_epochs(self) -> float:
         """Returns how many epochs the time is enough for; infinity before it is known how long one takes."""
-        pace = self._pace.seconds
-        left = USED_SHARE * self._count_seconds_left() - self._pace.validation
-        return max(0.0, left) / pace if pace else math.inf
+        pace, left = self._pace.seconds, self._count_seconds_left() - self._pace.validation
+        return max(0.0, left / pace - RESERVE) if pace else math.inf
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the training with the schedule."""

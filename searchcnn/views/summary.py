@@ -120,8 +120,8 @@ def _describe_gain(summary: StudySummary, best: TrialSummary) -> Iterator[str]:
     if best.number == first.number:
         yield f"      the first known point; {format_count(others, 'further trial')} brought nothing better"
     else:
-        ending = "" if first.state == "COMPLETE" else f" after {format_count(first.epochs, 'epoch')}"
-        yield f"      the first known point, trial {first.number}, had {format_score(first.value)}{ending}"
+        epochs = f" after {format_count(first.epochs, 'epoch')} of {best.epochs}" if first.epochs < best.epochs else ""
+        yield f"      the first known point, trial {first.number}, had {format_score(first.value)}{epochs}"
 
 
 def _describe_tuning(summary: StudySummary) -> Iterator[str]:

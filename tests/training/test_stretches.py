@@ -28,7 +28,7 @@ from searchcnn.training import candidate as candidate_module  # noqa: E402
 from searchcnn.training import trainer as trainer_module  # noqa: E402
 from searchcnn.training.fit import Stretch, fit_phase  # noqa: E402
 from searchcnn.training.pipeline import Passes  # noqa: E402
-from searchcnn.training.timed_schedule import USED_SHARE, TimedSchedule  # noqa: E402
+from searchcnn.training.timed_schedule import RESERVE, TimedSchedule  # noqa: E402
 from tests.search.test_engine import Keeping  # noqa: E402
 from tests.stop import Stop  # noqa: E402
 
@@ -80,7 +80,7 @@ def work(
         net = space()
         net.input_shape, net.num_classes = few.input_shape, few.num_classes
         trainer = Trainer(config, few, {"net": net}, Checkpoints(tmp_path / name))
-        plan = Scheduler(config.objective, math.inf, trainer.parts, PASSES)
+        plan = Scheduler(config.objective, math.inf, trainer.parts, max_passes=PASSES)
         networks: list[Any] = []
 
         def keep(trial: Trial, evaluation: Evaluation) -> None:
@@ -192,7 +192,7 @@ def test_the_last_schedule_ends_with_the_time(study_config: Config, few: Dataset
     net.input_shape, net.num_classes = few.input_shape, few.num_classes
     candidate = Trainer(config, few, {"net": net}).sample(CheckedHyperParameters({})).divide((8,), 1)
     slow = Slow(possible)
-    timed = TimedSchedule(candidate.count_steps(len(few.train)), cast("Any", slow), lambda: slow.left / USED_SHARE)
+    timed = TimedSchedule(candidate.count_steps(len(few.train)), cast("Any", slow), lambda: slow.left + RESERVE)
     fit_phase(candidate.during(Phase(), 8), Stretch(few.train, few.validation, seed=0, callbacks=[slow, timed]))
     assert len(slow.rates) == epochs
     assert slow.rates == sorted(slow.rates, reverse=True)

@@ -46,7 +46,7 @@ def search(tmp_path: Path, study_config: Config) -> Callable[..., Job]:
         stored.check_identity(config.model_dump(), {})
         for space, value, macs in trials:
             trial = stored.start_trial()
-            stored.add_epoch(trial, Epoch(1, {"val_accuracy": 0.5}, None, 75.0), 0.5)
+            stored.add_epoch(trial, Epoch(1 + trial.number, {"val_accuracy": 0.5}, None, 75.0), 0.5)
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             facts = {"space": space, "params": 62_346, "macs": macs, "hyperparameters": {"x": 1}}
             origin = {"origin": "default"} if trial.number == 0 else {}
@@ -83,8 +83,8 @@ def test_the_closing_lines_compare_the_search_spaces(search: Callable[..., Job])
     columns = ["trials", "complete", "pruned", "time", "best", "val_accuracy", "params", "MACs", "epochs"]
     assert lines[head].split() == ["search", "space", *columns]
     assert [line.split() for line in lines[head + 2 : head + 6]] == [
-        ["★", "residual", "1", "1", "0", "1m15s", "0.8312", "62.3k", "10M", "1"],
-        ["inception", "2", "1", "1", "2m30s", "0.8120", "62.3k", "6M", "1"],
+        ["★", "residual", "1", "1", "0", "1m15s", "0.8312", "62.3k", "10M", "2"],
+        ["inception", "2", "1", "1", "2m30s", "0.8120", "62.3k", "6M", "3"],
         ["sequential", "1", "1", "0", "1m15s", "0.7805", "62.3k", "20M", "1"],
         ["transfer", "1", "0", "1", "1m15s"],
     ]
@@ -115,8 +115,8 @@ def test_nothing_is_compared_before_the_first_trial_has_ended(search: Callable[.
 @pytest.mark.parametrize(
     ("scores", "line"),
     [
-        ([0.91, 0.93, 0.92], "      the first known point, trial 0, had 0.9100"),
-        ([None, 0.93], "      the first known point, trial 0, had 0.5000 after 1 epoch"),
+        ([0.91, 0.93, 0.92], "      the first known point, trial 0, had 0.9100 after 1 epoch of 2"),
+        ([None, 0.93], "      the first known point, trial 0, had 0.5000 after 1 epoch of 2"),
         ([0.93, 0.91, None], "      the first known point; 2 further trials brought nothing better"),
         ([0.93], None),
     ],

@@ -102,6 +102,9 @@ def test_the_live_view_says_when_a_trial_will_end(study: Job, monkeypatch: pytes
     view.hear(epoch(0, 5, 0.9))
     clock.now += 20
     assert ", 30s left" in draw(view)
+    view.hear(StudyOpened(285.0))  # of 5 minutes
+    assert ", 30s left" not in draw(view)
+    assert draw(view).count(", 15s left") == 2
 
 
 def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
