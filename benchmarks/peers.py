@@ -211,6 +211,8 @@ def draw(runs: Sequence[Run], file: Path) -> None:
         axes.step(minutes, [*errors, errors[-1]], where="post", color=colours[run.tool], label=label)
         axes.plot(minutes[-1], errors[-1], "o", color=colours[run.tool])
     axes.set(xlabel="minutes since the process began", ylabel="validation error of the best so far, %", yscale="log")
+    for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis_format("{x:g}")
     axes.grid(which="both", alpha=0.3)
     axes.legend()
     figure.savefig(file, dpi=120)

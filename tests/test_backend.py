@@ -44,6 +44,7 @@ def test_importing_sets_nothing() -> None:
     assert state(IMPORTED) == state("import optuna\n")
 
 
+@pytest.mark.slow
 def test_starting_keras_sets_nothing_but_what_keras_sets() -> None:
     assert state(STARTED) == state(PLAIN)
 

@@ -12,7 +12,7 @@ time.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from searchcnn.errors import InfeasibleError
 from searchcnn.events import Planned
@@ -255,13 +255,17 @@ class Scheduler:
     def _explore(
         self, standings: Sequence[Standing], waiting: Sequence[Standing], left: float, may_start: bool
     ) -> Step | None:
-        """Returns what to explore next; None if nothing fits into the time before the last share."""
+        """Returns what to explore next; None if nothing fits into the time before the last share.
+
+        A new trial is begun if the time is enough for one like those so far.
+        """
         last = self.count_last_seconds(standings)
         for standing in self._list_promotable(standings, waiting, last):
             epochs = (self.reduction - 1) * standing.epochs
             if epochs <= self._count_epochs_left(standing) and (standing.count_seconds(epochs) or 0.0) <= left - last:
                 return _resume(standing, epochs)
-        return FIRST if may_start else None
+        typical = median([seconds for standing in standings if (seconds := standing.count_seconds(1))] or [0.0])
+        return FIRST if may_start and typical <= left - last else None
 
     def _list_promotable(
         self, standings: Sequence[Standing], waiting: Sequence[Standing], last: float

@@ -69,6 +69,7 @@ def test_what_does_not_fit_before_the_last_share_does_not_go_on() -> None:
     standings = stand_all([0.5, 0.7, 0.6])
     assert PLAN.decide(standings, LAST + 25) == Resume(1, (1, 2))
     assert PLAN.decide(standings, LAST + 15) == Start((1,))
+    assert PLAN.decide(standings, LAST + 5) == Resume(1, (1, 66), is_last=True)
 
 
 @pytest.mark.parametrize(("objective", "scores", "best"), [(ACCURACY, [0.5, 0.7, 0.6], 1), (LOSS, [0.5, 0.7, 0.6], 0)])

@@ -264,7 +264,7 @@ def test_the_dry_run_calls_fit(study_config: Config, few: Dataset, make_space: M
         run_dry(Trainer(study_config(), few, {"net": make_space(fit=lambda *args, **kwargs: 0.5)}), "net")
 
 
-@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("is_told", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_fit_may_train_a_copy(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, is_told: bool
 ) -> None:

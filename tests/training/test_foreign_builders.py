@@ -193,6 +193,7 @@ def half(hp, num_classes, input_shape):
 """
 
 
+@pytest.mark.slow
 def test_a_dtype_policy_is_that_of_its_file(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, tmp_path: Path
 ) -> None:
@@ -302,7 +303,10 @@ def test_metrics_of_each_class_are_averaged(
         run_dry(Trainer(config, few, {"net": make_space(build)}), "net")
 
 
-@pytest.mark.parametrize("form", ["own loss", "mapping", pytest.param("two heads", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "form",
+    ["own loss", pytest.param("mapping", marks=pytest.mark.slow), pytest.param("two heads", marks=pytest.mark.slow)],
+)
 def test_losses_of_all_kinds_are_trained(
     study_config: Config, begin: Begin, few: Dataset, make_space: MakeSpace, form: str
 ) -> None:
