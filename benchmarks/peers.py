@@ -236,7 +236,7 @@ def main() -> None:
                 f"{run.tool}, seed {run.seed}: test {run.test}, validation {run.validation}, {run.seconds:.0f} s",
                 flush=True,
             )
-    command = f"python benchmarks/peers.py {' '.join(sys.argv[1:])}"
+    command = " ".join(["python benchmarks/peers.py", *(argument.rpartition("/")[2] for argument in sys.argv[1:])])
     content = {"command": command, "machine": describe_machine(), "runs": [asdict(run) for run in runs]}
     arguments.out.write_text(json.dumps(content, indent=1) + "\n")
     print(make_table(runs), *compare(runs), describe_machine(), sep="\n")

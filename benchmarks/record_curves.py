@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -113,6 +114,7 @@ def main() -> None:
     study = Study(arguments.data, data=images, settings=settings, weights="none", workspace=arguments.folder)
     study.optimize(trials=arguments.points, workers=0)
     content = {"machine": f"{platform.machine()}, one core", "date": str(date.today()), "rungs": RUNGS}
+    content["pixels"] = math.prod(images["x_train"].shape[1:3])
     content |= {"images": {part: len(images[f"y_{part}"]) for part in ("train", "validation")}}
     CURVES.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(curve) for curve in read_curves(study))

@@ -6,9 +6,9 @@ call `own_process` first.
 """
 
 import contextlib
-import functools
 import gc
 import importlib
+import json
 import logging
 import os
 import shutil
@@ -64,14 +64,6 @@ def count_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.cache
-def has_matrix_unit() -> bool:
-    """Whether the processor multiplies matrices of bfloat16 fast, as far as Linux says so."""
-    with contextlib.suppress(OSError):
-        return MATRIX_UNIT in CPU_INFO.read_text().split()
-    return False
-
-
 def find_gpus() -> Sequence[str]:
     """Returns the NVIDIA GPUs that this process may use, without importing a framework."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -86,6 +78,30 @@ def find_gpus() -> Sequence[str]:
     except subprocess.TimeoutExpired:  # a driver in trouble
         return ()
     return done.stdout.split() if done.returncode == 0 else ()
+
+
+def read_backend() -> str:
+    """Returns the name of the backend that Keras has, or will have, without importing it."""
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].config.backend())
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return os.environ.get("KERAS_BACKEND") or str(
+            json.loads((locate_keras_home() / "keras.json").read_text())["backend"]
+        )
+    return "tensorflow"
+
+
+def prefers_bfloat16() -> bool:
+    """Whether training steps are computed faster with bfloat16 than with float32, as far as that is known.
+
+    On one core of a processor with a matrix unit a training step of a residual network of 5.5M multiply-accumulates
+    took 61 ms as Keras does it, 45 ms with fused batch normalisation, and 21 ms with bfloat16 besides. Without the
+    unit, bfloat16 is slower than float32.
+    """
+    with contextlib.suppress(OSError):
+        has_unit = MATRIX_UNIT in CPU_INFO.read_text().split()
+        return has_unit and read_backend() == "tensorflow" and not find_gpus()
+    return False
 
 
 def start_keras() -> None:

@@ -50,10 +50,10 @@ def main() -> None:
     strategies = [TODAY, *(each for each in list_strategies() if arguments.only in each.name and each != TODAY)]
     strategies = [replace(strategy, workers=arguments.workers) for strategy in strategies]
     for name in arguments.data:
-        curves = make_curves(200) if name == "synthetic" else read_curves(CURVES / f"{name}.json")
+        curves, pixels = (make_curves(200), 1024) if name == "synthetic" else read_curves(CURVES / f"{name}.json")
         if arguments.tracing is not None:
             curves = [curve.retrace(arguments.tracing) for curve in curves]
-        began, bench = time.perf_counter(), Bench(curves)
+        began, bench = time.perf_counter(), Bench(curves, pixels=pixels)
         print(f"\n### {name}\n\nFinal error in per cent, mean ± standard deviation of {arguments.seeds} seeds.\n")
         for line in format_table(bench, strategies, arguments.seeds):
             print(line, flush=True)

@@ -36,14 +36,16 @@ class Bench:
     Args:
         curves: What was recorded.
         in_memory: Whether the study does without a database.
+        pixels: Of an image that the networks were trained on.
 
     Attributes:
         unit: Mean seconds of a full training.
     """
 
-    def __init__(self, curves: Sequence[Curve], in_memory: bool = True) -> None:
+    def __init__(self, curves: Sequence[Curve], in_memory: bool = True, pixels: int = 1024) -> None:
         self.curves = curves
         self._in_memory = in_memory
+        self._pixels = pixels
         self._points = Points(curves)
         self.unit = fmean(curve.seconds(RUNGS[-1], len(RUNGS)) + BUILDING for curve in curves)
 
@@ -61,7 +63,7 @@ class Bench:
         sampler = (
             SeededSampler(Mutation, seed) if is_ours else make_sampler(ComponentConfig(name=strategy.sampler), seed)
         )
-        plan = strategy.scheduler and replace(strategy.scheduler, total=total)
+        plan = strategy.scheduler and replace(strategy.scheduler, total=total, pixels=self._pixels)
         with self._open_study(sampler) as study, ThreadPoolExecutor(strategy.workers) as pool:
 
             def work(worker: int) -> None:

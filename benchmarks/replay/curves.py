@@ -75,12 +75,13 @@ class Curve:
         return replace(self, durations=tuple(durations))
 
 
-def read_curves(file: Path) -> list[Curve]:
-    """Returns what `record_curves.py` has written."""
+def read_curves(file: Path) -> tuple[list[Curve], int]:
+    """Returns what `record_curves.py` has written: the curves, and the pixels of an image."""
+    content = json.loads(file.read_text())
     return [
         Curve(row["hyperparameters"], row["macs"], tuple(row["accuracy"]), tuple(row["seconds"]))
-        for row in json.loads(file.read_text())["curves"]
-    ]
+        for row in content["curves"]
+    ], content["pixels"]
 
 
 def make_curves(count: int, seed: int = 0, noise: float = 0.03) -> list[Curve]:

@@ -39,7 +39,6 @@ class Replay:
         clock: Moves on as if they were trained.
         is_uniform: Whether points are drawn one as likely as the other, and none is asked for.
         wait: Called when the clock was moved on, before anything is told.
-        epochs: Epochs that were trained.
         moments: When the best score became better.
     """
 
@@ -47,9 +46,14 @@ class Replay:
     clock: Clock
     is_uniform: bool = True
     wait: Callable[[], None] = lambda: None
-    epochs: float = 0.0
     moments: list[Moment] = field(default_factory=list)
     _chosen: dict[int, int] = field(default_factory=dict)
+    _trained: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained, by all workers."""
+        return sum(self._trained.values())
 
     def __call__(self, trial: Trial) -> Evaluation:
         """Evaluates a trial; see `searchcnn.search.Evaluator`."""
@@ -110,7 +114,7 @@ class Replay:
         left = max(0.0, trial.budget.count_seconds_left())
         ended = min(epochs, math.floor(left / pace))
         self.clock.now += epochs * pace if ended == epochs else left
-        self.epochs += ended
+        self._trained[trial.number] = self._trained.get(trial.number, 0) + ended
         self.wait()
         return ended
 

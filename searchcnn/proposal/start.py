@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from searchcnn.backend import count_cpus, find_gpus, has_matrix_unit, locate_keras_home
+from searchcnn.backend import count_cpus, find_gpus, locate_keras_home, prefers_bfloat16
 from searchcnn.data import Inspection, explain_why_not_photos
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.weights.applications import EMBEDDED
@@ -229,7 +229,7 @@ def _choose_side(inspection: Inspection, seconds: float) -> int:
     if not inspection.sizes:  # they are arrays, and the network must take them as they are
         return 0
     seen = max(SCRATCH_IMAGES, SCRATCH_PASSES * _count_images(inspection, "train"))
-    cost = FAST_TRAINING_COST if has_matrix_unit() and not find_gpus() else TRAINING_COST
+    cost = FAST_TRAINING_COST if prefers_bfloat16() else TRAINING_COST
     macs = seen * cost * SCRATCH_MACS_PER_PIXEL
     affordable = math.sqrt(SCRATCH_SHARE * seconds * _estimate_speed() / macs)
     side = max(SMALLEST_SIDE, int(affordable) // 8 * 8)

@@ -3,10 +3,11 @@
 It knows nothing of Keras: what trains a network is injected.
 """
 
+import contextlib
 import math
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from searchcnn.events import Hear, Outcome, TrialStarted, ignore
 from searchcnn.files import explain_refusal, is_full
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
-from searchcnn.search.scheduler import FIRST, Done, Resume, Scheduler, Start
+from searchcnn.search.scheduler import FIRST, Done, Resume, Scheduler, Standing, Start
 from searchcnn.search.standings import read_standings
 from searchcnn.search.trial import DUPLICATE, DuplicateTrialError, InterruptedTrialError, Trial, TrialPrunedError
 from searchcnn.store import (
@@ -192,7 +193,6 @@ class Search:
 
         While there is none, but other processes train some, it waits: what they reach may be promoted.
         """
-        may_start = self._may_start
         while not self._is_over():
             abandoned = self._study.take_over()
             if abandoned is not None:
@@ -200,28 +200,29 @@ class Search:
                 return trial if trial.stretches else trial.plan(FIRST.stretches)
             standings = read_standings(self._study, self._keeper.has_weights)
             left = self._budget.count_seconds_left()
-            step = scheduler.decide(standings, left, may_start, self._study.find_best_whole())
+            step = scheduler.decide(standings, left, self._may_start, self._study.find_best_whole())
             if isinstance(step, Done):
                 if not any(standing.is_running for standing in standings):
                     return None
                 self._stop.wait(WAITING)
-                continue
-            plan = scheduler.describe(standings, step, left)
-            self._study.note_plan(plan)
-            self._hear(plan)
-            match step:
-                case Start(stretches):
-                    try:
-                        stored = self._study.begin_trial(self._budget.trials)
-                    except NoTrialLeftError:  # another process was faster
-                        may_start = False
-                        continue
-                    check_cost = partial(scheduler.check_cost, standings)
-                    return self._make_trial(stored).plan(stretches, check_cost, HASTE * scheduler.max_pace)
-                case Resume(number, stretches, is_last):
-                    facts = {STRETCHES: list(stretches), LAST: is_last}
-                    if resumed := self._study.resume_trial(number, facts):
-                        return self._make_trial(resumed, is_resumed=True)
+            elif begun := self._take(step, scheduler, standings, left):
+                return begun
+        return None
+
+    def _take(
+        self, step: Start | Resume, scheduler: Scheduler, standings: Sequence[Standing], left: float
+    ) -> Trial | None:
+        """Says what the plan is, and returns the trial of its next step; None if another process was faster."""
+        plan = scheduler.describe(standings, step, left)
+        self._study.note_plan(plan)
+        self._hear(plan)
+        if isinstance(step, Resume):
+            facts = {STRETCHES: list(step.stretches), LAST: step.is_last}
+            resumed = self._study.resume_trial(step.number, facts)
+            return self._make_trial(resumed, is_resumed=True) if resumed else None
+        with contextlib.suppress(NoTrialLeftError):
+            trial = self._make_trial(self._study.begin_trial(self._budget.trials))
+            return trial.plan(step.stretches, partial(scheduler.check_cost, standings), HASTE * scheduler.max_pace)
         return None
 
     def _make_trial(self, stored: optuna.Trial, is_resumed: bool = False) -> Trial:

@@ -38,10 +38,10 @@ def read_standings(study: StoredStudy, has_weights: Callable[[int], bool]) -> li
     ]
     here = socket.gethostname()
     foreign = {number for number, _, facts in trials if facts.get(MACHINE, here) != here}
-    return predict_paces(standings, foreign)
+    return _predict_paces(standings, foreign)
 
 
-def predict_paces(standings: Sequence[Standing], foreign: Collection[int]) -> list[Standing]:
+def _predict_paces(standings: Sequence[Standing], foreign: Collection[int]) -> list[Standing]:
     """Returns standings as if all were measured on this machine, as far as others that were tell what they will take.
 
     Args:

@@ -156,8 +156,9 @@ class TrainingLoop:
         comes last, so that at the beginning it restores what the others have just reset.
         """
         statistics = [BatchStatistics()] if self._builders_count else []
-        timed = [TimedSchedule(self._steps, self.pace, self._trial.budget.count_seconds_left)]
-        schedule = timed if self._trial.is_last and self._candidate.stretches else []
+        schedule: list[Any] = []
+        if self._candidate.stretches and self._trial.is_last:
+            schedule = [TimedSchedule(self._steps, self.pace, self._trial.budget.count_seconds_left)]
         return [self.pace, *schedule, PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
 
     def _make_early_stopping(self) -> list[Any]:

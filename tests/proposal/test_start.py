@@ -50,7 +50,7 @@ def make_inspection(
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts on one plain core, whatever the machine has."""
     monkeypatch.setattr(start, "_estimate_speed", lambda: start.MACS_PER_SECOND)
-    monkeypatch.setattr(start, "has_matrix_unit", lambda: False)
+    monkeypatch.setattr(start, "prefers_bfloat16", lambda: False)
 
 
 class Machine:
@@ -213,10 +213,8 @@ class TestChooseStart:
         assert (f"{side}x{side} pixels for lack of time" in plan.reason) == bool(side)
 
     def test_where_training_is_fast_they_are_larger(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(start, "has_matrix_unit", lambda: True)
+        monkeypatch.setattr(start, "prefers_bfloat16", lambda: True)
         assert choose_start(make_inspection(side=100), 240, NOTHING).side == 40
-        monkeypatch.setattr(start, "find_gpus", lambda: ["0"])
-        assert choose_start(make_inspection(side=100), 240, NOTHING).side == 32
 
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
         plan = choose_start(make_inspection(), 4 * HOUR, NOTHING)

@@ -1,5 +1,6 @@
 """Training steps are computed fast, and compute what Keras would."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,10 @@ def test_a_layer_with_a_precision_of_its_own_keeps_it() -> None:
 @pytest.fixture
 def cpu_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(backend, "CPU_INFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(precision, "find_gpus", lambda: ())
-    backend.has_matrix_unit.cache_clear()
+    monkeypatch.setattr(backend, "find_gpus", lambda: ())
+    choose_precision.cache_clear()
     yield tmp_path / "cpuinfo"
-    backend.has_matrix_unit.cache_clear()
+    choose_precision.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,26 @@ def test_the_machine_decides(cpu_info: Path, flags: str | None, expected: str) -
     if flags is not None:
         cpu_info.write_text(flags)
     assert choose_precision() == expected
+
+
+@on_tensorflow
+def test_on_a_gpu_nothing_is_known_of_16_bits(cpu_info: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu_info.write_text("flags : amx_bf16")
+    assert backend.prefers_bfloat16()
+    monkeypatch.setattr(backend, "find_gpus", lambda: ["0"])
+    assert not backend.prefers_bfloat16()
+
+
+def test_the_backend_is_known_before_keras_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert backend.read_backend() == keras.backend.backend()
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert backend.read_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert backend.read_backend() == "torch"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert backend.read_backend() == "jax"
 
 
 @pytest.mark.parametrize(("value", "expected"), [("auto", "float32"), ("mixed_bfloat16", "mixed_bfloat16")])
