@@ -35,6 +35,15 @@ from searchcnn.study import DataConfig
 TOOLS = Path(__file__).parent / "tools"
 OURS, EXPERT = "searchcnn", "expert"
 NAMES = (OURS, "optuna", "keras_tuner", EXPERT)
+AUTOKERAS = "autokeras"
+"""Compared where it is asked for: it is no dependency, and must be installed by hand."""
+COLOURS = {
+    OURS: "tab:blue",
+    "optuna": "tab:orange",
+    "keras_tuner": "tab:green",
+    EXPERT: "tab:red",
+    AUTOKERAS: "tab:purple",
+}
 PACKAGES = ("searchcnn", "keras", "tensorflow", "optuna", "keras-tuner")
 GRACE = 3.0
 """Times its minutes after which a tool is killed, which counts as a failure."""
@@ -68,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cores", type=int, default=1, help="of each tool")
-    parser.add_argument("--tools", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--tools", nargs="+", choices=COLOURS, default=NAMES)
     parser.add_argument("--like", help="study whose settings ours takes; that of the dataset by default")
     parser.add_argument("--weights", help="pretrained weights for ours")
     parser.add_argument("--out", type=Path, default=Path("benchmark.json"), help="where the results go")
@@ -186,7 +195,7 @@ def describe(values: Sequence[float], digits: int) -> str:
 
 def compare(runs: Sequence[Run]) -> Iterator[str]:
     """Yields the ratios of our test error to the best peer's and to the expert's, each the median of the seeds."""
-    for title, tools in (("the best peer's", set(NAMES) - {OURS, EXPERT}), ("the expert's", {EXPERT})):
+    for title, tools in (("the best peer's", set(COLOURS) - {OURS, EXPERT}), ("the expert's", {EXPERT})):
         ratios = []
         for seed in sorted({run.seed for run in runs}):
             tests = {run.tool: run.test for run in runs if run.seed == seed and run.test is not None}
@@ -202,14 +211,13 @@ def draw(runs: Sequence[Run], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    colours = dict(zip(NAMES, ("tab:blue", "tab:orange", "tab:green", "tab:red"), strict=True))
     for run in (run for run in runs if run.record):
         points = run.record["improvements"]
         minutes = [seconds / 60 for seconds, _ in points] + [run.seconds / 60]
         errors = [100 * (1 - score) for _, score in points]
         label = run.tool if run.seed == 0 else None
-        axes.step(minutes, [*errors, errors[-1]], where="post", color=colours[run.tool], label=label)
-        axes.plot(minutes[-1], errors[-1], "o", color=colours[run.tool])
+        axes.step(minutes, [*errors, errors[-1]], where="post", color=COLOURS[run.tool], label=label)
+        axes.plot(minutes[-1], errors[-1], "o", color=COLOURS[run.tool])
     axes.set(xlabel="minutes since the process began", ylabel="validation error of the best so far, %", yscale="log")
     for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis_format("{x:g}")

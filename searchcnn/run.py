@@ -58,7 +58,8 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         spent = stored.count_seconds(job.elapsed)
         hear(StudyOpened(spent))
         budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_verify)
-        plan = make_scheduler(config, trainer.parts, math.prod(dataset.input_shape[:2]), stored.seconds_to_begin)
+        pixels, images = math.prod(dataset.input_shape[:2]), len(dataset.train)
+        plan = make_scheduler(config, trainer.parts, pixels, images, stored.seconds_to_begin)
         search = Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan)
         with stored.run(job.elapsed):
             search.run(hear, stop)

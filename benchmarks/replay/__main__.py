@@ -17,7 +17,7 @@ from dataclasses import replace
 import optuna
 
 from benchmarks.replay.bench import Bench
-from benchmarks.replay.curves import CURVES, make_curves, read_curves
+from benchmarks.replay.curves import CURVES, Recording, make_curves, read_recording
 from benchmarks.replay.results import TOTALS, Result, measure
 from benchmarks.replay.strategies import TODAY, Strategy, list_strategies
 
@@ -50,15 +50,15 @@ def main() -> None:
     strategies = [TODAY, *(each for each in list_strategies() if arguments.only in each.name and each != TODAY)]
     strategies = [replace(strategy, workers=arguments.workers) for strategy in strategies]
     for name in arguments.data:
-        curves, pixels = (make_curves(200), 1024) if name == "synthetic" else read_curves(CURVES / f"{name}.json")
+        recording = Recording(make_curves(200)) if name == "synthetic" else read_recording(CURVES / f"{name}.json")
         if arguments.tracing is not None:
-            curves = [curve.retrace(arguments.tracing) for curve in curves]
-        began, bench = time.perf_counter(), Bench(curves, pixels=pixels)
+            recording = replace(recording, curves=[curve.retrace(arguments.tracing) for curve in recording.curves])
+        began, bench = time.perf_counter(), Bench(recording)
         print(f"\n### {name}\n\nFinal error in per cent, mean ± standard deviation of {arguments.seeds} seeds.\n")
         for line in format_table(bench, strategies, arguments.seeds):
             print(line, flush=True)
         print(
-            f"\n{len(curves)} curves; a full training takes {bench.unit:.3g} s; the target is an error of "
+            f"\n{len(recording.curves)} curves; a full training takes {bench.unit:.3g} s; the target is an error of "
             f"{100 * (1 - bench.find_target()):.2f} %; this took {time.perf_counter() - began:.0f} s"
         )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Curve:
         hyperparameters: Its point, as Optuna's names have it.
         macs: Multiply-accumulates of one image's forward pass.
         accuracy: Validation accuracy after each epoch.
-        durations: Seconds of each epoch; the first one of each stretch includes tracing the network.
+        durations: Seconds of each epoch; the first one includes tracing the network.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -40,12 +40,12 @@ class Curve:
     @cached_property
     def pace(self) -> float:
         """Seconds of an epoch."""
-        return median(self.durations[epoch] for epoch in range(RUNGS[-1]) if epoch not in (0, *RUNGS))
+        return median(self.durations[1:])
 
     @cached_property
     def tracing(self) -> float:
         """Seconds at the beginning of each stretch until the first batch is trained."""
-        return max(0.0, fmean(self.durations[epoch] for epoch in (0, *RUNGS[:-1])) - self.pace)
+        return max(0.0, self.durations[0] - self.pace)
 
     @cached_property
     def errors(self) -> tuple[float, ...]:
@@ -71,17 +71,34 @@ class Curve:
 
     def retrace(self, seconds: float) -> Curve:
         """Returns the curve of a network that is traced in a given time."""
-        durations = [seconds * (epoch in (0, *RUNGS)) + self.pace for epoch in range(RUNGS[-1])]
-        return replace(self, durations=tuple(durations))
+        return replace(self, durations=(seconds + self.pace, *[self.pace] * (RUNGS[-1] - 1)))
 
 
-def read_curves(file: Path) -> tuple[list[Curve], int]:
-    """Returns what `record_curves.py` has written: the curves, and the pixels of an image."""
+@dataclass(frozen=True)
+class Recording:
+    """Curves of networks that were trained on the same images.
+
+    Attributes:
+        curves: One of each network.
+        pixels: Of an image.
+        images: That the networks were trained on.
+        parts: Epochs that one pass over the images was divided into.
+    """
+
+    curves: Sequence[Curve]
+    pixels: int = 1024
+    images: int = 54_000
+    parts: int = 1
+
+
+def read_recording(file: Path) -> Recording:
+    """Returns what `record_curves.py` has written."""
     content = json.loads(file.read_text())
-    return [
+    curves = [
         Curve(row["hyperparameters"], row["macs"], tuple(row["accuracy"]), tuple(row["seconds"]))
         for row in content["curves"]
-    ], content["pixels"]
+    ]
+    return Recording(curves, content["pixels"], content["images"]["train"], content["parts"])
 
 
 def make_curves(count: int, seed: int = 0, noise: float = 0.03) -> list[Curve]:

@@ -199,13 +199,13 @@ class Search:
                 trial = self._make_trial(abandoned)
                 return trial if trial.stretches else trial.plan(FIRST.stretches)
             standings = read_standings(self._study, self._keeper.has_weights)
-            left = self._budget.count_seconds_left()
-            step = scheduler.decide(standings, left, self._may_start, self._study.find_best_whole())
+            plan, left = scheduler.fit(standings), self._budget.count_seconds_left()
+            step = plan.decide(standings, left, self._may_start, self._study.find_best_whole())
             if isinstance(step, Done):
                 if not any(standing.is_running for standing in standings):
                     return None
                 self._stop.wait(WAITING)
-            elif begun := self._take(step, scheduler, standings, left):
+            elif begun := self._take(step, plan, standings, left):
                 return begun
         return None
 

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from benchmarks.replay.bench import Bench
-from benchmarks.replay.curves import Curve, make_curves
+from benchmarks.replay.curves import Curve, Recording, make_curves
 from benchmarks.replay.results import find_error
 from benchmarks.replay.strategies import ASHA, ONE_EPOCH, PLAN, TODAY, Strategy
 from searchcnn.search import Cost
@@ -17,7 +17,7 @@ SEEDS = range(10)
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    return Bench(make_curves(60))
+    return Bench(Recording(make_curves(60)))
 
 
 def average(bench: Bench, strategy: Strategy, units: float) -> float:
@@ -34,7 +34,7 @@ def test_the_plan_finds_better_networks(bench: Bench, other: Strategy) -> None:
     "strategy", [TODAY, ASHA, replace(TODAY, sampler="TPESampler"), replace(TODAY, sampler="Mutation")]
 )
 def test_a_study_in_memory_is_searched_as_one_in_a_database(bench: Bench, strategy: Strategy) -> None:
-    real = Bench(bench.curves, in_memory=False)
+    real = Bench(bench.recording, in_memory=False)
     assert bench.search(strategy, 1, 0).moments == real.search(strategy, 1, 0).moments
 
 

@@ -202,14 +202,21 @@ def test_a_large_network_is_expected_to_learn_on_for_longer() -> None:
     assert plan.expect(small, 4) == plan.expect(large, 4)
     assert plan.expect(small, 99) == pytest.approx(0.2 * 5**-0.3 * (100 / 5) ** -0.02)
     assert plan.expect(large, 99) == pytest.approx(0.2 * 12**-0.3 * (100 / 12) ** -0.02)
+    few = replace(plan, images=plan.images // 4)
+    assert few.expect(large, 99) == pytest.approx(0.2 * 24**-0.3 * (100 / 24) ** -0.02)
 
 
-def test_a_curve_that_has_become_flat_is_expected_to_stay_so() -> None:
-    steep, flat, flatter = stand(0.6, 0.8, pace=1.0), stand(0.76, 0.8, pace=1.0), stand(0.8, 0.8, pace=1.0)
+def test_a_network_is_expected_to_learn_on_as_those_of_its_study_have() -> None:
+    steep, flat, flatter = stand(0.6, 0.8), stand(0.76, 0.8), stand(0.8, 0.8)
     falling = math.log(0.24 / 0.2) / math.log(3)
-    assert PLAN.expect(steep, 2) == pytest.approx(0.2 * (5 / 3) ** -0.3)
-    assert PLAN.expect(flat, 2) == pytest.approx(0.2 * (5 / 3) ** -falling)
-    assert PLAN.expect(flatter, 2) == pytest.approx(0.2 * (5 / 3) ** -0.02)
+    assert PLAN.fit([]).decay == PLAN.fit([stand(0.8)]).decay == 0.3
+    assert PLAN.fit([flat, stand(0.8)]).decay == pytest.approx((0.3 + falling) / 2)
+    assert PLAN.fit([flat, flatter]).decay == PLAN.fit([flat] * 9).decay == pytest.approx(falling)
+    assert PLAN.fit([flatter] * 9).decay == 0.02
+    assert PLAN.fit([steep] * 9).decay == pytest.approx(math.log(2) / math.log(3))
+    assert PLAN.fit([stand(0.8, 1.0)] * 9).decay == 0.3
+    fast = replace(stand(0.8), pace=1.0)
+    assert PLAN.fit([flat] * 9).expect(fast, 2) == pytest.approx(0.2 * 3**-falling)
 
 
 def test_what_was_never_promoted_is_trained_to_the_end_last() -> None:
@@ -228,9 +235,11 @@ def test_the_plan_for_readers() -> None:
 
 
 def test_which_studies_have_a_plan() -> None:
-    plan = make_scheduler(configure(budget={"timeout": 100}), 7, 784, seconds_to_begin=10)
-    assert plan == Scheduler(ACCURACY, 90, 7, 784, MAX_PASSES)
-    assert make_scheduler(configure(budget={"trials": 3}), 1, 9) == Scheduler(ACCURACY, math.inf, 1, 9, COUNTED_PASSES)
-    assert make_scheduler(configure(budget={"timeout": 100}, search={"pruner": "NopPruner"}), 1, 9) is None
-    capped = make_scheduler(configure(budget={"timeout": 100}, training={"epochs": 5}), 1, 9)
+    plan = make_scheduler(configure(budget={"timeout": 100}), 7, 784, 54_000, seconds_to_begin=10)
+    assert plan == Scheduler(ACCURACY, 90, 7, 784, 54_000, MAX_PASSES)
+    assert make_scheduler(configure(budget={"trials": 3}), 1, 9, 8) == Scheduler(
+        ACCURACY, math.inf, 1, 9, 8, COUNTED_PASSES
+    )
+    assert make_scheduler(configure(budget={"timeout": 100}, search={"pruner": "NopPruner"}), 1, 9, 8) is None
+    capped = make_scheduler(configure(budget={"timeout": 100}, training={"epochs": 5}), 1, 9, 8)
     assert capped is not None and capped.max_passes == 5
