@@ -39,7 +39,7 @@ from searchcnn.training.trainer import Trainer
 
 CURVES = Path(__file__).parent / "curves"
 EPOCH_IMAGES = 3000
-"""Images of an epoch, about; with fewer images there are, it is a pass."""
+"""Images of an epoch, about; where there are no more, it is a pass."""
 RUNGS = (1, 3, 9, 27)
 """Epochs at which a stretch ends."""
 SETTINGS: Mapping[str, Any] = {
@@ -67,8 +67,6 @@ DATASETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What differs from dataset to dataset; the limits only keep the recording short."""
-
-
 HALVED = ("fashion_mnist", "cifar10")
 """Datasets whose images are brought to half of their height and width: the same networks in a quarter of the time."""
 
@@ -117,11 +115,11 @@ def halve(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def take_images(name: str, path: str | None, count: int) -> dict[str, Any]:
-    """Returns some images of a dataset, drawn at random: ``count`` to train on."""
+    """Returns some images of a dataset, drawn at random: ``count`` to train on, or all if there are fewer."""
     config = {"validation": 0.2 if name == "digits" else 5000, **({"path": path} if path else {"name": name})}
     dataset = load_dataset(DataConfig.model_validate(config), seed=0)
     arrays: dict[str, Any] = {}
-    for part, number in (("train", count), ("validation", count // 4 if name == "digits" else 1500), ("test", 100)):
+    for part, number in (("train", count), ("validation", 1500), ("test", 100)):
         split = getattr(dataset, part)
         drawn = np.random.default_rng(0).permutation(len(split))[:number]
         images = np.asarray(split.images)[drawn]
@@ -165,9 +163,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
     optimizers._make_learning_rate = make_cycles
-    parts = max(1, round(arguments.images / EPOCH_IMAGES))
-    Trainer._divide = lambda *arguments: divide(parts, *arguments)  # type: ignore[method-assign]
     images = take_images(arguments.data, arguments.path, arguments.images)
+    parts = max(1, round(len(images["y_train"]) / EPOCH_IMAGES))
+    Trainer._divide = lambda *arguments: divide(parts, *arguments)  # type: ignore[method-assign]
     settings = {**SETTINGS, **DATASETS[arguments.data]}
     study = Study(arguments.data, data=images, settings=settings, weights="none", workspace=arguments.folder)
     study.optimize(trials=arguments.points, workers=0)

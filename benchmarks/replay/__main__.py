@@ -44,11 +44,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tracing", type=float, help="seconds, in the place of those that were recorded")
-    parser.add_argument("--only", default="", help="a part of the names of the strategies to compare with the plan")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of the names of what the plan is compared with")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    strategies = [TODAY, *(each for each in list_strategies() if arguments.only in each.name and each != TODAY)]
-    strategies = [replace(strategy, workers=arguments.workers) for strategy in strategies]
+    others = [each for each in list_strategies() if each != TODAY and any(part in each.name for part in arguments.only)]
+    strategies = [replace(strategy, workers=arguments.workers) for strategy in (TODAY, *others)]
     for name in arguments.data:
         recording = Recording(make_curves(200)) if name == "synthetic" else read_recording(CURVES / f"{name}.json")
         if arguments.tracing is not None:
