@@ -27,9 +27,9 @@ from pathlib import Path
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # of the tools, too
 
 import numpy as np
-from PIL import Image
 
 from searchcnn.backend import own_process
+from searchcnn.data.collection import resize
 from searchcnn.data.preparation import Preparation
 from searchcnn.sources import BUILTIN_NAMES, load_dataset
 from searchcnn.study import DataConfig
@@ -137,18 +137,10 @@ def score_run(run: Run, folder: Path, images: Path) -> None:
     network = keras.models.load_model(model)
     with np.load(images) as arrays:
         for part, name in (("validation", "validation"), ("test", "test")):
-            pixels = resize(arrays[f"x_{part}"], *network.input_shape[1:3])
+            # a search may have brought them to another size
+            pixels = resize(arrays[f"x_{part}"], Preparation(*network.input_shape[1:]))
             labels = network.predict(pixels, batch_size=500, verbose=0).argmax(1)
             setattr(run, name, float((labels == arrays[f"y_{part}"]).mean()))
-
-
-def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns images of the size that a network takes: a search may bring them to another one."""
-    channels = images.shape[-1]
-    if images.shape[1:3] == (height, width):
-        return images
-    preparation = Preparation(height, width, channels)
-    return np.stack([preparation.apply(Image.fromarray(image.squeeze())) for image in images])
 
 
 def run_tools(arguments: argparse.Namespace, folder: Path) -> Iterator[Run]:

@@ -29,12 +29,10 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from searchcnn import Study
-from searchcnn.search import Trial
 from searchcnn.sources import load_dataset
 from searchcnn.store.tables import EpochRow
-from searchcnn.study import DataConfig, Recipe
+from searchcnn.study import DataConfig
 from searchcnn.training import optimizers
-from searchcnn.training.candidate import Candidate
 from searchcnn.training.trainer import Trainer
 
 CURVES = Path(__file__).parent / "curves"
@@ -91,16 +89,6 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
             cosine = self._peak * 0.5 * (1 + ops.cos(math.pi * (step - begin) / (end - begin)))
             rate = ops.where(ops.logical_and(step >= begin, step < end), cosine, rate)
         return rate
-
-
-def make_cycles(recipe: Recipe, steps: int) -> Cycles:
-    """Returns the learning rate of a recipe: one schedule for all stretches, so that a network is traced only once."""
-    return Cycles(recipe.learning_rate, steps)
-
-
-def divide(parts: int, _trainer: Trainer, candidate: Candidate, _trial: Trial) -> Candidate:
-    """Returns a candidate of whose epochs some make up a pass over the training images."""
-    return replace(candidate, parts=parts)
 
 
 def halve(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -162,10 +150,11 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
-    optimizers._make_learning_rate = make_cycles
     images = take_images(arguments.data, arguments.path, arguments.images)
     parts = max(1, round(len(images["y_train"]) / EPOCH_IMAGES))
-    Trainer._divide = lambda *arguments: divide(parts, *arguments)  # type: ignore[method-assign]
+    # One schedule for all stretches, so that a network is traced only once; and epochs that are parts of a pass.
+    optimizers._make_learning_rate = lambda recipe, steps: Cycles(recipe.learning_rate, steps)
+    Trainer._divide = lambda _, candidate, trial: replace(candidate, parts=parts)  # type: ignore[method-assign]
     settings = {**SETTINGS, **DATASETS[arguments.data]}
     study = Study(arguments.data, data=images, settings=settings, weights="none", workspace=arguments.folder)
     study.optimize(trials=arguments.points, workers=0)

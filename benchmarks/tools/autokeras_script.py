@@ -9,25 +9,8 @@ import keras_tuner
 import numpy as np
 import tree
 from autokeras.utils import data_utils
-from common import FOLDER, MODEL, SEED, Record, is_over, read_part
-
-RECORD = Record()
-
-
-class Reporter(keras.callbacks.Callback):
-    """Keeps the best model, and ends the search when its time is over."""
-
-    def __deepcopy__(self, memo: Any) -> "Reporter":
-        return Reporter()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.model.stop_training |= is_over()
-
-    def on_epoch_end(self, _epoch: int, logs: dict[str, float] | None = None) -> None:
-        if RECORD.note((logs or {})["val_accuracy"]):
-            make_portable(self.model).save(MODEL)
-        if is_over():
-            raise keras_tuner.errors.FatalError("out of time")
+from common import FOLDER, SEED, Record, read_part
+from reporter import Reporter
 
 
 def make_portable(model: keras.Model) -> keras.Model:
@@ -50,6 +33,7 @@ def find_shapes(arrays: Any) -> Any:
 
 def main() -> None:
     keras.utils.set_random_seed(SEED)
+    record = Record()
     data_utils.dataset_shape = find_shapes
     classifier = autokeras.ImageClassifier(
         objective=keras_tuner.Objective("val_accuracy", "max"),
@@ -59,9 +43,10 @@ def main() -> None:
         distribution_strategy=None,
     )
     classifier.tuner._configure_tensorboard_dir = lambda *_args, **_kw: None
+    reporter = Reporter(record, make_portable)
     with contextlib.suppress(keras_tuner.errors.FatalError):
-        classifier.fit(*read_part("train"), validation_data=read_part("validation"), verbose=0, callbacks=[Reporter()])
-    RECORD.write(trials=len(classifier.tuner.oracle.trials))
+        classifier.fit(*read_part("train"), validation_data=read_part("validation"), verbose=0, callbacks=[reporter])
+    record.write(trials=len(classifier.tuner.oracle.trials))
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig
     originals = np.concatenate([split.images for split in splits.values()])
     height, width, channels = originals.shape[1:]
     preparation = make_preparation(config, (height, width), channels)
-    images = originals if originals.shape[1:] == preparation.shape else _resize(originals, preparation)
+    images = resize(originals, preparation)
     return Collection(
         images,
         np.concatenate([split.labels for split in splits.values()]),
@@ -207,7 +207,10 @@ def make_preparation(config: DataConfig, size: tuple[int, int], channels: int) -
     return Preparation(height, width, channels if config.channels == "auto" else config.channels, config.resize)
 
 
-def _resize(images: npt.NDArray[np.uint8], preparation: Preparation) -> npt.NDArray[np.uint8]:
+def resize(images: npt.NDArray[np.uint8], preparation: Preparation) -> npt.NDArray[np.uint8]:
+    """Returns images, uint8 of shape (samples, height, width, channels), in the size that they are brought to."""
+    if images.shape[1:] == preparation.shape:
+        return images
     from PIL import Image
 
     pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in images)
