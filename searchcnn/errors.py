@@ -11,7 +11,7 @@ alone and exits with the class's ``exit_code``; a traceback therefore always mea
     ├── StoreError                 1   a database or file of a study that cannot be used
     │   ├── StudyChangedError      1   the database holds another search than the one asked for
     │   └── ConnectionLostError    1   the database server does not answer
-    └── StudyFailedError           1   the search had to stop; everything finished is safe
+    └── StudyFailedError           1   the search had to stop, or has ended without a model
 
     InfeasibleError                    one trial that cannot be trained, for a reason the sampler learns from
 """
@@ -60,7 +60,7 @@ class ConnectionLostError(StoreError):
 
 
 class StudyFailedError(SearchcnnError):
-    """The search stopped before its budget was spent; finished trials are safe."""
+    """The search had to stop, or has ended without a model; finished trials are safe."""
 
 
 class InfeasibleError(Exception):

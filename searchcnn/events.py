@@ -6,7 +6,7 @@ A new event is a subclass of `Event` here, or in the room of what it carries; no
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -190,6 +190,21 @@ class EpochFinished(Event):
 
     number: int
     epoch: Epoch
+    best: float
+
+
+@dataclass(frozen=True)
+class EpochsRecalled(Event):
+    """A trial goes on: these epochs were trained and stored before.
+
+    Attributes:
+        number: The trial's number in its study.
+        epochs: What was measured, from the first one on.
+        best: The trial's best score so far.
+    """
+
+    number: int
+    epochs: Sequence[Epoch]
     best: float
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
+from searchcnn.errors import StudyFailedError
 from searchcnn.events import Hear, Note, Progress, StudyOpened, ignore
 from searchcnn.job import Job
 from searchcnn.search import Budget, Search, make_pruner, make_sampler, make_scheduler
@@ -17,12 +18,16 @@ from searchcnn.spaces.creation import create_spaces, describe_origins, prepare_s
 from searchcnn.spaces.identity import identify_imports, identify_spaces
 from searchcnn.store import StoredStudy, guard_database, open_storage
 from searchcnn.study.identity import identify
+from searchcnn.text import format_duration
 from searchcnn.weights import watch_downloads
 
 if TYPE_CHECKING:
     from searchcnn.results import Models
     from searchcnn.spaces import SearchSpace
     from searchcnn.training import Trainer
+
+ENOUGH = 4
+"""Time that is enough for a first network, relative to what starting takes."""
 
 
 def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
@@ -63,7 +68,8 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         search = Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan)
         with stored.run(job.elapsed):
             search.run(hear, stop)
-            _conclude(models, stop.is_set(), hear)
+            with stored.spent.timed("checking"):
+                _conclude(models, stop.is_set(), hear)
 
 
 def _begin(
@@ -76,13 +82,29 @@ def _begin(
     if stored.rules.remark:
         hear(Note(stored.rules.remark))
     if stored.is_new:
+        _check_time(job)
         hear(Progress("dry run: one batch of each search space, saved and loaded again"))
         with rehearse(trainer, models, hear):
             points = find_known_points(trainer, loaded)
         stored.begin(points, job.elapsed)
+        _check_time(job)
     else:
         prepare_spaces(trainer.space.members)
     models.tidy()
+
+
+def _check_time(job: Job) -> None:
+    """Ends a search whose time is over before its first trial.
+
+    Raises:
+        StudyFailedError: If it is.
+    """
+    timeout, elapsed = job.config.budget.timeout, job.elapsed
+    if timeout is not None and elapsed >= timeout:
+        raise StudyFailedError(
+            f"the timeout of {format_duration(timeout)} is over before the first trial, since starting takes "
+            f"{format_duration(elapsed)} here; give it {format_duration(ENOUGH * elapsed)} or more"
+        )
 
 
 def _conclude(models: "Models", is_stopped: bool, hear: Hear) -> None:

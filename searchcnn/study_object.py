@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 
-from searchcnn.errors import StoreError, StudyChangedError, UsageError
+from searchcnn.errors import StoreError, StudyChangedError, StudyFailedError, UsageError
 from searchcnn.events import Event, Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
@@ -23,7 +23,7 @@ from searchcnn.sources.objects import is_factory
 from searchcnn.sources.source import find_images
 from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_if_begun, read_summary
 from searchcnn.study import StudyConfig, Workspace, check_name
-from searchcnn.text import format_count, format_score
+from searchcnn.text import format_count, format_duration, format_score
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction, Scores
@@ -503,6 +503,9 @@ def search_job(
 
     Returns:
         Whether it was stopped.
+
+    Raises:
+        StudyFailedError: If it had to stop, or has ended without a model.
     """
     from searchcnn.views.progress import choose_view, show_reading
     from searchcnn.workers import search
@@ -517,7 +520,26 @@ def search_job(
     with _stop_on_signals(view) as stop, view:
         search(job, _tell(view.hear, hear), stop, **how)
     view.summarize(arguments, stop.is_set())
+    if not stop.is_set():
+        _check_outcome(job)
     return stop.is_set()
+
+
+def _check_outcome(job: Job) -> None:
+    """Checks that a search whose budget is spent has found something.
+
+    Raises:
+        StudyFailedError: If no trial is complete.
+    """
+    summary, timeout = read_summary(job.url, job.name), job.config.budget.timeout
+    if summary.best is not None or summary.running:
+        return
+    from searchcnn.search import MAX_RESERVE
+
+    reason = f"`searchcnn status {job.name}` says why"
+    if timeout is not None and summary.seconds >= (1 - MAX_RESERVE) * timeout:
+        reason = f"the timeout is over before the first one is; give it {format_duration(2 * timeout)} or more"
+    raise StudyFailedError(f"no trial is complete, so there is no model: {reason}")
 
 
 def _tell(first: Hear, second: Hear | None) -> Hear:

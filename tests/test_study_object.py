@@ -17,7 +17,7 @@ from PIL import Image
 import searchcnn
 from searchcnn import Study
 from searchcnn.backend import start_keras
-from searchcnn.errors import SearchcnnError, StoreError, StudyChangedError, StudyFileError, UsageError
+from searchcnn.errors import SearchcnnError, StoreError, StudyChangedError, StudyFailedError, StudyFileError, UsageError
 from searchcnn.events import Event, TrialFinished
 from searchcnn.study_object import Trials
 from tests.cli.command import call
@@ -136,6 +136,21 @@ def test_a_larger_budget_goes_on_and_what_stays_is_shown(workspace: Path, capsys
     assert "trial 1: net, " in out
     assert "Test it:    study.evaluate()\n" in out
     assert "Go on with: study.optimize(trials=4)\n" in out
+
+
+def test_a_search_without_a_model_has_failed(workspace: Path) -> None:
+    """Silence, or exit code 0, would be taken for a model."""
+    settings = {"limits.max_params": 1}
+    with pytest.raises(StudyFailedError, match=r"^no trial is complete, so there is no model: `searchcnn status none`"):
+        searchcnn.optimize("mine", name="none", settings=settings, trials=1, workers=0)
+    with pytest.raises(StudyFailedError, match=r"give it 4\.0s or more$"):
+        searchcnn.optimize("mine", name="none", settings=settings, timeout="2s", workers=0)
+
+
+def test_a_timeout_that_is_over_before_the_first_trial_ends_at_once(workspace: Path) -> None:
+    with pytest.raises(StudyFailedError, match=r"^the timeout of 0\.0s is over .*; give it .* or more$"):
+        searchcnn.optimize("mine", name="short", timeout="0.001s", workers=0)
+    assert not Study("short").is_begun
 
 
 def test_copies_are_studies_of_their_own(workspace: Path) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.replay.training import OBJECTIVE
 from searchcnn.events import Epoch, Planned
-from searchcnn.store import STRETCHES
+from searchcnn.store import STRETCHES, Spent
 
 
 class MemoryStudy:
@@ -31,6 +31,7 @@ class MemoryStudy:
         storage = _Reopened()
         direction = OBJECTIVE.direction
         self.optuna = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, direction=direction)
+        self.spent = Spent()
         self._storage = storage
         self._ranks: dict[int, tuple[float, ...]] = {}
         self._resumed: set[int] = set()

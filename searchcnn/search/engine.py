@@ -204,7 +204,8 @@ class Search:
             if isinstance(step, Done):
                 if not any(standing.is_running for standing in standings):
                     return None
-                self._stop.wait(WAITING)
+                with self._study.spent.timed("waiting"):
+                    self._stop.wait(WAITING)
             elif begun := self._take(step, plan, standings, left):
                 return begun
         return None
@@ -241,12 +242,12 @@ class Search:
         if evaluation is not None and not is_best and (evaluation.is_cut or trial.is_waiting):
             outcome = Outcome("PRUNED", reason="timeout" if evaluation.is_cut else "not promoted")
         elif evaluation is not None:
-            with trial.timed("saving"):
+            with trial.spent.timed("saving"):
                 self._keeper.save_if_ranked(trial, evaluation)
         self._failures = self._failures + 1 if outcome.state == "FAIL" else 0
         self._repeated = self._repeated + 1 if outcome.reason.startswith(DUPLICATE) else 0
         outcome = self._restore(trial, outcome)
-        facts = {**_collect_facts(outcome), **_round_spent(trial)}
+        facts = {**_collect_facts(outcome), **_collect_spent(trial)}
         self._study.finish(trial.stored, TrialState[outcome.state], outcome.value, facts, outcome.excess)
         self._keeper.tidy()
         trial.end(outcome, is_best)
@@ -297,6 +298,6 @@ def _collect_facts(outcome: Outcome) -> dict[str, Any]:
     return facts | {"reason": outcome.reason} if outcome.reason else facts
 
 
-def _round_spent(trial: Trial) -> dict[str, Any]:
-    spent = {activity: round(seconds, 2) for activity, seconds in trial.spent.items()}
+def _collect_spent(trial: Trial) -> dict[str, Any]:
+    spent = trial.spent.to_dict()
     return {SPENT: spent} if spent else {}

@@ -2,8 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 import optuna
@@ -13,6 +12,7 @@ from searchcnn.events import (
     Epoch,
     EpochFinished,
     EpochProgressed,
+    EpochsRecalled,
     Hear,
     NetworkBuilt,
     Outcome,
@@ -24,7 +24,7 @@ from searchcnn.search.duplicates import find_near
 from searchcnn.search.limits import Cost
 from searchcnn.search.samplers import PRESET, SeededSampler
 from searchcnn.search.seeds import Stream, derive_seed
-from searchcnn.store import LAST, PACE, SCORES, SETUP, SPENT, STRETCHES, StoredStudy
+from searchcnn.store import LAST, PACE, SCORES, SETUP, SPENT, STRETCHES, Spent, StoredStudy
 
 Check: TypeAlias = Callable[[Cost, str], None]
 """Checks a network of a search space."""
@@ -100,7 +100,7 @@ class Trial:
         self.scores: tuple[float, ...] = tuple(stored.user_attrs.get(SCORES, ()))
         self.is_last = bool(stored.user_attrs.get(LAST))
         self.is_resumed = is_resumed
-        self.spent: dict[str, float] = dict(stored.user_attrs.get(SPENT, {}))
+        self.spent = Spent(stored.user_attrs.get(SPENT, {}), budget.clock)
         self.max_pace = math.inf
         self._check_cost: Check | None = None
         self.stored = stored
@@ -110,19 +110,6 @@ class Trial:
         self._news: dict[str, Any] = {}
         self._stop = stop
         self._began = budget.clock()
-
-    @contextmanager
-    def timed(self, activity: str) -> Iterator[None]:
-        """Adds the seconds of the body to what the trial has spent on an activity."""
-        began = self.budget.clock()
-        try:
-            yield
-        finally:
-            self.spend(activity, self.budget.clock() - began)
-
-    def spend(self, activity: str, seconds: float) -> None:
-        """Adds seconds to what the trial has spent on an activity."""
-        self.spent[activity] = self.spent.get(activity, 0.0) + seconds
 
     def suggest(self, name: str, distribution: BaseDistribution, preset: Any = None) -> Any:
         """Returns the trial's value of a parameter.
@@ -185,16 +172,30 @@ class Trial:
         self.best = self._choose_best(score)
         self._study.add_epoch(self.stored, epoch, self.best)
         self.hear(EpochFinished(self.number, epoch, self.best))
-        return bool(self.stretches) or not self._study.should_prune(self.stored)
+        return self._goes_on()
 
-    def recall(self, epochs: Sequence[tuple[Epoch, float]]) -> None:
-        """Tells of epochs, and their scores, that were reported before the trial was resumed."""
+    def recall(self, epochs: Sequence[tuple[Epoch, float]]) -> bool:
+        """Tells of epochs that were trained before; those of a trial that is taken over are stored anew.
+
+        Args:
+            epochs: At least one, each with its score.
+
+        Returns:
+            As `report` does.
+        """
         for epoch, score in epochs:
             self.best = self._choose_best(score)
-            self.hear(EpochFinished(self.number, epoch, self.best))
+            if not self.is_resumed:
+                self._study.add_epoch(self.stored, epoch, self.best)
+        assert self.best is not None
+        self.hear(EpochsRecalled(self.number, [epoch for epoch, _ in epochs], self.best))
+        return self._goes_on()
 
     def _choose_best(self, score: float) -> float:
         return score if self.best is None else self._study.objective.choose_best([self.best, score])
+
+    def _goes_on(self) -> bool:
+        return bool(self.stretches) or not self._study.should_prune(self.stored)
 
     def plan(self, stretches: tuple[int, ...], check_cost: Check | None = None, max_pace: float = math.inf) -> Self:
         """Plans how a new trial is trained.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from searchcnn.lazy import import_lazily
 from searchcnn.store.attributes import ENDED, LAST, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, SPENT, STRETCHES
 from searchcnn.store.database import find_sqlite_file, parse_url
+from searchcnn.store.spent import Spent
 from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_config, read_if_begun, read_summary
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "LeaseLostError",
     "NoTrialLeftError",
     "SpaceSummary",
+    "Spent",
     "StoredStudy",
     "StudySummary",
     "Takeover",

@@ -13,14 +13,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import searchcnn
-from searchcnn.errors import StudyChangedError
+from searchcnn.errors import StoreError, StudyChangedError
 from searchcnn.events import Epoch, Planned
 from searchcnn.store import queries
-from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN, STRETCHES
+from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN, SPENT, STRETCHES
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeat_while_lost
+from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.optuna_private import get_study_id, get_trial_id
 from searchcnn.store.run import Run
+from searchcnn.store.spent import Spent
 from searchcnn.store.storage import Storage, add
 from searchcnn.store.tables import EpochRow, ModelRow, RunRow, StudyRow, read_clock, union_length
 from searchcnn.store.takeover import Takeover
@@ -37,6 +39,9 @@ class StoredStudy:
         objective: What is optimised.
         sampler: Proposes points; Optuna's default if it is None.
         pruner: Ends hopeless trials; Optuna's default if it is None.
+
+    Attributes:
+        spent: What this process spends on the study besides trials.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class StoredStudy:
         self.optuna_storage = CachedStorage(storage)
         self.connection = storage.connection
         self.takeover = Takeover(storage)
+        self.spent = Spent()
         self.name = name
         self.objective = objective
         self._sampler, self._pruner = sampler, pruner
@@ -147,7 +153,17 @@ class StoredStudy:
             elapsed: Seconds for which it has worked on the study already.
         """
         with Run(self.storage, self.study_id, elapsed) as run:
-            yield run
+            self.spent.add("starting", elapsed)
+            self._note_spent()
+            try:
+                yield run
+            finally:
+                self._note_spent()
+
+    def _note_spent(self) -> None:
+        """Stores what this run has spent besides its trials, for readers."""
+        with suppress(StoreError, *DATABASE_ERRORS):  # a run ends although nobody hears of it
+            self.optuna.set_user_attr(f"{SPENT} {self.storage.leases.run_id}", self.spent.to_dict())
 
     @property
     def seconds_to_begin(self) -> float:
@@ -343,7 +359,7 @@ class StoredStudy:
         now = read_clock().timestamp()
         with Session(self.storage.engine) as session:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
-            spans = [(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]
+            spans = [(run.started_at.timestamp(), now if run.is_alive else run.beat_at.timestamp()) for run in runs]
         return union_length([*spans, (now - elapsed, now)])
 
 

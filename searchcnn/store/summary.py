@@ -105,6 +105,7 @@ class StudySummary:
         worked: Seconds of all processes together.
         plan: What its plan for the time has decided last; None if it has none.
         planned_ago: Seconds since then.
+        spent_besides: Seconds that processes have spent besides trials, by activity.
     """
 
     name: str
@@ -115,14 +116,12 @@ class StudySummary:
     worked: float = 0.0
     plan: Planned | None = None
     planned_ago: float = 0.0
+    spent_besides: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def spent(self) -> dict[str, float]:
         """Where the time of all processes went: the fraction of each activity, the largest first."""
-        totals: dict[str, float] = defaultdict(float)
-        for trial in self.trials:
-            for activity, seconds in trial.facts.get(SPENT, {}).items():
-                totals[activity] += seconds
+        totals = _add_up([self.spent_besides, *(trial.facts.get(SPENT, {}) for trial in self.trials)])
         totals["other"] = max(0.0, self.worked - sum(totals.values()))
         ranked = sorted(totals.items(), key=lambda item: -item[1])
         return {activity: seconds / self.worked for activity, seconds in ranked} if self.worked else {}
@@ -275,6 +274,7 @@ def _read(connection: Connection, name: str) -> StudySummary:
         worked=sum(end - start for start, end in spans),
         plan=plan,
         planned_ago=read_clock().timestamp() - at,
+        spent_besides=_read_spent(connection, names[name]),
     )
 
 
@@ -287,6 +287,20 @@ def _read_plan(connection: Connection, study_id: int) -> tuple[Planned | None, f
     facts = json.loads(stored)
     at = facts.pop("at")
     return Planned(**facts), at
+
+
+def _read_spent(connection: Connection, study_id: int) -> dict[str, float]:
+    """Returns the seconds that all runs have spent besides trials, by activity."""
+    value = select(NOTES.c.value_json).where(NOTES.c.study_id == study_id, NOTES.c.key.startswith(f"{SPENT} "))
+    return _add_up([json.loads(row) for row in connection.scalars(value)])
+
+
+def _add_up(spent: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    totals: dict[str, float] = defaultdict(float)
+    for seconds in spent:
+        for activity, value in seconds.items():
+            totals[activity] += value
+    return totals
 
 
 def _read_config(name: str, row: StudyRow) -> StudyConfig:

@@ -300,10 +300,7 @@ class Reporter(keras.callbacks.Callback):
         """
         self._curve = list(curve)
         self.epochs = self._curve[-1].number
-        if self._trial.is_resumed:
-            self._trial.recall([(epoch, epoch.metrics[self._metric]) for epoch in curve])
-            return True
-        goes_on = [self._report(epoch) for epoch in curve][-1]
+        goes_on = self._trial.recall([(epoch, epoch.metrics[self._metric]) for epoch in curve])
         self.ending = "" if goes_on else "pruned"
         return goes_on
 

@@ -88,7 +88,7 @@ class TrainingLoop:
         if self._trial.best is None and self.reporter.ending in ("", "timeout"):
             self._trial.best = read_score(self._returned, self._config.objective.metric)
         for activity, seconds in self.pace.spent.items():
-            self._trial.spend(activity, seconds)
+            self._trial.spent.add(activity, seconds)
         if self._candidate.stretches:
             self._describe_stretch()
         return self.reporter
@@ -119,7 +119,7 @@ class TrainingLoop:
         """Solves the last layer, which counts as one epoch."""
         began = time.monotonic()
         solution = self._inputs.solve(self._candidate, self._trial.check)
-        self._trial.spend("training", time.monotonic() - began)
+        self._trial.spent.add("training", time.monotonic() - began)
         self._trial.note(penalty=solution.penalty, solved=solution.metrics[self._config.objective.metric])
         self._best.set_model(self._candidate.model)
         self._best.on_epoch_end(0, solution.metrics)

@@ -100,7 +100,7 @@ class Trainer:
         """Trains a trial from its first sampled value to its last epoch."""
         clear_keras()
         keras.utils.set_random_seed(trial.seed)
-        with trial.timed("building"):
+        with trial.spent.timed("building"):
             candidate = self._sample(trial, batch_fraction)
             check_limits(candidate.cost, self.config.limits)
             trial.check_cost(candidate.cost, candidate.space.name)

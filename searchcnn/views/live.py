@@ -19,6 +19,7 @@ from rich.text import Text
 from searchcnn.events import (
     EpochFinished,
     EpochProgressed,
+    EpochsRecalled,
     Event,
     Note,
     Outcome,
@@ -150,6 +151,10 @@ class LiveView(View):
                 running = self._get_running(number)
                 running.epoch, running.fraction, running.best = epoch.number + 1, 0.0, best
                 running.curve = [*running.curve, epoch.metrics[self.study.config.objective.metric]]
+            case EpochsRecalled(number, epochs, best):
+                running = self._get_running(number)
+                running.epoch, running.best = epochs[-1].number + 1, best
+                running.curve = [epoch.metrics[self.study.config.objective.metric] for epoch in epochs]
             case TrialFinished(number, outcome, best):
                 self._end(number, outcome, best)
             case TrialGivenUp(number, reason, detail):

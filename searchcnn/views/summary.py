@@ -42,7 +42,7 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
     yield from compare_spaces(summary)
     best = summary.best
     if best is None:
-        yield f"No trial is complete yet, so there is no model{_explain_time(study, summary)}."
+        yield "No trial is complete yet, so there is no model."
     else:
         metric = study.config.objective.metric
         size = f"{format_amount(best.facts['params'])} parameters, {format_amount(best.facts['macs'])} MACs"
@@ -66,14 +66,6 @@ def describe_time(summary: StudySummary) -> Iterator[str]:
     parts = [f"{share:.0%} {activity}" for activity, share in summary.spent.items() if share >= LEAST_SHARE]
     if len(parts) > 1:
         yield f"Time: {', '.join(parts)}"
-
-
-def _explain_time(study: Job, summary: StudySummary) -> str:
-    from searchcnn.search import MAX_RESERVE
-
-    timeout = study.config.budget.timeout
-    is_spent = timeout is not None and summary.seconds >= (1 - MAX_RESERVE) * timeout
-    return ": the time was over before the first one was; give it more" if is_spent else ""
 
 
 def _suggest_commands(study: Job, arguments: Sequence[str], stopped: bool, has_model: bool) -> Iterator[str]:

@@ -15,11 +15,13 @@ from searchcnn.data import ImagesInspected
 from searchcnn.events import (
     EpochFinished,
     EpochProgressed,
+    EpochsRecalled,
     Event,
     NetworkBuilt,
     Note,
     Planned,
     Progress,
+    StudyOpened,
     TrialDescribed,
     TrialFinished,
     TrialGivenUp,
@@ -131,6 +133,7 @@ class PlainView(View):
         self._began = time.monotonic() - study.elapsed
         self._trials: dict[int, ShownTrial] = {}
         self._epochs: dict[int, int] = {}
+        self._is_opened = False
         self._is_last: bool | None = None
         self._progress = ""
 
@@ -143,6 +146,8 @@ class PlainView(View):
                 self._say(text)
             case Note(text) | Trouble(text):
                 self._say(text)
+            case StudyOpened(seconds):
+                self._say_time(seconds)
             case Planned():
                 self._say_plan(event)
             case TrialStarted(number, origin):
@@ -156,6 +161,8 @@ class PlainView(View):
                 self._say_features(number, fraction)
             case EpochFinished(number, epoch):
                 self._say_epoch(number, epoch)
+            case EpochsRecalled(number, epochs, best):
+                self._say_recalled(number, epochs[-1].number, best)
             case TrialFinished():
                 self._say_end(event)
             case TrialGivenUp(number, reason, detail):
@@ -177,6 +184,14 @@ class PlainView(View):
 
     def _get_trial(self, number: int) -> ShownTrial:
         return self._trials.setdefault(number, ShownTrial())
+
+    def _say_time(self, seconds: float) -> None:
+        """Says how much time an earlier run has spent, and how much is left, when the first worker is ready."""
+        timeout, earlier = self.study.config.budget.timeout, seconds - (time.monotonic() - self._began)
+        if earlier >= 1 and not self._is_opened:
+            left = "" if timeout is None else f", {format_duration(max(0.0, timeout - seconds))} left"
+            self._say(f"this study goes on: {format_duration(earlier)} spent before{left}")
+        self._is_opened = True
 
     def _say_plan(self, plan: Planned) -> None:
         """Says what the plan is, when it begins and when the last share of the time does."""
@@ -206,12 +221,16 @@ class PlainView(View):
     def _say_epoch(self, number: int, epoch: Epoch) -> None:
         metrics = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
         self._get_trial(number).features = None
-        if epoch.number <= self._epochs.get(number, 0):
-            return  # it goes on, and was told before
         self._epochs[number] = epoch.number
         position = f"epoch {epoch.number}/{count_epochs(self._get_trial(number).facts, self.study.config)}"
         label = "softmax on features, solved" if epoch.is_solved else position
         self._say(f"trial {number}: {label}  {metrics}  {format_duration(epoch.seconds)}")
+
+    def _say_recalled(self, number: int, epoch: int, best: float) -> None:
+        """Says from which epoch a trial goes on, unless this search has trained it until then."""
+        if number not in self._epochs:
+            self._say(f"trial {number}: goes on after epoch {epoch}, {format_score(best)}")
+        self._epochs[number] = epoch
 
     def _say_end(self, event: TrialFinished) -> None:
         outcome, facts = event.outcome, self._get_trial(event.number).facts

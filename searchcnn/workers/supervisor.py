@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from searchcnn import errors
 from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
@@ -144,7 +144,9 @@ class _Supervisor:
             raise self._failure
 
     def _start(self, slot: Slot) -> None:
-        worker = _Worker(slot, self._launcher.start(self._job, slot))
+        is_first = math.isinf(self._answered)  # to it the time from the command on is counted
+        job = self._job if is_first else replace(self._job, began=time.time())
+        worker = _Worker(slot, self._launcher.start(job, slot))
         self._workers.append(worker)
         threading.Thread(target=self._read, args=(worker,), daemon=True).start()
 
@@ -177,10 +179,9 @@ class _Supervisor:
                 self._start_others()
 
     def _start_others(self) -> None:
-        if math.isinf(self._answered):
-            for slot in self._slots[1:]:
-                self._start(slot)
-        self._answered = time.monotonic()
+        is_first, self._answered = math.isinf(self._answered), time.monotonic()
+        for slot in self._slots[1:] if is_first else ():
+            self._start(slot)
 
     def _handle_end(self, worker: _Worker) -> None:
         """Takes note that a process has ended, and replaces it where that was too early."""

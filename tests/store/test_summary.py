@@ -1,15 +1,19 @@
 """The search spaces of a study, compared."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import select
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import Session
 
 from searchcnn.events import Epoch, Planned
 from searchcnn.store import SpaceSummary, StoredStudy, parse_url, read_config, read_summary
+from searchcnn.store.tables import RunRow
 from searchcnn.study import StudyConfig
 
 Open = Callable[..., StoredStudy]
@@ -101,11 +105,14 @@ def test_there_is_no_configuration_without_a_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 def test_the_plan_and_where_the_time_went(url: URL, open_study: Open, study_config: Callable[..., StudyConfig]) -> None:
-    study = open_study()
+    study, another = open_study(), open_study()
     study.check_identity(study_config().model_dump(), {})
     assert read_summary(url, "x").plan is None
     plan = Planned(3, 1, is_last=False, seconds=9.0, last_seconds=20.0)
-    with study.run(elapsed=100.0):
+    with study.run(elapsed=8.0), another.run(elapsed=92.0):
+        another.spent.add("waiting", 6.0)
+        with Session(study.storage.engine) as session, session.begin():
+            session.scalars(select(RunRow)).all()[0].started_at -= timedelta(seconds=100)
         study.note_plan(Planned(2, 0, is_last=False))
         study.note_plan(plan)
         for spent in ({"training": 60.0, "saving": 5.0}, {"training": 10.0}):
@@ -113,6 +120,7 @@ def test_the_plan_and_where_the_time_went(url: URL, open_study: Open, study_conf
     summary = read_summary(url, "x")
     assert summary.plan == plan
     assert 0 <= summary.planned_ago < 60
-    assert list(summary.spent) == ["training", "other", "saving"]
-    assert summary.spent["training"] == pytest.approx(0.7, rel=0.05)
+    assert list(summary.spent) == ["starting", "training", "other", "waiting", "saving"]
+    shares = [0.5, 0.35, 0.095, 0.03, 0.025]
+    assert list(summary.spent.values()) == pytest.approx(shares, rel=0.05)
     assert sum(summary.spent.values()) == pytest.approx(1.0)

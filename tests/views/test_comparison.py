@@ -4,18 +4,22 @@ import contextlib
 import io
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from searchcnn.cli import main
 from searchcnn.events import Epoch, Planned
 from searchcnn.job import Job
 from searchcnn.search import make_sampler
 from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
+from searchcnn.store.tables import RunRow
 from searchcnn.study import ComponentConfig, StudyConfig, Workspace
 from searchcnn.views.comparison import compare_with_published, format_verdict
 from searchcnn.views.summary import OTHER_SEARCH, summarize_study
@@ -193,12 +197,15 @@ def test_our_score_beside_published_ones(accuracy: float, lines: list[str]) -> N
 def test_status_says_what_the_plan_is_and_where_the_time_went(search: Callable[..., Job]) -> None:
     study = search()
     stored = StoredStudy(open_storage(study.url), study.name, study.config.objective)
-    with stored.run(elapsed=200.0):
+    with stored.run(elapsed=50.0):
+        with Session(stored.storage.engine) as session, session.begin():
+            for run in session.scalars(select(RunRow)):
+                run.started_at -= timedelta(seconds=150)
         trial = stored.start_trial()
         facts = {"space": "inception", "params": 1, "macs": 1, "hyperparameters": {}, "spent": {"training": 150.0}}
         stored.finish(trial, TrialState.COMPLETE, 0.1, facts)
         stored.note_plan(Planned(12, 4, is_last=False, seconds=100.0, last_seconds=300.0))
         printed = show_status(study.workspace.root)
     assert "exploring: 12 networks, 4 of them went on; in 1m" in printed
-    assert "Time: 75% training, 25% other" in printed
+    assert "Time: 75% training, 25% starting" in printed
     assert "exploring" not in show_status(study.workspace.root)

@@ -13,6 +13,7 @@ from searchcnn.events import (
     Epoch,
     EpochFinished,
     EpochProgressed,
+    EpochsRecalled,
     NetworkBuilt,
     Outcome,
     Planned,
@@ -46,6 +47,11 @@ def draw(view: LiveView) -> str:
     console.print(view.render())
     output: str = console.file.getvalue()  # type: ignore[attr-defined]
     return output
+
+
+def recalled(trial: int, *scores: float) -> EpochsRecalled:
+    epochs = [epoch(trial, number, score).epoch for number, score in enumerate(scores, 1)]
+    return EpochsRecalled(trial, epochs, max(scores))
 
 
 def epoch(trial: int, number: int, score: float) -> EpochFinished:
@@ -120,7 +126,7 @@ def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypa
     view.hear(Planned(12, 5, is_last=True, seconds=0.0, last_seconds=300.0))
     view.hear(TrialStarted(0))
     view.hear(NetworkBuilt(0, NETWORK | {"stretches": [1, 30], "last": True}))
-    view.hear(epoch(0, 1, 0.81))
+    view.hear(recalled(0, 0.81))
     shown = draw(view)
     assert "trial 0 · 62.3k parameters, 3.8M MACs · trained to the end" in shown
     assert "epoch 2/31" in shown
@@ -189,7 +195,7 @@ def test_plain_lines_of_a_trial(study: Job, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    """The plan is said when it begins and when the last share does; epochs are said once."""
+    """The plan is said when it begins and when the last share does; epochs are said when they are trained."""
     view = PlainView(study)
     for event in (
         Planned(0, 0, is_last=False, seconds=100.0, last_seconds=300.0),
@@ -201,7 +207,7 @@ def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureF
         Planned(1, 1, is_last=True, seconds=0.0, last_seconds=300.0),
         TrialStarted(0),
         NetworkBuilt(0, NETWORK | {"stretches": [1, 2], "last": True}),
-        epoch(0, 1, 0.81),
+        recalled(0, 0.81),
         epoch(0, 3, 0.92),
     ):
         view.hear(event)
@@ -213,6 +219,26 @@ def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureF
         "the best of 1 network is trained to the end: 5m00s left",
         "trial 0: sequential, 62.3k parameters, 3.8M MACs, goes on",
         "trial 0: epoch 3/3  val_accuracy 0.9200  2.0s",
+    ]
+
+
+def test_plain_lines_of_a_search_that_goes_on(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an earlier run has done is one line, not said as if it happened now."""
+    view = PlainView(study)
+    for event in (
+        StudyOpened(70.0),
+        StudyOpened(71.0),
+        TrialStarted(0),
+        NetworkBuilt(0, NETWORK),
+        recalled(0, 0.81, 0.92),
+        epoch(0, 3, 0.93),
+    ):
+        view.hear(event)
+    assert [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "this study goes on: 1m10s spent before, 3m50s left",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs",
+        "trial 0: goes on after epoch 2, 0.9200",
+        "trial 0: epoch 3/10  val_accuracy 0.9300  2.0s",
     ]
 
 

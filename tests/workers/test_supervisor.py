@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,9 +307,11 @@ class ScriptedLauncher:
     def __init__(self, *workers: Scripted) -> None:
         self._workers = list(workers)
         self.slots: list[str] = []
+        self.began: list[float] = []
 
     def start(self, job: Job, slot: Slot) -> Scripted:
         self.slots.append(slot.name)
+        self.began.append(job.began)
         return self._workers.pop(0)
 
 
@@ -319,7 +322,9 @@ def test_workers_may_run_anywhere(make_study: Callable[..., Job]) -> None:
         Scripted([StudyOpened(), TrialStarted(0)], -9), Scripted([TrialStarted(0), end, WorkerEnded("finished")], 0)
     )
     heard: list[Event] = []
-    supervise(make_study(), [Slot("far away")], heard.append, launcher=launcher)
+    job = replace(make_study(), began=1000.0)
+    supervise(job, [Slot("far away")], heard.append, launcher=launcher)
     assert launcher.slots == ["far away", "far away"]
+    assert launcher.began[0] == job.began < launcher.began[1]  # the time until now is not the new one's, too
     lost = Trouble("a worker died in trial 0 (SIGKILL); a new one continues")
     assert heard == [StudyOpened(), TrialStarted(0), lost, TrialStarted(0), end]
