@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 
-from searchcnn.errors import StoreError, StudyChangedError, StudyFailedError, UsageError
+from searchcnn.errors import DataError, StoreError, StudyChangedError, StudyFailedError, UsageError
 from searchcnn.events import Event, Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
@@ -290,24 +290,37 @@ class Study:
         """
         return Job(self.name, self.summary.config, self.workspace, self.storage, self._request.plugins)
 
-    def evaluate(self) -> Scores:
-        """Scores the best model on the test images.
+    def evaluate(self, data: str | os.PathLike[str] | None = None) -> Scores:
+        """Scores the best model on the test images, or on other ones.
 
-        No search has seen them. Do this once, at the end: a test score that is used to choose a model is worthless.
+        No search has seen the test images. Do this once, at the end: a test score that is used to choose a model is
+        worthless.
+
+        Args:
+            data: Where the study's images are now; or other images, of which the test part is taken if they have one,
+                else all.
 
         Raises:
             StoreError: If there is no model, or it belongs to another search or other images.
+            DataError: If the images cannot be read, or the model knows none of their classes.
         """
         from searchcnn.backend import start_keras
 
         summary = self.summary
         model = self._find_model()
         start_keras()
-        from searchcnn.results import evaluate_model
+        from searchcnn.results import evaluate_model, evaluate_on, read_card
         from searchcnn.sources import load_dataset
 
-        images = self.workspace.locate(self._request.replace_images(summary.config.data))
-        return evaluate_model(model, load_dataset(images, summary.config.seed))
+        if data is None:
+            images = self.workspace.locate(self._request.replace_images(summary.config.data))
+            return evaluate_model(model, load_dataset(images, summary.config.seed))
+        images = summary.config.data.model_copy(update={"name": None, "path": os.fspath(data)})
+        with contextlib.suppress(DataError):  # other images may have other classes, or too few images to be divided
+            moved = load_dataset(images, summary.config.seed)
+            if moved.fingerprint == read_card(model)["data"]["fingerprint"]:
+                return evaluate_model(model, moved)
+        return evaluate_on(model, os.fspath(data))
 
     def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Prediction]:
         """Classifies image files, or all images in folders, of any size and any format that Pillow reads.

@@ -49,6 +49,11 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def csv_option(command: Command) -> Command:
+    """Adds ``--csv``."""
+    return click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(command)
+
+
 def get_workspace() -> Workspace:
     """Returns the workspace: the current folder."""
     from searchcnn.study import Workspace

@@ -1,6 +1,6 @@
 """The dataset: labelled images, decoded, brought to one size, inspected and divided. Knows no Keras and no sources."""
 
-from searchcnn.data.dataset import Dataset, Mapped, Split, Views
+from searchcnn.data.dataset import Dataset, LabelledImages, Mapped, Split, Views
 from searchcnn.data.findings import Finding, ImagesInspected, Inspection
 from searchcnn.data.folds import Fold, make_folds
 from searchcnn.data.inspection import warn_of_flip
@@ -13,6 +13,7 @@ __all__ = [
     "Fold",
     "ImagesInspected",
     "Inspection",
+    "LabelledImages",
     "Mapped",
     "Preparation",
     "Split",

@@ -61,8 +61,8 @@ class Collection:
 
     def take(self, indices: npt.NDArray[np.int64], in_memory: bool) -> Split:
         """Returns the images at the indices, read into memory now or from disk when they are needed."""
-        mapped = Mapped(self.images, indices)
-        return Split(mapped[:] if in_memory else mapped, self.labels[indices])
+        mapped, names = Mapped(self.images, indices), [self.name_image(int(index)) for index in indices]
+        return Split(mapped[:] if in_memory else mapped, self.labels[indices], names)
 
     def name_image(self, index: int) -> str:
         """Returns what people call an image."""

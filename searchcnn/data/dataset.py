@@ -72,17 +72,43 @@ class Split:
         images: Pixels 0..255, uint8 of shape (samples, height, width, channels), in memory or `Mapped`; or features
             that a network has computed from them, float16 or float32 of shape (samples, ...), or `Views`.
         labels: Index of each image's class, int64 of shape (samples,).
+        names: Name of each image for people; empty where nobody asks.
     """
 
     images: Any
     labels: npt.NDArray[np.int64]
+    names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: npt.NDArray[np.int64]) -> "Split":
         """Returns the samples at the indices, int64 of shape (samples,), in their order."""
-        return Split(self.images[indices], self.labels[indices])
+        names = [self.names[int(index)] for index in indices] if self.names else ()
+        return Split(self.images[indices], self.labels[indices], names)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images that a model is scored on, which need not be those of a study.
+
+    Attributes:
+        source: Where they are, for people.
+        class_names: Name of each class by label.
+        split: The images.
+    """
+
+    source: str
+    class_names: Sequence[str]
+    split: Split
+
+    def relabel(self, class_names: Sequence[str]) -> Split:
+        """Returns the images of the given classes, labelled with their indices."""
+        new_labels = {name: label for label, name in enumerate(class_names)}
+        labels = np.array([new_labels.get(name, -1) for name in self.class_names], np.int64)[self.split.labels]
+        known = np.flatnonzero(labels >= 0)
+        rest = self.split.take(known)
+        return Split(rest.images, labels[known], rest.names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,23 @@ from searchcnn.lazy import import_lazily
 from searchcnn.results.card import find_card, get_card_path, make_card, read_card
 
 if TYPE_CHECKING:
-    from searchcnn.results.evaluation import ClassScore, Scores, evaluate_model
+    from searchcnn.results.evaluation import evaluate_model, evaluate_on
     from searchcnn.results.export import export_model, save_model
     from searchcnn.results.models import Models
     from searchcnn.results.prediction import Prediction, classify, list_images
     from searchcnn.results.rehearsal import rehearse
+    from searchcnn.results.scores import ClassScore, Confusion, Predictions, Scores
 
 __all__ = [
     "ClassScore",
+    "Confusion",
     "Models",
     "Prediction",
+    "Predictions",
     "Scores",
     "classify",
     "evaluate_model",
+    "evaluate_on",
     "export_model",
     "find_card",
     "get_card_path",
@@ -33,12 +37,15 @@ __all__ = [
 ]
 
 HOMES = {
-    "ClassScore": "searchcnn.results.evaluation",
+    "ClassScore": "searchcnn.results.scores",
+    "Confusion": "searchcnn.results.scores",
     "Models": "searchcnn.results.models",
     "Prediction": "searchcnn.results.prediction",
-    "Scores": "searchcnn.results.evaluation",
+    "Predictions": "searchcnn.results.scores",
+    "Scores": "searchcnn.results.scores",
     "classify": "searchcnn.results.prediction",
     "evaluate_model": "searchcnn.results.evaluation",
+    "evaluate_on": "searchcnn.results.evaluation",
     "export_model": "searchcnn.results.export",
     "list_images": "searchcnn.results.prediction",
     "rehearse": "searchcnn.results.rehearsal",

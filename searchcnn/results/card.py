@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from searchcnn.data.preparation import Preparation
 from searchcnn.errors import StoreError
 from searchcnn.files import replace_file
 from searchcnn.store import StudySummary
@@ -59,6 +60,20 @@ def read_card(model: Path) -> dict[str, Any]:
     if not is_own:
         raise StoreError(f"{path} describes a file other than {model.name}; run `searchcnn optimize` again to fix it")
     return card
+
+
+def read_preparation(model: Path, card: Mapping[str, Any]) -> Preparation:
+    """Returns how images become pixels for a model, given its card.
+
+    Raises:
+        StoreError: If the card does not say so.
+    """
+    if "preparation" not in card or "classes" not in card:
+        raise StoreError(
+            f"{get_card_path(model)} does not say how images are prepared: it was written by an older searchcnn; "
+            "search again to get a model that does, or load this one with Keras"
+        )
+    return Preparation(**card["preparation"])
 
 
 def find_card(model: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from searchcnn.data import Preparation
 from searchcnn.data.decoding import read_file, try_reading
 from searchcnn.data.formats import FORMAT_NAMES
 from searchcnn.data.metadata import silence_pillow
-from searchcnn.errors import StoreError, UsageError
-from searchcnn.results.card import get_card_path, read_card
+from searchcnn.errors import UsageError
+from searchcnn.results.card import read_card, read_preparation
 from searchcnn.results.export import load_model, predict
 from searchcnn.sources.image_folder import list_entries
 from searchcnn.sources.layout import is_image
@@ -57,7 +57,7 @@ def classify(model: Path, files: Iterable[Path]) -> Iterator[Prediction]:
         StoreError: If the model cannot be loaded, or its card does not say how images are prepared.
     """
     card = read_card(model)
-    preparation = _read_preparation(model, card)
+    preparation = read_preparation(model, card)
     return _classify_batches(load_model(model), card["classes"], preparation, files)
 
 
@@ -79,15 +79,6 @@ def _list_files(path: Path) -> list[Path]:
     if not files:
         raise UsageError(f"{path}: holds no images; expected {FORMAT_NAMES} files")
     return files
-
-
-def _read_preparation(model: Path, card: Mapping[str, Any]) -> Preparation:
-    if "preparation" not in card or "classes" not in card:
-        raise StoreError(
-            f"{get_card_path(model)} does not say how images are prepared: it was written by an older searchcnn; "
-            "search again to get a model that does, or load this one with Keras"
-        )
-    return Preparation(**card["preparation"])
 
 
 def _classify_batches(

@@ -2,6 +2,6 @@
 
 from searchcnn.sources.builtin import BUILTIN_NAMES
 from searchcnn.sources.listing import DatasetInfo, find_datasets
-from searchcnn.sources.load import load_dataset
+from searchcnn.sources.load import load_dataset, load_images
 
-__all__ = ["BUILTIN_NAMES", "DatasetInfo", "find_datasets", "load_dataset"]
+__all__ = ["BUILTIN_NAMES", "DatasetInfo", "find_datasets", "load_dataset", "load_images"]

@@ -8,7 +8,7 @@ import psutil
 
 from searchcnn.data import ImagesInspected, warn_of_flip
 from searchcnn.data.collection import Collection, choose_classes
-from searchcnn.data.dataset import PARTS, Dataset
+from searchcnn.data.dataset import PARTS, Dataset, LabelledImages
 from searchcnn.data.division import divide
 from searchcnn.data.findings import Finding
 from searchcnn.data.inspection import inspect_images
@@ -55,6 +55,23 @@ def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore, mirrors: bo
         collection.preparation,
         inspection,
     )
+
+
+def load_images(config: DataConfig, hear: Hear = ignore) -> LabelledImages:
+    """Reads images that a model is to be scored on: those of the test part if they have one, else all.
+
+    Args:
+        config: Which, and how they become pixels.
+        hear: Hears how far it is.
+
+    Raises:
+        DataError: If they cannot be found or read.
+        StoreError: If they cannot be kept in the cache.
+    """
+    collection, source = collect(config, hear)
+    test = collection.find_part("test")
+    indices = test if len(test) else np.arange(len(collection))
+    return LabelledImages(source, collection.class_names, collection.take(indices, in_memory=True))
 
 
 def _drop_untrained_classes(collection: Collection) -> tuple[Collection, list[Finding]]:

@@ -16,7 +16,7 @@ from searchcnn.text import format_amount, format_duration, format_note, format_s
 
 if TYPE_CHECKING:
     from searchcnn.results import Prediction
-    from searchcnn.results.evaluation import ClassScore
+    from searchcnn.results.scores import ClassScore
     from searchcnn.sources.listing import DatasetInfo
     from searchcnn.spaces import Plugin
     from searchcnn.store import SpaceSummary, TrialSummary
@@ -164,7 +164,7 @@ def make_score_table(classes: Iterable[ClassScore]) -> Table:
     numbers = ("precision", "recall", "F1", "images")
     table = make_table("class", *numbers, right=numbers)
     for row in classes:
-        table.add_row(row.name, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
+        table.add_row(Text(row.name), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
     return table
 
 

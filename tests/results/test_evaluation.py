@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Split
-from searchcnn.errors import StoreError
+from searchcnn.data import Dataset
+from searchcnn.errors import DataError, StoreError
 
 start_keras()
 
-from searchcnn.results import Scores, evaluate_model, read_card  # noqa: E402
-from searchcnn.results.evaluation import score  # noqa: E402
+from searchcnn.results import Scores, evaluate_model, evaluate_on, read_card  # noqa: E402
+from searchcnn.results.card import write_card  # noqa: E402
+from searchcnn.results.export import load_model, predict  # noqa: E402
 
 
 @pytest.fixture
@@ -61,18 +63,29 @@ def test_a_model_that_is_missing(tmp_path: Path, digits: Dataset) -> None:
         evaluate_model(tmp_path / "best.keras", digits)
 
 
-def test_by_hand(digits: Dataset) -> None:
-    """Five images of three classes; one class is never predicted, one has no image."""
-    three = replace(
-        digits, class_names=("a", "b", "c"), test=Split(np.zeros((5, 8, 8, 1), np.uint8), np.array([0, 0, 0, 1, 1]))
-    )
-    sure, half = [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]
-    scores = score(np.array([sure, sure, half, sure, half]), three)
-    assert scores.accuracy == 0.4
-    assert [(row.precision, row.recall, row.images) for row in scores.classes] == [
-        (pytest.approx(2 / 3), pytest.approx(2 / 3), 3),
-        (0.0, 0.0, 2),
-        (0.0, 0.0, 0),
-    ]
-    assert np.isfinite(scores.loss)
-    assert scores.loss > (2 * np.log(4)) / 5
+def test_other_labelled_images(saved: Path, digits: Dataset, tmp_path: Path, card: dict[str, Any]) -> None:
+    """Of a folder, whose classes are in another order, and of which the model does not know all."""
+    for label in (7, 3):
+        for number, index in enumerate(np.flatnonzero(digits.test.labels == label)[:5]):
+            path = tmp_path / "new" / str(label) / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(digits.test.images[index, ..., 0]).save(path)
+    (tmp_path / "new" / "letters").mkdir()
+    Image.new("L", (20, 30)).save(tmp_path / "new" / "letters" / "a.png")
+    preparation = {"height": 8, "width": 8, "channels": 1, "resize": "crop"}
+    write_card(saved, {**read_card(saved), "classes": list(digits.class_names), "preparation": preparation})
+    before = read_card(saved)
+    scores = evaluate_on(saved, str(tmp_path / "new"))
+    test = [digits.test.images[digits.test.labels == label][:5] for label in (3, 7)]
+    predicted = predict(load_model(saved), np.concatenate(test)).argmax(-1)
+    assert scores.images == 10
+    assert scores.accuracy == (predicted == [3] * 5 + [7] * 5).mean()
+    assert scores.left_out == ["letters"]
+    assert sorted(scores.predictions.names)[0] == "3/0.png"
+    assert scores.times_read == 0
+    assert read_card(saved) == before
+
+    (tmp_path / "new" / "3").rename(tmp_path / "new" / "three")
+    (tmp_path / "new" / "7").rename(tmp_path / "new" / "seven")
+    with pytest.raises(DataError, match=r"knows none of its classes, such as 'letters'; it knows 0, 1, 2"):
+        evaluate_on(saved, str(tmp_path / "new"))

@@ -1,0 +1,64 @@
+"""Writes the images that a model gets wrong, for people to look at."""
+
+import csv
+import re
+from pathlib import Path
+
+from searchcnn.errors import UsageError
+from searchcnn.results.scores import Predictions
+
+LIST = "wrong.csv"
+"""Name of the file that lists the images."""
+UNSAFE = re.compile(r'[/\\:*?"<>|\0]+')
+"""What the name of a file must not hold on some systems."""
+LONGEST = 60
+"""Characters of a name that are kept."""
+
+
+def write_wrong(predictions: Predictions, folder: Path) -> int:
+    """Writes each image that is taken for another class, as the network gets it, and a list of them.
+
+    Args:
+        predictions: With their images.
+        folder: A new or empty folder. The files in it are numbered, the most confident mistake first.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        UsageError: If the folder holds something, or cannot be written.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} already holds something; name a new or empty folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write(predictions, folder)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _write(predictions: Predictions, folder: Path) -> int:
+    wrong, predicted = predictions.find_wrong(), predictions.predicted
+    with (folder / LIST).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["picture", "image", "class", "predicted", "probability", "probability_of_class"])
+        for rank, index in enumerate(map(int, wrong), 1):
+            name, label = predictions.names[index], predictions.labels[index]
+            classes = [predictions.class_names[number] for number in (label, predicted[index])]
+            texts = [_clean(text) for text in (*classes, Path(name).stem)]
+            picture = "{:04} {} taken for {}, {}.png".format(rank, *texts)
+            _save_picture(predictions, index, folder / picture)
+            shares = (predictions.confidence[index], predictions.probabilities[index, label])
+            table.writerow([picture, name, *classes, *(f"{share:.4f}" for share in shares)])
+    return len(wrong)
+
+
+def _clean(name: str) -> str:
+    return UNSAFE.sub("_", name)[-LONGEST:]
+
+
+def _save_picture(predictions: Predictions, index: int, path: Path) -> None:
+    from PIL import Image
+
+    pixels = predictions.images[index : index + 1][0]
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)
