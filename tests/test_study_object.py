@@ -239,6 +239,11 @@ def test_a_study_of_other_images_is_not_shown(workspace: Path) -> None:
         assert "other images" in repr(other)
     (workspace / "photos").rename(workspace / "moved")
     assert Study("photos", data="moved").evaluate().images == 6
+    assert Study("photos").evaluate("moved").times_read == 2
+    evaluated, _ = call(workspace, "evaluate", "studies/photos/best.keras", "--data", "moved")
+    assert "Accuracy on moved 0." in evaluated or "Accuracy on moved 1." in evaluated
+    _, err = call(workspace, "evaluate", "studies/photos/best.keras", code=2)
+    assert "say on which images with --data PATH" in err
 
 
 @pytest.mark.slow

@@ -11,14 +11,17 @@ from searchcnn.results.card import find_card, get_card_path, make_card, read_car
 if TYPE_CHECKING:
     from searchcnn.results.evaluation import evaluate_model, evaluate_on
     from searchcnn.results.export import export_model, save_model
+    from searchcnn.results.label_errors import LabelError, find_label_errors
     from searchcnn.results.models import Models
     from searchcnn.results.prediction import Prediction, classify, list_images
     from searchcnn.results.rehearsal import rehearse
     from searchcnn.results.scores import ClassScore, Confusion, Predictions, Scores
+    from searchcnn.results.stored import read_predictions
 
 __all__ = [
     "ClassScore",
     "Confusion",
+    "LabelError",
     "Models",
     "Prediction",
     "Predictions",
@@ -28,10 +31,12 @@ __all__ = [
     "evaluate_on",
     "export_model",
     "find_card",
+    "find_label_errors",
     "get_card_path",
     "list_images",
     "make_card",
     "read_card",
+    "read_predictions",
     "rehearse",
     "save_model",
 ]
@@ -39,6 +44,7 @@ __all__ = [
 HOMES = {
     "ClassScore": "searchcnn.results.scores",
     "Confusion": "searchcnn.results.scores",
+    "LabelError": "searchcnn.results.label_errors",
     "Models": "searchcnn.results.models",
     "Prediction": "searchcnn.results.prediction",
     "Predictions": "searchcnn.results.scores",
@@ -47,7 +53,9 @@ HOMES = {
     "evaluate_model": "searchcnn.results.evaluation",
     "evaluate_on": "searchcnn.results.evaluation",
     "export_model": "searchcnn.results.export",
+    "find_label_errors": "searchcnn.results.label_errors",
     "list_images": "searchcnn.results.prediction",
+    "read_predictions": "searchcnn.results.stored",
     "rehearse": "searchcnn.results.rehearsal",
     "save_model": "searchcnn.results.export",
 }

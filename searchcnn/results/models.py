@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
 from searchcnn.results.card import get_card_path, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
+from searchcnn.results.scores import Predictions
+from searchcnn.results.stored import write_predictions
 from searchcnn.results.verification import CHECK_SECONDS, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
@@ -195,8 +198,19 @@ class Models:
         expected = self._expected.get(card.get("trial", -1))
         if expected is None:
             expected = predict(load_model(self.path), self._images)
-        with guard_writing(Path(tempfile.gettempdir())):
-            verify(self.path, self._images, expected)
+        with guard_writing(Path(tempfile.gettempdir())), ThreadPoolExecutor(1) as pool:
+            check = pool.submit(verify, self.path, self._images, expected)  # waits for another process
+            self._store_predictions(card["sha256"])
+            check.result()
+
+    def _store_predictions(self, fingerprint: str) -> None:
+        """Stores what the best model predicts for the validation images, unless it was fitted to them, too."""
+        if self._config.data.folds:
+            return
+        validation = self._dataset.validation
+        probabilities = predict(load_model(self.path), validation.images)
+        predictions = Predictions(validation.names, validation.labels, probabilities, self._dataset.class_names)
+        write_predictions(self._job.workspace.predictions(self._job.name), predictions, fingerprint)
 
     def _read_card(self) -> dict[str, Any] | None:
         """Reads the card of the best model; None if there is no model."""

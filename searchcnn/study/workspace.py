@@ -49,6 +49,10 @@ class Workspace:
         """Returns where a study's best model is once there is one."""
         return self.studies / study / "best.keras"
 
+    def predictions(self, study: str) -> Path:
+        """Returns where it is kept what a study's best model predicts for the validation images."""
+        return self.studies / study / "validation.npz"
+
     def images(self, study: str) -> Path:
         """Returns where a study keeps images that it was given as arrays."""
         return self.studies / study / "images.npz"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LEAST_SHARE = 0.005
 """Share of the time that is worth to be named."""
+MAX_NAMED = 3
+"""Number of likely label errors that are named."""
 OTHER_SEARCH = " of another search with that name, in another database"
 """Describes a model that comes from none of the study's trials."""
 
@@ -52,6 +54,7 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield from _describe_gain(summary, best)
         yield from _describe_tuning(summary)
         yield f"Model: {_format_path(study)}{_describe_model(study, summary)}"
+        yield from _describe_labels(study)
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
         yield f"To beat: {', '.join(published)}"
@@ -102,6 +105,21 @@ def _describe_certainty(study: Job, best: TrialSummary) -> Iterator[str]:
         if study.config.objective.metric == "val_accuracy" and best.value is not None and images:
             split = f" in {folds} folds" if folds else ""
             yield f"      on {images:,} images{split}: {format_interval(best.value, images)}"
+
+
+def _describe_labels(study: Job) -> Iterator[str]:
+    """Yields which validation images are likely filed under the wrong class, if that is known of the best model."""
+    from searchcnn.results import find_label_errors, read_predictions
+
+    card = find_card(study.model)
+    predictions = read_predictions(study.workspace.predictions(study.name), card.get("sha256", ""))
+    errors = find_label_errors(predictions) if predictions else []
+    if predictions is None or not errors:
+        return
+    images = f"{len(errors):,} of {format_count(len(predictions), 'validation image')}"
+    yield f"Look at: {images} that may be filed under the wrong class, most likely"
+    for error in errors[:MAX_NAMED]:
+        yield f"      {error.name}: filed under {error.label}, looks like {error.suggested} ({error.probability:.1%})"
 
 
 def _describe_gain(summary: StudySummary, best: TrialSummary) -> Iterator[str]:

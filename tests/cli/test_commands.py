@@ -5,6 +5,7 @@ starting TensorFlow takes seconds each time.
 """
 
 import contextlib
+import csv
 import json
 import re
 import signal
@@ -144,8 +145,15 @@ def test_evaluate_prints_test_scores_and_counts_the_readings(searched: tuple[Pat
     )
     assert "precision" in first
     assert re.search(r"\npublished: best 1\.0000 \(ours is 0\.\d{4} lower\)\npublished: worst 0\.0100 .*higher", first)
-    scores = json.loads(call(folder, "evaluate", "digits", "--json")[0])
+    assert re.search(r"\nOn validation, which selected it, accuracy 0\.\d{4}\n", first)
+    printed, err = call(folder, "evaluate", "digits", "--json", "--wrong", "wrong")
+    scores = json.loads(printed)
     assert scores["times_read"] == 2
+    wrong = sum(map(sum, scores["matrix"])) - sum(scores["matrix"][label][label] for label in range(10))
+    assert f"wrong: {wrong} images" in err
+    assert len(list((folder / "wrong").glob("*.png"))) == wrong == round(360 * (1 - scores["accuracy"]))
+    rows = list(csv.DictReader(call(folder, "evaluate", "digits", "--csv")[0].splitlines()))
+    assert [int(row["images"]) for row in rows] == [row["images"] for row in scores["classes"]]
     assert scores["published"] == {"best": 1.0, "worst": 0.01}
     assert sum(row["images"] for row in scores["classes"]) == 360
 

@@ -1,0 +1,48 @@
+"""What the best model predicts for the validation images, kept beside it for readers who have no Keras."""
+
+from pathlib import Path
+
+import numpy as np
+
+from searchcnn.files import guard_writing, replace_file
+from searchcnn.results.scores import Predictions
+
+
+def write_predictions(path: Path, predictions: Predictions, model: str) -> None:
+    """Writes predictions without their images.
+
+    Args:
+        path: The file, ending in ``.npz``.
+        predictions: The predictions.
+        model: The hash of the model's file, which says whose they are.
+
+    Raises:
+        StoreError: If they cannot be written.
+    """
+    with guard_writing(path), replace_file(path) as new, new.open("wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.array(predictions.names, dtype=str),
+            labels=predictions.labels,
+            probabilities=predictions.probabilities.astype(np.float32),
+            class_names=np.array(predictions.class_names, dtype=str),
+            model=np.array(model),
+        )
+
+
+def read_predictions(path: Path, model: str) -> Predictions | None:
+    """Returns what a model predicts; None if that is not known: there is no file, or it is another model's.
+
+    Args:
+        path: The file.
+        model: The hash of the model's file.
+    """
+    try:
+        with np.load(path) as file:
+            if str(file["model"]) != model:
+                return None
+            return Predictions(
+                file["names"].tolist(), file["labels"], file["probabilities"], file["class_names"].tolist()
+            )
+    except (OSError, ValueError, KeyError):  # it can be made again
+        return None
