@@ -38,7 +38,8 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import models, read_card  # noqa: E402
+from searchcnn.results import models, read_card, read_predictions  # noqa: E402
+from searchcnn.results.scores import score  # noqa: E402
 from searchcnn.training import Trainer, find_known_points  # noqa: E402
 
 STUDY = """
@@ -196,6 +197,21 @@ def test_the_best_model_has_its_score(workspace: Path) -> None:
     best = summary(study).best
     assert best is not None
     assert best.value == pytest.approx(right.mean())
+
+
+def test_predictions_of_the_validation_images_are_kept_beside_the_best_model(workspace: Path) -> None:
+    study = make_study(workspace)
+    card, path = read_card(study.model), study.workspace.predictions("study")
+    predictions, best = read_predictions(path, card["sha256"]), summary(study).best
+    assert predictions is not None
+    assert best is not None
+    data = load_dataset(study.config.data, study.config.seed)
+    np.testing.assert_array_equal(predictions.labels, data.validation.labels)
+    assert score(predictions).accuracy == pytest.approx(best.value)
+    assert predictions.names == list(data.validation.names)
+    assert read_predictions(path, "of another model") is None
+    path.write_bytes(path.read_bytes()[:100])
+    assert read_predictions(path, card["sha256"]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the best model predicts for the validation images, kept beside it for readers who have no Keras."""
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -37,6 +38,8 @@ def read_predictions(path: Path, model: str) -> Predictions | None:
         path: The file.
         model: The hash of the model's file.
     """
+    if not is_zipfile(path):  # none, or damaged: NumPy would leave it open
+        return None
     try:
         with np.load(path) as file:
             if str(file["model"]) != model:

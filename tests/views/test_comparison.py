@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
@@ -17,6 +18,9 @@ from sqlalchemy.orm import Session
 from searchcnn.cli import main
 from searchcnn.events import Epoch, Planned
 from searchcnn.job import Job
+from searchcnn.results.card import write_card
+from searchcnn.results.scores import Predictions
+from searchcnn.results.stored import write_predictions
 from searchcnn.search import make_sampler
 from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
 from searchcnn.store.tables import RunRow
@@ -66,6 +70,29 @@ def print_summary(study: Job) -> list[str]:
     with contextlib.redirect_stdout(out):
         print_lines(summarize_study(study, ["optimize", "--study", "compared"], stopped=False))
     return out.getvalue().splitlines()
+
+
+def test_likely_label_errors_are_named(search: Callable[..., Job]) -> None:
+    """Five images that look like another class with certainty, beside 95 that look like their own."""
+    study = search()
+    wrong = np.arange(0, 100, 20)
+    labels = np.arange(100) % 2
+    probabilities = np.where(labels[:, None] == [0, 1], 0.9, 0.1).astype(np.float32)
+    probabilities[wrong] = np.where([[1, 0]], 0.01, 0.99)
+    names = [f"{number}.png" for number in range(100)]
+    study.model.parent.mkdir(parents=True)
+    study.model.touch()
+    write_card(study.model, {"sha256": "m"})
+    path = study.workspace.predictions(study.name)
+    write_predictions(path, Predictions(names, labels, probabilities, ["cat", "dog"]), "m")
+    lines = print_summary(study)
+    place = lines.index("Look at: 5 of 100 validation images that may be filed under the wrong class, most likely")
+    assert lines[place + 1 : place + 3] == [
+        "      0.png: filed under cat, looks like dog (99.0%)",
+        "      20.png: filed under cat, looks like dog (99.0%)",
+    ]
+    write_card(study.model, {"sha256": "another one"})
+    assert not [line for line in print_summary(study) if "wrong class" in line]
 
 
 def show_status(folder: Path, *args: str) -> str:
