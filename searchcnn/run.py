@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from searchcnn.spaces import SearchSpace
     from searchcnn.training import Trainer
 
+MARGIN = 1.0
+"""Seconds before the timeout in which nothing more is predicted: processes end."""
 ENOUGH = 4
 """Time that is enough for a first network, relative to what starting takes."""
 
@@ -69,7 +71,8 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         with stored.run(job.elapsed):
             search.run(hear, stop)
             with stored.spent.timed("checking"):
-                _conclude(models, stop.is_set(), hear)
+                seconds_left = (config.budget.timeout or math.inf) - stored.count_seconds(job.elapsed)
+                _conclude(models, stop.is_set(), seconds_left, hear)
 
 
 def _begin(
@@ -107,12 +110,12 @@ def _check_time(job: Job) -> None:
         )
 
 
-def _conclude(models: "Models", is_stopped: bool, hear: Hear) -> None:
+def _conclude(models: "Models", is_stopped: bool, seconds_left: float, hear: Hear) -> None:
     """Deletes what nobody needs any more, and checks that the best network loads anywhere."""
     models.tidy(is_over=not is_stopped)  # of trials that were given up, too
     if not models.is_verified and not is_stopped:
         hear(Progress("checking the saved model in a fresh process"))
-        models.verify()
+        models.verify(seconds_left - MARGIN)
 
 
 def _check_identity(

@@ -1,6 +1,7 @@
 """The models of a study's best trials, and the best of them: on disk as soon as a trial is complete."""
 
 import contextlib
+import math
 import shutil
 import tempfile
 import time
@@ -28,6 +29,8 @@ from searchcnn.training import Checkpoints
 
 TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
+PREDICTED = 128
+"""Number of validation images that the best model classifies at once; in between it looks at the clock."""
 PAUSE = 0.1
 """Seconds between two attempts to read a model that another process may be replacing."""
 
@@ -170,12 +173,15 @@ class Models:
         card = self._read_card()
         return card is None or bool(card.get("verified"))
 
-    def verify(self) -> None:
+    def verify(self, seconds: float = math.inf) -> None:
         """Checks that plain Keras loads the saved model and predicts what the trained network does.
 
         Its card says so afterwards. If an earlier run saved the model without verifying it, the trained network is
         gone: the model is loaded here and compared with itself. If another process replaces the model meanwhile, it is
-        left to that process.
+        left to that process. Meanwhile it predicts the classes of the validation images, which are kept for readers.
+
+        Args:
+            seconds: How long it may predict.
 
         Raises:
             StudyFailedError: If it does not load or predicts something else.
@@ -185,7 +191,7 @@ class Models:
         if card is None:
             return
         try:
-            self._verify(card)
+            self._verify(card, time.monotonic() + seconds)
         except (StudyFailedError, StoreError):
             if self._read_card() == card:
                 raise
@@ -194,22 +200,32 @@ class Models:
             if self._read_card() == card:
                 write_card(self.path, {**card, "verified": True})
 
-    def _verify(self, card: Mapping[str, Any]) -> None:
+    def _verify(self, card: Mapping[str, Any], deadline: float) -> None:
         expected = self._expected.get(card.get("trial", -1))
         if expected is None:
             expected = predict(load_model(self.path), self._images)
         with guard_writing(Path(tempfile.gettempdir())), ThreadPoolExecutor(1) as pool:
             check = pool.submit(verify, self.path, self._images, expected)  # waits for another process
-            self._store_predictions(card["sha256"])
+            self._store_predictions(card["sha256"], deadline)
             check.result()
 
-    def _store_predictions(self, fingerprint: str) -> None:
-        """Stores what the best model predicts for the validation images, unless it was fitted to them, too."""
+    def _store_predictions(self, fingerprint: str, deadline: float) -> None:
+        """Stores what the best model predicts for the validation images, unless it was fitted to them, too.
+
+        Where the time is not enough for all of them, it is a random sample.
+        """
         if self._config.data.folds:
             return
-        validation = self._dataset.validation
-        probabilities = predict(load_model(self.path), validation.images)
-        predictions = Predictions(validation.names, validation.labels, probabilities, self._dataset.class_names)
+        validation, model = self._dataset.validation, load_model(self.path)
+        order = np.random.default_rng(self._config.seed).permutation(len(validation))
+        parts: list[npt.NDArray[np.float32]] = []
+        for start in range(0, len(order), PREDICTED):
+            parts.append(predict(model, validation.images[order[start : start + PREDICTED]]))
+            if time.monotonic() > deadline:
+                break
+        probabilities = np.concatenate(parts)
+        done = validation.take(order[: len(probabilities)])
+        predictions = Predictions(done.names, done.labels, probabilities, self._dataset.class_names)
         write_predictions(self._job.workspace.predictions(self._job.name), predictions, fingerprint)
 
     def _read_card(self) -> dict[str, Any] | None:

@@ -135,7 +135,8 @@ class TrainingLoop:
         if checkpoint is not None and (checkpoint.is_over or first >= candidate.recipe.epochs):
             self._backup.skip_phase()
             return
-        candidate, train, validation = self._inputs.shorten(candidate, self._trial.check)
+        with self._trial.spent.timed("features"):
+            candidate, train, validation = self._inputs.shorten(candidate, self._trial.check)
         stretch = Stretch(
             train,
             validation,
