@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from searchcnn.spaces import SearchSpace
     from searchcnn.training import Trainer
 
-MARGIN = 1.0
-"""Seconds before the timeout in which nothing more is predicted: processes end."""
 ENOUGH = 4
 """Time that is enough for a first network, relative to what starting takes."""
 
@@ -111,11 +109,12 @@ def _check_time(job: Job) -> None:
 
 
 def _conclude(models: "Models", is_stopped: bool, seconds_left: float, hear: Hear) -> None:
-    """Deletes what nobody needs any more, and checks that the best network loads anywhere."""
+    """Deletes what nobody needs any more, calibrates the best network, and checks that it loads anywhere."""
     models.tidy(is_over=not is_stopped)  # of trials that were given up, too
     if not models.is_verified and not is_stopped:
-        hear(Progress("checking the saved model in a fresh process"))
-        models.verify(seconds_left - MARGIN)
+        hear(Progress("checking the best model: how sure it is, and that it loads in a fresh process"))
+        models.calibrate(seconds_left)
+        models.verify()
 
 
 def _check_identity(

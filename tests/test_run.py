@@ -210,6 +210,13 @@ def test_predictions_of_the_validation_images_are_kept_beside_the_best_model(wor
     labels = dict(zip(data.validation.names, data.validation.labels, strict=True))
     assert predictions.labels.tolist() == [labels[name] for name in predictions.names]
     assert score(predictions).accuracy == pytest.approx(best.value)
+    model = keras.models.load_model(study.model)
+    of_the_model = dict(zip(data.validation.names, model.predict(data.validation.images, verbose=0), strict=True))
+    for name, row in zip(predictions.names, predictions.probabilities, strict=True):
+        np.testing.assert_allclose(row, of_the_model[name], atol=1e-5)
+    calibration, trial = card["calibration"], study.model.parent / "models" / f"trial-{best.number:04}.keras"
+    assert calibration["loss_after"] < calibration["loss_before"]
+    assert calibration["of"] == read_card(trial)["sha256"] != card["sha256"]
     assert read_predictions(path, "of another model") is None
     path.write_bytes(path.read_bytes()[:100])
     assert read_predictions(path, card["sha256"]) is None

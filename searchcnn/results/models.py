@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
-from searchcnn.results.card import get_card_path, make_card, read_card, write_card
+from searchcnn.results.calibration import apply_temperature, calibrate
+from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.scores import Predictions
-from searchcnn.results.stored import write_predictions
+from searchcnn.results.stored import read_predictions, write_predictions
 from searchcnn.results.verification import CHECK_SECONDS, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
@@ -29,6 +29,8 @@ from searchcnn.training import Checkpoints
 
 TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
+CALIBRATION_SECONDS = 6.0
+"""How long the best model may classify validation images at the end of a search that has a timeout."""
 PREDICTED = 128
 """Number of validation images that the best model classifies at once; in between it looks at the clock."""
 PAUSE = 0.1
@@ -160,8 +162,8 @@ class Models:
 
     @property
     def seconds_to_verify(self) -> float:
-        """How long `verify` will take."""
-        return CHECK_SECONDS
+        """How long `calibrate` and `verify` will take."""
+        return CALIBRATION_SECONDS + CHECK_SECONDS
 
     @property
     def is_verified(self) -> bool:
@@ -173,15 +175,12 @@ class Models:
         card = self._read_card()
         return card is None or bool(card.get("verified"))
 
-    def verify(self, seconds: float = math.inf) -> None:
+    def verify(self) -> None:
         """Checks that plain Keras loads the saved model and predicts what the trained network does.
 
         Its card says so afterwards. If an earlier run saved the model without verifying it, the trained network is
         gone: the model is loaded here and compared with itself. If another process replaces the model meanwhile, it is
-        left to that process. Meanwhile it predicts the classes of the validation images, which are kept for readers.
-
-        Args:
-            seconds: How long it may predict.
+        left to that process.
 
         Raises:
             StudyFailedError: If it does not load or predicts something else.
@@ -191,7 +190,7 @@ class Models:
         if card is None:
             return
         try:
-            self._verify(card, time.monotonic() + seconds)
+            self._verify(card)
         except (StudyFailedError, StoreError):
             if self._read_card() == card:
                 raise
@@ -200,33 +199,51 @@ class Models:
             if self._read_card() == card:
                 write_card(self.path, {**card, "verified": True})
 
-    def _verify(self, card: Mapping[str, Any], deadline: float) -> None:
+    def _verify(self, card: Mapping[str, Any]) -> None:
         expected = self._expected.get(card.get("trial", -1))
-        if expected is None:
+        if expected is None or "calibration" in card:
             expected = predict(load_model(self.path), self._images)
-        with guard_writing(Path(tempfile.gettempdir())), ThreadPoolExecutor(1) as pool:
-            check = pool.submit(verify, self.path, self._images, expected)  # waits for another process
-            self._store_predictions(card["sha256"], deadline)
-            check.result()
+        with guard_writing(Path(tempfile.gettempdir())):
+            verify(self.path, self._images, expected)
 
-    def _store_predictions(self, fingerprint: str, deadline: float) -> None:
-        """Stores what the best model predicts for the validation images, unless it was fitted to them, too.
+    def calibrate(self, seconds_left: float = math.inf) -> None:
+        """Makes the probabilities of the best model honest, and keeps what it predicts for the validation images.
 
-        Where the time is not enough for all of them, it is a random sample.
+        It is left alone if it was fitted to these images, too. Where the time is not enough for all of them, a random
+        sample of them has to do.
+
+        Args:
+            seconds_left: How long this and `verify` may take, about.
+
+        Raises:
+            StoreError: If the model is damaged, or cannot be written.
         """
-        if self._config.data.folds:
+        card, path = self._read_card(), self._job.workspace.predictions(self._job.name)
+        if card is None or self._config.data.folds or read_predictions(path, card["sha256"]):
             return
-        validation, model = self._dataset.validation, load_model(self.path)
+        network = load_model(self.path)
+        predictions = self._predict_validation(network, time.monotonic() + seconds_left - CHECK_SECONDS)
+        calibration = None if "calibration" in card else calibrate(network, predictions)
+        with guard_writing(self.path):
+            if self._read_card() != card:
+                return  # another process has replaced it
+            if calibration is not None:
+                card["calibration"] = {**asdict(calibration), "of": card["sha256"]}
+                save_model(self.path, network, card)
+                predictions = apply_temperature(predictions, calibration.temperature)
+            write_predictions(path, predictions, hash_file(self.path))
+
+    def _predict_validation(self, network: Any, deadline: float) -> Predictions:
+        validation = self._dataset.validation
         order = np.random.default_rng(self._config.seed).permutation(len(validation))
         parts: list[npt.NDArray[np.float32]] = []
         for start in range(0, len(order), PREDICTED):
-            parts.append(predict(model, validation.images[order[start : start + PREDICTED]]))
+            parts.append(predict(network, validation.images[order[start : start + PREDICTED]]))
             if time.monotonic() > deadline:
                 break
         probabilities = np.concatenate(parts)
-        done = validation.take(order[: len(probabilities)])
-        predictions = Predictions(done.names, done.labels, probabilities, self._dataset.class_names)
-        write_predictions(self._job.workspace.predictions(self._job.name), predictions, fingerprint)
+        sample = validation.take(order[: len(probabilities)])
+        return Predictions(sample.names, sample.labels, probabilities, self._dataset.class_names)
 
     def _read_card(self) -> dict[str, Any] | None:
         """Reads the card of the best model; None if there is no model."""
@@ -270,8 +287,8 @@ class Models:
 
 
 def _read_identity(model: Path) -> tuple[int, str] | None:
-    """Returns the trial and the fingerprint of a model; None if it or its card is missing or damaged."""
+    """Returns the trial and the fingerprint of a model before it was calibrated; None if it is missing or damaged."""
     with contextlib.suppress(StoreError):
         card = read_card(model)
-        return card.get("trial", -1), card["sha256"]
+        return card.get("trial", -1), card.get("calibration", {}).get("of", card["sha256"])
     return None

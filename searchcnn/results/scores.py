@@ -160,18 +160,17 @@ def score(predictions: Predictions, times_read: int = 0, left_out: Sequence[str]
         times_read: As in `Scores`.
         left_out: As in `Scores`.
     """
-    from sklearn.metrics import cohen_kappa_score, confusion_matrix, log_loss
+    from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
     labels, predicted = predictions.labels, predictions.predicted
     numbers = list(range(len(predictions.class_names)))
     classes, hits = _score_classes(predictions), int((predicted == labels).sum())
     recalls = [row.recall for row in classes if row.images]
-    float64 = np.asarray(predictions.probabilities, dtype=np.float64)
     is_one_class = len({*labels, *predicted}) == 1  # of which scikit-learn's kappa is not a number
     return Scores(
         accuracy=hits / len(labels),
         interval=compute_interval(hits, len(labels)),
-        loss=float(log_loss(labels, float64 / float64.sum(axis=-1, keepdims=True), labels=numbers)),
+        loss=compute_loss(predictions),
         balanced_accuracy=float(np.mean(recalls)),
         kappa=1.0 if is_one_class else float(cohen_kappa_score(labels, predicted, labels=numbers)),
         calibration_error=compute_calibration_error(predictions),
@@ -191,6 +190,15 @@ def compute_interval(hits: int, images: int) -> tuple[float, float]:
 
     low, high = binomtest(hits, images).proportion_ci(method="wilson")
     return float(low), float(high)
+
+
+def compute_loss(predictions: Predictions) -> float:
+    """Returns the mean cross-entropy in nats."""
+    from sklearn.metrics import log_loss
+
+    float64 = np.asarray(predictions.probabilities, dtype=np.float64)
+    numbers = list(range(len(predictions.class_names)))
+    return float(log_loss(predictions.labels, float64 / float64.sum(axis=-1, keepdims=True), labels=numbers))
 
 
 def compute_calibration_error(predictions: Predictions) -> float:

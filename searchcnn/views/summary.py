@@ -54,6 +54,7 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield from _describe_gain(summary, best)
         yield from _describe_tuning(summary)
         yield f"Model: {_format_path(study)}{_describe_model(study, summary)}"
+        yield from _describe_calibration(study)
         yield from _describe_labels(study)
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
@@ -105,6 +106,16 @@ def _describe_certainty(study: Job, best: TrialSummary) -> Iterator[str]:
         if study.config.objective.metric == "val_accuracy" and best.value is not None and images:
             split = f" in {folds} folds" if folds else ""
             yield f"      on {images:,} images{split}: {format_interval(best.value, images)}"
+
+
+def _describe_calibration(study: Job) -> Iterator[str]:
+    """Yields what calibrating the best model has changed."""
+    facts = find_card(study.model).get("calibration")
+    if facts:
+        changes = [
+            f"{name} {facts[f'{name}_before']:.3f} to {facts[f'{name}_after']:.3f}" for name in ("error", "loss")
+        ]
+        yield f"Sure:  probabilities are calibrated on {facts['images']:,} validation images: {', '.join(changes)}"
 
 
 def _describe_labels(study: Job) -> Iterator[str]:

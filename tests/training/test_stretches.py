@@ -110,7 +110,7 @@ def test_each_stretch_is_a_cycle_of_the_learning_rate(work: Work) -> None:
     assert trial.user_attrs[STRETCHES] == [1, 5]
     assert trial.user_attrs[SCORES][-1] == trial.value == max(epoch.metrics["val_accuracy"] for epoch in curve)
     assert trial.user_attrs[PACE] > 0
-    assert set(trial.user_attrs[SPENT]) == {"building", "tracing", "training", "validating", "saving"}
+    assert set(trial.user_attrs[SPENT]) == {"building", "features", "tracing", "training", "validating", "saving"}
     assert [epoch.number for epoch in curve] == [1, 2, 3, 4, 5, 6]
     expected = [0.0, *(RATE * (1 + math.cos(math.pi * epoch / 5)) / 2 for epoch in range(1, 6))]
     assert [epoch.learning_rate for epoch in curve] == pytest.approx(expected, abs=1e-6)
