@@ -33,11 +33,13 @@ def command(model: str, data: str | None, wrong: Path | None, as_json: bool, as_
 
     With --data, it is scored on the test images of another dataset, or on all of its images if it has no such part.
     """
+    from searchcnn.results.wrong import make_folder, write_wrong
+
+    if wrong is not None:
+        make_folder(wrong)
     study = None if model.endswith(".keras") else open_study(model, storage)
     scores = _evaluate_file(Path(model), data) if study is None else study.evaluate(data)
     if wrong is not None:
-        from searchcnn.results.wrong import write_wrong
-
         count = write_wrong(scores.predictions, wrong)
         click.echo(f"{wrong}: {count:,} images that it gets wrong, and wrong.csv", err=True)
     if study is not None:

@@ -15,8 +15,6 @@ from searchcnn.results.scores import Predictions, compute_calibration_error, com
 
 COLDEST, HOTTEST = 0.05, 20.0
 """Bounds of the temperature."""
-
-
 LEAST = 50
 """Number of images that are too few to fit even one number to."""
 

@@ -17,7 +17,7 @@ from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
-from searchcnn.results.calibration import apply_temperature, calibrate
+from searchcnn.results.calibration import Calibration, apply_temperature, calibrate
 from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.scores import Predictions
@@ -223,7 +223,7 @@ class Models:
             return
         network = load_model(self.path)
         predictions = self._predict_validation(network, time.monotonic() + seconds_left - CHECK_SECONDS)
-        calibration = None if "calibration" in card else calibrate(network, predictions)
+        calibration = None if "calibration" in card else self._calibrate(network, predictions)
         with guard_writing(self.path):
             if self._read_card() != card:
                 return  # another process has replaced it
@@ -232,6 +232,15 @@ class Models:
                 save_model(self.path, network, card)
                 predictions = apply_temperature(predictions, calibration.temperature)
             write_predictions(path, predictions, hash_file(self.path))
+
+    def _calibrate(self, network: Any, predictions: Predictions) -> Calibration | None:
+        """Calibrates a network, unless that does more to it: its last layer may be used elsewhere in it, too."""
+        before = Predictions((), np.array(()), self._predict_sample(network), self._dataset.class_names)
+        calibration = calibrate(network, predictions)
+        if calibration is None:
+            return None
+        expected = apply_temperature(before, calibration.temperature).probabilities
+        return calibration if np.allclose(self._predict_sample(network), expected, atol=1e-3) else None
 
     def _predict_validation(self, network: Any, deadline: float) -> Predictions:
         validation = self._dataset.validation

@@ -1,7 +1,9 @@
 """Writes the images that a model gets wrong, for people to look at."""
 
+import contextlib
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from searchcnn.errors import UsageError
@@ -15,24 +17,40 @@ LONGEST = 60
 """Characters of a name that are kept."""
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder for wrong images, before any time is spent on finding them.
+
+    Raises:
+        UsageError: If it holds something, or cannot be written.
+    """
+    with _explain_refusal(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} already holds something; name a new or empty folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LIST).touch()
+
+
 def write_wrong(predictions: Predictions, folder: Path) -> int:
     """Writes each image that is taken for another class, as the network gets it, and a list of them.
 
     Args:
         predictions: With their images.
-        folder: A new or empty folder. The files in it are numbered, the most confident mistake first.
+        folder: A folder that `make_folder` has made. The files are numbered, the most confident mistake first.
 
     Returns:
         The number of images.
 
     Raises:
-        UsageError: If the folder holds something, or cannot be written.
+        UsageError: If the folder cannot be written.
     """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} already holds something; name a new or empty folder")
-        folder.mkdir(parents=True, exist_ok=True)
+    with _explain_refusal(folder):
         return _write(predictions, folder)
+
+
+@contextlib.contextmanager
+def _explain_refusal(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

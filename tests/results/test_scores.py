@@ -12,7 +12,7 @@ from searchcnn.data import Dataset
 from searchcnn.errors import UsageError
 from searchcnn.results.label_errors import find_label_errors
 from searchcnn.results.scores import Confusion, Predictions, score
-from searchcnn.results.wrong import write_wrong
+from searchcnn.results.wrong import make_folder, write_wrong
 from searchcnn.views.scores import describe_scores
 
 SURE, HALF = [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]
@@ -79,6 +79,7 @@ def test_wrong_images_are_written(tmp_path: Path, digits: Dataset) -> None:
         ["a/1.png", "b/2.png"], np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]], np.float32), ["a/b", "c"], images
     )
     folder = tmp_path / "wrong"
+    make_folder(folder)
     assert write_wrong(predictions, folder) == 1
     with (folder / "wrong.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -92,7 +93,9 @@ def test_wrong_images_are_written(tmp_path: Path, digits: Dataset) -> None:
     }
     np.testing.assert_array_equal(np.asarray(Image.open(folder / row["picture"])), images[1, ..., 0])
     with pytest.raises(UsageError, match="already holds something; name a new or empty folder"):
-        write_wrong(predictions, folder)
+        make_folder(folder)
+    with pytest.raises(UsageError, match="cannot be written: Not a directory"):
+        make_folder(folder / "wrong.csv" / "more")
 
 
 def test_planted_label_errors_are_found(digits: Dataset) -> None:
