@@ -143,8 +143,8 @@ def test_a_search_without_a_model_has_failed(workspace: Path) -> None:
     settings = {"limits.max_params": 1}
     with pytest.raises(StudyFailedError, match=r"^no trial is complete, so there is no model: `searchcnn status none`"):
         searchcnn.optimize("mine", name="none", settings=settings, trials=1, workers=0)
-    with pytest.raises(StudyFailedError, match=r"give it 4\.0s or more$"):
-        searchcnn.optimize("mine", name="none", settings=settings, timeout="2s", workers=0)
+    with pytest.raises(StudyFailedError, match=r"is over before the first one is; give it .* or more$"):
+        searchcnn.optimize("mine", name="none", settings=settings, timeout="0.001s", workers=0)
 
 
 def test_a_timeout_that_is_over_before_the_first_trial_ends_at_once(workspace: Path) -> None:
