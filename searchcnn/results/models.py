@@ -31,6 +31,8 @@ TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
 CALIBRATION_SECONDS = 6.0
 """How long the best model may classify validation images at the end of a search that has a timeout."""
+LEAST_SECONDS = 1.0
+"""How long it may do so however little time is left."""
 PREDICTED = 128
 """Number of validation images that the best model classifies at once; in between it looks at the clock."""
 PAUSE = 0.1
@@ -222,7 +224,8 @@ class Models:
         if card is None or self._config.data.folds or read_predictions(path, card["sha256"]):
             return
         network = load_model(self.path)
-        predictions = self._predict_validation(network, time.monotonic() + seconds_left - CHECK_SECONDS)
+        deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - CHECK_SECONDS)
+        predictions = self._predict_validation(network, deadline)
         calibration = None if "calibration" in card else self._calibrate(network, predictions)
         with guard_writing(self.path):
             if self._read_card() != card:

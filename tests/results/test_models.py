@@ -30,7 +30,7 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import Models, export_model, formats, read_card, save_model  # noqa: E402
+from searchcnn.results import Models, export_model, formats, read_card, read_predictions, save_model  # noqa: E402
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
@@ -313,6 +313,44 @@ def test_a_model_that_a_killed_run_left_is_verified_by_the_next(
     assert (before, best.is_verified) == (False, True)
     assert compared[0].shape == (16, few.num_classes)
     assert read_card(saved)["verified"] is True
+
+
+def test_a_calibrated_model_stays_until_a_better_one_comes(
+    tmp_path: Path, few: Dataset, models_at: Callable[[Path], Models], keep: Callable[..., None], ranks: Ranks
+) -> None:
+    """Tidying does not take it for a damaged copy of the trial's network; a new network is calibrated again."""
+    best = models_at(tmp_path / "studies" / "mine" / "best.keras")
+    keep(best, 2, 0.5)
+    ranks.ended = ranks.best = [2]
+    best.tidy()
+    assert best.path.read_bytes() == best.get_file(2).read_bytes()
+    best.calibrate()
+    calibrated = best.path.read_bytes()
+    assert calibrated != best.get_file(2).read_bytes()
+    assert read_card(best.path)["calibration"]["images"] == len(few.validation)
+    models_at(best.path).tidy()
+    best.calibrate()
+    assert best.path.read_bytes() == calibrated
+    keep(best, 3, 0.6)
+    ranks.ended, ranks.best = [2, 3], [3, 2]
+    best.tidy()
+    assert "calibration" not in read_card(best.path)
+    best.calibrate()
+    assert read_card(best.path)["calibration"]["of"] == read_card(best.get_file(3))["sha256"]
+
+
+def test_with_little_time_a_sample_of_the_validation_images_is_classified(
+    saved: Path, few: Dataset, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models_module, "PREDICTED", 40)
+    monkeypatch.setattr(models_module, "LEAST_SECONDS", 0.0)
+    best = models_at(saved)
+    best.calibrate(seconds_left=0.0)
+    predictions = read_predictions(Workspace(saved.parent.parent).predictions("mine"), read_card(saved)["sha256"])
+    assert predictions is not None
+    assert len(set(predictions.names)) == 40
+    labels = dict(zip(few.validation.names, few.validation.labels, strict=True))
+    assert predictions.labels.tolist() == [labels[name] for name in predictions.names]
 
 
 def test_export(saved: Path, tmp_path: Path) -> None:
