@@ -36,7 +36,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "searchcnn
 @pytest.mark.parametrize(
     ("name", "count", "ends", "pixels"),
     [
-        ("MobileNetV2", 18, ["Conv1_relu", "block_15_add", "out_relu"], TF),
+        pytest.param("MobileNetV2", 18, ["Conv1_relu", "block_15_add", "out_relu"], TF, marks=slow),
         pytest.param("MobileNetV3Small", 12, ["expanded_conv_project_bn", "expanded_conv_9_add"], TF, marks=slow),
         pytest.param("ResNet50", 17, ["pool1_pool", "conv2_block1_out", "conv5_block3_out"], CAFFE, marks=slow),
         pytest.param("EfficientNetV2B0", 22, ["stem_activation", "block6a_project_bn"], TORCH, marks=slow),

@@ -49,6 +49,7 @@ def test_starting_keras_sets_nothing_but_what_keras_sets() -> None:
     assert state(STARTED) == state(PLAIN)
 
 
+@pytest.mark.slow
 def test_starting_keras_hides_nothing() -> None:
     assert bool(run(STARTED + STATE)[1]) == bool(run(PLAIN + STATE)[1])
 

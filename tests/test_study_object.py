@@ -138,6 +138,7 @@ def test_a_larger_budget_goes_on_and_what_stays_is_shown(workspace: Path, capsys
     assert "Go on with: study.optimize(trials=4)\n" in out
 
 
+@pytest.mark.slow
 def test_a_search_without_a_model_has_failed(workspace: Path) -> None:
     """Silence, or exit code 0, would be taken for a model."""
     settings = {"limits.max_params": 1}
