@@ -23,7 +23,7 @@ from searchcnn.backend import start_keras
 from searchcnn.cli import main
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError
-from searchcnn.events import Epoch, EpochFinished, Event
+from searchcnn.events import Epoch, EpochFinished, EpochsRecalled, Event
 from searchcnn.files import check_writable
 from searchcnn.job import Job
 from searchcnn.search import Budget, Evaluation, Search
@@ -73,6 +73,8 @@ class Ear:
         self.epochs: list[Epoch] = []
 
     def hear(self, event: Event) -> None:
+        if isinstance(event, EpochsRecalled):
+            self.epochs.extend(event.epochs)
         if isinstance(event, EpochFinished):
             self.epochs.append(event.epoch)
             self.on_epoch(event.number, event.epoch.number)
