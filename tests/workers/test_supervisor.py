@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from searchcnn.errors import PluginError
 from searchcnn.events import (
     EpochFinished,
+    EpochsRecalled,
     Event,
     Outcome,
     StudyOpened,
@@ -57,6 +58,8 @@ class Ear:
 
     def hear(self, event: Event) -> None:
         match event:
+            case EpochsRecalled(number, epochs):
+                self.epochs.extend((number, epoch.number) for epoch in epochs)
             case EpochFinished(number, epoch):
                 self.epochs.append((number, epoch.number))
                 self.on_epoch(number, epoch.number)
