@@ -89,6 +89,11 @@ def is_stock(layer: Any) -> bool:
     return type(layer).__module__.partition(".")[0] == "keras" and not isinstance(layer, layers.Lambda)
 
 
+def is_softmax(layer: Any) -> bool:
+    """Whether a layer is ``Dense(classes, activation="softmax")``."""
+    return isinstance(layer, layers.Dense) and layer.activation is keras.activations.softmax
+
+
 def name_outputs(model: Any) -> dict[str, Any]:
     """Returns the outputs of a model by name, in the order in which its author gave them."""
     if isinstance(model, keras.Sequential):  # has no names, and no `output` before it was called

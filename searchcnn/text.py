@@ -77,15 +77,21 @@ def format_gain(value: float | None, facts: Mapping[str, Any]) -> str:
     return f"{value - facts['solved']:+.4f} by fine-tuning"
 
 
+def compute_interval(accuracy: float, images: int) -> tuple[float, float]:
+    """Returns the ends of the 95 % confidence interval of an accuracy on a number of images (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    return float(low), float(high)
+
+
 def format_interval(accuracy: float, images: int) -> str:
     """Returns the 95 % interval of an accuracy that was measured on a number of images (Wilson 1927).
 
     >>> format_interval(0.95, 20)
     '95 % interval 0.764 to 0.991'
     """
-    from scipy.stats import binomtest
-
-    low, high = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    low, high = compute_interval(accuracy, images)
     return f"95 % interval {low:.3f} to {high:.3f}"
 
 

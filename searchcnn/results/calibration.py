@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.graph import is_softmax
 from searchcnn.keras_private import find_operation, is_functional
 from searchcnn.results.scores import Predictions, compute_calibration_error, compute_loss
 
@@ -88,7 +89,7 @@ def fit_temperature(predictions: Predictions) -> float:
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    scores = _compute_scores(predictions)
+    scores = _compute_scores(predictions.probabilities)
     images, classes = scores.shape
     targets = np.full((images, classes), 1 / ((images + 2) * (classes - 1)))
     targets[np.arange(images), predictions.labels] = (images + 1) / (images + 2)
@@ -100,17 +101,22 @@ def fit_temperature(predictions: Predictions) -> float:
     return float(np.exp(found.x))
 
 
-def apply_temperature(predictions: Predictions, temperature: float) -> Predictions:
-    """Returns what the model predicts once its scores are divided by a temperature."""
+def temper(probabilities: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:
+    """Returns probabilities, shape (images, classes), with the scores before the softmax divided by a temperature."""
     from scipy.special import softmax
 
-    probabilities = softmax(_compute_scores(predictions) / temperature, axis=-1)
-    return replace(predictions, probabilities=probabilities.astype(np.float32))
+    tempered: npt.NDArray[np.float32] = softmax(_compute_scores(probabilities) / temperature, axis=-1)
+    return tempered.astype(np.float32)
 
 
-def _compute_scores(predictions: Predictions) -> npt.NDArray[np.float64]:
+def apply_temperature(predictions: Predictions, temperature: float) -> Predictions:
+    """Returns what the model predicts once its scores are divided by a temperature."""
+    return replace(predictions, probabilities=temper(predictions.probabilities, temperature))
+
+
+def _compute_scores(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Returns the scores that softmax has made probabilities of, but for a constant of each image."""
-    return np.log(np.maximum(predictions.probabilities.astype(np.float64), np.finfo(np.float32).tiny))
+    return np.log(np.maximum(probabilities.astype(np.float64), np.finfo(np.float32).tiny))
 
 
 def divide_scores(model: Any, temperature: float) -> bool:
@@ -123,16 +129,14 @@ def divide_scores(model: Any, temperature: float) -> bool:
     Returns:
         Whether that could be done: the model ends with ``Dense(classes, activation="softmax")``.
     """
-    import keras
-
-    layer = find_last_layer(model)
-    if not isinstance(layer, keras.layers.Dense) or layer.activation is not keras.activations.softmax:
+    layer = _find_last_layer(model)
+    if not is_softmax(layer):
         return False
     layer.set_weights([weights / temperature for weights in layer.get_weights()])
     return True
 
 
-def find_last_layer(model: Any) -> Any:
+def _find_last_layer(model: Any) -> Any:
     """Returns the layer that gives a model's output, inside of models that it is made of."""
     layer = find_operation(model.outputs[0])
-    return find_last_layer(layer) if is_functional(layer) else layer
+    return _find_last_layer(layer) if is_functional(layer) else layer

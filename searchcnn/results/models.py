@@ -17,12 +17,12 @@ from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
-from searchcnn.results.calibration import Calibration, apply_temperature, calibrate
+from searchcnn.results.calibration import Calibration, apply_temperature, calibrate, temper
 from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.scores import Predictions
 from searchcnn.results.stored import read_predictions, write_predictions
-from searchcnn.results.verification import CHECK_SECONDS, verify, verify_meanwhile
+from searchcnn.results.verification import CHECK_SECONDS, TOLERANCE, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
 from searchcnn.training import Checkpoints
@@ -203,8 +203,10 @@ class Models:
 
     def _verify(self, card: Mapping[str, Any]) -> None:
         expected = self._expected.get(card.get("trial", -1))
-        if expected is None or "calibration" in card:
+        if expected is None:
             expected = predict(load_model(self.path), self._images)
+        elif "calibration" in card:
+            expected = temper(expected, card["calibration"]["temperature"])
         with guard_writing(Path(tempfile.gettempdir())):
             verify(self.path, self._images, expected)
 
@@ -238,12 +240,12 @@ class Models:
 
     def _calibrate(self, network: Any, predictions: Predictions) -> Calibration | None:
         """Calibrates a network, unless that does more to it: its last layer may be used elsewhere in it, too."""
-        before = Predictions((), np.array(()), self._predict_sample(network), self._dataset.class_names)
+        before = self._predict_sample(network)
         calibration = calibrate(network, predictions)
         if calibration is None:
             return None
-        expected = apply_temperature(before, calibration.temperature).probabilities
-        return calibration if np.allclose(self._predict_sample(network), expected, atol=1e-3) else None
+        expected = temper(before, calibration.temperature)
+        return calibration if np.allclose(self._predict_sample(network), expected, atol=TOLERANCE) else None
 
     def _predict_validation(self, network: Any, deadline: float) -> Predictions:
         validation = self._dataset.validation

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.text import compute_interval
+
 TOP = 5
 """Number of the most probable classes among which the right one counts for `Scores.top5`."""
 BINS = 15
@@ -164,12 +166,12 @@ def score(predictions: Predictions, times_read: int = 0, left_out: Sequence[str]
 
     labels, predicted = predictions.labels, predictions.predicted
     numbers = list(range(len(predictions.class_names)))
-    classes, hits = _score_classes(predictions), int((predicted == labels).sum())
+    classes, accuracy = _score_classes(predictions), float((predicted == labels).mean())
     recalls = [row.recall for row in classes if row.images]
     is_one_class = len({*labels, *predicted}) == 1  # of which scikit-learn's kappa is not a number
     return Scores(
-        accuracy=hits / len(labels),
-        interval=compute_interval(hits, len(labels)),
+        accuracy=accuracy,
+        interval=compute_interval(accuracy, len(labels)),
         loss=compute_loss(predictions),
         balanced_accuracy=float(np.mean(recalls)),
         kappa=1.0 if is_one_class else float(cohen_kappa_score(labels, predicted, labels=numbers)),
@@ -182,14 +184,6 @@ def score(predictions: Predictions, times_read: int = 0, left_out: Sequence[str]
         left_out=left_out,
         predictions=predictions,
     )
-
-
-def compute_interval(hits: int, images: int) -> tuple[float, float]:
-    """Returns the ends of the 95 % confidence interval of a fraction (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    low, high = binomtest(hits, images).proportion_ci(method="wilson")
-    return float(low), float(high)
 
 
 def compute_loss(predictions: Predictions) -> float:

@@ -1,12 +1,11 @@
 """Writes the images that a model gets wrong, for people to look at."""
 
-import contextlib
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from searchcnn.errors import UsageError
+from searchcnn.files import check_writable, guard_writing
 from searchcnn.results.scores import Predictions
 
 LIST = "wrong.csv"
@@ -21,13 +20,12 @@ def make_folder(folder: Path) -> None:
     """Makes a folder for wrong images, before any time is spent on finding them.
 
     Raises:
-        UsageError: If it holds something, or cannot be written.
+        UsageError: If it holds something.
+        StoreError: If it cannot be written.
     """
-    with _explain_refusal(folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} already holds something; name a new or empty folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / LIST).touch()
+    check_writable(folder)
+    if any(folder.iterdir()):
+        raise UsageError(f"{folder} already holds something; name a new or empty folder")
 
 
 def write_wrong(predictions: Predictions, folder: Path) -> int:
@@ -41,18 +39,10 @@ def write_wrong(predictions: Predictions, folder: Path) -> int:
         The number of images.
 
     Raises:
-        UsageError: If the folder cannot be written.
+        StoreError: If the folder cannot be written.
     """
-    with _explain_refusal(folder):
+    with guard_writing(folder):
         return _write(predictions, folder)
-
-
-@contextlib.contextmanager
-def _explain_refusal(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
 def _write(predictions: Predictions, folder: Path) -> int:

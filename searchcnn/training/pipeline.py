@@ -175,14 +175,15 @@ class Passes:
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], Draws]:
         """Returns the images and labels of one batch of a pass, and how `Form` has to change them."""
         indices = order[index * self.batch_size : (index + 1) * self.batch_size]
+        labels = self.split.labels[indices]
         if isinstance(self.split.images, Views):
-            return self.split.images.draw(indices, self._make_random(epoch, index)), self.split.labels[indices], {}
-        samples = self.split.take(indices)
+            return self.split.images.draw(indices, self._make_random(epoch, index)), labels, {}
+        images = self.split.images[indices]
         if not self.changes:
-            return samples.images, samples.labels, {}
+            return images, labels, {}
         random = self._make_random(epoch, index)
-        moved = self.augmentation.move(samples.images, random)
-        return moved, samples.labels, self.augmentation.draw(moved.shape, random)
+        moved = self.augmentation.move(images, random)
+        return moved, labels, self.augmentation.draw(moved.shape, random)
 
     def _make_random(self, epoch: int, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed or 0, epoch, index + 1])  # 0 is the stream of the order

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from searchcnn.data import Fold, Split
 from searchcnn.errors import PluginError
+from searchcnn.graph import is_softmax
 from searchcnn.keras_private import find_operation
 
 PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -75,8 +76,7 @@ def find_last_layer(model: keras.Model) -> keras.layers.Dense:
         PluginError: If it is not `Dense` with a bias and a softmax, whose optimum a solver finds.
     """
     layer = find_operation(model.outputs[0])
-    is_dense = isinstance(layer, keras.layers.Dense) and layer.use_bias
-    if not is_dense or layer.activation is not keras.activations.softmax:
+    if not is_softmax(layer) or not layer.use_bias:
         raise PluginError(
             f"Phase(is_solved=True) is for networks that end with Dense(classes, activation='softmax'), not with "
             f"'{layer.name}'; end the network like that, or yield a phase that is trained"

@@ -180,8 +180,9 @@ class _Supervisor:
 
     def _start_others(self) -> None:
         is_first, self._answered = math.isinf(self._answered), time.monotonic()
-        for slot in self._slots[1:] if is_first else ():
-            self._start(slot)
+        if is_first:
+            for slot in self._slots[1:]:
+                self._start(slot)
 
     def _handle_end(self, worker: _Worker) -> None:
         """Takes note that a process has ended, and replaces it where that was too early."""

@@ -33,6 +33,7 @@ import keras  # noqa: E402
 from searchcnn.results import Models, export_model, formats, read_card, read_predictions, save_model  # noqa: E402
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
+from searchcnn.results.calibration import temper  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
 from searchcnn.training import Checkpoints, make_classifier  # noqa: E402
 
@@ -313,6 +314,31 @@ def test_a_model_that_a_killed_run_left_is_verified_by_the_next(
     assert (before, best.is_verified) == (False, True)
     assert compared[0].shape == (16, few.num_classes)
     assert read_card(saved)["verified"] is True
+
+
+def test_a_calibrated_model_is_compared_with_the_trained_network(
+    tmp_path: Path,
+    few: Dataset,
+    finished: Any,
+    models_at: Callable[[Path], Models],
+    keep: Callable[..., None],
+    ranks: Ranks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[Any] = []
+    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
+    best = models_at(tmp_path / "studies" / "mine" / "best.keras")
+    keep(best, 2, 0.5)
+    ranks.ended = ranks.best = [2]
+    best.tidy()
+    best.calibrate()
+    best.verify()
+    images = few.validation.images[:16]
+    trained, temperature = finished.predict(images, verbose=0), read_card(best.path)["calibration"]["temperature"]
+    np.testing.assert_array_equal(compared[0], temper(trained, temperature))
+    saved = keras.models.load_model(best.path).predict(images, verbose=0)
+    np.testing.assert_allclose(saved, compared[0], atol=1e-4)
+    assert np.abs(saved - trained).max() > 1e-3
 
 
 def test_a_calibrated_model_stays_until_a_better_one_comes(

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from searchcnn.data import Dataset
-from searchcnn.errors import UsageError
+from searchcnn.errors import StoreError, UsageError
 from searchcnn.results.label_errors import find_label_errors
 from searchcnn.results.scores import Confusion, Predictions, score
 from searchcnn.results.wrong import make_folder, write_wrong
@@ -80,6 +80,7 @@ def test_wrong_images_are_written(tmp_path: Path, digits: Dataset) -> None:
     )
     folder = tmp_path / "wrong"
     make_folder(folder)
+    make_folder(folder)  # the command before has failed
     assert write_wrong(predictions, folder) == 1
     with (folder / "wrong.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -94,7 +95,7 @@ def test_wrong_images_are_written(tmp_path: Path, digits: Dataset) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(folder / row["picture"])), images[1, ..., 0])
     with pytest.raises(UsageError, match="already holds something; name a new or empty folder"):
         make_folder(folder)
-    with pytest.raises(UsageError, match="cannot be written: Not a directory"):
+    with pytest.raises(StoreError, match="cannot be written: Not a directory"):
         make_folder(folder / "wrong.csv" / "more")
 
 

@@ -49,6 +49,11 @@ def draw(view: LiveView) -> str:
     return output
 
 
+def read_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Returns the plain lines that were printed, without their times."""
+    return [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+
+
 def recalled(trial: int, *scores: float) -> EpochsRecalled:
     epochs = [epoch(trial, number, score).epoch for number, score in enumerate(scores, 1)]
     return EpochsRecalled(trial, epochs, max(scores))
@@ -184,7 +189,7 @@ def test_plain_lines_of_a_trial(study: Job, capsys: pytest.CaptureFixture[str]) 
         TrialFinished(3, Outcome("FAIL", reason="error", facts={"detail": "RuntimeError: x"})),
     ):
         view.hear(event)
-    assert [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()] == [
+    assert read_lines(capsys) == [
         "trial 2: sequential, default, 62.3k parameters, 3.8M MACs",
         "trial 2: computing the features of what is not trained",
         "trial 2: epoch 1/10  val_accuracy 0.8100  2.0s",
@@ -211,7 +216,7 @@ def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureF
         epoch(0, 3, 0.92),
     ):
         view.hear(event)
-    assert [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()] == [
+    assert read_lines(capsys) == [
         "exploring: 0 networks; in 1m40s the best is trained to the end, for 5m00s",
         "trial 0: sequential, 62.3k parameters, 3.8M MACs",
         "trial 0: epoch 1/1  val_accuracy 0.8100  2.0s",
@@ -234,7 +239,7 @@ def test_plain_lines_of_a_search_that_goes_on(study: Job, capsys: pytest.Capture
         epoch(0, 3, 0.93),
     ):
         view.hear(event)
-    assert [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()] == [
+    assert read_lines(capsys) == [
         "this study goes on: 1m10s spent before, 3m50s left",
         "trial 0: sequential, 62.3k parameters, 3.8M MACs",
         "trial 0: goes on after epoch 2, 0.9200",
