@@ -43,9 +43,9 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
     yield from describe_time(summary)
     yield from compare_spaces(summary)
     best = summary.best
-    if best is None:
+    if best is None and (stopped or summary.running):  # else that is an error, which is said as one
         yield "No trial is complete yet, so there is no model."
-    else:
+    if best is not None:
         metric = study.config.objective.metric
         size = f"{format_amount(best.facts['params'])} parameters, {format_amount(best.facts['macs'])} MACs"
         yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"

@@ -109,8 +109,11 @@ class TestOptimize:
     @pytest.mark.slow
     def test_takes_the_settings_of_a_study(self, workspace: Path) -> None:
         small = ("--set", "limits.max_params=1", "--set", "data.image_size=8", "--workers", "0", "--trials", "1")
-        out, _ = call(workspace, "optimize", "--study", "digits", "--data", "pets", "--name", "as_digits", *small)
+        arguments = ("optimize", "--study", "digits", "--data", "pets", "--name", "as_digits", *small)
+        out, err = call(workspace, *arguments, code=1)
         assert "trial 0: PRUNED  max_params" in out
+        assert "no trial is complete, so there is no model: `searchcnn status as_digits` says why" in err
+        assert "no model" not in out
         assert out.count("pets: 3 classes, images of 8x8x3") == 1
         assert json.loads(call(workspace, "status", "as_digits", "--json")[0])[0]["state"] == "PRUNED"
         assert not (workspace / "studies/digits.db").exists()
