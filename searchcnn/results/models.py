@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Dataset
+from searchcnn.data.dataset import Indices
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
+from searchcnn.results.activation import map_activations
 from searchcnn.results.calibration import Calibration, apply_temperature, calibrate, temper
 from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
+from searchcnn.results.gallery import Picture, choose_images, make_pictures, write_pictures
+from searchcnn.results.outline import draw_classifier
 from searchcnn.results.scores import Predictions
 from searchcnn.results.stored import read_predictions, write_predictions
 from searchcnn.results.verification import CHECK_SECONDS, TOLERANCE, verify, verify_meanwhile
@@ -31,6 +36,8 @@ TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
 CALIBRATION_SECONDS = 6.0
 """How long the best model may classify validation images at the end of a search that has a timeout."""
+MAPPING_SECONDS = 1.0
+"""How long of this it may find out where it looks in the pictures of the report."""
 LEAST_SECONDS = 1.0
 """How long it may do so however little time is left."""
 PREDICTED = 128
@@ -227,7 +234,7 @@ class Models:
             return
         network = load_model(self.path)
         deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - CHECK_SECONDS)
-        predictions = self._predict_validation(network, deadline)
+        predictions, order = self._predict_validation(network, deadline - MAPPING_SECONDS)
         calibration = None if "calibration" in card else self._calibrate(network, predictions)
         with guard_writing(self.path):
             if self._read_card() != card:
@@ -236,7 +243,24 @@ class Models:
                 card["calibration"] = {**asdict(calibration), "of": card["sha256"]}
                 save_model(self.path, network, card)
                 predictions = apply_temperature(predictions, calibration.temperature)
-            write_predictions(path, predictions, hash_file(self.path))
+            model = hash_file(self.path)
+            write_predictions(path, predictions, model)
+            pictures = self._make_pictures(network, predictions, order, deadline)
+            write_pictures(self._job.workspace.pictures(self._job.name), pictures, model)
+
+    def _make_pictures(self, network: Any, predictions: Predictions, order: Indices, deadline: float) -> list[Picture]:
+        """Returns pictures of the validation images that are worth to be looked at.
+
+        Args:
+            network: The best model.
+            predictions: What it predicts.
+            order: The indices of these images among the validation images.
+            deadline: When it must be known where the network looks.
+        """
+        chosen = choose_images(predictions)
+        images = np.stack([self._dataset.validation.images[order[index] : order[index] + 1][0] for index in chosen])
+        maps = map_activations(network, images, predictions.predicted[list(chosen)])
+        return make_pictures(predictions, chosen, images, list(takewhile(lambda _: time.monotonic() < deadline, maps)))
 
     def _calibrate(self, network: Any, predictions: Predictions) -> Calibration | None:
         """Calibrates a network, unless that does more to it: its last layer may be used elsewhere in it, too."""
@@ -247,7 +271,8 @@ class Models:
         expected = temper(before, calibration.temperature)
         return calibration if np.allclose(self._predict_sample(network), expected, atol=TOLERANCE) else None
 
-    def _predict_validation(self, network: Any, deadline: float) -> Predictions:
+    def _predict_validation(self, network: Any, deadline: float) -> tuple[Predictions, Indices]:
+        """Returns what a network predicts for validation images until the deadline, and their indices."""
         validation = self._dataset.validation
         order = np.random.default_rng(self._config.seed).permutation(len(validation))
         parts: list[npt.NDArray[np.float32]] = []
@@ -256,8 +281,9 @@ class Models:
             if time.monotonic() > deadline:
                 break
         probabilities = np.concatenate(parts)
-        sample = validation.take(order[: len(probabilities)])
-        return Predictions(sample.names, sample.labels, probabilities, self._dataset.class_names)
+        order = order[: len(probabilities)]
+        names = [validation.names[index] for index in order]
+        return Predictions(names, validation.labels[order], probabilities, self._dataset.class_names), order
 
     def _read_card(self) -> dict[str, Any] | None:
         """Reads the card of the best model; None if there is no model."""
@@ -295,6 +321,7 @@ class Models:
             input_shape=data.input_shape,
             preparation=asdict(data.preparation),
             classes=data.class_names,
+            network=[asdict(line) for line in draw_classifier(evaluation.network)],
             scores={"validation": {objective.removeprefix("val_"): evaluation.value, **sample}},
             fitted_to=["train", "validation"] if folds else ["train"],
         )

@@ -53,6 +53,14 @@ class Workspace:
         """Returns where it is kept what a study's best model predicts for the validation images."""
         return self.studies / study / "validation.npz"
 
+    def pictures(self, study: str) -> Path:
+        """Returns where the pictures for a study's report are kept."""
+        return self.studies / study / "pictures.npz"
+
+    def report(self, study: str) -> Path:
+        """Returns where a study's report is written."""
+        return self.studies / study / "report.html"
+
     def images(self, study: str) -> Path:
         """Returns where a study keeps images that it was given as arrays."""
         return self.studies / study / "images.npz"

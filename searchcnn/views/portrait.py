@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Self
 
 from searchcnn.errors import PluginError, UsageError, nearest
+from searchcnn.results.outline import Line, draw_outline
 from searchcnn.search import Cost
 from searchcnn.search.hyperparameters import Parameter, describe
 from searchcnn.testing.checks import find_network
@@ -15,7 +16,6 @@ from searchcnn.testing.sample import GivenPoint, RandomPoint, Sample
 from searchcnn.testing.subject import Image, Subject
 from searchcnn.text import format_point
 from searchcnn.views.conditions import infer_condition
-from searchcnn.views.outline import Line, draw_outline
 
 
 @dataclass(frozen=True)

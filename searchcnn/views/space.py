@@ -13,7 +13,7 @@ from searchcnn.text import TIMES, format_amount, format_value
 from searchcnn.views.tables import make_console, make_table
 
 if TYPE_CHECKING:
-    from searchcnn.views.outline import Line
+    from searchcnn.results.outline import Line
     from searchcnn.views.portrait import Baseline, Hyperparameter, Portrait
 
 BAR = 10

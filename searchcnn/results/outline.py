@@ -8,6 +8,7 @@ from typing import Any, Optional
 import keras
 
 from searchcnn.graph import list_calls, make_functional
+from searchcnn.keras_private import find_operation, is_functional
 from searchcnn.text import TIMES
 from searchcnn.training.cost import measure_cost
 
@@ -53,6 +54,16 @@ def draw_outline(model: Any) -> list[Line]:
     """
     steps = _list_steps(make_functional(model))
     return _merge(_Drawing(steps).draw_segments(steps[0]))
+
+
+def draw_classifier(model: Any) -> list[Line]:
+    """Draws a saved classifier: what is done to the pixels, and then the layers of the network that gets them.
+
+    Args:
+        model: As `searchcnn.training.make_classifier` returns it.
+    """
+    lines, network = draw_outline(model), find_operation(model.outputs[0])
+    return [*lines[:-1], *draw_outline(network)[1:]] if is_functional(network) else lines
 
 
 @dataclass(eq=False)
