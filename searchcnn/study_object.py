@@ -14,10 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 
-from searchcnn.errors import DataError, StoreError, StudyChangedError, StudyFailedError, UsageError
+import click
+
+from searchcnn.errors import DataError, SearchcnnError, StoreError, StudyChangedError, StudyFailedError, UsageError
 from searchcnn.events import Event, Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
+from searchcnn.report.plots import Plots
 from searchcnn.sources.npz import save_object
 from searchcnn.sources.objects import is_factory
 from searchcnn.sources.source import find_images
@@ -26,6 +29,7 @@ from searchcnn.study import StudyConfig, Workspace, check_name
 from searchcnn.text import format_count, format_duration, format_score
 
 if TYPE_CHECKING:
+    from searchcnn.report import Contents
     from searchcnn.results import Prediction, Scores
     from searchcnn.views.view import View
 
@@ -70,7 +74,7 @@ class Trials(Sequence[TrialSummary]):
         return pd.DataFrame([_flatten(trial) for trial in self._trials])
 
 
-class Study:
+class Study(Plots):
     """A study: search it, look at it, use what it has found.
 
     ```python
@@ -343,6 +347,24 @@ class Study:
             raise UsageError("predict takes image files; for images in memory, use load_model().predict(images)")
         return list(classify(self._find_model(), list_images(paths)))
 
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Writes its report: one HTML page with all that was found, which needs no other files and no network.
+
+        Args:
+            path: The file; ``studies/NAME/report.html`` by default.
+
+        Returns:
+            The path.
+
+        Raises:
+            StoreError: If it has not been started, or the file cannot be written.
+        """
+        from searchcnn.report import write_report
+
+        target = self.workspace.report(self.name) if path is None else Path(path).expanduser()
+        write_report(self._read_contents(), target)
+        return target
+
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Copies the best model, and its model card, to a file; checks in a fresh process that plain Keras loads it.
 
@@ -414,6 +436,11 @@ class Study:
         delete_study(self._url, summary.name)
         if not self._is_foreign(summary):
             shutil.rmtree(self.workspace.studies / self.name, ignore_errors=True)
+
+    def _read_contents(self) -> Contents:
+        from searchcnn.report import read_contents
+
+        return read_contents(self.workspace, self._url, self.summary.name)
 
     @property
     def _url(self) -> Any:
@@ -532,10 +559,23 @@ def search_job(
     view.is_told = reading.is_told
     with _stop_on_signals(view) as stop, view:
         search(job, _tell(view.hear, hear), stop, **how)
+    if not stop.is_set():
+        _write_report(job)
     view.summarize(arguments, stop.is_set())
     if not stop.is_set():
         _check_outcome(job)
     return stop.is_set()
+
+
+def _write_report(job: Job) -> None:
+    """Writes the report of what was found; a search that cannot write it has found it nevertheless."""
+    from searchcnn.report import read_contents, write_report
+
+    path = job.workspace.report(job.name)
+    try:
+        write_report(read_contents(job.workspace, job.url, job.name), path)
+    except SearchcnnError as error:
+        click.echo(f"There is no report: {error}", err=True)
 
 
 def _check_outcome(job: Job) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "optimize": "Search a study, or your images, until the budget is spent.",
     "worker": "Join the search of a study from any shell or machine.",
     "status": "Show a study's trials.",
+    "report": "Write a study's report: one HTML page with all that was found.",
     "evaluate": "Score a study's best model on the test images.",
     "predict": "Classify image files with a study's best model.",
     "export": "Copy a study's best model to a file.",

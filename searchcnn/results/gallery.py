@@ -142,11 +142,14 @@ def write_pictures(path: Path, pictures: Sequence[Picture], model: str) -> None:
         {key: value for key, value in vars(picture).items() if key not in ("pixels", "activation")}
         for picture in pictures
     ]
-    arrays = {f"pixels_{number}": picture.pixels for number, picture in enumerate(pictures)}
-    maps = {f"activation_{number}": picture.activation for number, picture in enumerate(pictures)}
-    given = {name: values for name, values in maps.items() if values is not None}
+    arrays: dict[str, Any] = {f"pixels_{number}": picture.pixels for number, picture in enumerate(pictures)}
+    arrays |= {
+        f"activation_{number}": picture.activation
+        for number, picture in enumerate(pictures)
+        if picture.activation is not None
+    }
     with guard_writing(path), replace_file(path) as new, new.open("wb") as file:
-        np.savez_compressed(file, facts=np.array(json.dumps(facts)), model=np.array(model), **arrays, **given)
+        np.savez_compressed(file, facts=np.array(json.dumps(facts)), model=np.array(model), **arrays)
 
 
 def read_pictures(path: Path, model: str) -> list[Picture]:
@@ -164,12 +167,8 @@ def read_pictures(path: Path, model: str) -> list[Picture]:
                 return []
             facts = json.loads(str(file["facts"]))
             return [
-                Picture(**fact, pixels=file[f"pixels_{number}"], activation=_find(file, f"activation_{number}"))
+                Picture(**fact, pixels=file[f"pixels_{number}"], activation=file.get(f"activation_{number}"))
                 for number, fact in enumerate(facts)
             ]
     except (OSError, ValueError, KeyError, TypeError):  # it can be made again
         return []
-
-
-def _find(file: Any, name: str) -> npt.NDArray[np.float32] | None:
-    return file.get(name)

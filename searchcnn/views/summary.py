@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -51,11 +51,13 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"
         yield f"      {format_point(best.facts['hyperparameters'])}"
         yield from _describe_certainty(study, best)
-        yield from _describe_gain(summary, best)
+        yield from describe_gain(summary, best)
         yield from _describe_tuning(summary)
-        yield f"Model: {_format_path(study)}{_describe_model(study, summary)}"
-        yield from _describe_calibration(study)
+        yield f"Model: {_format_path(study.model, study)}{_describe_model(study, summary)}"
+        yield from describe_calibration(find_card(study.model))
         yield from _describe_labels(study)
+    if (report := study.workspace.report(study.name)).exists():
+        yield f"Report: {_format_path(report, study)}"
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
         yield f"To beat: {', '.join(published)}"
@@ -108,10 +110,9 @@ def _describe_certainty(study: Job, best: TrialSummary) -> Iterator[str]:
             yield f"      on {images:,} images{split}: {format_interval(best.value, images)}"
 
 
-def _describe_calibration(study: Job) -> Iterator[str]:
-    """Yields what calibrating the best model has changed."""
-    facts = find_card(study.model).get("calibration")
-    if facts:
+def describe_calibration(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what calibrating a model has changed, given its card."""
+    if facts := card.get("calibration"):
         changes = [
             f"{name} {facts[f'{name}_before']:.3f} to {facts[f'{name}_after']:.3f}" for name in ("error", "loss")
         ]
@@ -133,7 +134,7 @@ def _describe_labels(study: Job) -> Iterator[str]:
         yield f"      {error.name}: filed under {error.label}, looks like {error.suggested} ({error.probability:.1%})"
 
 
-def _describe_gain(summary: StudySummary, best: TrialSummary) -> Iterator[str]:
+def describe_gain(summary: StudySummary, best: TrialSummary) -> Iterator[str]:
     """Yields what further trials have brought over the first known point, which is what was there without a search."""
     first, others = summary.trials[0], summary.finished_count - 1
     if not first.facts.get("origin") or others < 1:
@@ -189,8 +190,7 @@ def explain_mismatch(model: Path, summary: StudySummary) -> str:
     return f" of trial {card['trial']}; that of trial {best.number} is missing"
 
 
-def _format_path(study: Job) -> str:
-    path = study.workspace.best_model(study.name)
+def _format_path(path: Path, study: Job) -> str:
     return str(path.relative_to(study.workspace.root) if path.is_relative_to(study.workspace.root) else path)
 
 

@@ -9,9 +9,9 @@ start_keras()
 import keras  # noqa: E402
 from keras import layers  # noqa: E402
 
+from searchcnn.results.outline import draw_outline  # noqa: E402
 from searchcnn.text import TIMES  # noqa: E402
 from searchcnn.training.cost import measure_cost  # noqa: E402
-from searchcnn.results.outline import draw_outline  # noqa: E402
 
 
 def draw_lines(model: Any) -> list[str]:
