@@ -148,7 +148,7 @@ def plot_time(contents: Contents) -> go.Figure:
             text=f"{activity} {share:.0%}" if share >= 0.08 else "", textposition="inside", insidetextanchor="middle",
             hovertemplate=f"{activity}: {share:.1%}, {seconds}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="stack", height=170)
+    figure.update_layout(barmode="stack", height=170, legend_traceorder="normal")
     figure.update_yaxes(visible=False)
     figure.update_xaxes(range=[0, 100], ticksuffix=" %")
     return _finish(figure, "", "")
@@ -171,7 +171,7 @@ def plot_tradeoff(contents: Contents, measure: str) -> go.Figure:
             figure.add_scatter(
                 x=costs, y=[trial.value for trial in shown], text=[_describe(trial) for trial in shown], mode="markers",
                 name=space if complete else f"{space}, stopped early", legendgroup=space,
-                opacity=1.0 if complete else FADED, marker={"color": _choose_colour(number), "size": 9},
+                opacity=1.0 if complete else FADED, showlegend=complete, marker={"color": _choose_colour(number), "size": 9},
                 hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
     shown_costs = [cost for trace in figure.data for cost in trace.x if cost]

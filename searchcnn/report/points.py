@@ -1,7 +1,8 @@
 """The points of one search space as an Optuna study, for Optuna's analyses: what matters, and which values are good."""
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,8 @@ def _compare(space: str, trials: Sequence[TrialSummary], contents: Contents) -> 
     values = [scores[trial.number] for trial in kept]
     if len(kept) < LEAST or len(set(values)) < 2 or not distributions:
         return None
-    study = optuna.create_study(direction=contents.summary.config.objective.direction)
+    with _silence_optuna():
+        study = optuna.create_study(direction=contents.summary.config.objective.direction)
     study.add_trials([_make_trial(trial, scores[trial.number], distributions) for trial in kept])
     return Points(space, epochs, study, _measure_importances(study, list(distributions)))
 
@@ -98,6 +100,17 @@ def _make_trial(
     params = {name: value for name, value in trial.hyperparameters.items() if name in distributions}
     ranges = {name: distributions[name] for name in params}
     return optuna.create_trial(value=score, params=params, distributions=ranges)
+
+
+@contextlib.contextmanager
+def _silence_optuna() -> Iterator[None]:
+    """Does not tell of a study that is in memory only."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def _measure_importances(study: optuna.Study, names: list[str]) -> dict[str, float]:

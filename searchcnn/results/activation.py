@@ -70,12 +70,12 @@ def find_pooled(model: Any) -> Pooled | None:
     last = makers[id(model.outputs[0])]
     if isinstance(last.operation, keras.Model):
         inner = find_pooled(last.operation)
-        first = keras.Model(model.inputs, last.input_tensors[0])
+        first = keras.Model(model.inputs[0], last.input_tensors[0])
         return None if inner is None else Pooled([first, *inner.stages], inner.weights)
     pooling = _find_pooling(makers, last) if is_softmax(last.operation) else None
     if pooling is None or pooling.operation.data_format != "channels_last":
         return None
-    return Pooled([keras.Model(model.inputs, pooling.input_tensors[0])], last.operation.get_weights()[0])
+    return Pooled([keras.Model(model.inputs[0], pooling.input_tensors[0])], last.operation.get_weights()[0])
 
 
 def _find_pooling(makers: Mapping[int, Any], call: Any) -> Any:

@@ -137,7 +137,7 @@ def _describe_labels(study: Job) -> Iterator[str]:
 def describe_gain(summary: StudySummary, best: TrialSummary) -> Iterator[str]:
     """Yields what further trials have brought over the first known point, which is what was there without a search."""
     first, others = summary.trials[0], summary.finished_count - 1
-    if not first.facts.get("origin") or others < 1:
+    if not first.facts.get("origin") or first.value is None or others < 1:
         return
     if best.number == first.number:
         yield f"      the first known point; {format_count(others, 'further trial')} brought nothing better"
