@@ -67,6 +67,7 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         files = {f"searchcnn/_bundled/{kind}/{path.name}" for path in (ROOT / kind).glob(pattern)}
         assert files
         expected |= files
+    expected |= {f"searchcnn/report/page.{kind}" for kind in ("html", "css", "js")}
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 

@@ -129,6 +129,28 @@ def test_what_was_found_is_used(workspace: Path) -> None:
     assert study.load_model().output_shape == (None, 10)
 
 
+def test_what_was_found_is_shown(workspace: Path) -> None:
+    study = Study("mine")
+    page = (workspace / "studies" / "mine" / "report.html").read_text()  # the search has written it
+    assert "Likely filed under the wrong class" in page or "Most confident mistakes" in page
+    assert "Dense 8" in page
+    assert study.report("mine.html") == Path("mine.html")
+    written, _ = call(workspace, "report", "mine", "--out", "again.html")
+    assert written == "again.html\n"
+    assert (workspace / "again.html").read_text() == (workspace / "mine.html").read_text()
+    for plot in (study.plot_history, study.plot_curves, study.plot_time, study.plot_tradeoff, study.plot_confidence):
+        assert plot().data
+    matrix, wrong = study.confusion(), study.wrong()
+    assert matrix.to_numpy().sum() - matrix.to_numpy().trace() == len(wrong)
+    assert (wrong["label"] != wrong["predicted"]).all()
+    assert wrong["probability"].is_monotonic_decreasing
+    assert study.plot_confusion().data[0].customdata.sum() == matrix.to_numpy().sum()
+    with pytest.raises(StoreError, match="fewer than 8 networks"):
+        study.plot_importances()
+    with pytest.raises(UsageError, match="expected one of params, macs, seconds"):
+        study.plot_tradeoff("price")
+
+
 def test_a_larger_budget_goes_on_and_what_stays_is_shown(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = searchcnn.optimize("mine", trials=2, workers=0)
     assert [trial.state for trial in study.trials] == ["COMPLETE", study.trials[1].state]
