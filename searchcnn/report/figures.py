@@ -171,8 +171,8 @@ def plot_tradeoff(contents: Contents, measure: str) -> go.Figure:
             figure.add_scatter(
                 x=costs, y=[trial.value for trial in shown], text=[_describe(trial) for trial in shown], mode="markers",
                 name=space if complete else f"{space}, stopped early", legendgroup=space,
-                opacity=1.0 if complete else FADED, showlegend=complete, marker={"color": _choose_colour(number), "size": 9},
-                hovertemplate="%{text}<extra></extra>",
+                opacity=1.0 if complete else FADED, marker={"color": _choose_colour(number), "size": 9},
+                showlegend=complete, hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
     shown_costs = [cost for trace in figure.data for cost in trace.x if cost]
     is_wide = bool(shown_costs) and max(shown_costs) > WIDE * min(shown_costs)
