@@ -5,33 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 
-import click
-
-from searchcnn.errors import DataError, SearchcnnError, StoreError, StudyChangedError, StudyFailedError, UsageError
-from searchcnn.events import Event, Hear, ignore
+from searchcnn.errors import DataError, StoreError, StudyChangedError, UsageError
+from searchcnn.events import Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
 from searchcnn.report.plots import Plots
+from searchcnn.session import search_job
 from searchcnn.sources.npz import save_object
 from searchcnn.sources.objects import is_factory
 from searchcnn.sources.source import find_images
 from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_if_begun, read_summary
 from searchcnn.study import StudyConfig, Workspace, check_name
-from searchcnn.text import format_count, format_duration, format_score
+from searchcnn.text import format_count, format_score
 
 if TYPE_CHECKING:
     from searchcnn.report import Contents
     from searchcnn.results import Prediction, Scores
-    from searchcnn.views.view import View
 
 ARRAYS = "images"
 """Name of a study of arrays that have none."""
@@ -520,111 +515,6 @@ def optimize(
         what = {"name": os.fspath(study)} if name is None else {"name": name, "like": os.fspath(study)}
     searched = Study(**what, settings=settings, weights=weights, workspace=workspace, storage=storage, plugins=plugins)
     return searched.optimize(**how)
-
-
-def search_job(
-    make_job: Callable[[Hear], Job],
-    *,
-    show: bool = True,
-    hear: Hear | None = None,
-    arguments: Sequence[str] | None = None,
-    **how: Any,
-) -> bool:
-    """Makes a job, searches it, and shows how it goes and how to go on.
-
-    The first Ctrl-C ends the search in good order, a second one at once.
-
-    Args:
-        make_job: Makes the job; what it is given hears how far that is.
-        show: Whether to show more than errors.
-        hear: Hears all that happens, too.
-        arguments: The command that asks for it, for the lines that say how to go on; None in a script or a notebook.
-        how: Options of `searchcnn.workers.search`.
-
-    Returns:
-        Whether it was stopped.
-
-    Raises:
-        StudyFailedError: If it had to stop, or has ended without a model.
-    """
-    from searchcnn.views.progress import choose_view, show_reading
-    from searchcnn.workers import search
-
-    if hear is not None and not callable(hear):
-        raise UsageError("hear must be a function that takes an event; see searchcnn.events")
-    began = time.time()
-    with show_reading(show) as reading:
-        job = replace(make_job(_tell(reading.hear, hear)), began=began)
-    view = choose_view(job, show)
-    view.is_told = reading.is_told
-    with _stop_on_signals(view) as stop, view:
-        search(job, _tell(view.hear, hear), stop, **how)
-    if not stop.is_set():
-        _write_report(job)
-    view.summarize(arguments, stop.is_set())
-    if not stop.is_set():
-        _check_outcome(job)
-    return stop.is_set()
-
-
-def _write_report(job: Job) -> None:
-    """Writes the report of what was found; a search that cannot write it has found it nevertheless."""
-    from searchcnn.report import read_contents, write_report
-
-    path = job.workspace.report(job.name)
-    try:
-        write_report(read_contents(job.workspace, job.url, job.name), path)
-    except SearchcnnError as error:
-        click.echo(f"There is no report: {error}", err=True)
-
-
-def _check_outcome(job: Job) -> None:
-    """Checks that a search whose budget is spent has found something.
-
-    Raises:
-        StudyFailedError: If no trial is complete.
-    """
-    summary, timeout = read_summary(job.url, job.name), job.config.budget.timeout
-    if summary.best is not None or summary.running:
-        return
-    from searchcnn.search import MAX_RESERVE
-
-    reason = f"`searchcnn status {job.name}` says why"
-    if timeout is not None and summary.seconds >= (1 - MAX_RESERVE) * timeout:
-        reason = f"the timeout is over before the first one is; give it {format_duration(2 * timeout)} or more"
-    raise StudyFailedError(f"no trial is complete, so there is no model: {reason}")
-
-
-def _tell(first: Hear, second: Hear | None) -> Hear:
-    """Returns what tells two of everything."""
-
-    def tell(event: Event) -> None:
-        first(event)
-        if second is not None:
-            second(event)
-
-    return tell
-
-
-@contextlib.contextmanager
-def _stop_on_signals(view: View) -> Iterator[threading.Event]:
-    """Lets the first Ctrl-C or SIGTERM stop the search in good order, and a second one at once."""
-    stop = threading.Event()
-
-    def handle(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        view.stopping()
-
-    is_main = threading.current_thread() is threading.main_thread()  # others get no signals
-    signals = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    before = {number: signal.signal(number, handle) for number in signals}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_path(data: Any) -> TypeGuard[str | os.PathLike[str]]:

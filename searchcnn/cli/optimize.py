@@ -88,7 +88,7 @@ def search(make_job: Callable[[Hear], Job], quiet: bool, **how: Any) -> None:
         quiet: Whether to show errors only.
         how: Options of `searchcnn.workers.search`.
     """
-    from searchcnn.study_object import search_job
+    from searchcnn.session import search_job
 
     if search_job(make_job, show=not quiet, arguments=click.get_current_context().obj, **how):
         sys.exit(INTERRUPTED)
