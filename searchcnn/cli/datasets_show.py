@@ -25,7 +25,7 @@ def command(data: str, picture: Path | None) -> None:
     from searchcnn.files import guard_writing, replace_file
     from searchcnn.sources import load_dataset
     from searchcnn.views.dataset import Reading, make_class_table
-    from searchcnn.views.picture import draw_dataset, make_signature
+    from searchcnn.views.picture import draw_dataset, save_picture
     from searchcnn.views.tables import print_lines
 
     config = _make_config(data)
@@ -35,7 +35,7 @@ def command(data: str, picture: Path | None) -> None:
         dataset = load_dataset(config, 0, images.hear)
     print_lines([make_class_table(dataset.inspection)])
     with guard_writing(file), replace_file(file) as new:
-        draw_dataset(dataset).save(new, format="PNG", optimize=True, pnginfo=make_signature())
+        save_picture(draw_dataset(dataset), new)
     click.echo(f"Picture: {file}")
 
 
@@ -54,8 +54,10 @@ def _check_target(file: Path, config: DataConfig) -> None:
 
     Raises:
         UsageError: If it is not a PNG file, its folder is missing, or it is not a picture of ours or among the images.
+        StoreError: If nothing can be written there.
     """
     from searchcnn.errors import UsageError
+    from searchcnn.files import check_writable
     from searchcnn.views.picture import is_signed
 
     if file.suffix.lower() != ".png":
@@ -66,3 +68,4 @@ def _check_target(file: Path, config: DataConfig) -> None:
         raise UsageError(f"{file} exists, and is not a picture of a dataset; choose another file with --picture FILE")
     if config.path is not None and file.resolve().is_relative_to(Path(config.path).expanduser().resolve()):
         raise UsageError(f"{file} would be among the images; choose another file with --picture FILE")
+    check_writable(file.parent)

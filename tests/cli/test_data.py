@@ -146,6 +146,14 @@ class TestOptimize:
         assert len([line for line in err.splitlines() if line.startswith("Error")]) == 1
 
 
+def test_a_picture_that_cannot_be_written_is_said_before_the_images_are_read(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searchcnn.sources.load_dataset", lambda *_: pytest.fail("reads first"))
+    _, err = call(workspace, "datasets", "show", "digits", "--picture", "/proc/x.png", code=1)
+    assert err.startswith("Error: /proc: cannot be written")
+
+
 class TestReading:
     REPORT = Inspection("pets", (8, 8, 3), "crop", [(8, 8)] * 3, {"train": {"a": 1, "b": 2}}, [], [])
 
