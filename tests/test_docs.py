@@ -123,6 +123,55 @@ class TestSite:
             assert f'id="searchcnn.{name}"' in text
 
 
+class TestPictures:
+    FILES = sorted((DOCS / "pictures").iterdir())
+
+    @pytest.mark.parametrize("picture", FILES, ids=lambda picture: picture.name)
+    def test_are_small_and_load_nothing(self, picture: Path) -> None:
+        assert picture.stat().st_size < 300_000
+        assert not re.search(rb"(?:url|src|href)[(=]\s*.?https?:", picture.read_bytes())
+
+    def test_are_all_shown(self) -> None:
+        text = "".join([*PAGES.values(), (ROOT / "README.md").read_text(encoding="utf-8")])
+        assert {picture.name for picture in self.FILES} == set(re.findall(r"\]\([\w/.]*pictures/([\w.]+)\)", text))
+
+    @pytest.mark.slow
+    def test_can_be_made_anew(self, tmp_path: Path) -> None:
+        done = run(sys.executable, DOCS / "pictures.py", tmp_path, "digits", cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert {picture.name for picture in tmp_path.iterdir()} == {picture.name for picture in self.FILES}
+        view = (tmp_path / "live.svg").read_text(encoding="utf-8")
+        assert "COMPLETE" in view
+        assert "PRUNED" in view
+        assert "stops" in view
+
+
+class TestNotebook:
+    FILE = DOCS / "tutorial" / "notebook.ipynb"
+
+    def test_holds_no_outputs_that_go_stale(self) -> None:
+        import nbformat
+
+        notebook = nbformat.read(self.FILE, as_version=4)
+        nbformat.validate(notebook)
+        assert [cell.outputs for cell in notebook.cells if cell.cell_type == "code" and cell.outputs] == []
+
+    @pytest.mark.slow
+    def test_runs(self, tmp_path: Path) -> None:
+        import nbformat
+        from nbclient import NotebookClient
+
+        notebook = nbformat.read(self.FILE, as_version=4)
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()  # raises errors
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+        text = "".join(output.get("text", "") for output in outputs)
+        accuracy = re.search(r"test accuracy (0\.\d+)", text)
+        assert accuracy
+        assert float(accuracy[1]) > 0.5
+        assert (tmp_path / "digits.keras").exists()
+        assert any("image/png" in output.get("data", ()) for output in outputs)
+
+
 class TestPythonPage:
     @pytest.mark.parametrize(
         "block",
