@@ -40,6 +40,7 @@ def own_process() -> None:
     _is_own = True
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of its folder while it is imported
     for library in NOISY:
         silence(library)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.text import Text
 
 from searchcnn.augmentation import Augmentation
-from searchcnn.backend import silence, start_keras
+from searchcnn.backend import start_keras
 from searchcnn.data.dataset import Dataset
 from searchcnn.data.inspection import is_mirrorable
 
@@ -86,15 +86,13 @@ def draw_dataset(dataset: Dataset) -> Figure:
 
 def _lay_out(heights: Sequence[int]) -> tuple[Figure, Mapping[str, Axes]]:
     """Returns a figure, and its axes in three rows of the given heights in pixels."""
-    import matplotlib
-
-    silence(matplotlib.__name__)
     from matplotlib.figure import Figure
 
     height = ABOVE + sum(heights) + BELOW * len(heights)
     edges = {"left": (MARGIN + NAMES) / WIDTH, "right": 1 - MARGIN / WIDTH, "bottom": BELOW / height}
     gaps = {"hspace": BELOW * len(heights) / sum(heights), "wspace": 2 * BESIDE / (INNER - BESIDE)}
     figure = Figure((WIDTH / 72, height / 72), dpi=72, facecolor="white")
+    figure.set_layout_engine("none")
     return figure, figure.subplot_mosaic(
         [["samples", "samples"], ["augmented", "augmented"], ["counts", "sizes"]],
         height_ratios=heights,
@@ -209,6 +207,8 @@ def _add_heading(axes: Axes, title: str, note: str = "", left: int = 0) -> None:
     """Writes a title above axes, so many pixels further left, and a grey note; takes away what distracts."""
     axes.set_title(title, loc="left", x=-left / axes.bbox.width, pad=20, fontsize=23, color=INK)
     axes.set_title(note, loc="right", pad=20, fontsize=15, color=GREY)
+    axes.set_facecolor("white")
+    axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=13, labelcolor=GREY, pad=12)
     axes.set_axisbelow(True)

@@ -118,15 +118,25 @@ def test_sizes_that_are_all_the_same_are_said(few: Dataset) -> None:
 
 
 def test_names_are_drawn_as_they_are_without_a_warning(few: Dataset) -> None:
-    names = ("$x^2$ & <b>", "Кошка", "a \U0010fffd", "name of a class that is far too long")
+    names = (r"$\nope$ & <b>", "Кошка", "a \U0010fffd", "name of a class that is far too long")
     dataset = make_dataset(few, 4, (8, 8, 3))
     counts = {"train": dict.fromkeys(names, 5)}
     figure = draw_dataset(replace(dataset, class_names=names, inspection=replace(dataset.inspection, counts=counts)))
     samples, _, bars, _ = figure.axes
     written = [text.get_text() for text in bars.get_yticklabels()]
-    assert written == ["$x^2$ & <b>", "Кошка", "a □", "name of a class tha…"]
+    assert written == [r"$\nope$ & <b>", "Кошка", "a □", "name of a class tha…"]
     assert samples.get_title("right") == "□: a letter that no installed font has"
     save_picture(figure, io.BytesIO())  # a warning is an error
+
+
+def test_the_style_of_a_notebook_does_not_reach_it(few: Dataset) -> None:
+    import matplotlib
+
+    dataset = make_dataset(few, 3, (8, 8, 1))
+    plain = draw(dataset)
+    style: Any = {"axes.facecolor": "black", "axes.grid": True, "savefig.dpi": 300, "figure.autolayout": True}
+    with matplotlib.rc_context(style):
+        assert ImageChops.difference(draw(dataset), plain).getbbox() is None
 
 
 def test_is_recognised(few: Dataset, tmp_path: Path) -> None:
