@@ -201,7 +201,7 @@ def test_the_best_model_has_its_score(workspace: Path) -> None:
 
 def test_predictions_of_the_validation_images_are_kept_beside_the_best_model(workspace: Path) -> None:
     study = make_study(workspace)
-    card, path = read_card(study.model), study.workspace.predictions("study")
+    card, path = read_card(study.model), study.workspace.predictions("study", "validation")
     predictions, best = read_predictions(path, card["sha256"]), summary(study).best
     assert predictions is not None
     assert best is not None

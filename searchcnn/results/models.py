@@ -16,10 +16,13 @@ import numpy.typing as npt
 from searchcnn.data import Dataset
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
+from searchcnn.graph import expose_features
 from searchcnn.job import Job
 from searchcnn.results.calibration import Calibration, apply_temperature, calibrate, temper
 from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
-from searchcnn.results.export import SAMPLE, load_model, predict, save_model
+from searchcnn.results.certainty import find_certainty
+from searchcnn.results.export import SAMPLE, load_model, predict, predict_with_features, save_model
+from searchcnn.results.neighbors import MEASURED, Neighbors, fit_neighbors, write_neighbors
 from searchcnn.results.scores import Predictions
 from searchcnn.results.stored import read_predictions, write_predictions
 from searchcnn.results.verification import CHECK_SECONDS, TOLERANCE, verify, verify_meanwhile
@@ -213,8 +216,9 @@ class Models:
     def calibrate(self, seconds_left: float = math.inf) -> None:
         """Makes the probabilities of the best model honest, and keeps what it predicts for the validation images.
 
-        It is left alone if it was fitted to these images, too. Where the time is not enough for all of them, a random
-        sample of them has to do.
+        From that follows how sure it has to be to be relied on, and which images are unlike all that it knows. It is
+        left alone if it was fitted to these images, too. Where the time is not enough for all of them, a random sample
+        of them has to do.
 
         Args:
             seconds_left: How long this and `verify` may take, about.
@@ -222,21 +226,31 @@ class Models:
         Raises:
             StoreError: If the model is damaged, or cannot be written.
         """
-        card, path = self._read_card(), self._job.workspace.predictions(self._job.name)
+        card, path = self._read_card(), self._job.workspace.predictions(self._job.name, "validation")
         if card is None or self._config.data.folds or read_predictions(path, card["sha256"]):
             return
         network = load_model(self.path)
+        exposed = expose_features(network)
         deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - CHECK_SECONDS)
-        predictions = self._predict_validation(network, deadline)
-        calibration = None if "calibration" in card else self._calibrate(network, predictions)
+        predictions, neighbors = self._predict_validation(exposed, deadline)
+        calibration = None if "calibration" in card else self._calibrate(exposed, predictions)
         with guard_writing(self.path):
             if self._read_card() != card:
                 return  # another process has replaced it
             if calibration is not None:
                 card["calibration"] = {**asdict(calibration), "of": card["sha256"]}
-                save_model(self.path, network, card)
                 predictions = apply_temperature(predictions, calibration.temperature)
-            write_predictions(path, predictions, hash_file(self.path))
+            certainty = find_certainty(predictions)
+            card["sure"] = asdict(certainty) if certainty else None
+            if calibration is None:
+                write_card(self.path, card)
+            else:
+                save_model(self.path, network, card)
+            fingerprint = hash_file(self.path)
+            if neighbors is not None:
+                write_neighbors(self.path, neighbors, fingerprint)
+            rows = np.argsort(self._draw_order()[: len(predictions)])
+            write_predictions(path, predictions.take(rows), fingerprint, images=len(self._dataset.validation))
 
     def _calibrate(self, network: Any, predictions: Predictions) -> Calibration | None:
         """Calibrates a network, unless that does more to it: its last layer may be used elsewhere in it, too."""
@@ -247,17 +261,26 @@ class Models:
         expected = temper(before, calibration.temperature)
         return calibration if np.allclose(self._predict_sample(network), expected, atol=TOLERANCE) else None
 
-    def _predict_validation(self, network: Any, deadline: float) -> Predictions:
-        validation = self._dataset.validation
-        order = np.random.default_rng(self._config.seed).permutation(len(validation))
+    def _predict_validation(self, network: Any, deadline: float) -> tuple[Predictions, Neighbors | None]:
+        """Returns what a network predicts for validation images in random order, and what tells others from them."""
+        validation, order = self._dataset.validation, self._draw_order()
         parts: list[npt.NDArray[np.float32]] = []
+        known: list[npt.NDArray[np.float32]] = []
         for start in range(0, len(order), PREDICTED):
-            parts.append(predict(network, validation.images[order[start : start + PREDICTED]]))
+            images = validation.images[order[start : start + PREDICTED]]
+            probabilities, features = predict_with_features(network, images)
+            parts.append(probabilities)
+            if features is not None and start < MEASURED:
+                known.append(features)
             if time.monotonic() > deadline:
                 break
-        probabilities = np.concatenate(parts)
-        sample = validation.take(order[: len(probabilities)])
-        return Predictions(sample.names, sample.labels, probabilities, self._dataset.class_names)
+        sample = validation.take(order[: sum(map(len, parts))])
+        predictions = Predictions(sample.names, sample.labels, np.concatenate(parts), self._dataset.class_names)
+        return predictions, fit_neighbors(np.concatenate(known)) if known else None
+
+    def _draw_order(self) -> npt.NDArray[np.int64]:
+        """Returns the indices of the validation images in the random order in which they are classified."""
+        return np.random.default_rng(self._config.seed).permutation(len(self._dataset.validation))
 
     def _read_card(self) -> dict[str, Any] | None:
         """Reads the card of the best model; None if there is no model."""

@@ -83,7 +83,7 @@ def test_likely_label_errors_are_named(search: Callable[..., Job]) -> None:
     study.model.parent.mkdir(parents=True)
     study.model.touch()
     write_card(study.model, {"sha256": "m"})
-    path = study.workspace.predictions(study.name)
+    path = study.workspace.predictions(study.name, "validation")
     write_predictions(path, Predictions(names, labels, probabilities, ["cat", "dog"]), "m")
     lines = print_summary(study)
     place = lines.index("Look at: 5 of 100 validation images that may be filed under the wrong class, most likely")
