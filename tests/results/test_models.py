@@ -372,7 +372,9 @@ def test_with_little_time_a_sample_of_the_validation_images_is_classified(
     monkeypatch.setattr(models_module, "LEAST_SECONDS", 0.0)
     best = models_at(saved)
     best.calibrate(seconds_left=0.0)
-    predictions = read_predictions(Workspace(saved.parent.parent).predictions("mine", "validation"), read_card(saved)["sha256"])
+    predictions = read_predictions(
+        Workspace(saved.parent.parent).predictions("mine", "validation"), read_card(saved)["sha256"]
+    )
     assert predictions is not None
     assert len(set(predictions.names)) == 40
     labels = dict(zip(few.validation.names, few.validation.labels, strict=True))
