@@ -31,6 +31,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results import Scores, export, models, read_card, read_predictions  # noqa: E402
+from searchcnn.results.card import write_card  # noqa: E402
 from searchcnn.results.stored import write_predictions  # noqa: E402
 
 NET = """
@@ -160,12 +161,14 @@ def test_a_sample_of_the_validation_images_is_completed(workspace: Path) -> None
     assert (whole.predicted == whole.labels).mean() == pytest.approx(best.value)
     file, model = study.workspace.predictions("mine", "validation"), read_card(study.model_path)["sha256"]
     write_predictions(file, whole.take(np.array([5, 7, 9])), model, images=200)
+    write_card(study.model_path, read_card(study.model_path) | {"sure": None})
     sample = read_predictions(file, model)
     assert sample is not None
     assert (len(sample), read_predictions(file, model, whole=True)) == (3, None)
     completed = study.read_predictions("validation")
     assert completed.names == whole.names
     np.testing.assert_allclose(completed.probabilities, whole.probabilities, atol=1e-5)
+    assert read_card(study.model_path)["sure"]["images"] == 200
 
 
 def test_predictions_for_test_images_are_kept_by_evaluate_only(workspace: Path) -> None:

@@ -16,6 +16,8 @@ PROMISES = (0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 """Accuracies that may be promised."""
 USUAL = 0.95
 """The one that is promised unless the model is better than that on all images, or cannot keep it."""
+LEAST_SHARE = 0.5
+"""Share of the images that should be sure: rather a lower promise than one for a few images."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def find_certainty(predictions: Predictions) -> Certainty | None:
     """Returns how sure a model has to be, so that as many images as possible are sure and a promise is kept.
 
     The promise is 95 %. Where the model keeps that for all images, it is the next higher one that it does not keep for
-    all; where it cannot keep a promise, it is the next lower one.
+    all; where it cannot keep a promise for half of the images, it is the next lower one, if that helps.
 
     Args:
         predictions: Of a model that was not trained on these images.
@@ -56,12 +58,13 @@ def find_certainty(predictions: Predictions) -> Certainty | None:
     kept = _compute_lower_ends(accuracy)
     kept[:-1][confidence[:-1] == confidence[1:]] = 0.0  # images that are equally sure go together
     highest = next((promise for promise in PROMISES if promise >= USUAL and promise > kept[-1]), PROMISES[-1])
+    found: list[Certainty] = []
     for promise in reversed([promise for promise in PROMISES if promise <= highest]):
         if len(last := np.flatnonzero(kept >= promise)):
             count = int(last[-1]) + 1
             threshold = math.floor(confidence[count - 1] * 1e6) / 1e6
-            return Certainty(threshold, promise, float(accuracy[count - 1]), count / len(hits), len(hits))
-    return None
+            found.append(Certainty(threshold, promise, float(accuracy[count - 1]), count / len(hits), len(hits)))
+    return next((certainty for certainty in found if certainty.share >= LEAST_SHARE), found[0] if found else None)
 
 
 def _compute_lower_ends(accuracy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

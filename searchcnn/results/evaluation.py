@@ -1,7 +1,7 @@
 """Scores a saved model: on the test images, which no search has seen, or on others."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from searchcnn.errors import DataError, StoreError, nearest
 from searchcnn.events import Hear, Note, ignore
 from searchcnn.files import guard_writing
 from searchcnn.results.card import get_card_path, hash_file, read_card, read_preparation, write_card
+from searchcnn.results.certainty import find_certainty
 from searchcnn.results.export import load_model, predict
 from searchcnn.results.foreign import as_probabilities, load_foreign
 from searchcnn.results.scores import Predictions, Scores, score
@@ -42,6 +43,9 @@ def evaluate_model(path: Path, dataset: Dataset, target: Path | None = None) -> 
 def predict_part(path: Path, dataset: Dataset, part: str, target: Path | None = None) -> Predictions:
     """Returns what a saved model predicts for a part of a dataset.
 
+    Where that is kept for the validation images, the card says what follows for all of them: how sure the model has to
+    be to be relied on.
+
     Args:
         path: The model.
         dataset: The images that it was found with.
@@ -62,6 +66,10 @@ def predict_part(path: Path, dataset: Dataset, part: str, target: Path | None = 
         raise StoreError(f"{path} has been replaced by a better model; use it when the search has ended")
     if target is not None:
         write_predictions(target, predictions, card["sha256"])
+    if target is not None and part == "validation":
+        certainty = find_certainty(predictions)
+        with guard_writing(get_card_path(path)):
+            write_card(path, {**card, "sure": asdict(certainty) if certainty else None})
     return predictions
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from searchcnn.results import certainty as certainty_module
 from searchcnn.results.certainty import PROMISES, Certainty, find_certainty
 from searchcnn.results.scores import Predictions
 from searchcnn.text import compute_interval
@@ -53,6 +54,16 @@ def test_the_promise_suits_the_model(scale: float, promise: float) -> None:
     certainty = find(draw(1000, scale))
     assert certainty.promise == promise
     assert 0.05 < certainty.share < 1
+
+
+def test_a_lower_promise_is_better_than_one_for_few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless no promise is kept for many: then the highest is better."""
+    assert (find(draw(1000, 3.2)).promise, find(draw(1000, 2.0)).promise) == (0.9, 0.95)
+    assert find(draw(1000, 3.2)).share > 0.6
+    assert find(draw(1000, 2.0)).share < 0.1
+    monkeypatch.setattr(certainty_module, "LEAST_SHARE", 0.0)
+    assert find(draw(1000, 3.2)).promise == 0.95
+    assert find(draw(1000, 3.2)).share < 0.4
 
 
 @pytest.mark.parametrize(("images", "scale"), [(10, 100.0), (1000, 0.3)])
