@@ -24,7 +24,7 @@ from searchcnn.results.certainty import find_certainty
 from searchcnn.results.export import SAMPLE, load_model, predict, predict_with_features, save_model
 from searchcnn.results.neighbors import MEASURED, Neighbors, fit_neighbors, write_neighbors
 from searchcnn.results.scores import Predictions
-from searchcnn.results.stored import read_predictions, write_predictions
+from searchcnn.results.stored import write_predictions
 from searchcnn.results.verification import CHECK_SECONDS, TOLERANCE, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
@@ -227,7 +227,7 @@ class Models:
             StoreError: If the model is damaged, or cannot be written.
         """
         card, path = self._read_card(), self._job.workspace.predictions(self._job.name, "validation")
-        if card is None or self._config.data.folds or read_predictions(path, card["sha256"]):
+        if card is None or self._config.data.folds:
             return
         network = load_model(self.path)
         exposed = expose_features(network)

@@ -34,6 +34,7 @@ from searchcnn.results import Models, export_model, formats, read_card, read_pre
 from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.calibration import temper  # noqa: E402
+from searchcnn.results.evaluation import predict_part  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
 from searchcnn.training import Checkpoints, make_classifier  # noqa: E402
 
@@ -339,6 +340,19 @@ def test_a_calibrated_model_is_compared_with_the_trained_network(
     saved = keras.models.load_model(best.path).predict(images, verbose=0)
     np.testing.assert_allclose(saved, compared[0], atol=1e-4)
     assert np.abs(saved - trained).max() > 1e-3
+
+
+def test_predictions_that_somebody_asked_for_before_the_end_do_not_keep_a_model_from_being_calibrated(
+    saved: Path, few: Dataset, models_at: Callable[[Path], Models]
+) -> None:
+    best, target = models_at(saved), Workspace(saved.parent.parent).predictions("mine", "validation")
+    early = predict_part(saved, few, "validation", target)
+    best.calibrate()
+    predictions, card = read_predictions(target, read_card(saved)["sha256"]), read_card(saved)
+    assert predictions is not None
+    assert "calibration" in card
+    assert np.abs(predictions.probabilities - early.probabilities).max() > 1e-3
+    assert predictions.names == early.names
 
 
 def test_a_calibrated_model_stays_until_a_better_one_comes(
