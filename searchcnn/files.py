@@ -19,6 +19,22 @@ HALF_WRITTEN = re.compile(r"^\.\d+\.")
 """What the name of a file that is being written begins with: the number of the process."""
 
 
+UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f]+')
+"""What the name of a file must not hold on some systems."""
+
+LONGEST = 60
+"""Characters of a name that are kept."""
+
+
+def clean_name(name: str) -> str:
+    """Returns a text as a file or folder can be called on any system.
+
+    >>> clean_name("cats/dogs: *"), clean_name("..")
+    ('cats_dogs_ _', '_')
+    """
+    return UNSAFE.sub("_", name)[-LONGEST:].strip(" .") or "_"
+
+
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
     """Yields a file to write, which takes its name when the body ends, and goes when it fails.

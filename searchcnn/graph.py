@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 
-from searchcnn.keras_private import read_nodes
+from searchcnn.keras_private import find_operation, is_functional, read_nodes
 
 SPATIAL: Final = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 """Layers that mix neighbouring pixels, if their kernel is larger than one."""
@@ -92,6 +92,33 @@ def is_stock(layer: Any) -> bool:
 def is_softmax(layer: Any) -> bool:
     """Whether a layer is ``Dense(classes, activation="softmax")``."""
     return isinstance(layer, layers.Dense) and layer.activation is keras.activations.softmax
+
+
+def find_output_layer(model: Any) -> Any:
+    """Returns the layer that gives a model's output, inside of models that it is made of."""
+    layer = find_operation(model.outputs[0])
+    return find_output_layer(layer) if is_functional(layer) else layer
+
+
+def expose_features(model: Any) -> Any:
+    """Returns a classifier with a second output: what its last layer is given.
+
+    Args:
+        model: A functional or sequential Keras model.
+
+    Returns:
+        A network of the same layers and weights; the model itself if its last layer is not `is_softmax`.
+    """
+    return _add_output(model) if is_softmax(find_output_layer(model)) else model
+
+
+def _add_output(model: Any) -> Any:
+    model = make_functional(model)
+    (output,) = model.outputs
+    (call,) = (call for call in list_calls(model) if any(tensor is output for tensor in call.output_tensors))
+    (features,) = call.input_tensors
+    is_model = is_functional(call.operation)
+    return keras.Model(model.inputs, _add_output(call.operation)(features) if is_model else [output, features])
 
 
 def name_outputs(model: Any) -> dict[str, Any]:

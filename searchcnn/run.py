@@ -62,7 +62,7 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
         _begin(stored, trainer, models, loaded, job, hear)
         spent = stored.count_seconds(job.elapsed)
         hear(StudyOpened(spent))
-        budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_verify)
+        budget = Budget.remaining(config.budget.trials, config.budget.timeout, spent, models.seconds_to_conclude)
         pixels, images = math.prod(dataset.input_shape[:2]), len(dataset.train)
         plan = make_scheduler(config, trainer.parts, pixels, images, stored.seconds_to_begin)
         search = Search(stored, sampler, trainer, budget, models, config.search.max_failures, config.seed, plan)
@@ -109,11 +109,11 @@ def _check_time(job: Job) -> None:
 
 
 def _conclude(models: "Models", is_stopped: bool, seconds_left: float, hear: Hear) -> None:
-    """Deletes what nobody needs any more, calibrates the best network, and checks that it loads anywhere."""
+    """Deletes what nobody needs any more, examines the best network, and checks that it loads anywhere."""
     models.tidy(is_over=not is_stopped)  # of trials that were given up, too
     if not models.is_verified and not is_stopped:
         hear(Progress("checking the best model: how sure it is, and that it loads in a fresh process"))
-        models.calibrate(seconds_left)
+        models.examine(seconds_left)
         models.verify()
 
 

@@ -6,12 +6,14 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 
-from searchcnn.errors import DataError, StoreError, StudyChangedError, UsageError
+import numpy as np
+
+from searchcnn.errors import DataError, StoreError, StudyChangedError, UsageError, nearest
 from searchcnn.events import Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
@@ -25,8 +27,9 @@ from searchcnn.study import StudyConfig, Workspace, check_name
 from searchcnn.text import format_count, format_score
 
 if TYPE_CHECKING:
+    from searchcnn.data import Dataset
     from searchcnn.report import Contents
-    from searchcnn.results import Prediction, Scores
+    from searchcnn.results import Prediction, Predictions, Scores
 
 ARRAYS = "images"
 """Name of a study of arrays that have none."""
@@ -311,14 +314,14 @@ class Study(Plots):
         from searchcnn.results import evaluate_model, evaluate_on, read_card
         from searchcnn.sources import load_dataset
 
+        target = self.workspace.predictions(self.name, "test")
         if data is None:
-            images = self.workspace.locate(self._request.replace_images(summary.config.data))
-            return evaluate_model(model, load_dataset(images, summary.config.seed))
+            return evaluate_model(model, self._load_dataset(summary.config), target)
         images = summary.config.data.model_copy(update={"name": None, "path": os.fspath(data)})
         with contextlib.suppress(DataError):  # other images may have other classes, or too few images to be divided
             moved = load_dataset(images, summary.config.seed)
             if moved.fingerprint == read_card(model)["data"]["fingerprint"]:
-                return evaluate_model(model, moved)
+                return evaluate_model(model, moved, target)
         return evaluate_on(model, os.fspath(data))
 
     def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Prediction]:
@@ -359,6 +362,56 @@ class Study(Plots):
         target = self.workspace.report(self.name) if path is None else Path(path).expanduser()
         write_report(self._read_contents(), target)
         return target
+
+    def read_predictions(self, part: str, labels: bool = True) -> Predictions:
+        """Returns what the best model predicts for the images of a part of the study's dataset.
+
+        That is kept in ``studies/NAME/predictions``; what is not there is computed once, but for the test images: it is
+        `evaluate` that reads them.
+
+        Args:
+            part: ``"train"``, ``"validation"`` or ``"test"``.
+            labels: Whether the labels are wanted; without them, all are -1, and test images may be classified any time.
+
+        Raises:
+            UsageError: If there is no such part, or the model was trained on its validation images.
+            StoreError: If there is no model, it belongs to another search or other images, or these are the test
+                images, and this model was not evaluated.
+            DataError: If the images cannot be read.
+        """
+        from searchcnn.data.dataset import PARTS
+        from searchcnn.results import read_card, read_predictions
+
+        if part not in PARTS:
+            raise UsageError(f"no part '{part}'{nearest(part, PARTS)}; expected {', '.join(PARTS)}")
+        config, model, target = self.summary.config, self._find_model(), self.workspace.predictions(self.name, part)
+        if part == "validation" and config.data.folds:
+            raise UsageError(
+                f"study '{self.name}' has data.folds: its best model was trained on the validation images, too, and "
+                "nothing follows from what it predicts for them; take the test images"
+            )
+        predictions = read_predictions(target, read_card(model)["sha256"], whole=True)
+        if predictions is None and part == "test" and labels:
+            raise StoreError(
+                f"the best model of study '{self.name}' was not scored on the test images; do that once, at the end, "
+                f"with `searchcnn evaluate {self.name}`"
+            )
+        if predictions is None:
+            predictions = self._predict_part(model, config, part, None if part == "test" else target)
+        return predictions if labels else replace(predictions, labels=np.full(len(predictions), -1))
+
+    def _predict_part(self, model: Path, config: StudyConfig, part: str, target: Path | None) -> Predictions:
+        from searchcnn.backend import start_keras
+
+        start_keras()
+        from searchcnn.results.evaluation import predict_part
+
+        return replace(predict_part(model, self._load_dataset(config), part, target), images=None)
+
+    def _load_dataset(self, config: StudyConfig) -> Dataset:
+        from searchcnn.sources import load_dataset
+
+        return load_dataset(self.workspace.locate(self._request.replace_images(config.data)), config.seed)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Copies the best model, and its model card, to a file; checks in a fresh process that plain Keras loads it.

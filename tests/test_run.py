@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.results import models, read_card, read_predictions  # noqa: E402
+from searchcnn.results.certainty import find_certainty  # noqa: E402
+from searchcnn.results.neighbors import read_neighbors  # noqa: E402
 from searchcnn.results.scores import score  # noqa: E402
 from searchcnn.training import Trainer, find_known_points  # noqa: E402
 
@@ -201,7 +203,7 @@ def test_the_best_model_has_its_score(workspace: Path) -> None:
 
 def test_predictions_of_the_validation_images_are_kept_beside_the_best_model(workspace: Path) -> None:
     study = make_study(workspace)
-    card, path = read_card(study.model), study.workspace.predictions("study")
+    card, path = read_card(study.model), study.workspace.predictions("study", "validation")
     predictions, best = read_predictions(path, card["sha256"]), summary(study).best
     assert predictions is not None
     assert best is not None
@@ -217,6 +219,13 @@ def test_predictions_of_the_validation_images_are_kept_beside_the_best_model(wor
     calibration, trial = card["calibration"], study.model.parent / "models" / f"trial-{best.number:04}.keras"
     assert calibration["loss_after"] < calibration["loss_before"]
     assert calibration["of"] == read_card(trial)["sha256"] != card["sha256"]
+    assert predictions.names == list(data.validation.names)
+    certainty = find_certainty(predictions)
+    assert certainty is not None
+    assert card["sure"] == asdict(certainty)
+    neighbors = read_neighbors(study.model, card["sha256"])
+    assert neighbors is not None
+    assert neighbors.features.shape == (len(predictions), model.layers[-1].layers[-1].input.shape[-1])
     assert read_predictions(path, "of another model") is None
     path.write_bytes(path.read_bytes()[:100])
     assert read_predictions(path, card["sha256"]) is None

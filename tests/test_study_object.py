@@ -1,11 +1,14 @@
 """The study as an object: real searches of the digits, in this process and in the kernel of a notebook."""
 
 import contextlib
+import csv
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from searchcnn import Study
 from searchcnn.backend import start_keras
 from searchcnn.errors import SearchcnnError, StoreError, StudyChangedError, StudyFailedError, StudyFileError, UsageError
 from searchcnn.events import Event, TrialFinished
+from searchcnn.sources import load_dataset
 from searchcnn.study_object import Trials
 from tests.cli.command import call
 
@@ -26,7 +30,9 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import Scores, export, models  # noqa: E402
+from searchcnn.results import Scores, export, models, read_card, read_predictions  # noqa: E402
+from searchcnn.results.card import write_card  # noqa: E402
+from searchcnn.results.stored import write_predictions  # noqa: E402
 
 NET = """
 import keras
@@ -149,6 +155,88 @@ def test_what_was_found_is_shown(workspace: Path) -> None:
         study.plot_importances()
     with pytest.raises(UsageError, match="expected one of params, macs, seconds"):
         study.plot_tradeoff("price")
+
+
+def test_what_is_predicted_for_a_part_is_computed_once(workspace: Path) -> None:
+    study = Study("mine")
+    file = study.workspace.predictions("mine", "train")
+    assert not file.exists()
+    train = study.read_predictions("train")
+    data = load_dataset(study.config.data, study.config.seed)
+    assert train.names == data.train.names
+    np.testing.assert_array_equal(train.labels, data.train.labels)
+    expected = study.load_model().predict(data.train.images, verbose=0)
+    np.testing.assert_allclose(train.probabilities, expected, atol=1e-5)
+    written = file.stat().st_mtime_ns
+    np.testing.assert_array_equal(study.read_predictions("train").probabilities, train.probabilities)
+    assert file.stat().st_mtime_ns == written
+    write_predictions(file, train, "another model")
+    study.read_predictions("train")
+    assert read_predictions(file, read_card(study.model_path)["sha256"]) is not None
+
+
+def test_a_sample_of_the_validation_images_is_completed(workspace: Path) -> None:
+    """It was stored at the end of a search, where the time was not enough for all of them."""
+    study, best = Study("mine"), Study("mine").best
+    whole = study.read_predictions("validation")
+    assert best is not None
+    assert (whole.predicted == whole.labels).mean() == pytest.approx(best.value)
+    file, model = study.workspace.predictions("mine", "validation"), read_card(study.model_path)["sha256"]
+    write_predictions(file, whole.take(np.array([5, 7, 9])), model, images=200)
+    write_card(study.model_path, read_card(study.model_path) | {"sure": None})
+    sample = read_predictions(file, model)
+    assert sample is not None
+    assert (len(sample), read_predictions(file, model, whole=True)) == (3, None)
+    completed = study.read_predictions("validation")
+    assert completed.names == whole.names
+    np.testing.assert_allclose(completed.probabilities, whole.probabilities, atol=1e-5)
+    assert read_card(study.model_path)["sure"]["images"] == 200
+
+
+def test_predictions_for_test_images_are_kept_by_evaluate_only(workspace: Path) -> None:
+    study = Study("mine")
+    with pytest.raises(StoreError, match=r"was not scored on the test images; .* with `searchcnn evaluate mine`$"):
+        study.read_predictions("test")
+    listed = [json.loads(call(workspace, "predict", "mine", "--part", "test", "--json")[0])]
+    assert not study.workspace.predictions("mine", "test").exists()
+    scores = study.evaluate()
+    test = study.read_predictions("test")
+    assert (test.predicted == test.labels).mean() == scores.accuracy
+    assert set(study.read_predictions("test", labels=False).labels) == {-1}
+    listed.append(json.loads(call(workspace, "predict", "mine", "--part", "test", "--json")[0]))
+    assert listed[0] == listed[1]
+    assert listed[0][0].keys() == {"file", "part", "predicted", "probability"}
+    assert [row["predicted"] for row in listed[0]] == [test.class_names[label] for label in test.predicted]
+
+
+def test_predictions_of_a_part_are_listed_without_keras(workspace: Path) -> None:
+    validation = Study("mine").read_predictions("validation")
+    script = (
+        "import sys; from searchcnn.cli.commands import cli; "
+        "cli(['predict', 'mine', '--part', 'validation', '--csv'], standalone_mode=False); "
+        "sys.exit(int(bool({'keras', 'tensorflow', 'optuna'} & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [row["file"] for row in rows] == validation.names
+    assert [int(row["label"]) for row in rows] == validation.labels.tolist()
+    assert [int(row["predicted"]) for row in rows] == validation.predicted.tolist()
+    assert {row["part"] for row in rows} == {"validation"}
+    assert [float(row["probability"]) for row in rows] == pytest.approx(validation.confidence.tolist(), abs=1e-5)
+    table = call(workspace, "predict", "mine", "--part", "validation")[0].splitlines()
+    assert table[0].split() == ["file", "part", "label", "predicted", "probability"]
+    assert len(table) == 202
+
+
+def test_parts_that_cannot_be_had(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study("mine")
+    with pytest.raises(UsageError, match=r"^no part 'validaton'; did you mean 'validation'\?; expected train, "):
+        study.read_predictions("validaton")
+    data = study.config.data.model_copy(update={"folds": 5})
+    summary = replace(study.summary, config=study.config.model_copy(update={"data": data}))
+    monkeypatch.setattr(Study, "summary", property(lambda _: summary))
+    with pytest.raises(UsageError, match=r"^study 'mine' has data.folds: its best model was trained on the validation"):
+        study.read_predictions("validation")
 
 
 def test_a_larger_budget_goes_on_and_what_stays_is_shown(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import click
 
 from searchcnn.cli.options import csv_option, json_option, open_study, storage_option
 from searchcnn.errors import UsageError
+from searchcnn.events import Event, Note
 
 if TYPE_CHECKING:
     from searchcnn.results import Scores
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 @csv_option
 @storage_option
 def command(model: str, data: str | None, wrong: Path | None, as_json: bool, as_csv: bool, storage: str | None) -> None:
-    """Score a study's best model, or an exported one, on images that it was not trained on.
+    """Score a study's best model, or one in a file, on images that it was not trained on.
 
     By default these are the study's test images, which no search has seen. Do this once, at the end: a test score that
     is used to choose a model is worthless.
 
     With --data, it is scored on the test images of another dataset, or on all of its images if it has no such part.
+    So is any Keras classifier in a .keras file: without a model card, it is given pixels 0..255, and its outputs are
+    taken for the classes of the images, sorted by name.
     """
     from searchcnn.results.wrong import make_folder, write_wrong
 
@@ -62,7 +65,12 @@ def _evaluate_file(model: Path, data: str | None) -> Scores:
     start_keras()
     from searchcnn.results import evaluate_on
 
-    return evaluate_on(model, data)
+    return evaluate_on(model, data, _print_note)
+
+
+def _print_note(event: Event) -> None:
+    if isinstance(event, Note):
+        click.echo(event.text, err=True)
 
 
 def _warn_of_mismatch(study: Study) -> None:

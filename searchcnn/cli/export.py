@@ -16,7 +16,7 @@ def command(study: str, output: Path) -> None:
     """Copy a study's best model to a file.
 
     The copy takes pixels 0..255, returns class probabilities, and loads with plain Keras; this is verified. Its model
-    card, a JSON file, is written next to it.
+    card, a JSON file, is written next to it; so is what tells images unlike all that it knows, if that is kept.
     """
     from searchcnn.results.card import get_card_path
 

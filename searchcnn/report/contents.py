@@ -96,6 +96,6 @@ def read_contents(workspace: Workspace, url: URL, name: str) -> Contents:
         read_curves(url, name),
         model.relative_to(workspace.root),
         card,
-        read_predictions(workspace.predictions(name), identity),
+        read_predictions(workspace.predictions(name, "validation"), identity),
         read_pictures(workspace.pictures(name), identity),
     )

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.graph import is_softmax
-from searchcnn.keras_private import find_operation, is_functional
+from searchcnn.graph import find_output_layer, is_softmax
 from searchcnn.results.scores import Predictions, compute_calibration_error, compute_loss
 
 COLDEST, HOTTEST = 0.05, 20.0
@@ -66,15 +65,11 @@ def calibrate(model: Any, predictions: Predictions) -> Calibration | None:
 def _cross_fit(predictions: Predictions) -> Predictions:
     """Returns the predictions with each half at the temperature that is fitted to the other half."""
     probabilities = np.empty_like(predictions.probabilities)
-    for half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
-        temperature = fit_temperature(_take(predictions, other))
-        probabilities[half] = apply_temperature(_take(predictions, half), temperature).probabilities
+    rows = np.arange(len(predictions))
+    for half, other in ((rows[0::2], rows[1::2]), (rows[1::2], rows[0::2])):
+        temperature = fit_temperature(predictions.take(other))
+        probabilities[half] = apply_temperature(predictions.take(half), temperature).probabilities
     return replace(predictions, probabilities=probabilities)
-
-
-def _take(predictions: Predictions, rows: slice) -> Predictions:
-    labels, probabilities = predictions.labels[rows], predictions.probabilities[rows]
-    return replace(predictions, names=predictions.names[rows], labels=labels, probabilities=probabilities)
 
 
 def fit_temperature(predictions: Predictions) -> float:
@@ -129,14 +124,8 @@ def divide_scores(model: Any, temperature: float) -> bool:
     Returns:
         Whether that could be done: the model ends with ``Dense(classes, activation="softmax")``.
     """
-    layer = _find_last_layer(model)
+    layer = find_output_layer(model)
     if not is_softmax(layer):
         return False
     layer.set_weights([weights / temperature for weights in layer.get_weights()])
     return True
-
-
-def _find_last_layer(model: Any) -> Any:
-    """Returns the layer that gives a model's output, inside of models that it is made of."""
-    layer = find_operation(model.outputs[0])
-    return _find_last_layer(layer) if is_functional(layer) else layer

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from searchcnn.errors import StoreError, UsageError, get_first_line
 from searchcnn.files import replace_file
-from searchcnn.results.card import hash_file, read_card, write_card
+from searchcnn.results.card import find_card, hash_file, read_card, write_card
 from searchcnn.results.formats import find_format
+from searchcnn.results.neighbors import read_neighbors, write_neighbors
 from searchcnn.results.verification import verify
 
 SAMPLE = 16
@@ -43,13 +44,32 @@ def predict(model: Any, images: Any) -> npt.NDArray[np.float32]:
     Returns:
         Shape (samples, classes).
     """
+    return predict_with_features(model, images)[0]
+
+
+def predict_with_features(model: Any, images: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """Returns class probabilities, and the features that they are computed from.
+
+    Args:
+        model: A saved classifier, from `searchcnn.graph.expose_features`; without features if it is not.
+        images: As in `predict`.
+
+    Returns:
+        Shape (samples, classes), and (samples, features).
+    """
     starts = range(0, len(images), SLICE)
     parts = [model.predict(images[start : start + SLICE], batch_size=256, verbose=0) for start in starts]
-    return np.concatenate(parts).astype(np.float32)  # NumPy does not know bfloat16
+    outputs = zip(*(part if isinstance(part, list) else [part] for part in parts), strict=True)
+    probabilities, *features = (np.concatenate(output).astype(np.float32) for output in outputs)  # not bfloat16
+    return probabilities, features[0].reshape(len(probabilities), -1) if features else None
 
 
-def load_model(path: Path) -> Any:
+def load_model(path: Path, compiled: bool = True) -> Any:
     """Loads a saved model.
+
+    Args:
+        path: The file.
+        compiled: Whether to load what it was trained with, too.
 
     Raises:
         StoreError: If Keras cannot load it.
@@ -57,16 +77,16 @@ def load_model(path: Path) -> Any:
     import keras
 
     try:
-        return keras.models.load_model(path)
+        return keras.models.load_model(path, compile=compiled)
     except Exception as error:  # Keras raises almost anything on a file that it does not know
+        remedy = "its card says which version saved it" if find_card(path) else "expected a model of stock layers"
         raise StoreError(
-            f"{path}: Keras {keras.__version__} cannot load it: {get_first_line(error)}; "
-            "its card says which version saved it"
+            f"{path}: Keras {keras.__version__} cannot load it: {get_first_line(error)}; {remedy}"
         ) from error
 
 
 def export_model(source: Path, target: Path) -> None:
-    """Writes a study's model and card elsewhere, in the format that the target's name says, and verifies them.
+    """Writes a study's model, its card and what it knows elsewhere, in the format of the target's name; verifies them.
 
     Raises:
         UsageError: If the target's name or folder is invalid.
@@ -87,6 +107,8 @@ def export_model(source: Path, target: Path) -> None:
             _verify_export(source, new, card)
             fingerprint = hash_file(new)
         write_card(target, {**card, "sha256": fingerprint})
+        if neighbors := read_neighbors(source, card["sha256"]):
+            write_neighbors(target, neighbors, fingerprint)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 

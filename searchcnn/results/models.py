@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,30 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn.data import Dataset
-from searchcnn.data.dataset import Indices
 from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
-from searchcnn.results.activation import map_activations
-from searchcnn.results.calibration import Calibration, apply_temperature, calibrate, temper
+from searchcnn.results.calibration import temper
 from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
+from searchcnn.results.examination import Examination, examine
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
-from searchcnn.results.gallery import Picture, choose_images, make_pictures, write_pictures
+from searchcnn.results.gallery import write_pictures
+from searchcnn.results.neighbors import write_neighbors
 from searchcnn.results.outline import draw_classifier
-from searchcnn.results.scores import Predictions
-from searchcnn.results.stored import read_predictions, write_predictions
-from searchcnn.results.verification import CHECK_SECONDS, TOLERANCE, verify, verify_meanwhile
+from searchcnn.results.stored import write_predictions
+from searchcnn.results.verification import CHECK_SECONDS, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
 from searchcnn.training import Checkpoints
 
 TRIES = 10
 """How often a process tries to make a network the best model while others do the same."""
-CALIBRATION_SECONDS = 6.0
-"""How long the best model may classify validation images at the end of a search that has a timeout."""
-MAPPING_SECONDS = 1.0
-"""How long of this it may find out where it looks in the pictures of the report."""
+EXAMINATION_SECONDS = 6.0
+"""How long the best model may be examined at the end of a search that has a timeout."""
+REPORT_SECONDS = 3.0
+"""How long it takes to write the report then."""
 LEAST_SECONDS = 1.0
 """How long it may do so however little time is left."""
-PREDICTED = 128
-"""Number of validation images that the best model classifies at once; in between it looks at the clock."""
 PAUSE = 0.1
 """Seconds between two attempts to read a model that another process may be replacing."""
 
@@ -170,9 +166,9 @@ class Models:
                 yield
 
     @property
-    def seconds_to_verify(self) -> float:
-        """How long `calibrate` and `verify` will take."""
-        return CALIBRATION_SECONDS + CHECK_SECONDS
+    def seconds_to_conclude(self) -> float:
+        """How long `examine`, `verify` and the report will take."""
+        return EXAMINATION_SECONDS + CHECK_SECONDS + REPORT_SECONDS
 
     @property
     def is_verified(self) -> bool:
@@ -217,73 +213,43 @@ class Models:
         with guard_writing(Path(tempfile.gettempdir())):
             verify(self.path, self._images, expected)
 
-    def calibrate(self, seconds_left: float = math.inf) -> None:
-        """Makes the probabilities of the best model honest, and keeps what it predicts for the validation images.
+    def examine(self, seconds_left: float = math.inf) -> None:
+        """Calibrates the best model, and keeps beside it what is found out about it with the validation images.
 
-        It is left alone if it was fitted to these images, too. Where the time is not enough for all of them, a random
-        sample of them has to do.
+        That is what it predicts for them, how sure it has to be to be relied on, which images are unlike all that it
+        knows, and pictures for the report. It is left alone if it was fitted to these images, too. Where the time is
+        not enough for all of them, a random sample of them has to do.
 
         Args:
-            seconds_left: How long this and `verify` may take, about.
+            seconds_left: How long this, `verify` and the report may take, about.
 
         Raises:
             StoreError: If the model is damaged, or cannot be written.
         """
-        card, path = self._read_card(), self._job.workspace.predictions(self._job.name)
-        if card is None or self._config.data.folds or read_predictions(path, card["sha256"]):
+        card = self._read_card()
+        if card is None or self._config.data.folds:
             return
         network = load_model(self.path)
-        deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - CHECK_SECONDS)
-        predictions, order = self._predict_validation(network, deadline - MAPPING_SECONDS)
-        calibration = None if "calibration" in card else self._calibrate(network, predictions)
+        deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - CHECK_SECONDS - REPORT_SECONDS)
+        found = examine(network, self._dataset, self._config.seed, deadline, "calibration" in card)
         with guard_writing(self.path):
-            if self._read_card() != card:
-                return  # another process has replaced it
-            if calibration is not None:
-                card["calibration"] = {**asdict(calibration), "of": card["sha256"]}
-                save_model(self.path, network, card)
-                predictions = apply_temperature(predictions, calibration.temperature)
-            model = hash_file(self.path)
-            write_predictions(path, predictions, model)
-            pictures = self._make_pictures(network, predictions, order, deadline)
-            write_pictures(self._job.workspace.pictures(self._job.name), pictures, model)
+            if self._read_card() == card:  # no other process has replaced it
+                self._keep(network, card, found)
 
-    def _make_pictures(self, network: Any, predictions: Predictions, order: Indices, deadline: float) -> list[Picture]:
-        """Returns pictures of the validation images that are worth to be looked at.
-
-        Args:
-            network: The best model.
-            predictions: What it predicts.
-            order: The indices of these images among the validation images.
-            deadline: When it must be known where the network looks.
-        """
-        chosen = choose_images(predictions)
-        images = np.stack([self._dataset.validation.images[order[index] : order[index] + 1][0] for index in chosen])
-        maps = map_activations(network, images, predictions.predicted[list(chosen)])
-        return make_pictures(predictions, chosen, images, list(takewhile(lambda _: time.monotonic() < deadline, maps)))
-
-    def _calibrate(self, network: Any, predictions: Predictions) -> Calibration | None:
-        """Calibrates a network, unless that does more to it: its last layer may be used elsewhere in it, too."""
-        before = self._predict_sample(network)
-        calibration = calibrate(network, predictions)
-        if calibration is None:
-            return None
-        expected = temper(before, calibration.temperature)
-        return calibration if np.allclose(self._predict_sample(network), expected, atol=TOLERANCE) else None
-
-    def _predict_validation(self, network: Any, deadline: float) -> tuple[Predictions, Indices]:
-        """Returns what a network predicts for validation images until the deadline, and their indices."""
-        validation = self._dataset.validation
-        order = np.random.default_rng(self._config.seed).permutation(len(validation))
-        parts: list[npt.NDArray[np.float32]] = []
-        for start in range(0, len(order), PREDICTED):
-            parts.append(predict(network, validation.images[order[start : start + PREDICTED]]))
-            if time.monotonic() > deadline:
-                break
-        probabilities = np.concatenate(parts)
-        order = order[: len(probabilities)]
-        names = [validation.names[index] for index in order]
-        return Predictions(names, validation.labels[order], probabilities, self._dataset.class_names), order
+    def _keep(self, network: Any, card: dict[str, Any], found: Examination) -> None:
+        """Keeps what was found out about the best model."""
+        card["sure"] = asdict(found.certainty) if found.certainty else None
+        if found.calibration is None:
+            write_card(self.path, card)
+        else:
+            card["calibration"] = {**asdict(found.calibration), "of": card["sha256"]}
+            save_model(self.path, network, card)
+        model, workspace, name = hash_file(self.path), self._job.workspace, self._job.name
+        images = len(self._dataset.validation)
+        write_predictions(workspace.predictions(name, "validation"), found.predictions, model, images)
+        write_pictures(workspace.pictures(name), found.pictures, model)
+        if found.neighbors is not None:
+            write_neighbors(self.path, found.neighbors, model)
 
     def _read_card(self) -> dict[str, Any] | None:
         """Reads the card of the best model; None if there is no model."""

@@ -15,8 +15,10 @@ from searchcnn.data.decoding import read_file, try_reading
 from searchcnn.data.formats import FORMAT_NAMES
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import UsageError
+from searchcnn.graph import expose_features
 from searchcnn.results.card import read_card, read_preparation
-from searchcnn.results.export import load_model, predict
+from searchcnn.results.export import load_model, predict_with_features
+from searchcnn.results.neighbors import Neighbors, read_neighbors
 from searchcnn.sources.image_folder import list_entries
 from searchcnn.sources.layout import is_image
 
@@ -32,15 +34,62 @@ class Prediction:
         file: The image.
         probabilities: Probability of each class by name, the highest first; empty if the file cannot be read.
         problem: Why it cannot be read; empty if it can.
+        sure: Whether the most probable class can be relied on: it is as probable as the model's card asks for, and the
+            image is not unlike all others; None where the card does not say.
+        unlike: Whether the image is unlike all that the model knows; None where nothing beside the model tells.
     """
 
     file: Path
     probabilities: Mapping[str, float]
     problem: str = ""
+    sure: bool | None = None
+    unlike: bool | None = None
 
     def rank(self, count: int) -> list[tuple[str, float]]:
         """Returns the most probable classes, each with its probability."""
         return list(self.probabilities.items())[:count]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model, and what its card says.
+
+    Attributes:
+        model: The model, with its features if there are neighbours.
+        classes: Name of each class by label.
+        preparation: How images become pixels.
+        threshold: Probability of the most probable class that is enough to be sure; None if that is not known.
+        neighbors: The images that it knows, if they are kept.
+    """
+
+    model: Any
+    classes: Sequence[str]
+    preparation: Preparation
+    threshold: float | None
+    neighbors: Neighbors | None
+
+    def classify(self, files: Iterable[Path]) -> Iterator[Prediction]:
+        """Classifies files, one batch after the other; see `classify`."""
+        rest = iter(files)
+        while batch := list(itertools.islice(rest, BATCH)):
+            with silence_pillow():
+                images = [try_reading(partial(_read, file, self.preparation)) for file in batch]
+            pixels = [image for image in images if not isinstance(image, str)]
+            rows = self._predict(np.stack(pixels)) if pixels else iter(())
+            for file, image in zip(batch, images, strict=True):
+                yield Prediction(file, {}, image) if isinstance(image, str) else self._describe(file, *next(rows))
+
+    def _predict(self, pixels: npt.NDArray[np.uint8]) -> Iterator[tuple[npt.NDArray[np.float32], bool | None]]:
+        """Yields the probabilities of each image, and whether it is unlike all others."""
+        probabilities, features = predict_with_features(self.model, pixels)
+        if self.neighbors is None or features is None:
+            yield from zip(probabilities, itertools.repeat(None))
+        else:
+            yield from zip(probabilities, self.neighbors.find_unlike(features).tolist(), strict=True)
+
+    def _describe(self, file: Path, probabilities: npt.NDArray[np.float32], unlike: bool | None) -> Prediction:
+        is_sure = None if self.threshold is None else bool(probabilities.max() >= self.threshold and not unlike)
+        return Prediction(file, _rank(self.classes, probabilities), sure=is_sure, unlike=unlike)
 
 
 def classify(model: Path, files: Iterable[Path]) -> Iterator[Prediction]:
@@ -57,8 +106,16 @@ def classify(model: Path, files: Iterable[Path]) -> Iterator[Prediction]:
         StoreError: If the model cannot be loaded, or its card does not say how images are prepared.
     """
     card = read_card(model)
-    preparation = read_preparation(model, card)
-    return _classify_batches(load_model(model), card["classes"], preparation, files)
+    neighbors = read_neighbors(model, card["sha256"])
+    network = load_model(model)
+    classifier = Classifier(
+        expose_features(network) if neighbors else network,
+        card["classes"],
+        read_preparation(model, card),
+        (card.get("sure") or {}).get("threshold"),
+        neighbors,
+    )
+    return classifier.classify(files)
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
@@ -79,22 +136,6 @@ def _list_files(path: Path) -> list[Path]:
     if not files:
         raise UsageError(f"{path}: holds no images; expected {FORMAT_NAMES} files")
     return files
-
-
-def _classify_batches(
-    model: Any, classes: Sequence[str], preparation: Preparation, files: Iterable[Path]
-) -> Iterator[Prediction]:
-    rest = iter(files)
-    while batch := list(itertools.islice(rest, BATCH)):
-        with silence_pillow():
-            images = [try_reading(partial(_read, file, preparation)) for file in batch]
-        pixels = [image for image in images if not isinstance(image, str)]
-        rows = iter(predict(model, np.stack(pixels)) if pixels else ())
-        for file, image in zip(batch, images, strict=True):
-            if isinstance(image, str):
-                yield Prediction(file, {}, problem=image)
-            else:
-                yield Prediction(file, _rank(classes, next(rows)))
 
 
 def _read(file: Path, preparation: Preparation) -> npt.NDArray[np.uint8]:

@@ -46,6 +46,11 @@ class Predictions:
         """Probability of the most probable class of each image, float32 of shape (images,)."""
         return np.asarray(self.probabilities.max(axis=-1))
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Predictions":
+        """Returns those at the indices, int64 of shape (rows,), in their order, without their images."""
+        names = [self.names[int(row)] for row in rows] if self.names else ()
+        return Predictions(names, self.labels[rows], self.probabilities[rows], self.class_names)
+
     def find_wrong(self) -> npt.NDArray[np.int64]:
         """Returns the indices of the images that are taken for another class, the most confident mistake first."""
         wrong = np.flatnonzero(self.predicted != self.labels)

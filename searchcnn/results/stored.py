@@ -1,4 +1,4 @@
-"""What the best model predicts for the validation images, kept beside it for readers who have no Keras."""
+"""What the best model predicts for the images of its dataset, kept beside it for readers who have no Keras."""
 
 from pathlib import Path
 from zipfile import is_zipfile
@@ -9,13 +9,14 @@ from searchcnn.files import guard_writing, replace_file
 from searchcnn.results.scores import Predictions
 
 
-def write_predictions(path: Path, predictions: Predictions, model: str) -> None:
+def write_predictions(path: Path, predictions: Predictions, model: str, images: int | None = None) -> None:
     """Writes predictions without their images.
 
     Args:
-        path: The file, ending in ``.npz``.
-        predictions: The predictions.
+        path: The file, as `searchcnn.study.Workspace.predictions` has it.
+        predictions: The predictions, in the order of the part; or those of a sample of its images.
         model: The hash of the model's file, which says whose they are.
+        images: Number of images of the part, if these are a sample.
 
     Raises:
         StoreError: If they cannot be written.
@@ -28,21 +29,23 @@ def write_predictions(path: Path, predictions: Predictions, model: str) -> None:
             probabilities=predictions.probabilities.astype(np.float32),
             class_names=np.array(predictions.class_names, dtype=str),
             model=np.array(model),
+            images=np.array(len(predictions) if images is None else images),
         )
 
 
-def read_predictions(path: Path, model: str) -> Predictions | None:
+def read_predictions(path: Path, model: str, whole: bool = False) -> Predictions | None:
     """Returns what a model predicts; None if that is not known: there is no file, or it is another model's.
 
     Args:
-        path: The file.
+        path: The file, as `searchcnn.study.Workspace.predictions` has it.
         model: The hash of the model's file.
+        whole: Whether a sample of the part's images is not enough.
     """
     if not is_zipfile(path):  # none, or damaged: NumPy would leave it open
         return None
     try:
         with np.load(path) as file:
-            if str(file["model"]) != model:
+            if str(file["model"]) != model or (whole and len(file["labels"]) < file["images"]):
                 return None
             return Predictions(
                 file["names"].tolist(), file["labels"], file["probabilities"], file["class_names"].tolist()

@@ -1,23 +1,18 @@
 """Writes the images that a model gets wrong, for people to look at."""
 
 import csv
-import re
 from pathlib import Path
 
 from searchcnn.errors import UsageError
-from searchcnn.files import check_writable, guard_writing
+from searchcnn.files import check_writable, clean_name, guard_writing
 from searchcnn.results.scores import Predictions
 
 LIST = "wrong.csv"
 """Name of the file that lists the images."""
-UNSAFE = re.compile(r'[/\\:*?"<>|\0]+')
-"""What the name of a file must not hold on some systems."""
-LONGEST = 60
-"""Characters of a name that are kept."""
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for wrong images, before any time is spent on finding them.
+    """Makes a folder for images, before any time is spent on finding them.
 
     Raises:
         UsageError: If it holds something.
@@ -53,16 +48,12 @@ def _write(predictions: Predictions, folder: Path) -> int:
         for rank, index in enumerate(map(int, wrong), 1):
             name, label = predictions.names[index], predictions.labels[index]
             classes = [predictions.class_names[number] for number in (label, predicted[index])]
-            texts = [_clean(text) for text in (*classes, Path(name).stem)]
+            texts = [clean_name(text) for text in (*classes, Path(name).stem)]
             picture = "{:04} {} taken for {}, {}.png".format(rank, *texts)
             _save_picture(predictions, index, folder / picture)
             shares = (predictions.confidence[index], predictions.probabilities[index, label])
             table.writerow([picture, name, *classes, *(f"{share:.4f}" for share in shares)])
     return len(wrong)
-
-
-def _clean(name: str) -> str:
-    return UNSAFE.sub("_", name)[-LONGEST:]
 
 
 def _save_picture(predictions: Predictions, index: int, path: Path) -> None:

@@ -49,9 +49,14 @@ class Workspace:
         """Returns where a study's best model is once there is one."""
         return self.studies / study / "best.keras"
 
-    def predictions(self, study: str) -> Path:
-        """Returns where it is kept what a study's best model predicts for the validation images."""
-        return self.studies / study / "validation.npz"
+    def predictions(self, study: str, part: str) -> Path:
+        """Returns where it is kept what a study's best model predicts for the images of a part of its dataset.
+
+        Args:
+            study: Name of the study.
+            part: ``train``, ``validation`` or ``test``.
+        """
+        return self.studies / study / "predictions" / f"{part}.npz"
 
     def pictures(self, study: str) -> Path:
         """Returns where the pictures for a study's report are kept."""

@@ -111,12 +111,16 @@ def _describe_certainty(study: Job, best: TrialSummary) -> Iterator[str]:
 
 
 def describe_calibration(card: Mapping[str, Any]) -> Iterator[str]:
-    """Yields what calibrating a model has changed, given its card."""
-    if facts := card.get("calibration"):
+    """Yields what calibrating a model has changed, and how far it can be relied on, given its card."""
+    facts, sure = card.get("calibration"), card.get("sure")
+    if facts:
         changes = [
             f"{name} {facts[f'{name}_before']:.3f} to {facts[f'{name}_after']:.3f}" for name in ("error", "loss")
         ]
         yield f"Sure:  probabilities are calibrated on {facts['images']:,} validation images: {', '.join(changes)}"
+    if sure:
+        where = f"where it is {sure['threshold']:.1%} sure or more: {sure['share']:.0%} of the validation images"
+        yield f"{'      ' if facts else 'Sure: '} {sure['accuracy']:.1%} right {where}"
 
 
 def _describe_labels(study: Job) -> Iterator[str]:
@@ -124,7 +128,7 @@ def _describe_labels(study: Job) -> Iterator[str]:
     from searchcnn.results import find_label_errors, read_predictions
 
     card = find_card(study.model)
-    predictions = read_predictions(study.workspace.predictions(study.name), card.get("sha256", ""))
+    predictions = read_predictions(study.workspace.predictions(study.name, "validation"), card.get("sha256", ""))
     errors = find_label_errors(predictions) if predictions else []
     if predictions is None or not errors:
         return

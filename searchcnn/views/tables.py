@@ -15,7 +15,6 @@ from rich.text import Text
 from searchcnn.text import format_amount, format_duration, format_note, format_score
 
 if TYPE_CHECKING:
-    from searchcnn.results import Prediction
     from searchcnn.results.scores import ClassScore
     from searchcnn.sources.listing import DatasetInfo
     from searchcnn.spaces import Plugin
@@ -165,21 +164,6 @@ def make_score_table(classes: Iterable[ClassScore]) -> Table:
     table = make_table("class", *numbers, right=numbers)
     for row in classes:
         table.add_row(Text(row.name), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
-    return table
-
-
-def make_prediction_table(predictions: Iterable[Prediction], top: int) -> Table:
-    """Returns a table of the most probable classes of each image.
-
-    Args:
-        predictions: Of the images.
-        top: Number of classes for each image.
-    """
-    table = make_table("file", "class", "probability", right=("probability",))
-    for prediction in predictions:
-        for rank, (name, value) in enumerate(prediction.rank(top)):
-            file = Text("" if rank else str(prediction.file), overflow="fold")
-            table.add_row(file, Text(name, style="dim" if rank else "bold"), f"{value:.4f}")
     return table
 
 

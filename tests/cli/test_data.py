@@ -1,11 +1,13 @@
 """Your own images on the command line: from a folder to a search, a study file, predictions and a picture."""
 
 import contextlib
+import csv
 import io
 import json
 import re
 import shutil
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,11 @@ from rich.console import Console  # noqa: E402
 from searchcnn.data import Inspection, Preparation  # noqa: E402
 from searchcnn.job import Job  # noqa: E402
 from searchcnn.proposal.request import Request  # noqa: E402
-from searchcnn.results import export, models  # noqa: E402
+from searchcnn.results import export, models, prediction, read_card  # noqa: E402
+from searchcnn.results.card import write_card  # noqa: E402
+from searchcnn.results.neighbors import Neighbors, write_neighbors  # noqa: E402
 from searchcnn.study import Workspace, load, validate  # noqa: E402
+from searchcnn.views import predictions  # noqa: E402
 from searchcnn.views.dataset import Reading  # noqa: E402
 from searchcnn.views.live import LiveView  # noqa: E402
 from searchcnn.views.view import PlainView, View  # noqa: E402
@@ -223,14 +228,14 @@ class TestPredict:
         folder, _ = searched
         out, err = call(folder, "predict", "pets", "pets/red/0.png", "pets/blue/1.jpg", "--top", "3", "--json")
         assert err == ""
-        predictions: list[dict[str, Any]] = json.loads(out)
-        assert [prediction["file"] for prediction in predictions] == ["pets/red/0.png", "pets/blue/1.jpg"]
+        shown: list[dict[str, Any]] = json.loads(out)
+        assert [row["file"] for row in shown] == ["pets/red/0.png", "pets/blue/1.jpg"]
         card = json.loads((folder / "studies/pets/best.json").read_text())
         assert card["preparation"] == {"height": 16, "width": 16, "channels": 3, "resize": "crop"}
         pixels = Preparation(**card["preparation"]).read((folder / "pets/red/0.png").read_bytes())
         model = keras.models.load_model(folder / "studies/pets/best.keras")
         expected = dict(zip(COLOURS, model.predict(pixels[None], verbose=0)[0].tolist(), strict=True))
-        probabilities = {row["class"]: row["probability"] for row in predictions[0]["classes"]}
+        probabilities = {row["class"]: row["probability"] for row in shown[0]["classes"]}
         assert probabilities == pytest.approx(expected, abs=1e-4)
         assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
 
@@ -252,6 +257,93 @@ class TestPredict:
         assert "pets/red/0.png" in out
         assert call(searched[0], "predict", "pets", bad, code=1) == ("", err)
         assert "no such file or folder" in call(searched[0], "predict", "pets", "x.png", code=2)[1]
+
+    def test_writes_a_row_for_each_image(self, searched: tuple[Path, str], tmp_path: Path) -> None:
+        (tmp_path / "broken.jpg").write_text("no image")
+        out, err = call(searched[0], "predict", "pets", str(tmp_path), "pets/red", "--csv", "--top", "2")
+        rows = list(csv.DictReader(out.splitlines()))
+        assert [row["file"] for row in rows] == sorted(f"pets/red/{n}.{'jpg' if n % 2 else 'png'}" for n in range(20))
+        assert "broken.jpg: cannot identify image; skipped" in err
+        for row in rows:
+            assert float(row["probability"]) >= float(row["probability_2"])
+            assert row["class"] != row["class_2"]
+            assert (row["sure"], row["unlike"]) == ("", "")  # six validation images promise nothing
+
+    def test_lists_images_batch_by_batch(
+        self, searched: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No image is read before the first ones are listed, and every way to list them has them all."""
+        for number in range(7):
+            shutil.copy(searched[0] / f"pets/red/{2 * number}.png", tmp_path / f"{number}.png")
+        (tmp_path / "3.png").write_text("no image")
+        (tmp_path / "6.png").rename(tmp_path / "with a much longer name.png")
+        read: list[Path] = []
+
+        def read_file(file: Path) -> bytes:
+            read.append(file)
+            return file.read_bytes()
+
+        monkeypatch.setattr(prediction, "BATCH", 2)
+        monkeypatch.setattr(prediction, "read_file", read_file)
+        found = prediction.classify(searched[0] / "studies/pets/best.keras", sorted(tmp_path.glob("*.png")))
+        next(found)
+        assert len(read) == 2
+        assert len([*found]) == 6
+        monkeypatch.setattr(predictions, "PIECE", 2)
+        out, _ = call(searched[0], "predict", "pets", str(tmp_path))
+        assert out.count("probability") == 1
+        assert len(re.findall(r"^.*\.png +(?:red|green|blue) +[01]\.\d{4} *$", out, re.M)) == 6
+        places = {match.start() for line in out.splitlines() if (match := re.search(r"[01]\.\d{4} *$", line))}
+        assert len(places) == 1  # columns are straight
+        rows = json.loads(call(searched[0], "predict", "pets", str(tmp_path), "--json")[0])
+        assert [("problem" in row) for row in rows] == [number == 3 for number in range(7)]
+
+    def test_marks_what_is_unsure_and_what_is_unlike(self, searched: tuple[Path, str], tmp_path: Path) -> None:
+        folder, _ = searched
+        call(folder, "export", "pets", str(tmp_path / "mine.keras"))
+        model, card = tmp_path / "mine.keras", read_card(tmp_path / "mine.keras")
+        shown = json.loads(call(folder, "predict", str(model), "pets/red", "--json")[0])
+        confidence = sorted(row["classes"][0]["probability"] for row in shown)
+        write_card(model, {**card, "sure": {"threshold": confidence[5], "promise": 0.95, "accuracy": 0.97}})
+        shown = json.loads(call(folder, "predict", str(model), "pets/red", "--json")[0])
+        for row in shown:
+            assert row["sure"] is (row["classes"][0]["probability"] >= confidence[5])
+            assert row["unlike"] is None
+        out, _ = call(folder, "predict", str(model), "pets/red")
+        assert len(re.findall(r" unsure *$", out, re.M)) == 5
+        assert "unsure: 5 images; of validation images that it is more sure of, 97.0% are right\n" in out
+        features = keras.models.load_model(model).layers[-1].layers[-1].input.shape[-1]
+        write_neighbors(model, Neighbors(np.ones((9, features), np.float32), (1e-6, 1e-6), 1.0), card["sha256"])
+        shown = json.loads(call(folder, "predict", str(model), "pets/red", "--json")[0])
+        assert {(row["sure"], row["unlike"]) for row in shown} == {(False, True)}
+        out, _ = call(folder, "predict", str(model), "pets/red")
+        assert len(re.findall(r" unlike *$", out, re.M)) == 20
+        assert "unlike: 20 images, unlike all that it knows\n" in out
+
+    def test_sorts_images_into_folders(self, searched: tuple[Path, str], tmp_path: Path) -> None:
+        folder, _ = searched
+        before = {file: file.read_bytes() for file in (folder / "pets").rglob("*.*")}
+        out, err = call(folder, "predict", "pets", "pets", "--sort-into", str(tmp_path / "sorted"), "--csv")
+        assert err == f"{tmp_path / 'sorted'}: 60 images copied\n"
+        copies = [file for file in (tmp_path / "sorted").rglob("*") if file.is_file()]
+        counts = Counter(row["class"] for row in csv.DictReader(out.splitlines()))
+        assert Counter(file.parent.name for file in copies) == counts
+        assert sorted(file.read_bytes() for file in copies) == sorted(before.values())
+        assert {file: file.read_bytes() for file in (folder / "pets").rglob("*.*")} == before
+        _, err = call(folder, "predict", "pets", "pets", "--sort-into", str(tmp_path / "sorted"), code=2)
+        assert "already holds something; name a new or empty folder" in err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["pets", "--part", "train", "pets/red"], "--part lists the study's own images: give it without IMAGE"),
+            (["pets", "--part", "train", "--top", "2"], "--part lists the study's own images: give it without IMAGE"),
+            (["mine.keras", "--part", "train"], "of which mine.keras knows nothing; name the study"),
+            (["pets", "--part", "val"], "'val' is not one of 'train', 'validation', 'test'"),
+        ],
+    )
+    def test_of_a_part_takes_nothing_else(self, searched: tuple[Path, str], arguments: list[str], message: str) -> None:
+        assert message in call(searched[0], "predict", *arguments, code=2)[1]
 
     def test_says_that_an_older_model_does_not_know_how(self, searched: tuple[Path, str], tmp_path: Path) -> None:
         folder, _ = searched

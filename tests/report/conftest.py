@@ -97,7 +97,7 @@ def _write_model(workspace: Workspace, classes: Sequence[str]) -> None:
     card |= {"plugin": {"location": "net.py", "fingerprint": "f"}, "versions": {"python": "3"}, "verified": True}
     write_card(workspace.best_model(NAME), card)
     predictions = make_predictions(classes)
-    write_predictions(workspace.predictions(NAME), predictions, MODEL)
+    write_predictions(workspace.predictions(NAME, "validation"), predictions, MODEL)
     chosen = choose_images(predictions)
     images = np.random.default_rng(0).integers(0, 256, (len(chosen), 40, 48, 3), dtype=np.uint8)
     maps = [np.eye(3, dtype=np.float32)] * 5

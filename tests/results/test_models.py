@@ -30,10 +30,18 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import Models, export_model, formats, read_card, read_predictions, save_model  # noqa: E402
+from searchcnn.results import (  # noqa: E402
+    Models,
+    examination,
+    export_model,
+    formats,
+    read_card,
+    read_predictions,
+    save_model,
+)
 from searchcnn.results import export as export_module  # noqa: E402
-from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.calibration import temper  # noqa: E402
+from searchcnn.results.evaluation import predict_part  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
 from searchcnn.training import Checkpoints, make_classifier  # noqa: E402
 
@@ -331,7 +339,7 @@ def test_a_calibrated_model_is_compared_with_the_trained_network(
     keep(best, 2, 0.5)
     ranks.ended = ranks.best = [2]
     best.tidy()
-    best.calibrate()
+    best.examine()
     best.verify()
     images = few.validation.images[:16]
     trained, temperature = finished.predict(images, verbose=0), read_card(best.path)["calibration"]["temperature"]
@@ -339,6 +347,19 @@ def test_a_calibrated_model_is_compared_with_the_trained_network(
     saved = keras.models.load_model(best.path).predict(images, verbose=0)
     np.testing.assert_allclose(saved, compared[0], atol=1e-4)
     assert np.abs(saved - trained).max() > 1e-3
+
+
+def test_predictions_that_somebody_asked_for_before_the_end_do_not_keep_a_model_from_being_calibrated(
+    saved: Path, few: Dataset, models_at: Callable[[Path], Models]
+) -> None:
+    best, target = models_at(saved), Workspace(saved.parent.parent).predictions("mine", "validation")
+    early = predict_part(saved, few, "validation", target)
+    best.examine()
+    predictions, card = read_predictions(target, read_card(saved)["sha256"]), read_card(saved)
+    assert predictions is not None
+    assert "calibration" in card
+    assert np.abs(predictions.probabilities - early.probabilities).max() > 1e-3
+    assert predictions.names == early.names
 
 
 def test_a_calibrated_model_stays_until_a_better_one_comes(
@@ -350,29 +371,31 @@ def test_a_calibrated_model_stays_until_a_better_one_comes(
     ranks.ended = ranks.best = [2]
     best.tidy()
     assert best.path.read_bytes() == best.get_file(2).read_bytes()
-    best.calibrate()
+    best.examine()
     calibrated = best.path.read_bytes()
     assert calibrated != best.get_file(2).read_bytes()
     assert read_card(best.path)["calibration"]["images"] == len(few.validation)
     models_at(best.path).tidy()
-    best.calibrate()
+    best.examine()
     assert best.path.read_bytes() == calibrated
     keep(best, 3, 0.6)
     ranks.ended, ranks.best = [2, 3], [3, 2]
     best.tidy()
     assert "calibration" not in read_card(best.path)
-    best.calibrate()
+    best.examine()
     assert read_card(best.path)["calibration"]["of"] == read_card(best.get_file(3))["sha256"]
 
 
 def test_with_little_time_a_sample_of_the_validation_images_is_classified(
     saved: Path, few: Dataset, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models_module, "PREDICTED", 40)
+    monkeypatch.setattr(examination, "PREDICTED", 40)
     monkeypatch.setattr(models_module, "LEAST_SECONDS", 0.0)
     best = models_at(saved)
-    best.calibrate(seconds_left=0.0)
-    predictions = read_predictions(Workspace(saved.parent.parent).predictions("mine"), read_card(saved)["sha256"])
+    best.examine(seconds_left=0.0)
+    predictions = read_predictions(
+        Workspace(saved.parent.parent).predictions("mine", "validation"), read_card(saved)["sha256"]
+    )
     assert predictions is not None
     assert len(set(predictions.names)) == 40
     labels = dict(zip(few.validation.names, few.validation.labels, strict=True))

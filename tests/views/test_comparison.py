@@ -72,6 +72,16 @@ def print_summary(study: Job) -> list[str]:
     return out.getvalue().splitlines()
 
 
+def test_how_far_the_model_can_be_relied_on(search: Callable[..., Job]) -> None:
+    study = search()
+    study.model.parent.mkdir(parents=True)
+    study.model.touch()
+    write_card(study.model, {"sha256": "m", "sure": {"threshold": 0.871, "accuracy": 0.9732, "share": 0.84}})
+    assert "Sure:  97.3% right where it is 87.1% sure or more: 84% of the validation images" in print_summary(study)
+    write_card(study.model, {"sha256": "m", "sure": None})
+    assert not [line for line in print_summary(study) if line.startswith("Sure")]
+
+
 def test_likely_label_errors_are_named(search: Callable[..., Job]) -> None:
     """Five images that look like another class with certainty, beside 95 that look like their own."""
     study = search()
@@ -83,7 +93,7 @@ def test_likely_label_errors_are_named(search: Callable[..., Job]) -> None:
     study.model.parent.mkdir(parents=True)
     study.model.touch()
     write_card(study.model, {"sha256": "m"})
-    path = study.workspace.predictions(study.name)
+    path = study.workspace.predictions(study.name, "validation")
     write_predictions(path, Predictions(names, labels, probabilities, ["cat", "dog"]), "m")
     lines = print_summary(study)
     place = lines.index("Look at: 5 of 100 validation images that may be filed under the wrong class, most likely")
