@@ -40,6 +40,7 @@ from searchcnn.results import (  # noqa: E402
     save_model,
 )
 from searchcnn.results import export as export_module  # noqa: E402
+from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.calibration import temper  # noqa: E402
 from searchcnn.results.evaluation import predict_part  # noqa: E402
 from searchcnn.results.verification import verify  # noqa: E402
