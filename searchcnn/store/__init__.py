@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from searchcnn.lazy import import_lazily
 from searchcnn.store.attributes import ENDED, LAST, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, SPENT, STRETCHES
+from searchcnn.store.curves import read_curves
 from searchcnn.store.database import find_sqlite_file, parse_url
 from searchcnn.store.spent import Spent
 from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_config, read_if_begun, read_summary
@@ -44,6 +45,7 @@ __all__ = [
     "open_storage",
     "parse_url",
     "read_config",
+    "read_curves",
     "read_if_begun",
     "read_summary",
 ]

@@ -19,6 +19,7 @@ from searchcnn.store import queries
 from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN, SPENT, STRETCHES
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeat_while_lost
+from searchcnn.store.curves import make_epoch
 from searchcnn.store.failures import DATABASE_ERRORS
 from searchcnn.store.optuna_private import get_study_id, get_trial_id
 from searchcnn.store.run import Run
@@ -315,7 +316,7 @@ class StoredStudy:
         key = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial_number)
         query = select(EpochRow).where(EpochRow.trial_id == key).order_by(EpochRow.epoch)
         with Session(self.storage.engine) as session:
-            return [_read_epoch(row) for row in session.scalars(query)]
+            return [make_epoch(row) for row in session.scalars(query)]
 
     def list_trials(self, states: Sequence[TrialState] | None = None) -> list[FrozenTrial]:
         """Returns the trials, which must not be changed."""
@@ -361,11 +362,6 @@ class StoredStudy:
             runs = session.scalars(select(RunRow).where(RunRow.study_id == self.study_id))
             spans = [(run.started_at.timestamp(), now if run.is_alive else run.beat_at.timestamp()) for run in runs]
         return union_length([*spans, (now - elapsed, now)])
-
-
-def _read_epoch(row: EpochRow) -> Epoch:
-    metrics = {name: math.nan if value is None else value for name, value in row.metrics.items()}  # JSON has no NaN
-    return Epoch(row.epoch, metrics, row.learning_rate, row.seconds)
 
 
 def _refuse_changes(name: str, before: Mapping[str, str], after: Mapping[str, str], accept: bool) -> None:

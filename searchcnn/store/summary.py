@@ -177,7 +177,7 @@ def read_summary(url: URL, name: str) -> StudySummary:
     Raises:
         StoreError: If the database cannot be read, or holds no such study.
     """
-    with _open_connection(url) as connection:
+    with open_connection(url) as connection:
         return _read(connection, name)
 
 
@@ -192,7 +192,7 @@ def read_if_begun(url: URL, name: str) -> StudySummary | None:
     """
     if _is_missing(url):
         return None
-    with _open_connection(url) as connection:
+    with open_connection(url) as connection:
         study = _read(connection, name) if _is_ours(connection, name) else None
     return study if study is not None and study.trials else None
 
@@ -209,7 +209,7 @@ def read_config(url: URL, name: str) -> dict[str, Any] | None:
     """
     if _is_missing(url):
         return None
-    with _open_connection(url) as connection:
+    with open_connection(url) as connection:
         if not _is_ours(connection, name):
             return None
         study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
@@ -231,7 +231,12 @@ def _is_missing(url: URL) -> bool:
 
 
 @contextmanager
-def _open_connection(url: URL) -> Iterator[Connection]:
+def open_connection(url: URL) -> Iterator[Connection]:
+    """Connects to a database to read it.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
     engine = connect(url)
     try:
         with engine.connect() as connection:
@@ -251,30 +256,41 @@ def _is_ours(connection: Connection, name: str) -> bool:
     return connection.scalar(ours.where(STUDIES.c.study_name == name)) is not None
 
 
-def _read(connection: Connection, name: str) -> StudySummary:
+def find_study(session: Session, name: str) -> StudyRow:
+    """Returns the row of a study.
+
+    Raises:
+        StoreError: If the database holds no such study, or searchcnn has not made it.
+    """
+    connection = session.connection()
     if not inspect(connection).has_table(StudyRow.__tablename__):
         raise StoreError(f"{connection.engine.url.render_as_string()} was not made by searchcnn")
     query = select(STUDIES.c.study_name, STUDIES.c.study_id)
-    names: dict[str, int] = dict(connection.execute(query).all())
+    names: dict[str, int] = dict(session.execute(query).all())
     if name not in names:
         raise StoreError(f"no study '{name}' in the database{nearest(name, names)} (it holds: {', '.join(names)})")
-    session = Session(connection)
     row = session.get(StudyRow, names[name])
     if row is None:
         raise StoreError(f"study '{name}' in the database was not made by searchcnn; Optuna's own tools can read it")
-    runs = session.scalars(select(RunRow).where(RunRow.study_id == names[name])).all()
+    return row
+
+
+def _read(connection: Connection, name: str) -> StudySummary:
+    session = Session(connection)
+    row = find_study(session, name)
+    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.study_id)).all()
     spans = [(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]
-    plan, at = _read_plan(connection, names[name])
+    plan, at = _read_plan(connection, row.study_id)
     return StudySummary(
         name=name,
         config=_read_config(name, row),
-        trials=_read_trials(connection, names[name]),
+        trials=_read_trials(connection, row.study_id),
         seconds=union_length(spans),
         running=any(run.is_alive for run in runs),
         worked=sum(end - start for start, end in spans),
         plan=plan,
         planned_ago=read_clock().timestamp() - at,
-        spent_besides=_read_spent(connection, names[name]),
+        spent_besides=_read_spent(connection, row.study_id),
     )
 
 
