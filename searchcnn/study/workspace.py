@@ -53,6 +53,10 @@ class Workspace:
         """Returns where it is kept what a study's best model predicts for the validation images."""
         return self.studies / study / "validation.npz"
 
+    def split(self, study: str) -> Path:
+        """Returns where it is kept which image of a study is in which part."""
+        return self.studies / study / "split.csv"
+
     def images(self, study: str) -> Path:
         """Returns where a study keeps images that it was given as arrays."""
         return self.studies / study / "images.npz"
