@@ -203,9 +203,9 @@ class Study:
         """Returns its trials as a table, the best one first, then those that do not count by what they have reached.
 
         The columns are those of `searchcnn status --csv`: ``trial``, ``state``, the objective, ``rank``, ``tie``
-        (whether it is as good as the best one, as far as the validation images can tell), ``gap`` (how much better the objective
-        is in training), ``epochs``, ``seconds``, ``params``, ``macs``, ``space``, ``origin``, why it ended, and each
-        hyperparameter.
+        (whether it is as good as the best one, as far as the validation images can tell), ``gap`` (how much better the
+        objective is in training), ``epochs``, ``seconds``, ``params``, ``macs``, ``space``, ``origin``, why it ended,
+        and each hyperparameter.
 
         Returns:
             A ``pandas.DataFrame`` if pandas is installed, else a list of dicts.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INTERVAL = 2.0
 """Seconds between two readings of the database."""
 QUIET = 20.0
-"""Seconds without a process at work after which a search is over that is not finished: a worker may be replaced."""
+"""Seconds without a process at work after which a search that is not finished is given up: one may be starting."""
 AROUND_ROWS = 6
 """Lines of a table besides its rows, and the line that says which trials these are."""
 
@@ -113,8 +113,6 @@ def watch(read: Callable[[], Status], console: Console) -> Status:
         What was read last.
     """
     status, seen = read(), time.monotonic()
-    if not status.board.summary.running:
-        return status
     with contextlib.suppress(KeyboardInterrupt), Live(status, console=console, screen=True) as live:
         while time.monotonic() - seen < QUIET and status.board.summary.state != "finished":
             time.sleep(INTERVAL)
