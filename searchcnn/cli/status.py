@@ -90,7 +90,7 @@ def _watch(study: Study, sort: str | None, top: int | None) -> None:
     from searchcnn.views.tables import make_console, print_lines
 
     console = make_console()
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         raise click.UsageError("--watch needs a terminal; leave it out to print the trials once")
     print_lines(watch(lambda: _read(study, sort, top), console).describe())
 

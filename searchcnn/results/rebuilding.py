@@ -32,5 +32,5 @@ def rebuild(summary: StudySummary, trial: TrialSummary, workspace: Workspace, pl
     config = summary.config
     dataset = load_dataset(workspace.locate(config.data), config.seed)
     spaces = create_spaces(load_spaces(config.spaces, workspace, plugins), config, dataset)
-    trainer = Trainer(config, dataset, spaces)
+    trainer = Trainer(config, dataset, spaces, rules=summary.rules)
     return trainer.make_classifier(trainer.sample(CheckedHyperParameters(dict(trial.hyperparameters))))

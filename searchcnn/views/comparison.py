@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from searchcnn.results import Leaderboard
 from searchcnn.text import format_count, format_score, join_words
-from searchcnn.views.tables import make_space_table
+from searchcnn.views.tables import FittingTable, make_space_table
 
 if TYPE_CHECKING:
     from searchcnn.store import SpaceSummary, StudySummary, TrialSummary
@@ -19,7 +17,7 @@ MAX_TIES = 5
 """Number of trials as good as the best one that are listed."""
 
 
-def compare_spaces(summary: StudySummary) -> Iterator[str | Table]:
+def compare_spaces(summary: StudySummary) -> Iterator[str | FittingTable]:
     """Yields a table of a study's search spaces and a sentence about them; nothing if there is only one."""
     spaces = summary.spaces
     if len(spaces) > 1 and summary.finished_count:

@@ -43,7 +43,8 @@ def draw_curve(curve: Sequence[Epoch], metric: str, width: int, height: int) -> 
         return legend
     ticks = choose_ticks(curve[0].number, curve[-1].number)
     figure.ruler("x").ticks(ticks, list(map(str, ticks)))
-    return Text.assemble(legend, "  by epoch\n", Text.from_ansi(figure.build().string().rstrip()), no_wrap=True)
+    figure.label("epoch", axis="x")
+    return Text.assemble(legend, "\n", Text.from_ansi(figure.build().string().rstrip()), no_wrap=True)
 
 
 def _list_points(curve: Sequence[Epoch], key: str) -> list[tuple[int, float]]:

@@ -28,6 +28,8 @@ INTERVAL = 2.0
 """Seconds between two readings of the database."""
 QUIET = 20.0
 """Seconds without a process at work after which a search that is not finished is given up: one may be starting."""
+LEAST_ROWS = 5
+"""Number of trials that have a place on any screen; what comes after them may have none."""
 AROUND_ROWS = 6
 """Lines of a table besides its rows, and the line that says which trials these are."""
 
@@ -67,18 +69,20 @@ class Status:
         yield from self._describe_study()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draws as much of it as has a place on the screen: of the trials by number, the last ones."""
+        """Draws as much of it as has a place on the screen: of the trials by number, the last that have been begun."""
         lines = self._describe_study()
         rest = Group(*(Text(line) if isinstance(line, str) else line for line in lines))
         height = options.height or console.height
-        count = max(1, height - len(console.render_lines(rest, options.update(height=None))) - AROUND_ROWS)
+        count = max(LEAST_ROWS, height - len(console.render_lines(rest, options.update(height=None))) - AROUND_ROWS)
         rows = self.rows
-        shown = rows[:count] if self.sort or self.top else rows[-count:]
+        is_ranked = bool(self.sort or self.top)
+        begun = [trial for trial in rows if trial.state != "WAITING"] or rows
+        which = "the first" if is_ranked else "the last that have been begun"
+        shown = rows if len(rows) <= count else rows[:count] if is_ranked else begun[-count:]
         if shown:
             yield self._make_table(shown)
         if len(shown) < len(rows):
-            which = "first" if self.sort or self.top else "last"
-            yield Text(f"the {which} {len(shown)} of {format_count(len(rows), 'trial')}", style="dim")
+            yield Text(f"{len(shown)} of {format_count(len(rows), 'trial')}: {which}", style="dim")
         yield rest
 
     def _make_table(self, rows: Sequence[TrialSummary]) -> RenderableType:
@@ -117,6 +121,6 @@ def watch(read: Callable[[], Status], console: Console) -> Status:
         while time.monotonic() - seen < QUIET and status.board.summary.state != "finished":
             time.sleep(INTERVAL)
             status = read()
-            live.update(status)
+            live.update(status, refresh=True)
             seen = time.monotonic() if status.board.summary.running else seen
     return status

@@ -196,23 +196,24 @@ def _make_note(facts: Mapping[str, Any]) -> Text:
     return Text(format_note(facts), overflow="ellipsis", no_wrap=True)
 
 
-def make_space_table(spaces: Sequence[SpaceSummary], metric: str) -> Table:
+def make_space_table(spaces: Sequence[SpaceSummary], metric: str) -> FittingTable:
     """Returns a table of search spaces, with the first one marked if it has a complete trial."""
-    best = f"best {metric}"
-    numbers = ("trials", "complete", "pruned", "time", best, "params", "MACs", "epochs")
-    table = make_table("search space", *numbers, right=numbers)
-    for rank, space in enumerate(spaces):
-        is_winner = rank == 0 and space.best is not None
-        counts = (str(number) for number in (space.trials, space.complete, space.pruned))
-        time = format_duration(space.seconds) if space.seconds else ""
-        table.add_row(
-            f"{'★ ' if is_winner else ''}{space.name}",
-            *counts,
-            time,
-            *_format_network(space.best),
-            style="bold" if is_winner else "",
-        )
-    return table
+    bests = [space.best for space in spaces]
+    winner = spaces[0] if spaces and spaces[0].best else None
+    names = [f"{BEST if space is winner else ''}{space.name}" for space in spaces]
+    times = [format_duration(space.seconds) if space.seconds else "" for space in spaces]
+    columns = (
+        Column("search space", list(map(Text, names)), 0, is_number=False),
+        Column("trials", [Text(str(space.trials)) for space in spaces], 2),
+        Column("complete", [Text(str(space.complete)) for space in spaces], 6),
+        Column("pruned", [Text(str(space.pruned)) for space in spaces], 7),
+        Column("time", list(map(Text, times)), 3),
+        Column(f"best {metric}", [Text(format_score(best.value) if best else "") for best in bests], 1),
+        Column("params", [Text(format_amount(best.facts["params"]) if best else "") for best in bests], 5),
+        Column("MACs", [Text(format_amount(best.facts["macs"]) if best else "") for best in bests], 4),
+        Column("epochs", [Text(str(best.epochs) if best else "") for best in bests], 8),
+    )
+    return FittingTable(columns, ["bold" if space is winner else "" for space in spaces])
 
 
 def make_study_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -286,10 +287,3 @@ def make_prediction_table(predictions: Iterable[Prediction], top: int) -> Table:
             file = Text("" if rank else str(prediction.file), overflow="fold")
             table.add_row(file, Text(name, style="dim" if rank else "bold"), f"{value:.4f}")
     return table
-
-
-def _format_network(trial: TrialSummary | None) -> tuple[str, ...]:
-    if trial is None:
-        return ("",) * 4
-    facts = trial.facts
-    return format_score(trial.value), format_amount(facts["params"]), format_amount(facts["macs"]), str(trial.epochs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from searchcnn.results.leaderboard import find_counting_epoch
 from searchcnn.store import SCORES, SPENT, STRETCHES
-from searchcnn.text import format_amount, format_count, format_duration, format_score, format_value
+from searchcnn.text import format_amount, format_duration, format_score, format_value
 from searchcnn.views.curve import draw_curve
 from searchcnn.views.tables import STYLES
 
@@ -113,8 +114,8 @@ class TrialView:
     def _describe_stretches(self) -> str:
         """Returns how it went on after each stretch of a plan, if there were several."""
         facts = self.trial.facts
-        pairs = list(zip(facts.get(STRETCHES, ()), facts.get(SCORES, ()), strict=False))
-        steps = (f"{format_score(score)} after {format_count(epochs, 'epoch')}" for epochs, score in pairs)
+        pairs = list(zip(accumulate(facts.get(STRETCHES, ())), facts.get(SCORES, ()), strict=False))
+        steps = (f"{format_score(score)} after {epochs}" for epochs, score in pairs)
         return f", in {len(pairs)} stretches: {', '.join(steps)}" if len(pairs) > 1 else ""
 
     def _draw_curves(self, width: int) -> Iterator[RenderableType]:
