@@ -35,7 +35,7 @@ STYLES: Mapping[str, str] = {
 MARKS: Mapping[str, tuple[str, str]] = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
 """The mark and the style of each status of a check."""
 LONGEST_HEADING = 14
-"""Width in characters from which on a heading takes several lines."""
+"""Width in characters from which on a heading may take several lines."""
 EDGES, GAP = 2, 2
 """Width in characters of both edges of a table that fits any width, and of what is between two of its columns."""
 SHORTEST_NOTE = 16
@@ -73,13 +73,17 @@ class Column:
     @property
     def width(self) -> int:
         """The width in characters that shows it whole."""
-        cells = max((cell_len(cell.plain) for cell in self.cells), default=0)
-        return max(cells, min(cell_len(self.heading), LONGEST_HEADING))
+        return max(self._cells_width, cell_len(self.heading))
 
     @property
     def least_width(self) -> int:
         """The width in characters without which it is left out."""
-        return min(self.width, self.least or self.width)
+        cells = min(self._cells_width, self.least or self._cells_width)
+        return max(cells, min(cell_len(self.heading), LONGEST_HEADING))
+
+    @property
+    def _cells_width(self) -> int:
+        return max((cell_len(cell.plain) for cell in self.cells), default=0)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class FittingTable:
             if column.least_width + GAP <= left:
                 left -= column.least_width + GAP
                 widths[column.heading] = column.least_width
-        for column in self.columns:
+        for column in sorted(self.columns, key=lambda column: not column.least):  # cells first, then headings
             if column.heading in widths:
                 more = min(left, column.width - widths[column.heading])
                 left, widths[column.heading] = left - more, widths[column.heading] + more
