@@ -71,7 +71,7 @@ class Models:
 
     def get_file(self, trial: int) -> Path:
         """Returns the file of the network of the trial with this number."""
-        return self._job.workspace.trial_model(self._job.name, trial)
+        return self.path.parent / "models" / f"trial-{trial:04}.keras"
 
     def save(self, trial: Trial, evaluation: Evaluation) -> None:
         """Saves a trial's network.
