@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset
+from searchcnn.data import Dataset, write_parts
 from searchcnn.errors import StudyFailedError
 from searchcnn.events import Hear, Note, Progress, StudyOpened, ignore
 from searchcnn.job import Job
@@ -56,6 +56,7 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
     with watch_downloads(hear), guard_database(job.url), closing(open_storage(job.url, hear)) as storage:
         stored = StoredStudy(storage, job.name, config.objective, sampler, pruner)
         _check_identity(stored, job, dataset, loaded, spaces)
+        write_parts(job.workspace.split(job.name), dataset)
         checkpoints = Checkpoints(job.workspace.checkpoints(job.name))
         trainer = Trainer(config, dataset, spaces, checkpoints, stored.rules)
         models = Models(job, dataset, stored, checkpoints, describe_origins(loaded))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,15 +15,25 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 import numpy as np
 
 from searchcnn.errors import DataError, StoreError, StudyChangedError, UsageError, nearest
-from searchcnn.events import Hear, ignore
+from searchcnn.events import Epoch, Hear, ignore
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
 from searchcnn.report.plots import Plots
+from searchcnn.results.leaderboard import Leaderboard, find_trial
+from searchcnn.results.records import list_epochs, tabulate
 from searchcnn.session import search_job
 from searchcnn.sources.npz import save_object
 from searchcnn.sources.objects import is_factory
 from searchcnn.sources.source import find_images
-from searchcnn.store import StudySummary, TrialSummary, find_sqlite_file, parse_url, read_if_begun, read_summary
+from searchcnn.store import (
+    StudySummary,
+    TrialSummary,
+    find_sqlite_file,
+    parse_url,
+    read_curves,
+    read_if_begun,
+    read_summary,
+)
 from searchcnn.study import StudyConfig, Workspace, check_name
 from searchcnn.text import format_count, format_score
 
@@ -189,6 +200,53 @@ class Study(Plots):
         """The best complete trial; None before the first."""
         summary = self._read()
         return summary.best if summary else None
+
+    def leaderboard(self) -> Any:
+        """Returns its trials as a table, the best one first, then those that do not count by what they have reached.
+
+        The columns are those of `searchcnn status --csv`: ``trial``, ``state``, the objective, ``rank``, ``tie``
+        (whether it is as good as the best one, as far as the validation images can tell), ``gap`` (how much better the
+        objective is in training), ``epochs``, ``seconds``, ``params``, ``macs``, ``space``, ``origin``, why it ended,
+        and each hyperparameter.
+
+        Returns:
+            A ``pandas.DataFrame`` if pandas is installed, else a list of dicts.
+
+        Raises:
+            StoreError: If it has not been started, or the database cannot be read.
+        """
+        board = self.compare_trials()
+        return tabulate([board.records[trial.number] for trial in board.sort()])
+
+    def curves(self) -> Any:
+        """Returns the learning curves of its trials as a table: a row for each trial and epoch.
+
+        The columns are ``trial``, ``epoch``, ``seconds``, ``learning_rate`` and every metric.
+
+        Returns:
+            A ``pandas.DataFrame`` if pandas is installed, else a list of dicts.
+
+        Raises:
+            StoreError: If it has not been started, or the database cannot be read.
+        """
+        return tabulate(list_epochs(self.read_curves()))
+
+    def compare_trials(self) -> Leaderboard:
+        """Returns its trials compared: what `leaderboard` and `searchcnn status` show.
+
+        Raises:
+            StoreError: If it has not been started, or the database cannot be read.
+        """
+        summary = self.summary
+        return Leaderboard.of(summary, self.read_curves(), self.model_path)
+
+    def read_curves(self, trial: int | None = None) -> dict[int, list[Epoch]]:
+        """Returns the epochs of its trials by number, or of one of them.
+
+        Raises:
+            StoreError: If it has not been started, or the database cannot be read.
+        """
+        return read_curves(self._url, self.summary.name, trial)
 
     @property
     def model_path(self) -> Path:
@@ -451,6 +509,27 @@ class Study(Plots):
         read_card(model)
         return load_model(model)
 
+    def build(self, trial: int) -> Any:
+        """Builds the network of a trial anew, untrained: from pixels 0..255 to class probabilities, as the saved ones.
+
+        Args:
+            trial: The trial's number.
+
+        Returns:
+            The network, a ``keras.Model``, not compiled.
+
+        Raises:
+            UsageError: If there is no such trial, or its hyperparameters are not known.
+            SearchcnnError: If its images or its search space are not there any more.
+        """
+        from searchcnn.backend import start_keras
+
+        start_keras()
+        from searchcnn.results.rebuilding import rebuild
+
+        summary = self.summary
+        return rebuild(summary, find_trial(summary, trial), self.workspace, self._request.plugins)
+
     def copy(self, name: str) -> Study:
         """Copies its database, models and checkpoints under another name, even while a search is running.
 
@@ -509,6 +588,16 @@ class Study(Plots):
             return os.fspath(data)
         path = path.absolute()
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows: its state and its best trials."""
+        from searchcnn.views.notebook import format_study
+
+        try:
+            begun = self._read() is not None
+        except StudyChangedError:
+            begun = False
+        return format_study(self.compare_trials()) if begun else f"<p>{html.escape(repr(self))}</p>"
 
     def _find_model(self) -> Path:
         """Returns the file of the best model.

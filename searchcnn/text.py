@@ -101,10 +101,10 @@ def format_score(value: float | None) -> str:
 
 
 def format_note(facts: Mapping[str, Any]) -> str:
-    """Returns what is worth noting about a trial: where it comes from, why it ended."""
+    """Returns what is worth noting about a trial: why it ended, where it comes from."""
     reason, detail = facts.get("reason", ""), facts.get("detail", "")
     if reason in ("pruner", "timeout"):
         reason = ""
     ending = "cut by the timeout" if facts.get("stopped") == "timeout" else ""
     failure = f"{reason}: {detail}" if reason and detail else reason
-    return ", ".join(part for part in (facts.get("origin", ""), failure, ending) if part)
+    return ", ".join(part for part in (failure, ending, facts.get("origin", "")) if part)

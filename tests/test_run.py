@@ -1,5 +1,6 @@
 """Whole searches on scikit-learn's digits: begun, continued, refused, killed."""
 
+import csv
 import json
 import re
 import shutil
@@ -229,6 +230,17 @@ def test_predictions_of_the_validation_images_are_kept_beside_the_best_model(wor
     assert read_predictions(path, "of another model") is None
     path.write_bytes(path.read_bytes()[:100])
     assert read_predictions(path, card["sha256"]) is None
+
+
+def test_which_image_is_in_which_part_is_kept_beside_the_models(workspace: Path) -> None:
+    study = make_study(workspace)
+    data = load_dataset(study.config.data, study.config.seed)
+    with study.workspace.split("study").open(newline="", encoding="utf-8") as file:
+        rows = [(row["file"], row["class"]) for row in csv.DictReader(file) if row["part"] == "validation"]
+    assert rows == [
+        (name, data.class_names[label])
+        for name, label in zip(data.validation.names, data.validation.labels, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,50 @@ def test_trials_become_a_table(workspace: Path) -> None:
     assert Trials([]).to_pandas().empty
 
 
+def test_the_leaderboard_and_the_curves_are_tables(workspace: Path) -> None:
+    study = Study("mine")
+    board, curves = study.leaderboard(), study.curves()
+    assert isinstance(board, pd.DataFrame)
+    assert board.loc[0, ["trial", "state", "rank", "epochs", "space", "units"]].tolist() == [
+        0,
+        "COMPLETE",
+        1,
+        2,
+        "net",
+        8,
+    ]
+    assert list(curves.columns[:4]) == ["trial", "epoch", "seconds", "learning_rate"]
+    assert curves["epoch"].tolist() == [1, 2]
+    assert board.loc[0, "val_accuracy"] == curves["val_accuracy"].max()
+    row = curves.loc[curves["val_accuracy"].idxmax()]
+    assert board.loc[0, "gap"] == pytest.approx(row["accuracy"] - row["val_accuracy"])
+
+
+def test_without_pandas_tables_are_records(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study("mine")
+    frames = study.leaderboard(), study.curves()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for records, frame in zip((study.leaderboard(), study.curves()), frames, strict=True):
+        assert isinstance(records, list)
+        assert records[0].keys() == set(frame.columns)
+        assert [record["trial"] for record in records] == frame["trial"].tolist()
+
+
+def test_a_notebook_shows_a_study_as_a_table(workspace: Path) -> None:
+    study = Study("mine")
+    html = study._repr_html_()
+    assert html.startswith("<p><b>mine</b>: finished, 1 trial in ")
+    assert f"<td>{study.best.value:.4f}</td>" in html if study.best else False
+    study.delete()
+    assert study._repr_html_() == "<p>&lt;Study &#x27;mine&#x27;: 0 trials&gt;</p>"
+    script = (
+        "import sys, searchcnn; searchcnn.Study('mine')._repr_html_(); print({'keras', 'pandas'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "set()\n"
+    )
+
+
 def test_what_was_found_is_used(workspace: Path) -> None:
     study = Study("mine")
     scores = study.evaluate()

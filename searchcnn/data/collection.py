@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Collection:
         parts: Index of each image's part in `PARTS`, int8 of shape (images,).
         hashes: Hash of each image's pixels, uint64 of shape (images,).
         sizes: Original height and width of each image, int32 of shape (images, 2).
-        names: Name of each image for people; empty if they have none.
+        names: Name of each image for people; empty if they have none, and each part is in one piece.
         class_names: Name of each class by label.
         preparation: How other images become such pixels.
         findings: What was odd in the source.
@@ -65,8 +66,16 @@ class Collection:
         return Split(mapped[:] if in_memory else mapped, self.labels[indices], names)
 
     def name_image(self, index: int) -> str:
-        """Returns what people call an image."""
-        return self.names[index] if self.names else f"image {index:,}"
+        """Returns what people call an image: its file, or its place in the arrays that it comes from."""
+        if self.names:
+            return self.names[index]
+        part = int(self.parts[index])
+        return name_place(PARTS[part], index - self._firsts[part])
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The index of the first image of each of `PARTS`."""
+        return [int((self.parts == part).argmax()) for part in range(len(PARTS))]
 
     def select_classes(self, class_names: tuple[str, ...]) -> "Collection":
         """Returns the images of some classes; their labels are the indices of ``class_names``."""
@@ -82,7 +91,7 @@ class Collection:
             parts=self.parts[rows],
             hashes=self.hashes[rows],
             sizes=self.sizes[rows],
-            names=[self.names[int(row)] for row in rows] if self.names else (),
+            names=[self.name_image(int(row)) for row in rows],
             class_names=class_names,
         )
 
@@ -183,6 +192,7 @@ def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig
     shapes = {split.images.shape[1:] for split in splits.values()}
     if len(shapes) > 1:
         raise ValueError(f"holds images of several sizes: {' and '.join(map(str, sorted(shapes)))}")
+    has_names = any(split.names for split in splits.values())
     originals = np.concatenate([split.images for split in splits.values()])
     height, width, channels = originals.shape[1:]
     preparation = make_preparation(config, (height, width), channels)
@@ -193,11 +203,24 @@ def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig
         np.concatenate([np.full(len(split), PARTS.index(part), np.int8) for part, split in splits.items()]),
         hash_images(images),
         np.full((len(images), 2), (height, width), np.int32),
-        (),
+        [name for part, split in splits.items() for name in _list_names(part, split)] if has_names else (),
         class_names,
         preparation,
         arrays.findings,
     )
+
+
+def _list_names(part: str, split: Split) -> Sequence[str]:
+    return split.names or [name_place(part, index) for index in range(len(split))]
+
+
+def name_place(part: str, index: int) -> str:
+    """Returns the name of an image that comes from an array.
+
+    >>> name_place("train", 12)
+    'train[12]'
+    """
+    return f"{part}[{index}]"
 
 
 def make_preparation(config: DataConfig, size: tuple[int, int], channels: int) -> Preparation:

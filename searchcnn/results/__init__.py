@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from searchcnn.results.evaluation import evaluate_model, evaluate_on
     from searchcnn.results.export import export_model, save_model
     from searchcnn.results.label_errors import LabelError, find_label_errors
+    from searchcnn.results.leaderboard import Leaderboard
     from searchcnn.results.models import Models
     from searchcnn.results.prediction import Prediction, classify, list_images
     from searchcnn.results.rehearsal import rehearse
@@ -22,6 +23,7 @@ __all__ = [
     "ClassScore",
     "Confusion",
     "LabelError",
+    "Leaderboard",
     "Models",
     "Prediction",
     "Predictions",
@@ -44,6 +46,7 @@ __all__ = [
 HOMES = {
     "ClassScore": "searchcnn.results.scores",
     "Confusion": "searchcnn.results.scores",
+    "Leaderboard": "searchcnn.results.leaderboard",
     "LabelError": "searchcnn.results.label_errors",
     "Models": "searchcnn.results.models",
     "Prediction": "searchcnn.results.prediction",

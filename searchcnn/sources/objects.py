@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from searchcnn import modules
+from searchcnn.data.collection import name_place
 from searchcnn.data.dataset import PARTS, Arrays, Split
 from searchcnn.data.findings import Finding
 from searchcnn.data.preparation import as_bytes
@@ -80,18 +82,20 @@ def from_pairs(parts: Mapping[str, Pair], class_names: tuple[str, ...] | None = 
     """
     pixels = as_bytes(*(_check_images(part, pair[0]) for part, pair in parts.items()))
     findings: list[Finding] = []
-    pairs = {}
+    pairs, names = {}, {}
     for (part, pair), images in zip(parts.items(), pixels, strict=True):
         labels = as_labels(pair[1])
         mask = are_present(labels) if labels.shape[:1] == images.shape[:1] else np.ones(1, np.bool_)
         if not mask.all():
             findings.append(describe_missing(part, labels, mask))
+            names[part] = [name_place(part, int(index)) for index in np.flatnonzero(mask)]
             images, labels = images[mask], np.array(labels[mask].tolist())
         if len(images):
             pairs[part] = images, _check_labels(part, len(images), labels)
     if "train" not in pairs:
         raise ValueError("no image to train on has a label")
-    return _number_labels(pairs, class_names, findings)
+    arrays = _number_labels(pairs, class_names, findings)
+    return replace(arrays, parts={part: replace(arrays.parts[part], names=names.get(part, ())) for part in pairs})
 
 
 def _number_labels(

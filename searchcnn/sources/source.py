@@ -11,7 +11,7 @@ import numpy as np
 
 from searchcnn.data.cache import load_or_make
 from searchcnn.data.collection import Collection, from_arrays
-from searchcnn.data.dataset import Arrays, Split
+from searchcnn.data.dataset import Arrays
 from searchcnn.data.decoding import ImageFile, decode_files
 from searchcnn.data.metadata import silence_pillow
 from searchcnn.errors import DataError, nearest
@@ -163,7 +163,7 @@ def _number_classes(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
     """Names classes by their numbers, which may have gaps, and labels images with the indices of these names."""
     numbers = np.unique(np.concatenate([split.labels for split in arrays.parts.values()]))
     parts = {
-        part: Split(split.images, np.searchsorted(numbers, split.labels).astype(np.int64))
+        part: replace(split, labels=np.searchsorted(numbers, split.labels).astype(np.int64))
         for part, split in arrays.parts.items()
     }
     return replace(arrays, parts=parts), tuple(map(str, numbers.tolist()))

@@ -125,7 +125,7 @@ class StoredStudy:
             row = session.get(StudyRow, self.study_id)
         if row is None or self.is_new:
             return RULES
-        return Rules(min(RULES.version, int(row.identity.get("rules", 1))))
+        return Rules.of(row.identity)
 
     @property
     def _has_results(self) -> bool:

@@ -21,6 +21,7 @@ from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow, read_clock, union_length
 from searchcnn.study import StudyConfig
 from searchcnn.study.begun import complete
+from searchcnn.study.rules import RULES, Rules
 from searchcnn.text import format_count, format_point, format_score
 
 # Optuna's tables, as far as they are read here; a test compares this reading with Optuna's own.
@@ -106,6 +107,7 @@ class StudySummary:
         plan: What its plan for the time has decided last; None if it has none.
         planned_ago: Seconds since then.
         spent_besides: Seconds that processes have spent besides trials, by activity.
+        rules: Those that it was begun with.
     """
 
     name: str
@@ -117,6 +119,7 @@ class StudySummary:
     plan: Planned | None = None
     planned_ago: float = 0.0
     spent_besides: Mapping[str, float] = field(default_factory=dict)
+    rules: Rules = RULES
 
     @property
     def spent(self) -> dict[str, float]:
@@ -291,6 +294,7 @@ def _read(connection: Connection, name: str) -> StudySummary:
         plan=plan,
         planned_ago=read_clock().timestamp() - at,
         spent_besides=_read_spent(connection, row.study_id),
+        rules=Rules.of(row.identity),
     )
 
 

@@ -1,7 +1,8 @@
 """What a study does by itself, besides its settings: it continues with the rules that it was begun with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,11 @@ class Rules:
     """
 
     version: int
+
+    @classmethod
+    def of(cls, identity: Mapping[str, str]) -> Self:
+        """Returns the rules that a study was begun with, given its identity."""
+        return cls(min(RULES.version, int(identity.get("rules", 1))))
 
     @property
     def builders_count(self) -> bool:

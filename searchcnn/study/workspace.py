@@ -49,6 +49,10 @@ class Workspace:
         """Returns where a study's best model is once there is one."""
         return self.studies / study / "best.keras"
 
+    def trial_model(self, study: str, trial: int) -> Path:
+        """Returns where the network of one of a study's best trials is kept."""
+        return self.studies / study / "models" / f"trial-{trial:04}.keras"
+
     def predictions(self, study: str, part: str) -> Path:
         """Returns where it is kept what a study's best model predicts for the images of a part of its dataset.
 
@@ -65,6 +69,10 @@ class Workspace:
     def report(self, study: str) -> Path:
         """Returns where a study's report is written."""
         return self.studies / study / "report.html"
+
+    def split(self, study: str) -> Path:
+        """Returns where it is kept which image of a study is in which part."""
+        return self.studies / study / "split.csv"
 
     def images(self, study: str) -> Path:
         """Returns where a study keeps images that it was given as arrays."""

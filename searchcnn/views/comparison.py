@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from searchcnn.text import format_score, join_words
-from searchcnn.views.tables import make_space_table
+from searchcnn.results import Leaderboard
+from searchcnn.text import format_count, format_score, join_words
+from searchcnn.views.tables import FittingTable, make_space_table
 
 if TYPE_CHECKING:
     from searchcnn.store import SpaceSummary, StudySummary, TrialSummary
 
+MAX_TIES = 5
+"""Number of trials as good as the best one that are listed."""
 
-def compare_spaces(summary: StudySummary) -> Iterator[str | Table]:
+
+def compare_spaces(summary: StudySummary) -> Iterator[str | FittingTable]:
     """Yields a table of a study's search spaces and a sentence about them; nothing if there is only one."""
     spaces = summary.spaces
     if len(spaces) > 1 and summary.finished_count:
@@ -45,6 +48,32 @@ def format_verdict(spaces: Sequence[SpaceSummary]) -> str:
 def _format_rival(best: TrialSummary, name: str, other: TrialSummary) -> str:
     ratio = other.facts["macs"] / max(1, best.facts["macs"])
     return f"{name} {format_score(other.value)} (with {ratio:.2g}x the MACs)"
+
+
+def describe_ties(board: Leaderboard) -> Iterator[str]:
+    """Yields which trial is as good as the best one, as far as the validation images can tell, at the least work."""
+    best = board.summary.best
+    if best is None or board.images is None or not board.ties:
+        return
+    cheapest, *others = board.ties
+    noise = f"within the noise of {format_count(board.images, 'validation image')}"
+    score = f"Trial {cheapest.number} is as good{_format_work(cheapest, best)}: {format_score(cheapest.value)}, {noise}"
+    yield f"{score}; so {_list_trials(others)}" if others else score
+
+
+def _format_work(trial: TrialSummary, best: TrialSummary) -> str:
+    """Returns which part of another network's multiply-accumulates a network takes; empty if it is not less."""
+    part = trial.facts.get("macs", math.inf) / max(1, best.facts.get("macs", 0))
+    if part >= 0.995:
+        return ""
+    return f" at {part:.0%} of the work" if part > 0.5 else f" at 1/{round(1 / max(part, 1e-9))} of the work"
+
+
+def _list_trials(trials: Sequence[TrialSummary]) -> str:
+    numbers = [str(trial.number) for trial in trials]
+    if len(numbers) > MAX_TIES:
+        return f"are {len(numbers)} more"
+    return f"are trials {join_words(numbers)}" if len(numbers) > 1 else f"is trial {numbers[0]}"
 
 
 def compare_with_published(accuracy: float, published: Mapping[str, float]) -> Iterator[str]:

@@ -38,7 +38,7 @@ from searchcnn.text import format_amount, format_count, format_duration, format_
 from searchcnn.views.dataset import format_inspection
 from searchcnn.views.plan import format_plan
 from searchcnn.views.summary import summarize_study
-from searchcnn.views.tables import make_trial_table
+from searchcnn.views.tables import FittingTable, make_trial_table
 from searchcnn.views.view import Remaining, ShownTrial, View, count_epochs
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class LiveView(View):
         """Returns how many rows of the table fit on the screen with everything else."""
         return max(3, self._console.size.height - 10 - 4 * max(1, len(self._running)))
 
-    def _make_table(self, rows: Sequence[TrialSummary]) -> Table:
+    def _make_table(self, rows: Sequence[TrialSummary]) -> FittingTable:
         best = self._find_best()
         return make_trial_table(rows, self.study.config.objective.metric, best.number if best else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import time
 from collections.abc import Iterable
@@ -12,14 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from searchcnn.events import Event, TrialFinished
+from searchcnn.text import format_amount, format_count, format_duration, format_score
+from searchcnn.views.comparison import describe_ties
 from searchcnn.views.dataset import Reading
 from searchcnn.views.live import LiveView
+from searchcnn.views.summary import format_counts
 
 if TYPE_CHECKING:
     from searchcnn.job import Job
+    from searchcnn.results import Leaderboard
+    from searchcnn.store import TrialSummary
 
 WIDTH, HEIGHT = 110, 40
 """Columns and rows of a view."""
+BEST_ROWS = 10
+"""Number of trials in the table of a study."""
 INTERVAL = 0.5
 """Seconds between two updates."""
 PAGE = '<pre style="white-space:pre;overflow-x:auto;line-height:1.25;font-family:monospace">{code}</pre>'
@@ -35,6 +43,43 @@ def is_notebook() -> bool:
     from IPython import get_ipython
 
     return hasattr(get_ipython(), "kernel")
+
+
+def format_study(board: Leaderboard) -> str:
+    """Returns a study as HTML: how far it is, and its best trials.
+
+    Args:
+        board: Its trials, compared.
+    """
+    summary, metric = board.summary, board.summary.config.objective.metric
+    trials = board.sort()[:BEST_ROWS]
+    head = ("trial", "state", metric, "gap", "epochs", "params", "MACs", "time", "space")
+    rows = "".join(_format_row("td", _list_cells(board, trial), trial == summary.best) for trial in trials)
+    left = len(summary.trials) - len(trials)
+    lines = [f"<b>{html.escape(summary.name)}</b>: {summary.state}, {format_counts(summary)}", *describe_ties(board)]
+    table = f"<table><thead>{_format_row('th', head)}</thead><tbody>{rows}</tbody></table>" if trials else ""
+    rest = f"<p>and {format_count(left, 'more trial')}: <code>study.leaderboard()</code></p>" if left else ""
+    return "".join(f"<p>{line}</p>" for line in lines) + table + rest
+
+
+def _list_cells(board: Leaderboard, trial: TrialSummary) -> list[str]:
+    facts, gap = trial.facts, board.gaps.get(trial.number)
+    return [
+        str(trial.number),
+        trial.state,
+        format_score(trial.value),
+        "" if gap is None else f"{gap:+.4f}",
+        str(trial.epochs or ""),
+        format_amount(facts.get("params")),
+        format_amount(facts.get("macs")),
+        format_duration(trial.seconds) if trial.seconds else "",
+        trial.space,
+    ]
+
+
+def _format_row(tag: str, cells: Iterable[str], is_best: bool = False) -> str:
+    style = ' style="font-weight:bold"' if is_best else ""
+    return f"<tr{style}>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 class Cell:

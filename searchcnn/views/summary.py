@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from searchcnn.results.card import find_card, is_foreign
 from searchcnn.text import format_amount, format_count, format_duration, format_interval, format_point, format_score
 from searchcnn.views.comparison import compare_spaces, rank_published
@@ -18,6 +16,7 @@ from searchcnn.views.comparison import compare_spaces, rank_published
 if TYPE_CHECKING:
     from searchcnn.job import Job
     from searchcnn.store import StudySummary, TrialSummary
+    from searchcnn.views.tables import FittingTable
 
 
 LEAST_SHARE = 0.005
@@ -28,7 +27,7 @@ OTHER_SEARCH = " of another search with that name, in another database"
 """Describes a model that comes from none of the study's trials."""
 
 
-def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) -> Iterator[str | Table]:
+def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) -> Iterator[str | FittingTable]:
     """Yields the lines, and a table of the search spaces if there are several.
 
     Args:

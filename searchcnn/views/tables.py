@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +33,14 @@ STYLES: Mapping[str, str] = {
 """Colour of each trial state."""
 MARKS: Mapping[str, tuple[str, str]] = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
 """The mark and the style of each status of a check."""
+LONGEST_HEADING = 14
+"""Width in characters from which on a heading may take several lines."""
+EDGES, GAP = 2, 2
+"""Width in characters of both edges of a table that fits any width, and of what is between two of its columns."""
+SHORTEST_NOTE = 16
+"""Width in characters without which a note is left out."""
+BEST, TIE = "★ ", "≈ "
+"""Marks of the best trial, and of those that are as good."""
 PIPED_WIDTH = 160
 """Width in characters of a table that is not shown in a terminal."""
 
@@ -41,8 +51,86 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=PIPED_WIDTH)
 
 
-def print_lines(lines: Iterable[str | Table]) -> None:
-    """Prints lines and tables."""
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that fits any width.
+
+    Attributes:
+        heading: Its heading, which may take several lines.
+        cells: Its cells, each in one line.
+        importance: Its place among the columns, 0 for the one that is left out last.
+        is_number: Whether it is aligned right.
+        least: The width in characters to which it may be cut; 0 if it may not.
+    """
+
+    heading: str
+    cells: Sequence[Text]
+    importance: int
+    is_number: bool = True
+    least: int = 0
+
+    @property
+    def width(self) -> int:
+        """The width in characters that shows it whole."""
+        return max(self._cells_width, cell_len(self.heading))
+
+    @property
+    def least_width(self) -> int:
+        """The width in characters without which it is left out."""
+        cells = min(self._cells_width, self.least or self._cells_width)
+        return max(cells, min(cell_len(self.heading), LONGEST_HEADING))
+
+    @property
+    def _cells_width(self) -> int:
+        return max((cell_len(cell.plain) for cell in self.cells), default=0)
+
+
+@dataclass(frozen=True)
+class FittingTable:
+    """A table that fits any width: the least important columns are left out, and a line says so.
+
+    Attributes:
+        columns: Its columns.
+        styles: The style of each row.
+    """
+
+    columns: Sequence[Column]
+    styles: Sequence[str]
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draws it in the width that there is."""
+        widths = self.fit(options.max_width)
+        shown = [column for column in self.columns if column.heading in widths]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for column in shown:
+            align: Any = "right" if column.is_number else "left"
+            table.add_column(Text(column.heading, overflow="fold"), justify=align, width=widths[column.heading])
+        for style, *cells in zip(self.styles, *(column.cells for column in shown), strict=True):
+            table.add_row(*cells, style=style)
+        yield table
+        if missing := [column.heading for column in self.columns if column not in shown]:
+            yield Text(f"not shown in {options.max_width} columns: {', '.join(missing)}", style="dim")
+
+    def fit(self, width: int) -> dict[str, int]:
+        """Returns the widths of the columns that have a place in the width of a table, by heading.
+
+        Args:
+            width: The width of the table, in characters.
+        """
+        left, widths = width - EDGES + GAP, dict[str, int]()
+        for column in sorted(self.columns, key=lambda column: column.importance):
+            if column.least_width + GAP <= left:
+                left -= column.least_width + GAP
+                widths[column.heading] = column.least_width
+        for column in sorted(self.columns, key=lambda column: not column.least):  # cells first, then headings
+            if column.heading in widths:
+                more = min(left, column.width - widths[column.heading])
+                left, widths[column.heading] = left - more, widths[column.heading] + more
+        return widths
+
+
+def print_lines(lines: Iterable[RenderableType]) -> None:
+    """Prints lines, which are never broken, and tables."""
     for line in lines:
         if isinstance(line, str):
             click.echo(line)
@@ -69,44 +157,66 @@ def make_table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def make_trial_table(trials: Sequence[TrialSummary], metric: str, best: int | None) -> Table:
-    """Returns a table of trials, with the best one marked."""
-    numbers = ("trial", metric, "epochs", "params", "MACs", "time")
-    table = make_table("trial", "state", metric, "epochs", "params", "MACs", "time", "space", "note", right=numbers)
-    for trial in trials:
-        facts = trial.facts
-        table.add_row(
-            f"{'★ ' if trial.number == best else ''}{trial.number}",
-            Text(trial.state, style=STYLES.get(trial.state, "")),
-            format_score(trial.value),
-            str(trial.epochs or ""),
-            format_amount(facts.get("params")),
-            format_amount(facts.get("macs")),
-            format_duration(trial.seconds) if trial.seconds else "",
-            facts.get("space", ""),
-            Text(format_note(facts), overflow="ellipsis", no_wrap=True),
-            style="bold" if trial.number == best else "",
-        )
-    return table
+def make_trial_table(
+    trials: Sequence[TrialSummary],
+    metric: str,
+    best: int | None,
+    gaps: Mapping[int, float] | None = None,
+    ties: Iterable[TrialSummary] = (),
+) -> FittingTable:
+    """Returns a table of trials, with the best one marked.
+
+    Args:
+        trials: The trials.
+        metric: The objective.
+        best: The number of the best trial; None before the first.
+        gaps: By number, how much better the objective is in training than in validation.
+        ties: Trials that are as good as the best one.
+    """
+    marks = dict.fromkeys((trial.number for trial in ties), TIE) | ({} if best is None else {best: BEST})
+    gaps, facts = gaps or {}, [trial.facts for trial in trials]
+    columns = (
+        Column("trial", [Text(f"{marks.get(trial.number, '')}{trial.number}") for trial in trials], 0),
+        Column("state", [Text(trial.state, STYLES.get(trial.state, "")) for trial in trials], 2, is_number=False),
+        Column(metric, [Text(format_score(trial.value)) for trial in trials], 1),
+        Column("gap", [Text(_format_gap(gaps.get(trial.number))) for trial in trials], 7),
+        Column("epochs", [Text(str(trial.epochs or "")) for trial in trials], 4),
+        Column("params", [Text(format_amount(fact.get("params"))) for fact in facts], 9),
+        Column("MACs", [Text(format_amount(fact.get("macs"))) for fact in facts], 6),
+        Column("time", [Text(format_duration(trial.seconds) if trial.seconds else "") for trial in trials], 5),
+        Column("space", [Text(trial.space) for trial in trials], 3, is_number=False),
+        Column("note", [_make_note(fact) for fact in facts], 8, is_number=False, least=SHORTEST_NOTE),
+    )
+    shown = [column for column in columns if column.heading != "gap" or gaps]
+    return FittingTable(shown, ["bold" if trial.number == best else "" for trial in trials])
 
 
-def make_space_table(spaces: Sequence[SpaceSummary], metric: str) -> Table:
+def _format_gap(gap: float | None) -> str:
+    return "" if gap is None else f"{gap:+.4f}"
+
+
+def _make_note(facts: Mapping[str, Any]) -> Text:
+    return Text(format_note(facts), overflow="ellipsis", no_wrap=True)
+
+
+def make_space_table(spaces: Sequence[SpaceSummary], metric: str) -> FittingTable:
     """Returns a table of search spaces, with the first one marked if it has a complete trial."""
-    best = f"best {metric}"
-    numbers = ("trials", "complete", "pruned", "time", best, "params", "MACs", "epochs")
-    table = make_table("search space", *numbers, right=numbers)
-    for rank, space in enumerate(spaces):
-        is_winner = rank == 0 and space.best is not None
-        counts = (str(number) for number in (space.trials, space.complete, space.pruned))
-        time = format_duration(space.seconds) if space.seconds else ""
-        table.add_row(
-            f"{'★ ' if is_winner else ''}{space.name}",
-            *counts,
-            time,
-            *_format_network(space.best),
-            style="bold" if is_winner else "",
-        )
-    return table
+    bests = [space.best for space in spaces]
+    winner = spaces[0] if spaces and spaces[0].best else None
+    names = [f"{BEST if space is winner else ''}{space.name}" for space in spaces]
+    times = [format_duration(space.seconds) if space.seconds else "" for space in spaces]
+    columns = (
+        Column("search space", list(map(Text, names)), 0, is_number=False),
+        Column("trials", [Text(str(space.trials)) for space in spaces], 2),
+        Column("complete", [Text(str(space.complete)) for space in spaces], 6),
+        Column("pruned", [Text(str(space.pruned)) for space in spaces], 7),
+        Column("time", list(map(Text, times)), 3),
+        Column(f"best {metric}", [Text(format_score(best.value) if best else "") for best in bests], 1),
+        Column("params", [Text(format_amount(best.facts["params"]) if best else "") for best in bests], 5),
+        Column("MACs", [Text(format_amount(best.facts["macs"]) if best else "") for best in bests], 4),
+        Column("epochs", [Text(str(best.epochs) if best else "") for best in bests], 8),
+    )
+    return FittingTable(columns, ["bold" if space is winner else "" for space in spaces])
 
 
 def make_study_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -165,10 +275,3 @@ def make_score_table(classes: Iterable[ClassScore]) -> Table:
     for row in classes:
         table.add_row(Text(row.name), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", str(row.images))
     return table
-
-
-def _format_network(trial: TrialSummary | None) -> tuple[str, ...]:
-    if trial is None:
-        return ("",) * 4
-    facts = trial.facts
-    return format_score(trial.value), format_amount(facts["params"]), format_amount(facts["macs"]), str(trial.epochs)

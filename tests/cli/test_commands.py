@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import searchcnn
 from searchcnn.backend import start_keras
 
 start_keras()
@@ -135,6 +136,68 @@ def test_status_shows_the_trials_without_keras_or_optuna(searched: tuple[Path, s
         "sys.exit(int(bool({'keras', 'tensorflow', 'optuna'} & set(sys.modules))))"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def read_csv(folder: Path, *args: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(call(folder, "status", *args, "--csv")[0].splitlines()))
+
+
+def test_status_in_csv_and_sorted(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    trials, rows = read_trials(folder), read_csv(folder, "digits")
+    assert [int(row["trial"]) for row in rows] == [trial["number"] for trial in trials]
+    for row, trial in zip(rows, trials, strict=True):
+        assert row["state"] == trial["state"]
+        assert float(row["val_accuracy"] or "nan") == pytest.approx(trial["value"] or float("nan"), nan_ok=True)
+        assert float(row["gap"] or "nan") == pytest.approx(trial["gap"] or float("nan"), nan_ok=True)
+        assert row["kernel"] == str(trial["facts"].get("hyperparameters", {}).get("kernel", ""))  # type: ignore[attr-defined]
+    assert any(row["gap"] for row in rows)
+    sizes = [float(row["macs"] or "inf") for row in read_csv(folder, "digits", "--sort", "MACs")]
+    assert sizes == sorted(sizes)
+    ranked = read_csv(folder, "digits", "--sort", "val_accuracy", "--top", "1")
+    assert [row["rank"] for row in ranked] == ["1"]
+
+
+def test_status_of_one_trial(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    output = call(folder, "status", "digits", "0")[0]
+    for part in ("trial 0 of digits: ", "hyperparameters", "kernel", "val_accuracy", "⠒", "epoch"):
+        assert part in output
+    epochs = read_csv(folder, "digits", "0")
+    assert list(epochs[0])[:4] == ["trial", "epoch", "seconds", "learning_rate"]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(epochs[0])
+    facts = json.loads(call(folder, "status", "digits", "0", "--json")[0])
+    assert len(epochs) == len(facts["curve"])
+    assert int(epochs[-1]["epoch"]) == facts["epochs"]
+    assert max(float(epoch["val_accuracy"]) for epoch in epochs) == pytest.approx(facts["value"])
+
+
+def test_what_status_says_of_a_trials_network_is_true(searched: tuple[Path, str], monkeypatch: Any) -> None:
+    folder, _ = searched
+    monkeypatch.chdir(folder)
+    best = read_csv(folder, "digits", "--top", "1")[0]["trial"]
+    lines = [line.strip().partition(":") for line in call(folder, "status", "digits", best)[0].splitlines()]
+    code = {key: rest.strip() for key, _, rest in lines}
+    trained = eval(code["trained"], {"keras": keras})
+    untrained = eval(code["untrained"], {"searchcnn": searchcnn})
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), dtype=np.uint8)
+    assert np.abs(untrained.predict(images, verbose=0) - trained.predict(images, verbose=0)).max() > 1e-3
+    untrained.set_weights(trained.get_weights())
+    np.testing.assert_allclose(untrained.predict(images, verbose=0), trained.predict(images, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["99"], "study 'digits' has no trial 99; its trials are 0 to "),
+        (["--sort", "kernl"], "no column or hyperparameter 'kernl' to sort by; did you mean 'kernel'?"),
+        (["--watch"], "--watch needs a terminal"),
+        (["--csv", "--json"], "--json and --csv exclude each other"),
+        (["0", "--sort", "time"], "--sort: is about all trials"),
+    ],
+)
+def test_status_of_what_cannot_be(searched: tuple[Path, str], args: list[str], message: str) -> None:
+    assert message in call(searched[0], "status", "digits", *args, code=2)[1]
 
 
 def test_evaluate_prints_test_scores_and_counts_the_readings(searched: tuple[Path, str]) -> None:
