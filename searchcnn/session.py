@@ -19,6 +19,9 @@ from searchcnn.store import read_summary
 from searchcnn.text import format_duration
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from searchcnn.study import Workspace
     from searchcnn.views.view import View
 
 
@@ -60,20 +63,25 @@ def search_job(
     with _stop_on_signals(view) as stop, view:
         search(job, _tell(view.hear, hear), stop, **how)
     if not stop.is_set():
-        _write_report(job)
+        try_report(job.workspace, job.url, job.name)
     view.summarize(arguments, stop.is_set())
     if not stop.is_set():
         _check_outcome(job)
     return stop.is_set()
 
 
-def _write_report(job: Job) -> None:
-    """Writes the report of what was found; a search that cannot write it has found it nevertheless."""
+def try_report(workspace: Workspace, url: URL, name: str) -> None:
+    """Writes the report of a study, or says why that fails: what was found is found nevertheless.
+
+    Args:
+        workspace: Where the study's files are.
+        url: Its database.
+        name: The study.
+    """
     from searchcnn.report import read_contents, write_report
 
-    path = job.workspace.report(job.name)
     try:
-        write_report(read_contents(job.workspace, job.url, job.name), path)
+        write_report(read_contents(workspace, url, name), workspace.report(name))
     except SearchcnnError as error:
         click.echo(f"There is no report: {error}", err=True)
 

@@ -21,7 +21,7 @@ from searchcnn.proposal.request import Request
 from searchcnn.report.plots import Plots
 from searchcnn.results.leaderboard import Leaderboard, find_trial
 from searchcnn.results.records import list_epochs, tabulate
-from searchcnn.session import search_job
+from searchcnn.session import search_job, try_report
 from searchcnn.sources.npz import save_object
 from searchcnn.sources.objects import is_factory
 from searchcnn.sources.source import find_images
@@ -354,7 +354,7 @@ class Study(Plots):
         """Scores the best model on the test images, or on other ones.
 
         No search has seen the test images. Do this once, at the end: a test score that is used to choose a model is
-        worthless.
+        worthless. It stands in the report afterwards.
 
         Args:
             data: Where the study's images are now; or other images, of which the test part is taken if they have one,
@@ -369,18 +369,30 @@ class Study(Plots):
         summary = self.summary
         model = self._find_model()
         start_keras()
-        from searchcnn.results import evaluate_model, evaluate_on, read_card
+        from searchcnn.results import evaluate_on, read_card
         from searchcnn.sources import load_dataset
 
-        target = self.workspace.predictions(self.name, "test")
         if data is None:
-            return evaluate_model(model, self._load_dataset(summary.config), target)
+            return self._evaluate_test(model, self._load_dataset(summary.config))
         images = summary.config.data.model_copy(update={"name": None, "path": os.fspath(data)})
         with contextlib.suppress(DataError):  # other images may have other classes, or too few images to be divided
             moved = load_dataset(images, summary.config.seed)
             if moved.fingerprint == read_card(model)["data"]["fingerprint"]:
-                return evaluate_model(model, moved, target)
+                return self._evaluate_test(model, moved)
         return evaluate_on(model, os.fspath(data))
+
+    def _evaluate_test(self, model: Path, dataset: Dataset) -> Scores:
+        """Scores the best model on the test images, and shows them in the report."""
+        from searchcnn.results import evaluate_model, read_card
+        from searchcnn.results.gallery import TEST_COUNTS, choose_images, make_pictures, write_pictures
+
+        scores = evaluate_model(model, dataset, self.workspace.predictions(self.name, "test"))
+        chosen = choose_images(scores.predictions, TEST_COUNTS)
+        images = dataset.test.images[np.array(list(chosen), np.int64)]
+        pictures = make_pictures(scores.predictions, chosen, images, ())
+        write_pictures(self.workspace.pictures(self.name, "test"), pictures, read_card(model)["sha256"])
+        try_report(self.workspace, self._url, self.name)
+        return scores
 
     def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Prediction]:
         """Classifies image files, or all images in folders, of any size and any format that Pillow reads.

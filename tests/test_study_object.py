@@ -170,6 +170,9 @@ def test_what_was_found_is_used(workspace: Path) -> None:
     assert isinstance(scores, Scores)
     assert scores.images == 360
     assert scores.accuracy > 0.5
+    page = (workspace / "studies" / "mine" / "report.html").read_text()
+    assert f"{scores.accuracy:.4f}" in page
+    assert "Most confident mistakes on the test images" in page
     keras.utils.save_img(workspace / "digit.png", np.zeros((8, 8, 1)))
     for images in ("digit.png", [workspace / "digit.png"]):
         (prediction,) = study.predict(images)

@@ -98,5 +98,6 @@ def _print(scores: Scores, study: Study | None, data: str | None) -> None:
             click.echo(f"On validation, which selected it, {metric.removeprefix('val_')} {best.value:.4f}")
         for line in compare_with_published(scores.accuracy, _find_published(study, scores)):
             click.echo(line)
+        click.echo(f"Report: {study.workspace.shorten(study.workspace.report(study.name))}")
     if scores.times_read > 1:
         click.echo(f"This model has now been scored on the test images {scores.times_read} times.")

@@ -28,7 +28,9 @@ class Contents:
         model: The file of its best model, relative to the workspace.
         card: The card of that model; empty if there is none.
         predictions: What that model predicts for the validation images; None if that is not known.
-        pictures: Pictures of some of them.
+        test_predictions: Likewise for the test images; None before `evaluate`.
+        pictures: Pictures of some of the validation images.
+        test_pictures: Pictures of some of the test images.
     """
 
     summary: StudySummary
@@ -36,12 +38,19 @@ class Contents:
     model: Path
     card: Mapping[str, Any]
     predictions: Predictions | None
+    test_predictions: Predictions | None
     pictures: Sequence[Picture]
+    test_pictures: Sequence[Picture]
 
     @cached_property
     def validation(self) -> Scores | None:
         """The scores on the validation images; None if what is predicted for them is not known."""
         return score(self.predictions) if self.predictions else None
+
+    @cached_property
+    def test_scores(self) -> Scores | None:
+        """The scores on the test images; None before `evaluate`."""
+        return score(self.test_predictions) if self.test_predictions else None
 
     @cached_property
     def label_errors(self) -> list[LabelError]:
@@ -70,7 +79,7 @@ class Contents:
 
     @property
     def test(self) -> Mapping[str, Any] | None:
-        """The scores on the test images; None before `evaluate`."""
+        """What the card says of the test images; None before `evaluate`."""
         scores: Mapping[str, Any] = self.card.get("scores", {})
         return scores.get("test")
 
@@ -94,8 +103,10 @@ def read_contents(workspace: Workspace, url: URL, name: str) -> Contents:
     return Contents(
         summary,
         read_curves(url, name),
-        model.relative_to(workspace.root),
+        workspace.shorten(model),
         card,
         read_predictions(workspace.predictions(name, "validation"), identity),
-        read_pictures(workspace.pictures(name), identity),
+        read_predictions(workspace.predictions(name, "test"), identity),
+        read_pictures(workspace.pictures(name, "validation"), identity),
+        read_pictures(workspace.pictures(name, "test"), identity),
     )

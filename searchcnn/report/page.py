@@ -130,7 +130,7 @@ def make_page(contents: Contents) -> str:
         tiles=list(_make_tiles(contents)),
         sentences=list(_make_sentences(contents)),
         pairs=contents.validation.list_confusions(MAX_PAIRS) if contents.validation else [],
-        galleries=_make_galleries(contents.pictures),
+        galleries=_make_galleries(contents),
         blocks=_draw_blocks(contents.card.get("network", ())),
         failures=_list_failures(contents),
         leaders=_rank(contents)[:MAX_TRIALS],
@@ -156,6 +156,8 @@ def _make_figures(contents: Contents) -> dict[str, go.Figure]:
     if contents.trained:
         plots |= {"history": figures.plot_history(contents), "curves": figures.plot_curves(contents)}
         plots |= {f"tradeoff-{name}": figures.plot_tradeoff(contents, name) for name in figures.MEASURES}
+    if contents.test_scores is not None:
+        plots["confusion-test"] = figures.plot_confusion(contents.test_scores)
     if contents.validation is not None:
         plots["confusion"] = figures.plot_confusion(contents.validation)
         plots["confidence"] = figures.plot_confidence(contents.validation)
@@ -243,10 +245,11 @@ def _describe_results(contents: Contents) -> Iterator[str]:
         yield from (line.removeprefix("Sure:").strip() for line in describe_calibration(contents.card))
 
 
-def _make_galleries(pictures: Sequence[Picture]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _make_galleries(contents: Contents) -> list[tuple[str, list[dict[str, Any]]]]:
     """Returns the pictures of each kind, with their titles."""
-    kinds = ((title, [picture for picture in pictures if picture.kind == kind]) for kind, title in TITLES.items())
-    return [(title, [_show(picture) for picture in shown]) for title, shown in kinds if shown]
+    kinds = {title: [one for one in contents.pictures if one.kind == kind] for kind, title in TITLES.items()}
+    kinds[f"{TITLES[WRONG]} on the test images"] = list(contents.test_pictures)
+    return [(title, [_show(picture) for picture in shown]) for title, shown in kinds.items() if shown]
 
 
 def _show(picture: Picture) -> dict[str, Any]:

@@ -6,11 +6,15 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.errors import StoreError, UsageError
+from searchcnn.results.records import tabulate
 
 if TYPE_CHECKING:
     from searchcnn.report.contents import Contents
     from searchcnn.report.points import Points
     from searchcnn.results import Scores
+
+WRONG = ("file", "label", "predicted", "probability", "probability_of_label")
+"""Columns of the table of mistakes."""
 
 
 class Plots:
@@ -140,11 +144,7 @@ class Plots:
             }
             for index in map(int, predictions.find_wrong())
         ]
-        try:
-            import pandas as pd
-        except ImportError:
-            return rows
-        return pd.DataFrame(rows, columns=["file", "label", "predicted", "probability", "probability_of_label"])
+        return tabulate(rows, WRONG)
 
     def _find_scores(self) -> Scores:
         scores = self._read_contents().validation

@@ -105,6 +105,6 @@ def _calibrate(network: Any, predictions: Predictions, images: npt.NDArray[np.ui
 def _draw(network: Any, predictions: Predictions, images: Any, order: Indices, deadline: float) -> list[Picture]:
     """Returns pictures of the images that are worth to be looked at, given the places of what is predicted."""
     chosen = choose_images(predictions)
-    pixels = np.stack([images[order[index] : order[index] + 1][0] for index in chosen])
+    pixels = images[order[list(chosen)]]
     maps = map_activations(network, pixels, predictions.predicted[list(chosen)])
     return make_pictures(predictions, chosen, pixels, list(takewhile(lambda _: time.monotonic() < deadline, maps)))

@@ -1,7 +1,6 @@
 """The pictures that a report shows: what the best model gets wrong, what may be mislabelled, where it looks.
 
-They are chosen among the validation images when the model is there, and kept beside it in small, so that readers need
-neither Keras nor the images.
+They are chosen when the model is there, and kept beside it in small, so that readers need neither Keras nor the images.
 """
 
 import json
@@ -22,15 +21,17 @@ from searchcnn.results.scores import Predictions
 MISLABELLED, WRONG, UNSURE, RIGHT = "mislabelled", "wrong", "unsure", "right"
 """Why a picture is shown: it may be filed under the wrong class, is taken for another class, or the model is least sure
 or most sure of it."""
-COUNTS = {MISLABELLED: 12, WRONG: 12, UNSURE: 8, RIGHT: 8}
-"""How many pictures of each kind are shown at most, in the order in which they are chosen; none is shown twice."""
+COUNTS = {MISLABELLED: 8, WRONG: 8, UNSURE: 8, RIGHT: 8}
+"""How many validation images of each kind are shown at most, in the order in which they are chosen; none twice."""
+TEST_COUNTS = {WRONG: 8}
+"""Likewise of test images."""
 SIDE = 128
 """Pixels of the longer side of a picture at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A validation image that a report shows.
+    """An image that a report shows.
 
     Attributes:
         kind: Why it is shown: "mislabelled", "wrong", "unsure" or "right".
@@ -54,10 +55,15 @@ class Picture:
     activation: npt.NDArray[np.float32] | None = None
 
 
-def choose_images(predictions: Predictions) -> dict[int, str]:
-    """Returns the indices of the images that are worth to be looked at, each with the kind of picture that it is."""
+def choose_images(predictions: Predictions, counts: Mapping[str, int] = COUNTS) -> dict[int, str]:
+    """Returns the indices of the images that are worth to be looked at, each with the kind of picture that it is.
+
+    Args:
+        predictions: What is predicted.
+        counts: The number of images of each kind at most.
+    """
     chosen: dict[int, str] = {}
-    for kind, count in COUNTS.items():
+    for kind, count in counts.items():
         others = [index for index in _rank(kind, predictions) if index not in chosen]
         chosen |= dict.fromkeys(others[:count], kind)
     return chosen

@@ -247,7 +247,7 @@ class Models:
         model, workspace, name = hash_file(self.path), self._job.workspace, self._job.name
         images = len(self._dataset.validation)
         write_predictions(workspace.predictions(name, "validation"), found.predictions, model, images)
-        write_pictures(workspace.pictures(name), found.pictures, model)
+        write_pictures(workspace.pictures(name, "validation"), found.pictures, model)
         if found.neighbors is not None:
             write_neighbors(self.path, found.neighbors, model)
 

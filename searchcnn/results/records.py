@@ -29,13 +29,18 @@ def list_epochs(curves: Mapping[int, Sequence[Epoch]]) -> list[dict[str, Any]]:
     ]
 
 
-def tabulate(records: Sequence[Mapping[str, Any]]) -> Any:
-    """Returns records as a ``pandas.DataFrame`` if pandas is installed, else as a list of dicts."""
+def tabulate(records: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Any:
+    """Returns records as a ``pandas.DataFrame`` if pandas is installed, else as a list of dicts.
+
+    Args:
+        records: The rows.
+        columns: What they hold, where there may be none.
+    """
     if find_spec("pandas") is None:
         return list(map(dict, records))
     import pandas as pd
 
-    return pd.DataFrame(records)
+    return pd.DataFrame(records, columns=columns)
 
 
 def format_csv(records: Sequence[Mapping[str, Any]]) -> str:

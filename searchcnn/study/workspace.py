@@ -62,9 +62,9 @@ class Workspace:
         """
         return self.studies / study / "predictions" / f"{part}.npz"
 
-    def pictures(self, study: str) -> Path:
-        """Returns where the pictures for a study's report are kept."""
-        return self.studies / study / "pictures.npz"
+    def pictures(self, study: str, part: str) -> Path:
+        """Returns where the pictures for a study's report are kept, of the images of a part of its dataset."""
+        return self.studies / study / "pictures" / f"{part}.npz"
 
     def report(self, study: str) -> Path:
         """Returns where a study's report is written."""
@@ -91,6 +91,10 @@ class Workspace:
         if data.path is None or self.root == Path.cwd() or not (self.root / data.path).exists():
             return data
         return data.model_copy(update={"path": str(self.root / data.path)})
+
+    def shorten(self, path: Path) -> Path:
+        """Returns a path as people read it: from the workspace on, if it is in it."""
+        return path.relative_to(self.root) if path.is_relative_to(self.root) else path
 
     def list_study_files(self) -> dict[str, Path]:
         """Returns all study files by name; the workspace's come before the built-in ones."""

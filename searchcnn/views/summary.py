@@ -52,11 +52,11 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield from _describe_certainty(study, best)
         yield from describe_gain(summary, best)
         yield from _describe_tuning(summary)
-        yield f"Model: {_format_path(study.model, study)}{_describe_model(study, summary)}"
+        yield f"Model: {study.workspace.shorten(study.model)}{_describe_model(study, summary)}"
         yield from describe_calibration(find_card(study.model))
         yield from _describe_labels(study)
     if (report := study.workspace.report(study.name)).exists():
-        yield f"Report: {_format_path(report, study)}"
+        yield f"Report: {study.workspace.shorten(report)}"
     if study.config.published:
         published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
         yield f"To beat: {', '.join(published)}"
@@ -191,10 +191,6 @@ def explain_mismatch(model: Path, summary: StudySummary) -> str:
     if best is None or card.get("trial") in (None, best.number):
         return ""
     return f" of trial {card['trial']}; that of trial {best.number} is missing"
-
-
-def _format_path(path: Path, study: Job) -> str:
-    return str(path.relative_to(study.workspace.root) if path.is_relative_to(study.workspace.root) else path)
 
 
 def _remove_budget(arguments: Sequence[str]) -> list[str]:

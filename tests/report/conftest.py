@@ -101,7 +101,7 @@ def _write_model(workspace: Workspace, classes: Sequence[str]) -> None:
     chosen = choose_images(predictions)
     images = np.random.default_rng(0).integers(0, 256, (len(chosen), 40, 48, 3), dtype=np.uint8)
     maps = [np.eye(3, dtype=np.float32)] * 5
-    write_pictures(workspace.pictures(NAME), make_pictures(predictions, chosen, images, maps), MODEL)
+    write_pictures(workspace.pictures(NAME, "validation"), make_pictures(predictions, chosen, images, maps), MODEL)
 
 
 def make_predictions(classes: Sequence[str]) -> Predictions:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from searchcnn.errors import StoreError
@@ -15,9 +16,11 @@ from searchcnn.report import Contents, make_page, read_contents
 from searchcnn.report.figures import find_parting
 from searchcnn.report.points import compare_points
 from searchcnn.results.card import find_card, write_card
+from searchcnn.results.gallery import TEST_COUNTS, choose_images, make_pictures, write_pictures
+from searchcnn.results.stored import write_predictions
 from searchcnn.store import parse_url
 from searchcnn.study import Workspace
-from tests.report.conftest import NAME, MakeStudy
+from tests.report.conftest import MODEL, NAME, MakeStudy, make_predictions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = ("a<b>&", "<script>document.body.dataset.hacked = 'yes'</script>", "c'\"")
@@ -87,6 +90,16 @@ def test_until_the_test_images_are_read_it_says_so(make_study: MakeStudy) -> Non
     page = make_page(read(workspace))
     assert "have not been read" not in page
     assert "0.8125" in page
+    assert "Confusion matrix of the test images" not in page
+    predictions = make_predictions("abc")
+    write_predictions(workspace.predictions(NAME, "test"), predictions, MODEL)
+    chosen = choose_images(predictions, TEST_COUNTS)
+    pictures = make_pictures(predictions, chosen, [np.zeros((9, 9, 1), np.uint8)] * len(chosen), ())
+    write_pictures(workspace.pictures(NAME, "test"), pictures, MODEL)
+    page = make_page(read(workspace))
+    assert "Confusion matrix of the test images" in page
+    assert "Most confident mistakes on the test images" in page
+    assert len(re.findall(r'<img src="data:', page)) <= 40
     assert "read 2 times" in page
 
 
