@@ -26,6 +26,8 @@ from searchcnn.study import ComponentConfig, StudyConfig, Workspace
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 """What a terminal is told to show another screen, and the first one again."""
+SIZES = ("COLUMNS", "LINES")
+"""Variables that would be believed instead of the terminal; pytest's workers have them."""
 
 
 class Terminal:
@@ -44,7 +46,7 @@ class Terminal:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "TERM": "xterm-256color"},
+            env={**{name: value for name, value in os.environ.items() if name not in SIZES}, "TERM": "xterm-256color"},
             stdin=slave,
             stdout=slave,
             stderr=slave,
