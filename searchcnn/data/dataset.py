@@ -73,11 +73,13 @@ class Split:
             that a network has computed from them, float16 or float32 of shape (samples, ...), or `Views`.
         labels: Index of each image's class, int64 of shape (samples,).
         names: Name of each image for people; empty where nobody asks.
+        copies: A number for each image that it shares with its copies, int64 of shape (samples,); None if unknown.
     """
 
     images: Any
     labels: npt.NDArray[np.int64]
     names: Sequence[str] = ()
+    copies: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,7 +87,8 @@ class Split:
     def take(self, indices: npt.NDArray[np.int64]) -> "Split":
         """Returns the samples at the indices, int64 of shape (samples,), in their order."""
         names = [self.names[int(index)] for index in indices] if self.names else ()
-        return Split(self.images[indices], self.labels[indices], names)
+        copies = None if self.copies is None else self.copies[indices]
+        return Split(self.images[indices], self.labels[indices], names, copies)
 
 
 @dataclass(frozen=True, eq=False)

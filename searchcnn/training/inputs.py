@@ -35,6 +35,7 @@ class Inputs:
         self._config = config
         self._changes_live = changes_live
         data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
+        data += " near copies" if config.data.group_near_copies else ""
         self._features = FeatureCache(data, config.limits.feature_cache)
         self._normalizations: dict[NormalizationName, Normalization] = {}
 
@@ -110,4 +111,6 @@ class Inputs:
 
 def _pool(train: Split, validation: Split) -> Split:
     images = np.concatenate([train.images[:], validation.images[:]])
-    return Split(images, np.concatenate([train.labels, validation.labels]))
+    is_known = train.copies is not None and validation.copies is not None
+    copies = np.concatenate([train.copies, validation.copies]) if is_known else None
+    return Split(images, np.concatenate([train.labels, validation.labels]), copies=copies)
