@@ -487,8 +487,9 @@ class Study(Plots):
         """Returns what networks predict for images that they were not trained on.
 
         Args:
-            folds: None: what the best model predicts for the validation images. A number: the best trial's network is trained so many times, each time without
-                one fold of the training and validation images, which it then predicts; that is kept, too.
+            folds: None: what the best model predicts for the validation images. A number: the best trial's network is
+                trained so many times, each time without one fold of the training and validation images, which it then
+                predicts; that is kept, too.
             hear: Hears how long that will take, and how far it is.
 
         Raises:
@@ -498,8 +499,8 @@ class Study(Plots):
         """
         if folds is None and self.summary.config.data.folds:
             raise UsageError(
-                f"study '{self.name}' has data.folds: its best model was trained on the validation images, too; ask for "
-                "folds here, such as --folds 4"
+                f"study '{self.name}' has data.folds: its best model was trained on the validation images, too; ask "
+                "for folds here, such as --folds 4"
             )
         if folds is None:
             return self.read_predictions("validation")

@@ -57,12 +57,17 @@ def predict_out_of_fold(job: Job, summary: StudySummary, folds: int, hear: Hear)
 
 def _find_training(config: StudyConfig, trial: TrialSummary, recipe: dict[str, object]) -> Training:
     seed = derive_seed(config.seed, trial.number, Stream.TRAINING)
-    stretches = _cut(trial.facts.get(STRETCHES, ()), trial.epochs)
+    stretches = cut_stretches(trial.facts.get(STRETCHES, ()), trial.epochs)
     return Training(trial.hyperparameters, Recipe.from_dict(recipe), stretches, seed)
 
 
-def _cut(stretches: Sequence[int], epochs: int) -> tuple[int, ...]:
-    """Returns stretches without the epochs that there was no time for."""
+def cut_stretches(stretches: Sequence[int], epochs: int) -> tuple[int, ...]:
+    """Returns the epochs of each stretch without those that there was no time for.
+
+    Args:
+        stretches: Epochs that each was meant to have.
+        epochs: Epochs that there were in all.
+    """
     ends = np.minimum(np.cumsum([0, *stretches]), max(1, epochs))
     return tuple(int(length) for length in np.diff(ends) if length)
 
