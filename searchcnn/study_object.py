@@ -38,9 +38,9 @@ from searchcnn.study import StudyConfig, Workspace, check_name
 from searchcnn.text import format_count, format_score
 
 if TYPE_CHECKING:
-    from searchcnn.data import Dataset
+    from searchcnn.data import Dataset, Split
     from searchcnn.report import Contents
-    from searchcnn.results import Prediction, Predictions, Scores
+    from searchcnn.results import LabelError, Prediction, Predictions, Scores
 
 ARRAYS = "images"
 """Name of a study of arrays that have none."""
@@ -483,6 +483,63 @@ class Study(Plots):
 
         return load_dataset(self.workspace.locate(self._request.replace_images(config.data)), config.seed)
 
+    def predict_unseen(self, folds: int | None = None, hear: Hear = ignore) -> Predictions:
+        """Returns what networks predict for images that they were not trained on.
+
+        Args:
+            folds: None: what the best model predicts for the validation images. A number: the best trial's network is
+                trained so many times, each time without one fold of the training and validation images, which it then
+                predicts; that is kept, too.
+            hear: Hears how long that will take, and how far it is.
+
+        Raises:
+            StoreError: If there is no model, or it belongs to other images.
+            UsageError: If the number of folds cannot be, or the model was trained on its validation images.
+            DataError: If the images cannot be read.
+        """
+        if folds is None and self.summary.config.data.folds:
+            raise UsageError(
+                f"study '{self.name}' has data.folds: its best model was trained on the validation images, too; ask "
+                "for folds here, such as --folds 4"
+            )
+        if folds is None:
+            return self.read_predictions("validation")
+        from searchcnn.results import read_card
+        from searchcnn.results.out_of_fold import read_out_of_fold
+
+        kept = read_out_of_fold(self.workspace.out_of_fold(self.name), read_card(self._find_model())["sha256"], folds)
+        if kept is not None:
+            return kept
+        from searchcnn.backend import start_keras
+
+        start_keras()
+        from searchcnn.results.cross_prediction import predict_out_of_fold
+
+        return predict_out_of_fold(self._make_moved_job(), self.summary, folds, hear)
+
+    def find_label_errors(self, folds: int | None = None, hear: Hear = ignore) -> list[LabelError]:
+        """Returns the images that are likely filed under the wrong class, the most likely first.
+
+        Args:
+            folds: None: of the validation images. A number: of the training images, too; see `predict_unseen`.
+            hear: Hears how long that will take, and how far it is.
+
+        Raises:
+            SearchcnnError: As `predict_unseen`.
+        """
+        from searchcnn.results import find_label_errors
+
+        return find_label_errors(self.predict_unseen(folds, hear))
+
+    def read_labelled_images(self) -> Split:
+        """Returns the training images and then the validation images, with their labels and names.
+
+        Raises:
+            SearchcnnError: If they cannot be read.
+        """
+        dataset = self._load_dataset(self.summary.config)
+        return dataset.train.join(dataset.validation)
+
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Copies the best model, and its model card, to a file; checks in a fresh process that plain Keras loads it.
 
@@ -610,6 +667,12 @@ class Study(Plots):
         except StudyChangedError:
             begun = False
         return format_study(self.compare_trials()) if begun else f"<p>{html.escape(repr(self))}</p>"
+
+    def _make_moved_job(self) -> Job:
+        """Returns the study as it is in the database, with its images where they are now."""
+        job = self.make_begun_job()
+        data = self._request.replace_images(job.config.data)
+        return replace(job, config=job.config.model_copy(update={"data": data}))
 
     def _find_model(self) -> Path:
         """Returns the file of the best model.

@@ -21,7 +21,7 @@ import searchcnn
 from searchcnn import Study
 from searchcnn.backend import start_keras
 from searchcnn.errors import SearchcnnError, StoreError, StudyChangedError, StudyFailedError, StudyFileError, UsageError
-from searchcnn.events import Event, TrialFinished
+from searchcnn.events import Event, Note, Progress, TrialFinished
 from searchcnn.sources import load_dataset
 from searchcnn.study_object import Trials
 from tests.cli.command import call
@@ -30,8 +30,9 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import Scores, export, models, read_card, read_predictions  # noqa: E402
+from searchcnn.results import Scores, export, find_label_errors, models, read_card, read_predictions  # noqa: E402
 from searchcnn.results.card import write_card  # noqa: E402
+from searchcnn.results.out_of_fold import read_out_of_fold  # noqa: E402
 from searchcnn.results.stored import write_predictions  # noqa: E402
 
 NET = """
@@ -499,3 +500,58 @@ def test_a_notebook_shows_the_progress_in_its_cell(workspace: Path) -> None:
     assert any("interrupting the cell stops" in html for html in searching)
     assert "study.evaluate()" in searching[-1]
     assert "trial 1" not in reading[-1]
+
+
+class TestLabelErrors:
+    def test_of_validation_images_by_the_best_model(self, workspace: Path) -> None:
+        study = Study("mine")
+        assert study.find_label_errors() == find_label_errors(study.read_predictions("validation"))
+
+    def test_of_training_images_by_folds(self, workspace: Path) -> None:
+        """Each is predicted by a network that was not trained on it: it is worse there than on what it has learnt."""
+        study, heard = Study("mine"), list[Event]()
+        predictions = study.predict_unseen(2, heard.append)
+        images = study.read_labelled_images()
+        assert list(predictions.names) == list(images.names)
+        np.testing.assert_array_equal(predictions.labels, images.labels)
+        test = set(load_dataset(study.config.data, study.config.seed).test.names)
+        assert len(predictions) == 1437 and not test & set(predictions.names)
+        assert ((predictions.probabilities.sum(axis=1) - 1) ** 2).max() < 1e-6
+        (note,) = [event.text for event in heard if isinstance(event, Note)]
+        assert note.startswith("trains the network of trial 0 2 times: ")
+        done = [event.done or 0.0 for event in heard if isinstance(event, Progress) and event.text == "training"]
+        assert done == sorted(done) and done[-1] == 1.0
+
+    def test_what_folds_have_given_is_kept_with_the_model(self, workspace: Path) -> None:
+        study = Study("mine")
+        first, heard = study.predict_unseen(2), list[Event]()
+        again = study.predict_unseen(2, heard.append)
+        np.testing.assert_array_equal(first.probabilities, again.probabilities)
+        assert heard == []
+        card = read_card(study.model_path)
+        kept = study.workspace.out_of_fold("mine")
+        assert read_out_of_fold(kept, card["sha256"], 2) is not None
+        assert read_out_of_fold(kept, card["sha256"], 3) is None
+        assert read_out_of_fold(kept, "of another model", 2) is None
+
+    def test_folds_that_cannot_be(self, workspace: Path) -> None:
+        with pytest.raises(UsageError, match="folds must be 2 to 20, not 1"):
+            Study("mine").find_label_errors(folds=1)
+
+    def test_on_the_command_line(self, workspace: Path) -> None:
+        study = Study("mine")
+        predictions = study.predict_unseen(2)
+        errors = find_label_errors(predictions)
+        assert errors
+        out, _ = call(workspace, "labels", "mine", "--folds", "2")
+        assert f"{len(errors):,} of 1,437 training and validation images may be filed under the wrong class" in out
+        assert json.loads(call(workspace, "labels", "mine", "--folds", "2", "--json")[0])[0]["name"] == errors[0].name
+        out, err = call(workspace, "labels", "mine", "--folds", "2", "--csv", "--pictures", "odd")
+        assert [row["image"] for row in csv.DictReader(out.splitlines())] == [error.name for error in errors]
+        assert f"odd: {len(errors):,} images, and labels.csv" in err
+        with (workspace / "odd" / "labels.csv").open(newline="") as file:
+            first = next(csv.DictReader(file))
+        images = study.read_labelled_images()
+        row = list(images.names).index(errors[0].name)
+        picture = np.asarray(Image.open(workspace / "odd" / first["picture"]))
+        np.testing.assert_array_equal(picture, images.images[row, ..., 0])

@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "Show a study's trials.",
     "report": "Write a study's report: one HTML page with all that was found.",
     "evaluate": "Score a study's best model on the test images.",
+    "labels": "Name the images that are likely filed under the wrong class.",
     "predict": "Classify image files with a study's best model.",
     "export": "Copy a study's best model to a file.",
     "studies": "List, write, copy and delete studies.",

@@ -13,7 +13,7 @@ import psutil
 from searchcnn.data.collection import FACTS, Collection
 from searchcnn.files import guard_writing, locate_cache
 
-VERSION = 2
+VERSION = 3
 """Number of the format in which images are kept, and of the rules that sort them; it is part of each key."""
 MAX_CACHE_BYTES = 50 * 2**30
 """Maximum number of bytes of all collections; the least recently used are deleted first."""

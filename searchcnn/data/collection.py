@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from searchcnn.data.dataset import PARTS, Arrays, Mapped, Split
 from searchcnn.data.findings import Finding
+from searchcnn.data.near_copies import find_firsts, group_copies, make_thumbnail
 from searchcnn.data.preparation import Preparation
 from searchcnn.errors import DataError, nearest
 from searchcnn.study import DataConfig
@@ -32,6 +33,7 @@ class Collection:
         labels: Index of each image's class, int64 of shape (images,).
         parts: Index of each image's part in `PARTS`, int8 of shape (images,).
         hashes: Hash of each image's pixels, uint64 of shape (images,).
+        copies: Index of the first image that each one is a copy or a near copy of, int64 of shape (images,).
         sizes: Original height and width of each image, int32 of shape (images, 2).
         names: Name of each image for people; empty if they have none, and each part is in one piece.
         class_names: Name of each class by label.
@@ -45,6 +47,7 @@ class Collection:
     labels: npt.NDArray[np.int64]
     parts: npt.NDArray[np.int8]
     hashes: npt.NDArray[np.uint64]
+    copies: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int32]
     names: Sequence[str]
     class_names: tuple[str, ...]
@@ -63,7 +66,7 @@ class Collection:
     def take(self, indices: npt.NDArray[np.int64], in_memory: bool) -> Split:
         """Returns the images at the indices, read into memory now or from disk when they are needed."""
         mapped, names = Mapped(self.images, indices), [self.name_image(int(index)) for index in indices]
-        return Split(mapped[:] if in_memory else mapped, self.labels[indices], names)
+        return Split(mapped[:] if in_memory else mapped, self.labels[indices], names, self.copies[indices])
 
     def name_image(self, index: int) -> str:
         """Returns what people call an image: its file, or its place in the arrays that it comes from."""
@@ -90,10 +93,15 @@ class Collection:
             labels=labels[rows],
             parts=self.parts[rows],
             hashes=self.hashes[rows],
+            copies=find_firsts(self.copies[rows]),
             sizes=self.sizes[rows],
             names=[self.name_image(int(row)) for row in rows],
             class_names=class_names,
         )
+
+    def without_near_copies(self) -> "Collection":
+        """Returns the images with only those of the same pixels as copies."""
+        return replace(self, copies=find_firsts(self.hashes))
 
     def compute_fingerprint(self) -> str:
         """Returns 32 hexadecimal digits that change with any pixel, label, part, class name, shape or order."""
@@ -111,6 +119,7 @@ class Collection:
             "labels": self.labels,
             "parts": self.parts,
             "hashes": self.hashes,
+            "copies": self.copies,
             "sizes": self.sizes,
         }
         write_rows(
@@ -127,7 +136,7 @@ class Collection:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         preparation = Preparation(**facts["preparation"])
         with np.load(folder / ROWS) as rows:
-            columns = {key: rows[key] for key in ("labels", "parts", "hashes", "sizes")}
+            columns = {key: rows[key] for key in ("labels", "parts", "hashes", "copies", "sizes")}
         shape = (len(columns["labels"]), preparation.height, preparation.width, preparation.channels)
         return cls(
             np.memmap(folder / PIXELS, np.uint8, "r", shape=shape),
@@ -154,7 +163,7 @@ def write_rows(
 
     Args:
         folder: The folder, in which the pixels are.
-        columns: ``labels``, ``parts``, ``hashes`` and ``sizes``, a row for each image.
+        columns: ``labels``, ``parts``, ``hashes``, ``copies`` and ``sizes``, a row for each image.
         names: Name of each image.
         class_names: Name of each class by label.
         preparation: How other images become such pixels.
@@ -197,11 +206,13 @@ def from_arrays(arrays: Arrays, class_names: tuple[str, ...], config: DataConfig
     height, width, channels = originals.shape[1:]
     preparation = make_preparation(config, (height, width), channels)
     images = resize(originals, preparation)
+    hashes = hash_images(images)
     return Collection(
         images,
         np.concatenate([split.labels for split in splits.values()]),
         np.concatenate([np.full(len(split), PARTS.index(part), np.int8) for part, split in splits.items()]),
-        hash_images(images),
+        hashes,
+        group_copies(hashes, [make_thumbnail(image, (height, width)) for image in images]),
         np.full((len(images), 2), (height, width), np.int32),
         [name for part, split in splits.items() for name in _list_names(part, split)] if has_names else (),
         class_names,

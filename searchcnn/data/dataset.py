@@ -42,6 +42,14 @@ class Mapped:
         """Reads the rows of a slice or of an array of indices."""
         return np.asarray(self._array[self._rows[index]])
 
+    def take(self, indices: npt.NDArray[np.int64]) -> "Mapped":
+        """Returns some of these rows, int64 of shape (rows,), without reading them."""
+        return Mapped(self._array, self._rows[indices])
+
+    def join(self, other: "Mapped") -> "Mapped":
+        """Returns these rows and then others of the same array."""
+        return Mapped(self._array, np.concatenate([self._rows, other._rows]))
+
 
 class Views:
     """Features of several views of each image: as it is, and changed at random once for all; a batch has one of them.
@@ -52,6 +60,10 @@ class Views:
 
     def __init__(self, features: Sequence[npt.NDArray[Any]]) -> None:
         self._features = features
+
+    def take(self, indices: npt.NDArray[np.int64]) -> "Views":
+        """Returns the views of the images at the indices, int64 of shape (images,)."""
+        return Views([features[indices] for features in self._features])
 
     def draw(self, indices: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[Any]:
         """Returns the features of a random view of each image.
@@ -73,11 +85,13 @@ class Split:
             that a network has computed from them, float16 or float32 of shape (samples, ...), or `Views`.
         labels: Index of each image's class, int64 of shape (samples,).
         names: Name of each image for people; empty where nobody asks.
+        copies: A number for each image that it shares with its copies, int64 of shape (samples,); None if unknown.
     """
 
     images: Any
     labels: npt.NDArray[np.int64]
     names: Sequence[str] = ()
+    copies: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,7 +99,18 @@ class Split:
     def take(self, indices: npt.NDArray[np.int64]) -> "Split":
         """Returns the samples at the indices, int64 of shape (samples,), in their order."""
         names = [self.names[int(index)] for index in indices] if self.names else ()
-        return Split(self.images[indices], self.labels[indices], names)
+        copies = None if self.copies is None else self.copies[indices]
+        is_lazy = isinstance(self.images, Mapped | Views)
+        images = self.images.take(indices) if is_lazy else self.images[indices]
+        return Split(images, self.labels[indices], names, copies)
+
+    def join(self, other: "Split") -> "Split":
+        """Returns these samples and then those of another part of the same dataset."""
+        is_lazy = isinstance(self.images, Mapped) and isinstance(other.images, Mapped)
+        images = self.images.join(other.images) if is_lazy else np.concatenate([self.images[:], other.images[:]])
+        is_known = self.copies is not None and other.copies is not None
+        copies = np.concatenate([self.copies, other.copies]) if is_known else None
+        return Split(images, np.concatenate([self.labels, other.labels]), [*self.names, *other.names], copies)
 
 
 @dataclass(frozen=True, eq=False)

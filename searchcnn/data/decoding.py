@@ -17,6 +17,7 @@ from searchcnn.backend import count_cpus
 from searchcnn.data.collection import PIXELS, UNREADABLE, hash_pixels, make_preparation, write_rows
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
+from searchcnn.data.near_copies import Thumbnail, group_copies, make_thumbnail
 from searchcnn.data.preparation import DecodedImage, Preparation, choose_size, decode, probe
 from searchcnn.errors import DataError, make_printable
 from searchcnn.events import Hear, Progress
@@ -78,6 +79,7 @@ class _Chunk(NamedTuple):
 
     pixels: list[npt.NDArray[np.uint8]]
     hashes: list[int]
+    thumbnails: list[Thumbnail | None]
     sizes: list[tuple[int, int]]
     modes: set[str]
     problems: list[str]
@@ -111,10 +113,12 @@ def decode_files(
         raise _explain_unreadable(root, files, problems[0])
     class_names = tuple(sorted({file.class_name for file in files}))
     labels = {name: label for label, name in enumerate(class_names)}
+    hashes = np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64)
     columns: Mapping[str, Any] = {
         "labels": np.array([labels[file.class_name] for file in images], np.int64),
         "parts": np.array([PARTS.index(file.part) for file in images], np.int8),
-        "hashes": np.array([hash for chunk in chunks for hash in chunk.hashes], np.uint64),
+        "hashes": hashes,
+        "copies": group_copies(hashes, [image for chunk in chunks for image in chunk.thumbnails]),
         "sizes": np.array([size for chunk in chunks for size in chunk.sizes], np.int32),
     }
     names = [make_printable(file.name) for file in images]
@@ -177,7 +181,7 @@ def _await_in_order(jobs: Iterable["Future[_Chunk]"], ahead: int) -> Iterator[_C
 
 
 def _decode_chunk(files: Sequence[ImageFile], preparation: Preparation) -> _Chunk:
-    chunk = _Chunk([], [], [], set(), [])
+    chunk = _Chunk([], [], [], [], set(), [])
     for file in files:
         result = try_reading(partial(_decode_file, file, (preparation.height, preparation.width)))
         if isinstance(result, str):
@@ -187,6 +191,7 @@ def _decode_chunk(files: Sequence[ImageFile], preparation: Preparation) -> _Chun
         chunk.problems.append("")
         chunk.pixels.append(pixels)
         chunk.hashes.append(hash_pixels(pixels))
+        chunk.thumbnails.append(make_thumbnail(pixels, result.size))
         chunk.sizes.append(result.size)
         chunk.modes.add(result.image.mode)
     return chunk

@@ -1,12 +1,14 @@
 """Divides a small set of images in several ways, so that each image is measured on once."""
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from searchcnn.data.dataset import Indices, Split
 from searchcnn.data.division import make_random_state
+from searchcnn.data.near_copies import find_firsts
 
 
 class Fold(NamedTuple):
@@ -24,7 +26,7 @@ class Fold(NamedTuple):
 def make_folds(split: Split, count: int, seed: int) -> list[Fold]:
     """Divides images so that each is measured on once; each class has the same share in every fold.
 
-    Copies of an image stay together.
+    Copies of an image stay together, and near copies where they are known.
 
     Args:
         split: The images.
@@ -40,7 +42,9 @@ def make_folds(split: Split, count: int, seed: int) -> list[Fold]:
         return [Fold(*indices) for indices in splitter.split(split.labels, split.labels, _group_copies(split))]
 
 
-def _group_copies(split: Split) -> list[int]:
-    """Returns for each image the index of the first one that has the same pixels."""
+def _group_copies(split: Split) -> Sequence[int] | Indices:
+    """Returns for each image the index of the first one that it is a copy of."""
+    if split.copies is not None:
+        return find_firsts(split.copies)
     firsts: dict[bytes, int] = {}
     return [firsts.setdefault(split.images[[index]].tobytes(), index) for index in range(len(split))]

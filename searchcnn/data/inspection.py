@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from searchcnn.data.collection import UNREADABLE, Collection
+from searchcnn.data.copies import find_copies
 from searchcnn.data.dataset import PARTS, Indices, Mapped
-from searchcnn.data.findings import Finding, Inspection, Level
+from searchcnn.data.findings import Finding, Inspection
 from searchcnn.data.photos import count_colours
 from searchcnn.study import DataConfig
 
@@ -25,8 +26,6 @@ ENLARGED = 2.0
 MIRRORED = "mirrored, some images would belong to another class"
 LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.IGNORECASE)
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
-
-PLURAL = {"is": "are", "has": "have"}
 
 
 def inspect_images(
@@ -53,7 +52,7 @@ def inspect_images(
         *([Finding("error", failure)] if failure else []),
         *collection.findings,
         *left_out,
-        *_find_copies(collection, parts),
+        *find_copies(collection, parts),
         *_find_imbalance(collection),
         *_find_enlarged(collection),
         *_find_darkness(collection),
@@ -143,44 +142,6 @@ def _find_missing_classes(collection: Collection, parts: Mapping[str, Indices]) 
         if part != "train" and missing:
             what = _list_classes([names[label] for label in missing])
             yield Finding("warning", f"{what} without {part} images", remedy="not measured there; add images")
-
-
-def _find_copies(collection: Collection, parts: Mapping[str, Indices]) -> Iterator[Finding]:
-    """Finds images with the same pixels: in two parts, with two labels, or just twice."""
-    order = np.argsort(collection.hashes, kind="stable")
-    starts = np.flatnonzero(np.diff(collection.hashes[order], prepend=~collection.hashes[order[:1]]))
-    groups = [group for group in np.split(order, starts[1:]) if len(group) > 1]
-    if not groups:
-        return
-    numbers = np.full(len(collection), -1)  # of the part that each image is in
-    for number, part in enumerate(PARTS):
-        if part in parts:
-            numbers[parts[part]] = number
-    ambiguous = [group for group in groups if len(set(collection.labels[group].tolist())) > 1]
-    remedy = "a network cannot learn both; correct or delete them"
-    yield from _describe_copies(collection, ambiguous, "has two labels", remedy)
-    for first, second in ((0, 2), (1, 2), (0, 1)):
-        shared = [group for group in groups if {first, second} <= set(numbers[group].tolist())]
-        where = f"is in both {PARTS[first]} and {PARTS[second]}"
-        remedy = f"this inflates the {PARTS[second]} score; delete one of each"
-        yield from _describe_copies(collection, shared, where, remedy)
-    harmless = [
-        group
-        for group in groups
-        if len(set(numbers[group].tolist())) == 1 and len(set(collection.labels[group].tolist())) == 1
-    ]
-    yield from _describe_copies(collection, harmless, "is there more than once", "kept together in one part", "note")
-
-
-def _describe_copies(
-    collection: Collection, groups: Sequence[Indices], where: str, remedy: str, level: Level = "warning"
-) -> Iterator[Finding]:
-    if not groups:
-        return
-    verb, rest = where.split(" ", 1)
-    what = f"1 image {where}" if len(groups) == 1 else f"{len(groups):,} images {PLURAL[verb]} {rest}"
-    example = " = ".join(collection.name_image(index) for index in groups[0][:2])
-    yield Finding(level, what, example, remedy)
 
 
 def _find_imbalance(collection: Collection) -> Iterator[Finding]:

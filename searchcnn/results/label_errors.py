@@ -31,7 +31,8 @@ def find_label_errors(predictions: Predictions) -> list[LabelError]:
 
     An image counts as one of a class if that class is at least as probable as it is for the images of that class on
     average; where several are, the most probable counts. It is named if that is another class than its own (the
-    off-diagonal of the confident joint, arXiv:1911.00068, section 3.1).
+    off-diagonal of the confident joint, arXiv:1911.00068, section 3.1). Of these, the one whose own class is the least
+    probable comes first (self-confidence, as in cleanlab).
 
     Args:
         predictions: By a network that was not trained on these images.
@@ -48,7 +49,7 @@ def find_label_errors(predictions: Predictions) -> list[LabelError]:
         )
         for index, suggested in found
     ]
-    return sorted(errors, key=lambda error: error.probability_of_label - error.probability)
+    return sorted(errors, key=lambda error: error.probability_of_label)
 
 
 def _find_suspects(predictions: Predictions) -> list[tuple[int, int]]:

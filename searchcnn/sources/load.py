@@ -35,6 +35,7 @@ def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore, mirrors: bo
     collection, source = collect(config, hear)
     _check_builtin(collection, config, source)
     names = choose_classes(config.classes, collection.class_names, source)
+    collection = collection if config.group_near_copies else collection.without_near_copies()
     collection, left_out = _drop_untrained_classes(collection.select_classes(names))
     parts, failure = _try_dividing(collection, config, seed)
     inspection = inspect_images(source, collection, parts, config, left_out, failure)

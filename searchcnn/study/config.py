@@ -106,6 +106,11 @@ class DataConfig(Section):
         "solved are measured on all images but those of `test`, in this number of folds, and the one that is kept is "
         "fitted to all of them; for few images of a class.",
     )
+    group_near_copies: Annotated[bool, Before(False)] = Field(
+        default=True,
+        description="Near copies (the same photo saved again, at another size, a little brighter or cut off by a few "
+        "pixels) go into the same new part. false: only images with the same pixels do.",
+    )
     classes: int | list[str] | None = Field(
         default=None,
         description="Only some of the classes: a number N for the first N by label, or a list of names, labelled in "

@@ -26,6 +26,7 @@ def identify(config: StudyConfig, fingerprint: str, new_parts: Collection[str]) 
         "data": f"{data.name or 'images'} {fingerprint[:12]}",
         "data.validation": str(data.validation),
         **({"data.folds": str(data.folds)} if data.folds else {}),
+        **({"data.group_near_copies": "True"} if data.group_near_copies and (new_parts or data.folds) else {}),
         **({"data.test": str(data.test)} if "test" in new_parts else {}),
         "seed": str(config.seed),
         "search.objective": config.objective.metric,

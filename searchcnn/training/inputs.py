@@ -20,22 +20,30 @@ Check = Callable[[float], None]
 """Called with the fraction of some work that is done, 0..1; raises to stop it."""
 
 
+def identify_images(config: StudyConfig, dataset: Dataset) -> str:
+    """Returns what identifies the parts of a study's images."""
+    near = " near copies" if config.data.group_near_copies else ""
+    return f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}{near}"
+
+
 class Inputs:
     """The images of a study, in the form in which networks take them.
 
     Args:
         config: The study.
         dataset: Its images.
+        features: Where features of them are kept; the cache that all studies share by default.
         changes_live: Whether images that are changed at random are changed again in each epoch before a frozen part,
             too; see `searchcnn.study.rules`.
     """
 
-    def __init__(self, config: StudyConfig, dataset: Dataset, changes_live: bool = False) -> None:
+    def __init__(
+        self, config: StudyConfig, dataset: Dataset, features: FeatureCache | None = None, changes_live: bool = False
+    ) -> None:
         self.dataset = dataset
         self._config = config
         self._changes_live = changes_live
-        data = f"{dataset.fingerprint} {config.data.validation} {config.data.test} {config.seed}"
-        self._features = FeatureCache(data, config.limits.feature_cache)
+        self._features = features or FeatureCache(identify_images(config, dataset), config.limits.feature_cache)
         self._normalizations: dict[NormalizationName, Normalization] = {}
 
     def make_normalization(self, kind: NormalizationName) -> Normalization:
@@ -85,7 +93,7 @@ class Inputs:
         last, recipe = find_last_layer(candidate.model), candidate.recipe
         before = keras.Model(candidate.model.inputs[0], last.input)
         train, validation = self._features.compute(before, check, *self._make_images(recipe))
-        pooled = _pool(train, validation)
+        pooled = train.join(validation)
         labels = (pooled if self._config.data.folds else train).labels
         weights = weigh_classes(labels) if recipe.class_weights else None
         solution = solve(pooled, self._folds, self.dataset.num_classes, weights, lambda done: check(1.0))
@@ -103,11 +111,6 @@ class Inputs:
         """How images to train on and to measure on, one after the other, are divided for a solver."""
         train, validation = self.dataset.train, self.dataset.validation
         if self._config.data.folds:
-            return make_folds(_pool(train, validation), self._config.data.folds, self._config.seed)
+            return make_folds(train.join(validation), self._config.data.folds, self._config.seed)
         count = len(train) + len(validation)
         return [Fold(np.arange(len(train)), np.arange(len(train), count))]
-
-
-def _pool(train: Split, validation: Split) -> Split:
-    images = np.concatenate([train.images[:], validation.images[:]])
-    return Split(images, np.concatenate([train.labels, validation.labels]))

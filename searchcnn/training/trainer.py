@@ -23,6 +23,7 @@ from searchcnn.study.rules import RULES, Rules
 from searchcnn.training.callbacks import Reporter, explain_lag
 from searchcnn.training.candidate import Candidate, ask_for_training, count_parts
 from searchcnn.training.checkpoint import Checkpoints
+from searchcnn.training.features import FeatureCache
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
 from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
@@ -57,6 +58,7 @@ class Trainer:
         spaces: Its search spaces by name.
         checkpoints: From which interrupted trials resume; without, they begin again.
         rules: Those that the study was begun with; see `searchcnn.study.rules`.
+        features: Where features of the images are kept; the cache that all studies share by default.
 
     Attributes:
         space: Its search spaces as one.
@@ -71,10 +73,11 @@ class Trainer:
         spaces: Mapping[str, SearchSpace],
         checkpoints: Checkpoints | None = None,
         rules: Rules = RULES,
+        features: FeatureCache | None = None,
     ) -> None:
         self.config = config
         self.space = JointSpace(spaces)
-        self.inputs = Inputs(config, dataset, changes_live=not rules.views_are_kept)
+        self.inputs = Inputs(config, dataset, features, changes_live=not rules.views_are_kept)
         self._checkpoints = checkpoints
         self.builders_count = rules.builders_count
         self.parts = count_parts(len(dataset.train), dataset.input_shape)

@@ -95,7 +95,7 @@ def large() -> Dataset:
     names = tuple(map(str, range(10)))
     preparation = Preparation(1, 1, 1, "pad")
     pixels = np.zeros((count, 1, 1, 1), np.uint8)
-    collection = Collection(pixels, labels, parts, numbers, sizes, (), names, preparation)
+    collection = Collection(pixels, labels, parts, numbers, np.arange(count), sizes, (), names, preparation)
     dataset = load_dataset(DataConfig(name="digits"), 0)
     train, validation, test = (
         collection.take(np.arange(start, end), in_memory=True)
