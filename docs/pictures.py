@@ -1,7 +1,7 @@
-"""Makes the pictures that the README and the site show, from a real search of `digits`.
+"""Makes the pictures that the README and the site show, from real searches of `digits` and Fashion-MNIST.
 
-    python docs/pictures.py                    makes docs/pictures anew, in three to six minutes
-    python docs/pictures.py FOLDER DATASET     makes them in another folder, with the picture of another dataset
+    python docs/pictures.py                  makes docs/pictures anew, in some 15 minutes
+    python docs/pictures.py FOLDER STUDY     makes them in another folder, with the dataset and the report of another study
 
 The benchmarks' plots are made by benchmarks/peers.py.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from PIL import Image
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
@@ -34,9 +35,13 @@ from searchcnn.views.summary import summarize_study
 from searchcnn.workers import search
 
 PICTURES = Path(__file__).parent / "pictures"
-STUDY, TIMEOUT, DATASET = "digits", "5m", "fashion_mnist"
+STUDY, TIMEOUT = "digits", "5m"
+OTHER, OTHER_TIMEOUT = "fashion_mnist", "8m"
+"""The study whose dataset and report are shown."""
 COLUMNS, LINES = 104, 32
 """Size of the terminal that is drawn."""
+PAGE = (1160, 2300)
+"""Width and height of the part of the report that is shown, in pixels."""
 MAX_WRONG = 8
 """Number of the images that the model gets wrong."""
 PACKAGES = ("keras", "tensorflow", "optuna")
@@ -47,7 +52,7 @@ WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 def main(arguments: Sequence[str]) -> None:
     """Makes all pictures, and prints what with."""
-    target, dataset = arguments or (PICTURES, DATASET)
+    target, other = arguments or (PICTURES, OTHER)
     folder = Path(target).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as workspace, contextlib.chdir(workspace):
@@ -55,8 +60,13 @@ def main(arguments: Sequence[str]) -> None:
         printed = call("evaluate", STUDY, "--wrong", "wrong")
         draw_terminal(Text.from_ansi(printed), f"searchcnn evaluate {STUDY} --wrong wrong", folder / "evaluate.svg")
         draw_wrong(Path("wrong"), folder / "wrong.png")
-        call("datasets", "show", dataset, "--picture", "dataset.png")
+        call("datasets", "show", other, "--picture", "dataset.png")
         shutil.copy("dataset.png", folder)
+        if other != STUDY:
+            call("optimize", "--study", other, "--timeout", OTHER_TIMEOUT)
+            call("evaluate", other)
+        if take_screenshot(Path("studies", other, "report.html"), folder / "report.png", *PAGE):
+            shrink(folder / "report.png")
     print(describe_machine())
 
 
@@ -107,7 +117,7 @@ def draw_wrong(folder: Path, file: Path) -> None:
     figure.savefig(file, dpi=100)
 
 
-def take_screenshot(page: Path, file: Path, width: int = 1200, height: int = 1600) -> bool:
+def take_screenshot(page: Path, file: Path, width: int, height: int) -> bool:
     """Draws what a browser shows of an HTML file.
 
     Returns:
@@ -117,10 +127,16 @@ def take_screenshot(page: Path, file: Path, width: int = 1200, height: int = 160
     if browser is None:
         print(f"{file}: not made, since none of {', '.join(BROWSERS)} is installed", file=sys.stderr)
         return False
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=10000"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=20000"]
     size = [f"--screenshot={file}", f"--window-size={width},{height}"]
     subprocess.run([browser, *options, *size, page.resolve().as_uri()], check=True, capture_output=True, timeout=120)
     return True
+
+
+def shrink(file: Path) -> None:
+    """Writes a picture anew with fewer colours."""
+    with Image.open(file) as picture:
+        picture.quantize(96).save(file, optimize=True)
 
 
 def describe_machine() -> str:
