@@ -1,7 +1,7 @@
 """Makes the pictures that the README and the site show, from real searches of `digits` and Fashion-MNIST.
 
     python docs/pictures.py                  makes docs/pictures anew, in some 15 minutes
-    python docs/pictures.py FOLDER STUDY     makes them in another folder, with the dataset and the report of another study
+    python docs/pictures.py FOLDER STUDY     makes them in another folder, with dataset and report of another study
 
 The benchmarks' plots are made by benchmarks/peers.py.
 """

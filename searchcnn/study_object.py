@@ -383,16 +383,23 @@ class Study(Plots):
 
     def _evaluate_test(self, model: Path, dataset: Dataset) -> Scores:
         """Scores the best model on the test images, and shows them in the report."""
-        from searchcnn.results import evaluate_model, read_card
-        from searchcnn.results.gallery import TEST_COUNTS, choose_images, make_pictures, write_pictures
+        from searchcnn.results import evaluate_model
+        from searchcnn.results.gallery import TEST_COUNTS
 
         scores = evaluate_model(model, dataset, self.workspace.predictions(self.name, "test"))
-        chosen = choose_images(scores.predictions, TEST_COUNTS)
-        images = dataset.test.images[np.array(list(chosen), np.int64)]
-        pictures = make_pictures(scores.predictions, chosen, images, ())
-        write_pictures(self.workspace.pictures(self.name, "test"), pictures, read_card(model)["sha256"])
-        try_report(self.workspace, self._url, self.name)
+        self._show(scores.predictions, "test", TEST_COUNTS)
         return scores
+
+    def _show(self, predictions: Predictions, part: str, counts: Mapping[str, int]) -> None:
+        """Shows images in the report: so many of each kind of picture."""
+        from searchcnn.results import read_card
+        from searchcnn.results.gallery import choose_images, make_pictures, write_pictures
+
+        chosen = choose_images(predictions, counts)
+        images = predictions.images[np.array(list(chosen), np.int64)]
+        pictures = make_pictures(predictions, chosen, images, ())
+        write_pictures(self.workspace.pictures(self.name, part), pictures, read_card(self.model_path)["sha256"])
+        try_report(self.workspace, self._url, self.name)
 
     def predict(self, images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Prediction]:
         """Classifies image files, or all images in folders, of any size and any format that Pillow reads.
@@ -504,18 +511,20 @@ class Study(Plots):
             )
         if folds is None:
             return self.read_predictions("validation")
-        from searchcnn.results import read_card
-        from searchcnn.results.out_of_fold import read_out_of_fold
+        from searchcnn.results import read_card, read_predictions
 
-        kept = read_out_of_fold(self.workspace.out_of_fold(self.name), read_card(self._find_model())["sha256"], folds)
-        if kept is not None:
-            return kept
+        kept = self.workspace.out_of_fold(self.name, folds)
+        if (predictions := read_predictions(kept, read_card(self._find_model())["sha256"])) is not None:
+            return predictions
         from searchcnn.backend import start_keras
 
         start_keras()
         from searchcnn.results.cross_prediction import predict_out_of_fold
+        from searchcnn.results.gallery import FOLD_COUNTS
 
-        return predict_out_of_fold(self._make_moved_job(), self.summary, folds, hear)
+        predictions = predict_out_of_fold(self._make_moved_job(), self.summary, folds, hear)
+        self._show(predictions, "folds", FOLD_COUNTS)
+        return predictions
 
     def find_label_errors(self, folds: int | None = None, hear: Hear = ignore) -> list[LabelError]:
         """Returns the images that are likely filed under the wrong class, the most likely first.

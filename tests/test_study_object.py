@@ -32,7 +32,6 @@ import keras  # noqa: E402
 
 from searchcnn.results import Scores, export, find_label_errors, models, read_card, read_predictions  # noqa: E402
 from searchcnn.results.card import write_card  # noqa: E402
-from searchcnn.results.out_of_fold import read_out_of_fold  # noqa: E402
 from searchcnn.results.stored import write_predictions  # noqa: E402
 
 NET = """
@@ -529,10 +528,13 @@ class TestLabelErrors:
         np.testing.assert_array_equal(first.probabilities, again.probabilities)
         assert heard == []
         card = read_card(study.model_path)
-        kept = study.workspace.out_of_fold("mine")
-        assert read_out_of_fold(kept, card["sha256"], 2) is not None
-        assert read_out_of_fold(kept, card["sha256"], 3) is None
-        assert read_out_of_fold(kept, "of another model", 2) is None
+        kept = study.workspace.out_of_fold("mine", 2)
+        assert read_predictions(kept, card["sha256"]) is not None
+        assert read_predictions(kept, "of another model") is None
+        page = (workspace / "studies" / "mine" / "report.html").read_text()
+        errors = find_label_errors(first)
+        assert f"{len(errors):,} of 1,437 images of training and validation may be filed under the wrong class" in page
+        assert all(f">{error.name}<" in page for error in errors[:8])
 
     def test_folds_that_cannot_be(self, workspace: Path) -> None:
         with pytest.raises(UsageError, match="folds must be 2 to 20, not 1"):

@@ -28,6 +28,8 @@ class Contents:
         model: The file of its best model, relative to the workspace.
         card: The card of that model; empty if there is none.
         predictions: What that model predicts for the validation images; None if that is not known.
+        fold_predictions: What its network predicts for images of training and validation, in folds; None if that was
+            not asked for.
         test_predictions: Likewise for the test images; None before `evaluate`.
         pictures: Pictures of some of the validation images.
         test_pictures: Pictures of some of the test images.
@@ -38,6 +40,7 @@ class Contents:
     model: Path
     card: Mapping[str, Any]
     predictions: Predictions | None
+    fold_predictions: Predictions | None
     test_predictions: Predictions | None
     pictures: Sequence[Picture]
     test_pictures: Sequence[Picture]
@@ -54,8 +57,9 @@ class Contents:
 
     @cached_property
     def label_errors(self) -> list[LabelError]:
-        """The validation images that are likely filed under the wrong class."""
-        return find_label_errors(self.predictions) if self.predictions else []
+        """The images that are likely filed under the wrong class: of validation; with folds, of training, too."""
+        predictions = self.fold_predictions or self.predictions
+        return find_label_errors(predictions) if predictions else []
 
     @property
     def has_activations(self) -> bool:
@@ -106,7 +110,19 @@ def read_contents(workspace: Workspace, url: URL, name: str) -> Contents:
         workspace.shorten(model),
         card,
         read_predictions(workspace.predictions(name, "validation"), identity),
+        _read_folds(workspace, name, identity),
         read_predictions(workspace.predictions(name, "test"), identity),
-        read_pictures(workspace.pictures(name, "validation"), identity),
+        [
+            *read_pictures(workspace.pictures(name, "folds"), identity),
+            *read_pictures(workspace.pictures(name, "validation"), identity),
+        ],
         read_pictures(workspace.pictures(name, "test"), identity),
     )
+
+
+def _read_folds(workspace: Workspace, name: str, identity: str) -> Predictions | None:
+    """Returns what was predicted in folds, the most folds if there were several."""
+    pattern = workspace.out_of_fold(name, "*")
+    files = sorted(pattern.parent.glob(pattern.name), key=lambda file: int(file.stem.removeprefix("folds-")))
+    found = (read_predictions(file, identity) for file in reversed(files))
+    return next((predictions for predictions in found if predictions is not None), None)

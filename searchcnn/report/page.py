@@ -20,7 +20,7 @@ from PIL import Image
 import searchcnn
 from searchcnn.files import guard_writing, replace_file
 from searchcnn.report.contents import Contents
-from searchcnn.results.gallery import MISLABELLED, RIGHT, UNSURE, WRONG, Picture
+from searchcnn.results.gallery import COUNTS, MISLABELLED, RIGHT, UNSURE, WRONG, Picture
 from searchcnn.text import (
     TIMES,
     format_amount,
@@ -241,13 +241,17 @@ def _describe_results(contents: Contents) -> Iterator[str]:
             texts = [f"{pair.label} for {pair.predicted} ({pair.images}, {pair.share:.1%})" for pair in pairs]
             yield f"Of {format_count(scores.images, 'validation image')}, it takes most often {join_words(texts)}"
         if errors := contents.label_errors:
-            yield f"{format_count(len(errors), 'validation image')} may be filed under the wrong class"
+            predictions = contents.fold_predictions or scores.predictions
+            images = "images of training and validation" if contents.fold_predictions else "validation images"
+            yield f"{len(errors):,} of {len(predictions):,} {images} may be filed under the wrong class"
         yield from (line.removeprefix("Sure:").strip() for line in describe_calibration(contents.card))
 
 
 def _make_galleries(contents: Contents) -> list[tuple[str, list[dict[str, Any]]]]:
     """Returns the pictures of each kind, with their titles."""
-    kinds = {title: [one for one in contents.pictures if one.kind == kind] for kind, title in TITLES.items()}
+    kinds = {
+        title: [one for one in contents.pictures if one.kind == kind][: COUNTS[kind]] for kind, title in TITLES.items()
+    }
     kinds[f"{TITLES[WRONG]} on the test images"] = list(contents.test_pictures)
     return [(title, [_show(picture) for picture in shown]) for title, shown in kinds.items() if shown]
 

@@ -12,8 +12,8 @@ from searchcnn.events import Hear, Note, Progress
 from searchcnn.job import Job
 from searchcnn.results.card import read_card
 from searchcnn.results.export import predict
-from searchcnn.results.out_of_fold import MAX_FOLDS, write_out_of_fold
 from searchcnn.results.scores import Predictions
+from searchcnn.results.stored import write_predictions
 from searchcnn.search.seeds import Stream, derive_seed
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_spaces
@@ -23,6 +23,9 @@ from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.rules import Rules
 from searchcnn.text import format_duration
 from searchcnn.training import FoldFeatures, Trainer, Training, identify_images, train_again
+
+MAX_FOLDS = 20
+"""Maximum number of folds."""
 
 
 def predict_out_of_fold(job: Job, summary: StudySummary, folds: int, hear: Hear) -> Predictions:
@@ -51,7 +54,7 @@ def predict_out_of_fold(job: Job, summary: StudySummary, folds: int, hear: Hear)
     seconds = format_duration(folds * trial.seconds)
     hear(Note(f"trains the network of trial {trial.number} {folds} times: {seconds}, if each takes as long as it did"))
     predictions = _train(job, dataset, _find_training(job.config, trial, card["recipe"]), summary.rules, folds, hear)
-    write_out_of_fold(job.workspace.out_of_fold(job.name), predictions, card["sha256"], folds)
+    write_predictions(job.workspace.out_of_fold(job.name, folds), predictions, card["sha256"])
     return predictions
 
 

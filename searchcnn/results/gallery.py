@@ -25,6 +25,8 @@ COUNTS = {MISLABELLED: 8, WRONG: 8, UNSURE: 8, RIGHT: 8}
 """How many validation images of each kind are shown at most, in the order in which they are chosen; none twice."""
 TEST_COUNTS = {WRONG: 8}
 """Likewise of test images."""
+FOLD_COUNTS = {MISLABELLED: COUNTS[MISLABELLED]}
+"""Likewise of images of training and validation that were predicted in folds; they are shown instead of the former."""
 SIDE = 128
 """Pixels of the longer side of a picture at most."""
 

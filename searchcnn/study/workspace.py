@@ -74,9 +74,14 @@ class Workspace:
         """Returns where it is kept which image of a study is in which part."""
         return self.studies / study / "split.csv"
 
-    def out_of_fold(self, study: str) -> Path:
-        """Returns where it is kept what networks predict for the images of the folds that they were not trained on."""
-        return self.studies / study / "out-of-fold.npz"
+    def out_of_fold(self, study: str, folds: int | str) -> Path:
+        """Returns where it is kept what networks predict for images of folds that they were not trained on.
+
+        Args:
+            study: Name of the study.
+            folds: Number of folds; ``*`` for a pattern.
+        """
+        return self.studies / study / "predictions" / f"folds-{folds}.npz"
 
     def images(self, study: str) -> Path:
         """Returns where a study keeps images that it was given as arrays."""
