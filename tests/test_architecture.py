@@ -19,7 +19,7 @@ ROOMS = (
     *("errors", "events", "lazy", "files", "text", "modules", "keras_private", "tensorflow_private", "settings"),
     *("backend", "server", "_bundled", "graph", "pixels", "saved", "blocks", "weights", "backbones", "augmentation"),
     *("study", "data", "sources", "spaces", "store", "job", "search", "training", "results", "run"),
-    *("proposal", "workers", "testing", "views", "report", "session", "study_object", "cli", "__main__"),
+    *("proposal", "workers", "testing", "views", "report", "session", "best_model", "study_object", "cli", "__main__"),
 )
 """Packages and single files of ``searchcnn``, in the order in which they may import each other."""
 
