@@ -12,6 +12,7 @@ from searchcnn.events import Epoch
 from searchcnn.results.card import find_card, is_foreign
 from searchcnn.results.gallery import Picture, read_pictures
 from searchcnn.results.label_errors import LabelError, find_label_errors
+from searchcnn.results.leaderboard import Leaderboard
 from searchcnn.results.scores import Predictions, Scores, score
 from searchcnn.results.stored import read_predictions
 from searchcnn.store import StudySummary, TrialSummary, read_curves, read_summary
@@ -25,7 +26,8 @@ class Contents:
     Attributes:
         summary: What the database says of it.
         curves: The epochs of each trial, by its number.
-        model: The file of its best model, relative to the workspace.
+        model_file: The file of its best model.
+        model: Likewise, as people read it.
         card: The card of that model; empty if there is none.
         predictions: What that model predicts for the validation images; None if that is not known.
         fold_predictions: What its network predicts for images of training and validation, in folds; None if that was
@@ -37,6 +39,7 @@ class Contents:
 
     summary: StudySummary
     curves: Mapping[int, Sequence[Epoch]]
+    model_file: Path
     model: Path
     card: Mapping[str, Any]
     predictions: Predictions | None
@@ -77,6 +80,11 @@ class Contents:
         return self.summary.best
 
     @cached_property
+    def board(self) -> Leaderboard:
+        """The trials, compared."""
+        return Leaderboard.of(self.summary, self.curves, self.model_file)
+
+    @cached_property
     def trained(self) -> list[TrialSummary]:
         """The trials that were trained and have a score."""
         return [trial for trial in self.summary.trials if trial.epochs and trial.value is not None]
@@ -107,6 +115,7 @@ def read_contents(workspace: Workspace, url: URL, name: str) -> Contents:
     return Contents(
         summary,
         read_curves(url, name),
+        model,
         workspace.shorten(model),
         card,
         read_predictions(workspace.predictions(name, "validation"), identity),

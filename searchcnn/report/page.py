@@ -32,7 +32,7 @@ from searchcnn.text import (
     format_value,
     join_words,
 )
-from searchcnn.views.comparison import compare_with_published, format_verdict, rank_published
+from searchcnn.views.comparison import compare_with_published, describe_ties, format_verdict, rank_published
 from searchcnn.views.summary import describe_calibration, describe_gain, format_counts
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def make_page(contents: Contents) -> str:
         galleries=_make_galleries(contents),
         blocks=_draw_blocks(contents.card.get("network", ())),
         failures=_list_failures(contents),
+        gaps=contents.board.gaps,
         leaders=_rank(contents)[:MAX_TRIALS],
         settings="\n".join(_write_settings(contents.summary.config.model_dump(mode="json"))),
         times=TIMES,
@@ -234,6 +235,7 @@ def _describe_results(contents: Contents) -> Iterator[str]:
         yield "No trial is complete yet, so there is no model."
         return
     yield from (line.strip() for line in describe_gain(summary, best))
+    yield from describe_ties(contents.board)
     if contents.test:
         yield from compare_with_published(contents.test["accuracy"], summary.config.published)
     if scores is not None:
