@@ -30,7 +30,8 @@ start_keras()
 
 import keras  # noqa: E402
 
-from searchcnn.results import Scores, export, find_label_errors, models, read_card, read_predictions  # noqa: E402
+from searchcnn import training  # noqa: E402
+from searchcnn.results import Scores, cross_prediction, export, find_label_errors, models, read_card, read_predictions  # noqa: E402
 from searchcnn.results.card import write_card  # noqa: E402
 from searchcnn.results.stored import write_predictions  # noqa: E402
 
@@ -506,12 +507,24 @@ class TestLabelErrors:
         study = Study("mine")
         assert study.find_label_errors() == find_label_errors(study.read_predictions("validation"))
 
-    def test_of_training_images_by_folds(self, workspace: Path) -> None:
-        """Each is predicted by a network that was not trained on it: it is worse there than on what it has learnt."""
+    def test_of_training_images_by_folds(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each is predicted by a network that was not trained on it; the test images are in no fold."""
+        folds: list[tuple[set[str], set[str]]] = []
+
+        def train_again(trainer: Any, *args: Any) -> Any:
+            dataset = trainer.inputs.dataset
+            folds.append((set(dataset.train.names), set(dataset.validation.names)))
+            return training.train_again(trainer, *args)
+
+        monkeypatch.setattr(cross_prediction, "train_again", train_again)
         study, heard = Study("mine"), list[Event]()
         predictions = study.predict_unseen(2, heard.append)
         images = study.read_labelled_images()
         assert list(predictions.names) == list(images.names)
+        assert [len(fitted & measured) for fitted, measured in folds] == [0, 0]
+        assert folds[0][1] | folds[1][1] == set(images.names)
+        by_learnt_ones = study.load_model().predict(images.images, verbose=0).argmax(axis=1)
+        assert (predictions.predicted != by_learnt_ones).any()
         np.testing.assert_array_equal(predictions.labels, images.labels)
         test = set(load_dataset(study.config.data, study.config.seed).test.names)
         assert len(predictions) == 1437 and not test & set(predictions.names)

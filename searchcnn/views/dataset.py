@@ -67,6 +67,7 @@ class Reading:
                 self._print([text])
 
     def _move(self, text: str, done: float | None) -> None:
+        self._progress.start()  # where something was printed, it was stopped
         if text != self._text:  # a bar of its own: what remains is reckoned from what it has done
             self._text = text
             for task in self._progress.task_ids:
