@@ -101,7 +101,8 @@ def _make_stretch(trainer: Trainer, candidate: Candidate, samples: Split, callba
         trainer.config.seed,
         [*callbacks, *statistics],
         normalization=normalization,
-        is_eager=True,  # on one core, three built-in search spaces took 3.6 s, and 20 s compiled
+        # On one core, three built-in search spaces took 3.6 s, and 20 s compiled; but JAX compiles each operation then.
+        is_eager=keras.backend.backend() != "jax",
     )
 
 

@@ -43,7 +43,7 @@ class Stretch:
         normalization: Makes pixels what the network takes.
         own_batch_size: Whether to respect the batch size that a search space's own ``fit`` gives to ``model.fit``.
         is_eager: Whether steps are executed as Python says, without being compiled: for a single step that is far
-            quicker.
+            quicker with TensorFlow.
     """
 
     train: Split
