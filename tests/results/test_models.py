@@ -293,6 +293,17 @@ def test_only_the_same_predictions_pass(
                 verify(saved, few.validation.images, expected)
 
 
+@pytest.mark.parametrize(("gpu", "loaded", "passes"), [("-1", 0.502, False), ("0", 0.502, True), ("0", 0.52, False)])
+def test_a_gpu_rounds_more(
+    saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, gpu: str, loaded: float, passes: bool
+) -> None:
+    script = f"import sys, numpy; numpy.save(sys.argv[-1], numpy.full((96, 10), {loaded}, 'float32'))"
+    monkeypatch.setattr(formats, "FORMATS", [replace(formats.KERAS, script=script)])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+    with contextlib.nullcontext() if passes else pytest.raises(StudyFailedError, match="predictions differ"):
+        verify(saved, few.validation.images, np.full((96, 10), 0.5, np.float32))
+
+
 def test_a_rehearsal_leaves_the_best_model_alone(
     tmp_path: Path, finished: Any, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
