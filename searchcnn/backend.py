@@ -26,9 +26,14 @@ NOISY = ("absl", "optuna", "tensorflow")
 """Libraries that log what is not meant for users of searchcnn."""
 CPU_INFO, MATRIX_UNIT = Path("/proc/cpuinfo"), "amx_bf16"
 """Where Linux says what the processor can do, and what it has that multiplies matrices of bfloat16."""
+JAX_NETWORKS = 20
+"""Networks after which JAX forgets what it has compiled, which it would keep for ever: some 7 MB of each. Until then
+operations that networks share, such as those that draw initial weights, are compiled once."""
 
 _is_own = False
 """Whether this process is searchcnn's own."""
+_networks = 0
+"""Number of networks that were cleared away."""
 
 
 def own_process() -> None:
@@ -166,12 +171,14 @@ def clear_keras() -> None:
     """Frees what earlier networks have left in the framework; settings of the user's stay."""
     import keras
 
+    global _networks
     with keep_settings():
         keras.utils.clear_session()  # collects garbage too
-    if keras.backend.backend() == "jax":
+    _networks += 1
+    if keras.backend.backend() == "jax" and _networks % JAX_NETWORKS == 0:
         import jax
 
-        jax.clear_caches()  # it keeps what it has compiled: some 7 MB of each network, for ever
+        jax.clear_caches()
 
 
 @contextlib.contextmanager

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from searchcnn.backend import free_graphs, keep_settings, start_keras
+from searchcnn import backend
+from searchcnn.backend import JAX_NETWORKS, clear_keras, free_graphs, keep_settings, start_keras
 from searchcnn.tensorflow_private import read_gradients
 
 STATE = """
@@ -118,3 +120,19 @@ def test_graphs_of_the_body_are_freed() -> None:
         tf.function(double)(tf.constant(1.0))
         assert set(read_gradients()) > before
     assert set(read_gradients()) == before
+
+
+def test_what_jax_has_compiled_is_kept_for_some_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they share is compiled once; what only one of them needs is freed in the end."""
+    start_keras()
+    import keras
+
+    numbers: list[int] = []
+    cleared: list[int] = []
+    monkeypatch.setattr(backend, "_networks", 0)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(clear_caches=lambda: cleared.append(len(numbers))))
+    for number in range(2 * JAX_NETWORKS):
+        numbers.append(number)
+        clear_keras()
+    assert cleared == [JAX_NETWORKS, 2 * JAX_NETWORKS]

@@ -19,7 +19,7 @@ from searchcnn.results.export import SAMPLE, predict, predict_with_features
 from searchcnn.results.gallery import Picture, choose_images, make_pictures
 from searchcnn.results.neighbors import MEASURED, Neighbors, fit_neighbors
 from searchcnn.results.scores import Predictions
-from searchcnn.results.verification import TOLERANCE
+from searchcnn.results.verification import choose_tolerance
 
 PREDICTED = 128
 """Number of validation images that are classified at once; in between the clock is looked at."""
@@ -99,7 +99,8 @@ def _calibrate(network: Any, predictions: Predictions, images: npt.NDArray[np.ui
     if calibration is None:
         return None
     expected = temper(before, calibration.temperature)
-    return calibration if np.allclose(predict(network, images), expected, atol=TOLERANCE) else None
+    is_alone = np.allclose(predict(network, images), expected, atol=choose_tolerance())
+    return calibration if is_alone else None
 
 
 def _draw(network: Any, predictions: Predictions, images: Any, order: Indices, deadline: float) -> list[Picture]:

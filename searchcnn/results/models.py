@@ -69,7 +69,7 @@ class Models:
         self._checkpoints = checkpoints
         self._plugins = plugins
         self._images = dataset.validation.images[:SAMPLE]
-        self._expected: dict[int, npt.NDArray[np.float32]] = {}
+        self._expected: dict[tuple[int, str], npt.NDArray[np.float32]] = {}
         self._is_promoted = False
 
     def get_file(self, trial: int) -> Path:
@@ -85,7 +85,8 @@ class Models:
         path = self.get_file(trial.number)
         with guard_writing(path):
             save_model(path, evaluation.network, self._make_card(trial, evaluation))
-        self._expected[trial.number] = self._predict_sample(evaluation.network)
+            identity = _identify(read_card(path))
+        self._expected[identity] = self._predict_sample(evaluation.network)
         self._is_promoted = False
 
     def save_if_ranked(self, trial: Trial, evaluation: Evaluation) -> None:
@@ -205,7 +206,7 @@ class Models:
                 write_card(self.path, {**card, "verified": True})
 
     def _verify(self, card: Mapping[str, Any]) -> None:
-        expected = self._expected.get(card.get("trial", -1))
+        expected = self._expected.get(_identify(card))  # another process may have trained the same trial on
         if expected is None:
             expected = predict(load_model(self.path), self._images)
         elif "calibration" in card:
@@ -296,6 +297,10 @@ class Models:
 def _read_identity(model: Path) -> tuple[int, str] | None:
     """Returns the trial and the fingerprint of a model before it was calibrated; None if it is missing or damaged."""
     with contextlib.suppress(StoreError):
-        card = read_card(model)
-        return card.get("trial", -1), card.get("calibration", {}).get("of", card["sha256"])
+        return _identify(read_card(model))
     return None
+
+
+def _identify(card: Mapping[str, Any]) -> tuple[int, str]:
+    """Returns the trial and the fingerprint of a model before it was calibrated."""
+    return card.get("trial", -1), card.get("calibration", {}).get("of", card["sha256"])

@@ -43,7 +43,7 @@ class Stretch:
         normalization: Makes pixels what the network takes.
         own_batch_size: Whether to respect the batch size that a search space's own ``fit`` gives to ``model.fit``.
         is_eager: Whether steps are executed as Python says, without being compiled: for a single step that is far
-            quicker.
+            quicker with TensorFlow.
     """
 
     train: Split
@@ -165,7 +165,8 @@ def _allow_own_batch_sizes(candidate: Candidate, images: Any, resize: Callable[[
 def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what ``fit`` gets besides the images, as far as a space's own ``fit`` takes it."""
     space, recipe, split = candidate.space, candidate.recipe, stretch.validation
-    data = make_arrays(split, **form) if takes_arrays(space) else make_batches(split, VALIDATION_BATCH, **form)
+    size = choose_validation_batch(len(split))
+    data = make_arrays(split, **form) if takes_arrays(space) else make_batches(split, size, **form)
     options = {"validation_data": data, "epochs": recipe.epochs}
     if not space.has_own_fit:
         interval = candidate.count_epochs_between_validations(len(stretch.train), len(split))
@@ -178,6 +179,20 @@ def _select_options(candidate: Candidate, stretch: Stretch, form: Mapping[str, A
     return {key: value for key, value in options.items() if takes_any or key in parameters} | {
         key: value for key, value in by_name.items() if key in parameters
     }
+
+
+def choose_validation_batch(images: int) -> int:
+    """Returns the number of images in a validation step.
+
+    JAX compiles a step for each size of a batch, so that there they are of equal size if the number of images allows.
+
+    Args:
+        images: To validate on.
+    """
+    if keras.backend.backend() != "jax":
+        return VALIDATION_BATCH
+    sizes = range(VALIDATION_BATCH, VALIDATION_BATCH // 2, -1)
+    return next((size for size in sizes if images % size == 0), VALIDATION_BATCH)
 
 
 class ValidateCut(keras.callbacks.Callback):

@@ -11,8 +11,8 @@ import keras
 class Pace(keras.callbacks.Callback):
     """Measures the seconds of an epoch while a network trains, without what is done only once: compiling the graph.
 
-    The first epoch of each fit is left out, and so are its first batch and the first validation where there was no
-    other.
+    The first epoch of each fit is left out, or else its first batch where there was no other epoch. The first batch of
+    the first validation of each fit counts as much as the others.
 
     Args:
         steps: Batches of one epoch.
@@ -28,6 +28,9 @@ class Pace(keras.callbacks.Callback):
         self._batches: list[float] = []
         self._validations: list[float] = []
         self._first_batches: list[float] = []
+        self._test_batches: list[float] = []
+        self._is_validated = False
+        self._compiling = self._compiled = 0.0
         self._epoch_began = self._batch_ended = self._validation_began = self._fit_began = self._fitted = 0.0
 
     @property
@@ -47,7 +50,7 @@ class Pace(keras.callbacks.Callback):
     @property
     def spent(self) -> dict[str, float]:
         """Seconds by activity."""
-        tracing = sum(max(0.0, first - self._step) for first in self._first_batches)
+        tracing = sum(max(0.0, first - self._step) for first in self._first_batches) + self._compiled
         validating = sum(self._validations)
         return {"tracing": tracing, "training": self._fitted - tracing - validating, "validating": validating}
 
@@ -58,6 +61,7 @@ class Pace(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Begins with an epoch that does not count."""
         self._begun = 0
+        self._is_validated = False
         self._fit_began = time.monotonic()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -68,8 +72,8 @@ class Pace(keras.callbacks.Callback):
         """Ends the epoch before, all that is done between the two included."""
         now = time.monotonic()
         if self._begun > 1:
-            self._epochs.append(now - self._epoch_began)
-        self._epoch_began, self._batch_ended = now, 0.0
+            self._epochs.append(now - self._epoch_began - self._compiling)
+        self._epoch_began, self._batch_ended, self._compiling = now, 0.0, 0.0
         self._begun += 1
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -84,7 +88,23 @@ class Pace(keras.callbacks.Callback):
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Begins a validation."""
         self._validation_began = time.monotonic()
+        self._test_batches = []
+
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Notes when a batch of a validation has ended."""
+        self._test_batches.append(time.monotonic())
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Ends a validation."""
-        self._validations.append(time.monotonic() - self._validation_began)
+        compiling = 0.0 if self._is_validated else self._measure_compiling()
+        self._validations.append(time.monotonic() - self._validation_began - compiling)
+        self._compiling += compiling
+        self._compiled += compiling
+        self._is_validated = True
+
+    def _measure_compiling(self) -> float:
+        """Returns by how much the first batch of a validation took longer than the others."""
+        if len(self._test_batches) < 2:
+            return 0.0
+        first, *_, last = self._test_batches
+        return max(0.0, first - self._validation_began - (last - first) / (len(self._test_batches) - 1))

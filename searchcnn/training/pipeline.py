@@ -34,8 +34,8 @@ def make_batches(
     """Returns batches of images for ``model.fit`` and ``model.evaluate``.
 
     The n-th pass has the same order and the same augmented images in every process and on every Keras backend; two
-    passes differ. Give ``shuffle=False`` to ``model.fit``: the order is decided here, and Keras would warn
-    or shuffle again.
+    passes differ. With JAX, the last batch of a seeded epoch is filled: see `Passes`. Give ``shuffle=False`` to
+    ``model.fit``: the order is decided here, and Keras would warn or shuffle again.
 
     Args:
         split: The images and labels; they stay bytes in memory, or on disk, until a batch is made.
@@ -63,9 +63,10 @@ def make_batches(
 
     if augmentation.blends and not all(labels.one_hot):
         raise ValueError("mixup blends labels: they must be one-hot")
-    passes = Passes(split, batch_size, seed, augmentation, first, parts)
+    backend = keras.backend.backend()
+    passes = Passes(split, batch_size, seed, augmentation, first, parts, is_filled=backend == "jax")
     form = Form(labels, normalization.make_function(), class_weights)
-    if keras.backend.backend() != "tensorflow":
+    if backend != "tensorflow":
         return _make_numpy_batches(passes, form)
     return (_gather_batches if is_in_memory(split) and not passes.changes else _stream_batches)(passes, form)
 
@@ -139,6 +140,8 @@ class Passes:
         augmentation: Changes the images of a seeded pass.
         first: Number of the first epoch.
         parts: Epochs that one pass is divided into.
+        is_filled: Whether the last batch of a seeded epoch is filled with the epoch's first samples, once more. JAX
+            compiles a training step for each size of a batch: one that is smaller costs seconds in each stretch.
     """
 
     split: Split
@@ -147,6 +150,7 @@ class Passes:
     augmentation: Augmentation = NONE
     first: int = 0
     parts: int = 1
+    is_filled: bool = False
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -162,13 +166,14 @@ class Passes:
         return self.seed is not None and bool(self.augmentation)
 
     def draw_order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Returns the indices of an epoch's samples, of shape (samples,), in their order."""
+        """Returns the indices of an epoch's samples, of shape (samples,), in their order; see `is_filled`."""
         size = len(self.split)
         if self.seed is None:
             return np.arange(size, dtype=np.int64)
         number, part = divmod(epoch, self.parts)
         order = np.random.default_rng([self.seed, number]).permutation(size).astype(np.int64, copy=False)
-        return order[part * self.count : (part + 1) * self.count]
+        order = order[part * self.count : (part + 1) * self.count]
+        return np.resize(order, len(self) * self.batch_size) if self.is_filled and len(self) > 1 else order
 
     def make_batch(
         self, order: npt.NDArray[np.int64], epoch: int, index: int
@@ -203,7 +208,7 @@ def _gather_batches(passes: Passes, form: Form) -> Any:
     def gather(indices: Any) -> tuple[Any, ...]:
         return form(tf.gather(images, indices), tf.gather(labels, indices), {})
 
-    order = tf.data.Dataset.from_generator(draw_orders, output_signature=tf.TensorSpec((passes.count,), tf.int64))
+    order = tf.data.Dataset.from_generator(draw_orders, output_signature=tf.TensorSpec((None,), tf.int64))
     return _prefetch(order.unbatch().batch(passes.batch_size).map(gather), len(passes))
 
 

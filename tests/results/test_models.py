@@ -293,6 +293,17 @@ def test_only_the_same_predictions_pass(
                 verify(saved, few.validation.images, expected)
 
 
+@pytest.mark.parametrize(("gpu", "loaded", "passes"), [("-1", 0.502, False), ("0", 0.502, True), ("0", 0.52, False)])
+def test_a_gpu_rounds_more(
+    saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, gpu: str, loaded: float, passes: bool
+) -> None:
+    script = f"import sys, numpy; numpy.save(sys.argv[-1], numpy.full((96, 10), {loaded}, 'float32'))"
+    monkeypatch.setattr(formats, "FORMATS", [replace(formats.KERAS, script=script)])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+    with contextlib.nullcontext() if passes else pytest.raises(StudyFailedError, match="predictions differ"):
+        verify(saved, few.validation.images, np.full((96, 10), 0.5, np.float32))
+
+
 def test_a_rehearsal_leaves_the_best_model_alone(
     tmp_path: Path, finished: Any, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +372,32 @@ def test_predictions_that_somebody_asked_for_before_the_end_do_not_keep_a_model_
     assert "calibration" in card
     assert np.abs(predictions.probabilities - early.probabilities).max() > 1e-3
     assert predictions.names == early.names
+
+
+def test_a_trial_that_another_process_has_trained_on_is_not_compared_with_what_it_was(
+    tmp_path: Path,
+    few: Dataset,
+    finished: Any,
+    models_at: Callable[[Path], Models],
+    keep: Callable[..., None],
+    ranks: Ranks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[Any] = []
+    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
+    first, second = (models_at(tmp_path / "studies" / "mine" / "best.keras") for _ in range(2))
+    ranks.ended = ranks.best = [2]
+    keep(first, 2, 0.5)
+    before = finished.get_weights()
+    try:
+        finished.set_weights([-weights for weights in before])
+        keep(second, 2, 0.75)
+        expected = finished.predict(few.validation.images[:16], verbose=0)
+    finally:
+        finished.set_weights(before)  # other tests need it
+    first.tidy()
+    first.verify()
+    np.testing.assert_allclose(compared[0], expected, atol=1e-6)
 
 
 def test_a_calibrated_model_stays_until_a_better_one_comes(

@@ -15,6 +15,7 @@ start_keras()
 import keras  # noqa: E402
 
 from searchcnn.training import Trainer, run_dry  # noqa: E402
+from searchcnn.training import dry_run as dry_run_module  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 MakeSpace = Callable[..., Any]
@@ -34,6 +35,28 @@ def dense(activation: str, **compiled: Any) -> Callable[[Any], Any]:
 def test_the_default_network_of_the_space_comes_back(study_config: Config, few: Dataset, make_space: MakeSpace) -> None:
     model, _ = run_dry(Trainer(study_config(), few, {"one": make_space(dense("softmax")), "two": make_space()}), "two")
     assert model.count_params() == 65 * 32 + 33 * 10
+
+
+@pytest.mark.parametrize(("backend", "is_eager"), [("tensorflow", True), ("jax", False)])
+def test_only_one_step_is_compiled_where_each_operation_would_be(
+    study_config: Config,
+    few: Dataset,
+    make_space: MakeSpace,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    is_eager: bool,
+) -> None:
+    stretches: list[Any] = []
+
+    def fit_phase(_candidate: Any, stretch: Any) -> dict[str, float]:
+        stretches.append(stretch)
+        return {"val_accuracy": 0.5}
+
+    monkeypatch.setattr(dry_run_module, "fit_phase", fit_phase)
+    monkeypatch.setattr(dry_run_module, "clear_keras", lambda: None)  # JAX need not be there
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    run_dry(Trainer(study_config(), few, {"net": make_space()}), "net")
+    assert [stretch.is_eager for stretch in stretches] == [is_eager]
 
 
 @pytest.mark.parametrize(

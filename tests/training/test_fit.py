@@ -29,7 +29,7 @@ import keras_tuner  # noqa: E402
 
 from searchcnn.training import Recipe, Trainer, run_dry  # noqa: E402
 from searchcnn.training.callbacks import PlainMetrics  # noqa: E402
-from searchcnn.training.fit import Stretch, fit_phase, weigh_classes  # noqa: E402
+from searchcnn.training.fit import Stretch, choose_validation_batch, fit_phase, weigh_classes  # noqa: E402
 
 Config = Callable[..., StudyConfig]
 Begin = Callable[..., Trial]
@@ -660,3 +660,12 @@ def test_features_of_normalised_images(
         evaluation = make_trainer(config, few, net=Deep(Phase()))(begin(config))
         assert measure(evaluation.network, few)[0] == pytest.approx(evaluation.value)
         assert len(list((tmp_path / "features").glob("*.npy"))) == 2 * number
+
+
+# Validation
+
+
+def test_steps_of_a_validation_are_equal_where_each_size_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_validation_batch(6000) == 512
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert [choose_validation_batch(images) for images in (6000, 1024, 521, 100)] == [500, 512, 512, 512]

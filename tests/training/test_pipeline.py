@@ -155,6 +155,18 @@ def check_equal(first: list[list[Any]], second: list[list[Any]]) -> None:
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_the_last_batch_is_filled_where_each_size_is_compiled(make: Any) -> None:
+    data, plain = make(Passes(SPLIT, 16, 7, is_filled=True)), make(Passes(SPLIT, 16, 7))
+    for _ in range(2):
+        epoch, expected = read_indices(data), read_indices(plain)
+        assert len(data) == 4
+        assert epoch == [*expected, *expected[:14]]
+    assert len(read_indices(make(Passes(SPLIT, 64, 7, is_filled=True)))) == 50, "a single batch has a single size"
+    assert read_indices(make(Passes(SPLIT, 16, is_filled=True))) == list(range(50)), (
+        "a validation counts each image once"
+    )
+
+
 @pytest.mark.parametrize("augmentation", [Augmentation(flip=True, shift=0.3), ALL])
 def test_augmented_batches_are_the_same_on_all_backends(augmentation: Augmentation) -> None:
     passes = Passes(NOISE, 16, 7, augmentation)
@@ -270,28 +282,31 @@ def test_jax() -> None:
     code = """
 import json, sys
 import numpy as np
-from searchcnn.training import LabelForm, pipeline
 from searchcnn.data import Split
+from searchcnn.training.label_form import LabelForm
+from searchcnn.training.pipeline import make_batches
 split = Split(np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1), np.arange(50) % 10)
 data = make_batches(split, 16, seed=7, labels=LabelForm((True,), 10))
 import keras
-seen = []
+seen, sizes = [], set()
 take = type(data).__getitem__
 def noted(self, index):
     images, labels = take(self, index)
+    sizes.add(len(images))
     seen.extend(np.rint(images[:, 0, 0, 0] * 255).astype(int).tolist())
     return images, labels
 type(data).__getitem__ = noted
 model = keras.Sequential([keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
 model.compile(loss="categorical_crossentropy")
 model.fit(data, epochs=2, verbose=0, shuffle=False)
-print(json.dumps([[seen[-100:-50], seen[-50:]], keras.backend.backend(), "tensorflow" in sys.modules]))
+print(json.dumps([[seen[-128:-64], seen[-64:]], list(sizes), keras.backend.backend(), "tensorflow" in sys.modules]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    epochs, backend, tensorflow = json.loads(done.stdout)
-    data = _gather_batches(Passes(SPLIT, 16, 7), make_form())
+    epochs, sizes, backend, tensorflow = json.loads(done.stdout)
+    data = _gather_batches(Passes(SPLIT, 16, 7, is_filled=True), make_form())
     assert epochs == [read_indices(data) for _ in range(2)]
+    assert sizes == [16]
     assert (backend, tensorflow) == ("jax", False)
