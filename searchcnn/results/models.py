@@ -25,7 +25,7 @@ from searchcnn.results.gallery import write_pictures
 from searchcnn.results.neighbors import write_neighbors
 from searchcnn.results.outline import draw_classifier
 from searchcnn.results.stored import write_predictions
-from searchcnn.results.verification import CHECK_SECONDS, verify, verify_meanwhile
+from searchcnn.results.verification import estimate_seconds, verify, verify_meanwhile
 from searchcnn.search import Evaluation, Trial
 from searchcnn.store import StoredStudy
 from searchcnn.training import Checkpoints
@@ -169,7 +169,7 @@ class Models:
     @property
     def seconds_to_conclude(self) -> float:
         """How long `examine`, `verify` and the report will take."""
-        return EXAMINATION_SECONDS + CHECK_SECONDS + REPORT_SECONDS
+        return EXAMINATION_SECONDS + estimate_seconds() + REPORT_SECONDS
 
     @property
     def is_verified(self) -> bool:
@@ -231,7 +231,7 @@ class Models:
         if card is None or self._config.data.folds:
             return
         network = load_model(self.path)
-        deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - CHECK_SECONDS - REPORT_SECONDS)
+        deadline = time.monotonic() + max(LEAST_SECONDS, seconds_left - estimate_seconds() - REPORT_SECONDS)
         found = examine(network, self._dataset, self._config.seed, deadline, "calibration" in card)
         with guard_writing(self.path):
             if self._read_card() == card:  # no other process has replaced it

@@ -10,16 +10,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.backend import find_gpus
+from searchcnn.backend import find_gpus, read_backend
 from searchcnn.errors import StudyFailedError
 from searchcnn.results.formats import find_format
 
-CHECK_SECONDS = 6.0
-"""How long a check takes: a process imports Keras, loads the model and predicts."""
+CHECK_SECONDS, JAX_CHECK_SECONDS = 6.0, 15.0
+"""How long a check takes: a process imports Keras, loads the model and predicts; with JAX, it compiles what it does."""
 TOLERANCE, GPU_TOLERANCE = 1e-4, 1e-2
 """Largest difference between probabilities; float32 sums depend a little on the order of the additions. GPUs multiply
 with 11 bits unless they are told otherwise, and each process chooses its own algorithms: of two that had the same
 weights, 0.00016 was measured after a single step of training (JAX 0.11.2, H200)."""
+
+
+def estimate_seconds() -> float:
+    """Returns how long a check takes, about."""
+    return JAX_CHECK_SECONDS if read_backend() == "jax" else CHECK_SECONDS
 
 
 def choose_tolerance() -> float:
