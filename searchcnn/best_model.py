@@ -98,17 +98,19 @@ class BestModel(Plots):
         from searchcnn.results.gallery import TEST_COUNTS
 
         scores = evaluate_model(model, dataset, self.workspace.predictions(self.name, "test"))
-        self._show(scores.predictions, "test", TEST_COUNTS)
+        self._show(scores.predictions, "test", TEST_COUNTS, self.load_model())
         return scores
 
-    def _show(self, predictions: Predictions, part: str, counts: Mapping[str, int]) -> None:
-        """Shows images in the report: so many of each kind of picture."""
+    def _show(self, predictions: Predictions, part: str, counts: Mapping[str, int], network: Any = None) -> None:
+        """Shows images in the report: so many of each kind of picture, and where a network looks in them."""
         from searchcnn.results import read_card
+        from searchcnn.results.activation import map_activations
         from searchcnn.results.gallery import choose_images, make_pictures, write_pictures
 
         chosen = choose_images(predictions, counts)
         images = predictions.images[np.array(list(chosen), np.int64)]
-        pictures = make_pictures(predictions, chosen, images, ())
+        maps = map_activations(network, images, predictions.predicted[list(chosen)]) if network and chosen else ()
+        pictures = make_pictures(predictions, chosen, images, list(maps))
         write_pictures(self.workspace.pictures(self.name, part), pictures, read_card(self.model_path)["sha256"])
         try_report(self.workspace, self._url, self.name)
 

@@ -214,7 +214,7 @@ class Study(BestModel):
         return tabulate([board.records[trial.number] for trial in board.sort()])
 
     def curves(self) -> Any:
-        """Returns the learning curves of its trials as a table: a row for each trial and epoch.
+        """Returns the learning curves of its trials as a table: a row for each epoch that was validated.
 
         The columns are ``trial``, ``epoch``, ``seconds``, ``learning_rate`` and every metric.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 
 import click
@@ -22,5 +23,5 @@ def command(study: str, out: Path | None, is_opened: bool, storage: str | None) 
     """
     path = open_study(study, storage).report(out)
     click.echo(path)
-    if is_opened:
-        click.launch(str(path))
+    if is_opened and not webbrowser.open(path.absolute().as_uri()):
+        click.echo("There is no browser here; open that file in one.", err=True)

@@ -67,7 +67,7 @@ class Contents:
     @property
     def has_activations(self) -> bool:
         """Whether it is known where the network looks in some of the pictures."""
-        return any(picture.activation is not None for picture in self.pictures)
+        return any(picture.activation is not None for picture in [*self.pictures, *self.test_pictures])
 
     @property
     def metric(self) -> str:

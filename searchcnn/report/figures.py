@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY = "#4269d0", "#e8871a", "#3ca951", "#9498a0"
 """Colours that can be told apart on light and dark pages, and by those who are colour-blind."""
-SPACES = (BLUE, ORANGE, GREEN, "#a463f2", "#ff725c", "#6cc5b0", "#9c6b4e")
-"""Colours of the search spaces."""
+SPACES = (BLUE, ORANGE, GREEN, "#a463f2", "#ff725c", "#6cc5b0", "#9c6b4e", "#ff8ab7", "#97bbf5", GREY)
+"""Colours of search spaces and of activities."""
 WIDE = 30
 """Ratio of the largest and the smallest cost above which an axis has a number at powers of ten only."""
+FEW = 10
+"""Number of trials or epochs up to which an axis names each."""
+LEAST_SHARE = 0.005
+"""Share of the time that is worth to be shown."""
 LEAST_IMAGES = 5
 """Number of images from which on a bin of confidence says something."""
 HEIGHT = 340
@@ -62,7 +66,7 @@ def plot_history(contents: Contents) -> go.Figure:
     best = itertools.accumulate(values, lambda one, other: objective.choose_best([one, other]))
     x = [trial.number for trial in trials]
     figure.add_scatter(x=x, y=list(best), mode="lines", name="best so far", line={"color": ORANGE, "shape": "hv"})
-    return _finish(figure, "trial", contents.metric)
+    return _count_up(_finish(figure, "trial", contents.metric))
 
 
 def plot_curves(contents: Contents) -> go.Figure:
@@ -79,7 +83,7 @@ def plot_curves(contents: Contents) -> go.Figure:
         )  # fmt: skip
     if best is not None:
         _add_best_curve(figure, contents, best)
-    return _finish(figure, "epoch", metric)
+    return _count_up(_finish(figure, "epoch", metric))
 
 
 def _add_best_curve(figure: go.Figure, contents: Contents, best: TrialSummary) -> None:
@@ -141,7 +145,8 @@ def _join_curves(
 def plot_time(contents: Contents) -> go.Figure:
     """Plots where the time went, in one bar."""
     figure = go.Figure()
-    for number, (activity, share) in enumerate(contents.summary.spent.items()):
+    spent = {activity: share for activity, share in contents.summary.spent.items() if share >= LEAST_SHARE}
+    for number, (activity, share) in enumerate(spent.items()):
         seconds = format_duration(share * contents.summary.worked)
         figure.add_bar(
             y=[""], x=[100 * share], name=activity, orientation="h", marker={"color": _choose_colour(number)},
@@ -174,9 +179,8 @@ def plot_tradeoff(contents: Contents, measure: str) -> go.Figure:
                 opacity=1.0 if complete else FADED, marker={"color": _choose_colour(number), "size": 9},
                 showlegend=complete, hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
-    shown_costs = [cost for trace in figure.data for cost in trace.x if cost]
-    is_wide = bool(shown_costs) and max(shown_costs) > WIDE * min(shown_costs)
-    figure.update_xaxes(type="log", dtick=1 if is_wide else "D2", exponentformat="SI")
+    ticks = _choose_ticks([cost for trace in figure.data for cost in trace.x if cost])
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[format_amount(tick) for tick in ticks])
     return _finish(figure, MEASURES[measure], contents.metric)
 
 
@@ -255,6 +259,25 @@ def _describe(trial: TrialSummary) -> str:
     network = f"{format_amount(trial.facts.get('params'))} parameters, {format_amount(trial.facts.get('macs'))} MACs"
     training = f"{trial.epochs} epochs, {format_duration(trial.seconds)}"
     return f"trial {trial.number}: {format_score(trial.value)}<br>{html.escape(trial.space)}, {network}<br>{training}"
+
+
+def _choose_ticks(costs: Sequence[float]) -> list[float]:
+    """Returns the numbers of a logarithmic axis: 1, 2, 5, 10, ..., or powers of ten if it is long."""
+    if not costs:
+        return []
+    low, high = min(costs), max(costs)
+    steps = (1,) if high > WIDE * low else (1, 2, 5)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**power for power in powers for step in steps]
+
+
+def _count_up(figure: go.Figure) -> go.Figure:
+    """Lets an axis of trials or epochs have whole numbers."""
+    numbers = [float(number) for trace in figure.data for number in trace.x if number == number]  # gaps are NaN
+    figure.update_xaxes(tickformat="d")
+    if max(numbers, default=0.0) <= FEW:
+        figure.update_xaxes(dtick=1)
+    return figure
 
 
 def _choose_colour(number: int) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 import searchcnn
+from searchcnn.errors import UsageError
 from searchcnn.files import guard_writing, replace_file
 from searchcnn.report.contents import Contents
 from searchcnn.results.gallery import COUNTS, MISLABELLED, RIGHT, UNSURE, WRONG, Picture
@@ -58,7 +59,7 @@ JPEG_SIDE = 40
 TITLES = {
     MISLABELLED: "Likely filed under the wrong class",
     WRONG: "Most confident mistakes",
-    UNSURE: "What it is least sure of",
+    UNSURE: "What it is least sure of, among the others",
     RIGHT: "What it is most sure of, and right",
 }
 """What each kind of pictures is called."""
@@ -95,8 +96,11 @@ def write_report(contents: Contents, path: Path) -> None:
         path: The file.
 
     Raises:
+        UsageError: If there is something else than a file.
         StoreError: If it cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a file; name one to write, such as report.html")
     page = make_page(contents)
     with guard_writing(path), replace_file(path) as new:
         new.write_text(page, encoding="utf-8")
@@ -108,7 +112,7 @@ def make_page(contents: Contents) -> str:
 
     from searchcnn.report.points import compare_points
 
-    points = compare_points(contents)[:MAX_SPACES]
+    points, scores = compare_points(contents)[:MAX_SPACES], contents.validation or contents.test_scores
     environment = Environment(
         loader=PackageLoader("searchcnn.report", "."),
         autoescape=True,
@@ -129,7 +133,9 @@ def make_page(contents: Contents) -> str:
         plotly=_pack_plotly(),
         tiles=list(_make_tiles(contents)),
         sentences=list(_make_sentences(contents)),
-        pairs=contents.validation.list_confusions(MAX_PAIRS) if contents.validation else [],
+        scores=scores,
+        sample=_describe_sample(contents),
+        pairs=scores.list_confusions(MAX_PAIRS) if scores else [],
         galleries=_make_galleries(contents),
         blocks=_draw_blocks(contents.card.get("network", ())),
         failures=_list_failures(contents),
@@ -159,9 +165,9 @@ def _make_figures(contents: Contents) -> dict[str, go.Figure]:
         plots |= {f"tradeoff-{name}": figures.plot_tradeoff(contents, name) for name in figures.MEASURES}
     if contents.test_scores is not None:
         plots["confusion-test"] = figures.plot_confusion(contents.test_scores)
-    if contents.validation is not None:
-        plots["confusion"] = figures.plot_confusion(contents.validation)
-        plots["confidence"] = figures.plot_confidence(contents.validation)
+    if (scores := contents.validation or contents.test_scores) is not None:
+        plots["confusion"] = figures.plot_confusion(scores)
+        plots["confidence"] = figures.plot_confidence(scores)
     return plots
 
 
@@ -223,7 +229,7 @@ def _describe_test(test: Mapping[str, Any] | None) -> str:
 def _make_sentences(contents: Contents) -> Iterator[str]:
     """Yields what the search has found, in words."""
     for sentence in _describe_results(contents):
-        yield f"{sentence[0].upper()}{sentence[1:]}"
+        yield f"{sentence[0].upper()}{sentence[1:].rstrip('.')}"
 
 
 def _describe_results(contents: Contents) -> Iterator[str]:
@@ -241,12 +247,21 @@ def _describe_results(contents: Contents) -> Iterator[str]:
     if scores is not None:
         if pairs := scores.list_confusions(3):
             texts = [f"{pair.label} for {pair.predicted} ({pair.images}, {pair.share:.1%})" for pair in pairs]
-            yield f"Of {format_count(scores.images, 'validation image')}, it takes most often {join_words(texts)}"
+            yield f"Of {_describe_sample(contents)}, it takes most often {join_words(texts)}"
         if errors := contents.label_errors:
             predictions = contents.fold_predictions or scores.predictions
             images = "images of training and validation" if contents.fold_predictions else "validation images"
             yield f"{len(errors):,} of {len(predictions):,} {images} may be filed under the wrong class"
         yield from (line.removeprefix("Sure:").strip() for line in describe_calibration(contents.card))
+
+
+def _describe_sample(contents: Contents) -> str:
+    """Returns how many validation images are known to be taken for what."""
+    if contents.validation is None:
+        return ""
+    images, whole = contents.validation.images, contents.card.get("scores", {}).get("validation", {}).get("images")
+    sample = f"a random sample of {images:,} of " if whole and images < whole else ""
+    return f"{sample}{format_count(max(images, whole or 0), 'validation image')}"
 
 
 def _make_galleries(contents: Contents) -> list[tuple[str, list[dict[str, Any]]]]:

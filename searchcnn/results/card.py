@@ -52,9 +52,10 @@ def read_card(model: Path) -> dict[str, Any]:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         is_own = card["sha256"] == hash_file(model)
     except FileNotFoundError as error:
-        raise StoreError(
-            f"{error.filename}: no such file; a study has a model once its first trial is complete, until it is deleted"
-        ) from None
+        hint = "a study has a model once its first trial is complete, until it is deleted"
+        if model.exists():
+            hint = f"{model.name} needs its model card beside it, as `searchcnn export` writes it"
+        raise StoreError(f"{error.filename}: no such file; {hint}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: not a model card ({type(error).__name__}: {error})") from None
     if not is_own:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from searchcnn.errors import StoreError
+from searchcnn.errors import StoreError, UsageError
 from searchcnn.events import Epoch
-from searchcnn.report import Contents, make_page, read_contents
+from searchcnn.report import Contents, make_page, read_contents, write_report
 from searchcnn.report.figures import find_parting
 from searchcnn.report.points import compare_points
 from searchcnn.results.card import find_card, write_card
@@ -101,6 +101,47 @@ def test_until_the_test_images_are_read_it_says_so(make_study: MakeStudy) -> Non
     assert "Most confident mistakes on the test images" in page
     assert len(re.findall(r'<img src="data:', page)) <= 40
     assert "read 2 times" in page
+
+
+def test_a_search_that_was_killed_has_a_report(make_study: MakeStudy) -> None:
+    """The card does not say yet that the model was verified."""
+    workspace = make_study(4)
+    card = find_card(workspace.best_model(NAME))
+    del card["verified"]
+    write_card(workspace.best_model(NAME), card)
+    page = make_page(read(workspace))
+    assert "plain Keras loads it" not in page
+    assert "The network" in page
+
+
+def test_a_sample_of_the_validation_images_is_called_one(make_study: MakeStudy) -> None:
+    workspace = make_study(4)
+    assert "On 60 validation images" in make_page(read(workspace))
+    card = find_card(workspace.best_model(NAME))
+    card["scores"]["validation"]["images"] = 600
+    write_card(workspace.best_model(NAME), card)
+    page = make_page(read(workspace))
+    assert "On a random sample of 60 of 600 validation images" in page
+    assert "Of a random sample of 60 of 600 validation images" in page
+
+
+def test_a_study_with_folds_shows_the_test_images(make_study: MakeStudy) -> None:
+    """Its model was fitted to the validation images, so that they say nothing."""
+    workspace = make_study(4, data={"name": "digits", "folds": 3})
+    workspace.predictions(NAME, "validation").rename(workspace.predictions(NAME, "test"))
+    page = make_page(read(workspace))
+    assert "Confusion matrix of the test images" in page
+    assert "How sure it is" in page
+    assert "(data.folds)" in page
+
+
+def test_only_a_file_is_replaced(make_study: MakeStudy) -> None:
+    """Not a device, nor a folder."""
+    workspace = make_study(2, is_trained=False)
+    for path in (Path("/dev/null"), workspace.root):
+        with pytest.raises(UsageError, match="is not a file"):
+            write_report(read(workspace), path)
+    assert Path("/dev/null").is_char_device()
 
 
 def test_a_study_without_a_model_has_a_report_of_its_search(make_study: MakeStudy) -> None:
