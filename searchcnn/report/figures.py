@@ -27,6 +27,8 @@ SPACES = (BLUE, ORANGE, GREEN, "#a463f2", "#ff725c", "#6cc5b0", "#9c6b4e", "#ff8
 """Colours of search spaces and of activities."""
 WIDE = 30
 """Ratio of the largest and the smallest cost above which an axis has a number at powers of ten only."""
+SHORT = 4
+"""Ratio below which an axis has more numbers than 1, 2 and 5."""
 FEW = 10
 """Number of trials or epochs up to which an axis names each."""
 LEAST_SHARE = 0.005
@@ -262,11 +264,11 @@ def _describe(trial: TrialSummary) -> str:
 
 
 def _choose_ticks(costs: Sequence[float]) -> list[float]:
-    """Returns the numbers of a logarithmic axis: 1, 2, 5, 10, ..., or powers of ten if it is long."""
+    """Returns the numbers of a logarithmic axis: 1, 2, 5, 10, ...; powers of ten if it is long, more if it is short."""
     if not costs:
         return []
     low, high = min(costs), max(costs)
-    steps = (1,) if high > WIDE * low else (1, 2, 5)
+    steps: Sequence[float] = (1,) if high > WIDE * low else (1, 2, 5) if high > SHORT * low else (1, 1.5, 2, 3, 4, 5, 7)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**power for power in powers for step in steps]
 
