@@ -122,6 +122,7 @@ def test_graphs_of_the_body_are_freed() -> None:
     assert set(read_gradients()) == before
 
 
+@pytest.mark.slow
 def test_what_jax_has_compiled_is_kept_for_some_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they share is compiled once; what only one of them needs is freed in the end."""
     start_keras()

@@ -553,6 +553,7 @@ class TestLabelErrors:
         with pytest.raises(UsageError, match="folds must be 2 to 20, not 1"):
             Study("mine").find_label_errors(folds=1)
 
+    @pytest.mark.slow
     def test_on_the_command_line(self, workspace: Path) -> None:
         study = Study("mine")
         predictions = study.predict_unseen(2)

@@ -84,9 +84,10 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
 
 
 @pytest.fixture(scope="module")
-def searched(interrupted: Interrupted) -> tuple[Path, str]:
-    """A workspace after the same command has gone on to the end of three trials, and what that printed."""
-    return interrupted.folder, call(interrupted.folder, *SEARCH)[0]
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A workspace after a search of three trials, and what that printed."""
+    folder = tmp_path_factory.mktemp("searched")
+    return folder, call(folder, *SEARCH)[0]
 
 
 @pytest.mark.slow
@@ -98,13 +99,22 @@ def test_ctrl_c_stops_in_good_order(interrupted: Interrupted) -> None:
     assert running["number"] == 0
 
 
+@pytest.mark.slow
 def test_a_worker_writes_nothing_of_optunas_log(interrupted: Interrupted) -> None:
     log = Workspace(interrupted.folder).log("digits").read_text(encoding="utf-8")
     assert "study created" not in log
     assert "[I 20" not in log
 
 
-def test_the_same_command_goes_on_and_prints_plain_lines_when_piped(searched: tuple[Path, str]) -> None:
+@pytest.mark.slow
+def test_the_same_command_goes_on_after_ctrl_c(interrupted: Interrupted) -> None:
+    printed, _ = call(interrupted.folder, *SEARCH)
+    assert "3 trials in " in printed
+    finished = [trial for trial in read_trials(interrupted.folder) if trial["state"] in ("COMPLETE", "PRUNED", "FAIL")]
+    assert [trial["number"] for trial in finished] == [0, 1, 2]
+
+
+def test_plain_lines_are_printed_when_piped(searched: tuple[Path, str]) -> None:
     folder, printed = searched
     assert "trial 0: sequential, default, 94.9k parameters" in printed
     assert re.search(r"trial 0: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)

@@ -51,6 +51,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it may be ignored
         )
         os.close(slave)
         self.text = ""
@@ -122,6 +123,7 @@ def complete_trial(study: StoredStudy, value: float) -> None:
     study.finish(trial, TrialState.COMPLETE, value, facts)
 
 
+@pytest.mark.slow
 def test_it_follows_a_search_to_its_end_in_a_window_of_any_size(
     study: StoredStudy, watch: Callable[[], Terminal]
 ) -> None:
@@ -140,6 +142,7 @@ def test_it_follows_a_search_to_its_end_in_a_window_of_any_size(
     assert "3 trials in " in after
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_what_was_seen(study: StoredStudy, watch: Callable[[], Terminal]) -> None:
     with study.run():
         complete_trial(study, 0.8)

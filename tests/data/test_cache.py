@@ -142,6 +142,7 @@ def test_what_a_killed_process_leaves_is_never_read_and_goes(pets: Path) -> None
     assert [folder.name.startswith("pets-") for folder in list_entries()] == [True]
 
 
+@pytest.mark.slow
 def test_processes_that_come_at_the_same_time(pets: Path) -> None:
     code = KILLED.replace(", die_halfway)", ")")
     processes = [subprocess.Popen([sys.executable, "-c", code, str(pets)]) for _ in range(3)]

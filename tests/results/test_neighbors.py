@@ -85,6 +85,7 @@ def test_what_is_kept_has_a_limit() -> None:
     assert len(neighbors.features) == 20
 
 
+@pytest.mark.slow
 def test_what_a_model_knows_travels_with_it(saved: Path, finished: Any, digits: Dataset, tmp_path: Path) -> None:
     features = compute_features(finished, digits.validation.images)
     neighbors = fit_neighbors(features)

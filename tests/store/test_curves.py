@@ -3,7 +3,6 @@
 import math
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import optuna
@@ -57,9 +56,8 @@ def test_a_study_that_is_not_there_is_named(
         read_curves(url, "y")
 
 
-def test_a_thousand_trials_are_read_in_seconds(
-    url: URL, open_study: Open, study_config: Callable[..., StudyConfig]
-) -> None:
+@pytest.mark.slow
+def test_a_thousand_trials_are_read(url: URL, open_study: Open, study_config: Callable[..., StudyConfig]) -> None:
     study = open_study()
     study.check_identity(study_config().model_dump(), {})
     study.optuna.add_trials([optuna.trial.create_trial(state=TrialState.PRUNED)] * 1000)
@@ -71,10 +69,7 @@ def test_a_thousand_trials_are_read_in_seconds(
     ]
     with study.storage.engine.begin() as connection:
         connection.execute(insert(EpochRow), rows)
-    began = time.process_time()
     curves = read_curves(url, "x")
-    seconds = time.process_time() - began
-    assert seconds < 3  # 0.33 were measured
     assert len(curves) == 1000
     assert all(len(curve) == 50 for curve in curves.values())
 

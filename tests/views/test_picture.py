@@ -145,6 +145,7 @@ def test_is_recognised(few: Dataset, tmp_path: Path) -> None:
     assert [is_signed(tmp_path / name) for name in ("a.png", "b.png", "missing.png")] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_changes_nothing_that_others_draw() -> None:
     code = """
 import sys

@@ -146,6 +146,7 @@ def test_what_no_trial_should_do_is_classified_and_the_search_goes_on(
     assert sorted(event[1:] for event in ear.given_up) == [("killed", died), ("timeout", hung)]
 
 
+@pytest.mark.slow
 def test_an_error_of_a_worker_is_raised(tmp_path: Path, make_study: Callable[..., Job]) -> None:
     study = make_study()
     plugin = tmp_path / "plugins" / "net.py"
