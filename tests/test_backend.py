@@ -56,6 +56,7 @@ def test_starting_keras_hides_nothing() -> None:
     assert bool(run(STARTED + STATE)[1]) == bool(run(PLAIN + STATE)[1])
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_is_silent() -> None:
     out, err = run(f"{OWN}import sys; assert not {{'optuna', 'keras', 'numpy'}} & set(sys.modules)\n{STARTED}{STATE}")
     levels, root, frozen, environment = json.loads(out)

@@ -534,6 +534,7 @@ class TestLabelErrors:
         done = [event.done or 0.0 for event in heard if isinstance(event, Progress) and event.text == "training"]
         assert done == sorted(done) and done[-1] == 1.0
 
+    @pytest.mark.slow
     def test_what_folds_have_given_is_kept_with_the_model(self, workspace: Path) -> None:
         study = Study("mine")
         first, heard = study.predict_unseen(2), list[Event]()

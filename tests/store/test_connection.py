@@ -57,6 +57,7 @@ def test_training_goes_on_while_the_server_is_away(open_study: Open, postgres: P
 
 
 @on_server
+@pytest.mark.slow
 def test_what_needs_an_answer_waits_for_it(open_study: Open, postgres: PostgreSQL) -> None:
     study = open_study()
     with study.run():
@@ -111,6 +112,7 @@ def losing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @on_server
+@pytest.mark.slow
 def test_a_lost_answer_does_no_harm(open_study: Open, losing: Callable[[], None]) -> None:
     study = open_study()
     losing()

@@ -23,7 +23,9 @@ Open = Callable[..., StoredStudy]
 
 CONFIG = {"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 3}}
 
-pytestmark = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+pytestmark = pytest.mark.parametrize(
+    "url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 
 ENGINE = """
 import sys, time

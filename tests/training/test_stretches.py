@@ -133,7 +133,8 @@ def test_no_more_is_validated_than_the_learning_curve_needs(
     assert [epoch.number for epoch in read_curve(work, "seldom")] == [1, 4, 6]
 
 
-@pytest.mark.parametrize("stops", [(1, 2), pytest.param((3, 1), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [(1, 2), (3, 1)])
 def test_killed_in_a_stretch_it_ends_as_one_that_was_not(work: Work, stops: tuple[int, ...]) -> None:
     network = work("whole")
     for stop_after in stops:

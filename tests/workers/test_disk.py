@@ -41,6 +41,8 @@ from searchcnn.results import evaluate_model, models, read_card  # noqa: E402
 from searchcnn.training import Checkpoints  # noqa: E402
 from searchcnn.training.checkpoint import Checkpoint  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NET = '''
 import keras
 from searchcnn import SearchSpace
