@@ -32,7 +32,7 @@ class Contents:
         predictions: What that model predicts for the validation images; None if that is not known.
         fold_predictions: What its network predicts for images of training and validation, in folds; None if that was
             not asked for.
-        test_predictions: Likewise for the test images; None before `evaluate`.
+        test_predictions: What the model predicts for the test images; None before `evaluate`.
         pictures: Pictures of some of the validation images.
         test_pictures: Pictures of some of the test images.
     """
@@ -87,7 +87,12 @@ class Contents:
     @cached_property
     def trained(self) -> list[TrialSummary]:
         """The trials that were trained and have a score."""
-        return [trial for trial in self.summary.trials if trial.epochs and trial.value is not None]
+        return [trial for trial in self.summary.trials if _is_trained(trial)]
+
+    @property
+    def leaders(self) -> list[TrialSummary]:
+        """Likewise, the best first, and those that do not count last."""
+        return [trial for trial in self.board.sort() if _is_trained(trial)]
 
     @property
     def test(self) -> Mapping[str, Any] | None:
@@ -127,6 +132,10 @@ def read_contents(workspace: Workspace, url: URL, name: str) -> Contents:
         ],
         read_pictures(workspace.pictures(name, "test"), identity),
     )
+
+
+def _is_trained(trial: TrialSummary) -> bool:
+    return bool(trial.epochs) and trial.value is not None
 
 
 def _read_folds(workspace: Workspace, name: str, identity: str) -> Predictions | None:

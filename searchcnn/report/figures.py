@@ -6,7 +6,7 @@ import html
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from searchcnn.results.scores import BINS, Scores
 from searchcnn.text import format_amount, format_duration, format_score
+from searchcnn.views.summary import LEAST_SHARE
 
 if TYPE_CHECKING:
     from searchcnn.events import Epoch
@@ -31,8 +32,6 @@ SHORT = 4
 """Ratio below which an axis has more numbers than 1, 2 and 5."""
 FEW = 10
 """Number of trials or epochs up to which an axis names each."""
-LEAST_SHARE = 0.005
-"""Share of the time that is worth to be shown."""
 LEAST_IMAGES = 5
 """Number of images from which on a bin of confidence says something."""
 HEIGHT = 340
@@ -98,7 +97,7 @@ def _add_best_curve(figure: go.Figure, contents: Contents, best: TrialSummary) -
             name=f"best, {label}", line={"color": ORANGE, "width": 3, "dash": dash}, marker={"size": 5},
             hovertemplate=f"trial {best.number}, {label}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
         )  # fmt: skip
-    parting = find_parting(epochs, metric, contents.card)
+    parting = find_parting(epochs, metric, contents.board.images)
     if parting is not None and len(epochs) > 1:
         figure.add_vline(
             parting, line={"dash": "dot", "color": GREY}, annotation_text="training and validation part",
@@ -106,7 +105,7 @@ def _add_best_curve(figure: go.Figure, contents: Contents, best: TrialSummary) -
         )  # fmt: skip
 
 
-def find_parting(epochs: Sequence[Epoch], metric: str, card: Mapping[str, Any]) -> int | None:
+def find_parting(epochs: Sequence[Epoch], metric: str, images: int | None) -> int | None:
     """Returns the epoch from which on an accuracy on training images stays above that on validation images.
 
     Only differences count of more than two standard errors of the latter.
@@ -114,12 +113,11 @@ def find_parting(epochs: Sequence[Epoch], metric: str, card: Mapping[str, Any]) 
     Args:
         epochs: The learning curve.
         metric: The accuracy on validation images.
-        card: The card of the model, which has the number of validation images.
+        images: Number of validation images; None if that is not known.
 
     Returns:
         None if they do not part, or the metric is not an accuracy.
     """
-    images = card.get("scores", {}).get("validation", {}).get("images")
     if not images or "accuracy" not in metric:
         return None
     parting = None

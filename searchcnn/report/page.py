@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from searchcnn.report.points import Points
-    from searchcnn.store import TrialSummary
 
 MAX_TRIALS = 50
 """Number of trials that the table shows: the best ones."""
@@ -140,7 +139,7 @@ def make_page(contents: Contents) -> str:
         blocks=_draw_blocks(contents.card.get("network", ())),
         failures=_list_failures(contents),
         gaps=contents.board.gaps,
-        leaders=_rank(contents)[:MAX_TRIALS],
+        leaders=contents.leaders[:MAX_TRIALS],
         settings="\n".join(_write_settings(contents.summary.config.model_dump(mode="json"))),
         times=TIMES,
         version=searchcnn.__version__,
@@ -259,7 +258,7 @@ def _describe_sample(contents: Contents) -> str:
     """Returns how many validation images are known to be taken for what."""
     if contents.validation is None:
         return ""
-    images, whole = contents.validation.images, contents.card.get("scores", {}).get("validation", {}).get("images")
+    images, whole = contents.validation.images, contents.board.images
     sample = f"a random sample of {images:,} of " if whole and images < whole else ""
     return f"{sample}{format_count(max(images, whole or 0), 'validation image')}"
 
@@ -310,16 +309,6 @@ def _draw_blocks(network: Sequence[Mapping[str, Any]]) -> list[Block]:
         )
         for line in shapes
     ]
-
-
-def _rank(contents: Contents) -> list[TrialSummary]:
-    """Returns the trials that were trained: those that are complete first, each by their scores."""
-    objective = contents.summary.config.objective
-
-    def rank(trial: TrialSummary) -> tuple[float, ...]:
-        return (not trial.is_ranked, *objective.rank(trial.value or 0.0, trial.facts))
-
-    return sorted(contents.trained, key=rank)
 
 
 def _list_failures(contents: Contents) -> list[tuple[str, int, str]]:

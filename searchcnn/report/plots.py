@@ -133,17 +133,7 @@ class Plots:
             StoreError: If it is not known what it predicts for them.
         """
         predictions = self._find_scores().predictions
-        names, predicted = predictions.class_names, predictions.predicted
-        rows = [
-            {
-                "file": predictions.names[index],
-                "label": names[predictions.labels[index]],
-                "predicted": names[predicted[index]],
-                "probability": float(predictions.confidence[index]),
-                "probability_of_label": float(predictions.probabilities[index, predictions.labels[index]]),
-            }
-            for index in map(int, predictions.find_wrong())
-        ]
+        rows = [predictions.describe(index) for index in map(int, predictions.find_wrong())]
         return tabulate(rows, WRONG)
 
     def _find_scores(self) -> Scores:

@@ -35,6 +35,11 @@ def get_card_path(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
+def get_trial_path(model: Path, trial: int) -> Path:
+    """Returns where the network of one of a study's best trials is kept, given the file of its best model."""
+    return model.parent / "models" / f"trial-{trial:04}{model.suffix}"
+
+
 def write_card(model: Path, card: Mapping[str, Any]) -> None:
     """Writes a model's card in one step: readers see either the old one or the new one."""
     with replace_file(get_card_path(model)) as new:

@@ -119,20 +119,12 @@ def make_pictures(
         images: Their pixels, uint8 of shape (pictures, height, width, channels).
         activations: As in `Picture`, of the first of them.
     """
-    names, predicted = predictions.class_names, predictions.predicted
-    return [
-        Picture(
-            kind,
-            predictions.names[index],
-            names[predictions.labels[index]],
-            names[predicted[index]],
-            float(predictions.confidence[index]),
-            float(predictions.probabilities[index, predictions.labels[index]]),
-            shrink(pixels),
-            activations[row] if row < len(activations) else None,
-        )
-        for row, ((index, kind), pixels) in enumerate(zip(chosen.items(), images, strict=True))
-    ]
+    pictures = []
+    for row, ((index, kind), pixels) in enumerate(zip(chosen.items(), images, strict=True)):
+        activation = activations[row] if row < len(activations) else None
+        name, label, predicted, *shares = predictions.describe(index).values()
+        pictures.append(Picture(kind, name, label, predicted, shares[0], shares[1], shrink(pixels), activation))
+    return pictures
 
 
 def write_pictures(path: Path, pictures: Sequence[Picture], model: str) -> None:

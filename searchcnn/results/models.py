@@ -18,7 +18,7 @@ from searchcnn.errors import StoreError, StudyFailedError
 from searchcnn.files import discard, guard_writing, replace_file
 from searchcnn.job import Job
 from searchcnn.results.calibration import temper
-from searchcnn.results.card import get_card_path, hash_file, make_card, read_card, write_card
+from searchcnn.results.card import get_card_path, get_trial_path, hash_file, make_card, read_card, write_card
 from searchcnn.results.examination import Examination, examine
 from searchcnn.results.export import SAMPLE, load_model, predict, save_model
 from searchcnn.results.gallery import write_pictures
@@ -74,7 +74,7 @@ class Models:
 
     def get_file(self, trial: int) -> Path:
         """Returns the file of the network of the trial with this number."""
-        return self.path.parent / "models" / f"trial-{trial:04}.keras"
+        return get_trial_path(self.path, trial)
 
     def save(self, trial: Trial, evaluation: Evaluation) -> None:
         """Saves a trial's network.

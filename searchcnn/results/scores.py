@@ -51,6 +51,22 @@ class Predictions:
         names = [self.names[int(row)] for row in rows] if self.names else ()
         return Predictions(names, self.labels[rows], self.probabilities[rows], self.class_names)
 
+    def describe(self, index: int) -> dict[str, Any]:
+        """Returns what is predicted for an image, as a record, given its index.
+
+        Returns:
+            ``file``, ``label``, ``predicted``, and the probabilities of the predicted class and of its own:
+            ``probability`` and ``probability_of_label``.
+        """
+        label, predicted = int(self.labels[index]), int(self.probabilities[index].argmax())
+        return {
+            "file": self.names[index],
+            "label": self.class_names[label],
+            "predicted": self.class_names[predicted],
+            "probability": float(self.probabilities[index, predicted]),
+            "probability_of_label": float(self.probabilities[index, label]),
+        }
+
     def find_wrong(self) -> npt.NDArray[np.int64]:
         """Returns the indices of the images that are taken for another class, the most confident mistake first."""
         wrong = np.flatnonzero(self.predicted != self.labels)

@@ -1,7 +1,8 @@
 """Writes the images that a model gets wrong, or that are likely filed under the wrong class, for people to look at."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +41,9 @@ def write_wrong(predictions: Predictions, folder: Path) -> int:
     Raises:
         StoreError: If the folder cannot be written.
     """
-    with guard_writing(folder):
-        return _write(predictions, folder)
-
-
-def _write(predictions: Predictions, folder: Path) -> int:
-    wrong, predicted = predictions.find_wrong(), predictions.predicted
-    with (folder / LIST).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["picture", "image", "class", "predicted", "probability", "probability_of_class"])
-        for rank, index in enumerate(map(int, wrong), 1):
-            name, label = predictions.names[index], predictions.labels[index]
-            classes = [predictions.class_names[number] for number in (label, predicted[index])]
-            texts = [clean_name(text) for text in (*classes, Path(name).stem)]
-            picture = "{:04} {} taken for {}, {}.png".format(rank, *texts)
-            _save_picture(predictions.images, index, folder / picture)
-            shares = (predictions.confidence[index], predictions.probabilities[index, label])
-            table.writerow([picture, name, *classes, *(f"{share:.4f}" for share in shares)])
+    wrong = list(map(int, predictions.find_wrong()))
+    rows = [(index, *predictions.describe(index).values()) for index in wrong]
+    _write(folder / LIST, "predicted", "taken for", rows, predictions.images)
     return len(wrong)
 
 
@@ -71,16 +58,30 @@ def write_label_errors(errors: Sequence[LabelError], images: Split, folder: Path
     Raises:
         StoreError: If the folder cannot be written.
     """
-    rows = {name: row for row, name in enumerate(images.names)}
-    with guard_writing(folder), (folder / LABELS).open("w", newline="", encoding="utf-8") as file:
+    places = {name: place for place, name in enumerate(images.names)}
+    rows = [(places[error.name], *astuple(error)) for error in errors]
+    _write(folder / LABELS, "looks_like", "looks like", rows, images.images)
+
+
+def _write(path: Path, column: str, verb: str, rows: Iterable[tuple[Any, ...]], images: Any) -> None:
+    """Writes images and a list of them.
+
+    Args:
+        path: The list.
+        column: Heading of the other class.
+        verb: What stands between the two classes in the name of a picture.
+        rows: The place of each image among the images, its name, its class and the other one, and the probabilities of
+            the other one and of its own.
+        images: Pixels, uint8 of shape (images, height, width, channels).
+    """
+    with guard_writing(path.parent), path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["picture", "image", "class", "looks_like", "probability", "probability_of_class"])
-        for rank, error in enumerate(errors, 1):
-            texts = [clean_name(text) for text in (error.label, error.suggested, Path(error.name).stem)]
-            picture = "{:04} {} looks like {}, {}.png".format(rank, *texts)
-            _save_picture(images.images, rows[error.name], folder / picture)
-            shares = (error.probability, error.probability_of_label)
-            table.writerow([picture, error.name, error.label, error.suggested, *(f"{share:.4f}" for share in shares)])
+        table.writerow(["picture", "image", "class", column, "probability", "probability_of_class"])
+        for rank, (place, name, label, other, *shares) in enumerate(rows, 1):
+            first, second, stem = (clean_name(text) for text in (label, other, Path(name).stem))
+            picture = f"{rank:04} {first} {verb} {second}, {stem}.png"
+            _save_picture(images, place, path.with_name(picture))
+            table.writerow([picture, name, label, other, *(f"{share:.4f}" for share in shares)])
 
 
 def _save_picture(images: Any, index: int, path: Path) -> None:

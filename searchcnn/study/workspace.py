@@ -49,10 +49,6 @@ class Workspace:
         """Returns where a study's best model is once there is one."""
         return self.studies / study / "best.keras"
 
-    def trial_model(self, study: str, trial: int) -> Path:
-        """Returns where the network of one of a study's best trials is kept."""
-        return self.studies / study / "models" / f"trial-{trial:04}.keras"
-
     def predictions(self, study: str, part: str) -> Path:
         """Returns where it is kept what a study's best model predicts for the images of a part of its dataset.
 

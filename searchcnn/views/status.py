@@ -103,7 +103,7 @@ class Status:
             yield from describe_ties(self.board)
         model: Path = self.workspace.best_model(summary.name)
         if model.exists():
-            yield f"Model: {model.relative_to(self.workspace.root)}{explain_mismatch(model, summary)}"
+            yield f"Model: {self.workspace.shorten(model)}{explain_mismatch(model, summary)}"
 
 
 def watch(read: Callable[[], Status], console: Console) -> Status:

@@ -11,10 +11,12 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from searchcnn.results.card import get_trial_path
 from searchcnn.results.leaderboard import find_counting_epoch
 from searchcnn.store import SCORES, SPENT, STRETCHES
 from searchcnn.text import format_amount, format_duration, format_score, format_value
 from searchcnn.views.curve import draw_curve
+from searchcnn.views.summary import LEAST_SHARE
 from searchcnn.views.tables import STYLES
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from searchcnn.store import TrialSummary
     from searchcnn.study import Workspace
 
-LEAST_SHARE = 0.005
-"""Share of the time that is worth to be named."""
 WIDEST_CURVE, CURVE_HEIGHT = 100, 14
 """Largest width of a learning curve, and its height, in characters."""
 STOPS = {"finished": "trained to its end", "timeout": "cut by the timeout of the search"}
@@ -129,9 +129,9 @@ class TrialView:
 
     def _tell_rebuilding(self) -> Iterator[str]:
         """Yields Python that loads or builds its network."""
-        model = self.workspace.trial_model(self.board.summary.name, self.trial.number)
+        model = get_trial_path(self.workspace.best_model(self.board.summary.name), self.trial.number)
         if model.exists():
-            path = model.relative_to(self.workspace.root).as_posix()
+            path = self.workspace.shorten(model).as_posix()
             yield f"  trained:    keras.models.load_model({path!r})"
         if self.trial.space:
             storage = f", storage={self.storage!r}" if self.storage else ""

@@ -177,10 +177,9 @@ def test_where_training_and_validation_part(training: list[float], parting: int 
     epochs = [
         Epoch(number, {"accuracy": value, "val_accuracy": 0.58}, None, 1.0) for number, value in enumerate(training, 1)
     ]
-    card = {"scores": {"validation": {"images": 1000}}}
-    assert find_parting(epochs, "val_accuracy", card) == parting
-    assert find_parting(epochs, "val_loss", card) is None
-    assert find_parting(epochs, "val_accuracy", {}) is None
+    assert find_parting(epochs, "val_accuracy", 1000) == parting
+    assert find_parting(epochs, "val_loss", 1000) is None
+    assert find_parting(epochs, "val_accuracy", None) is None
 
 
 @pytest.fixture

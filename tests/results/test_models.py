@@ -121,6 +121,14 @@ def models_at(few: Dataset, study_config: Callable[..., StudyConfig], ranks: Any
 
 
 @pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Returns what saved models are compared with from then on: what is expected of each."""
+    expectations: list[Any] = []
+    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: expectations.append(expected))
+    return expectations
+
+
+@pytest.fixture
 def keep(finished: Any, study_config: Callable[..., StudyConfig], begin: Callable[..., Trial]) -> Callable[..., None]:
     """Returns what keeps a classifier as that of a trial: ``keep(models, number=2, value=0.5, params=123)``."""
 
@@ -324,10 +332,8 @@ def test_a_rehearsal_leaves_the_best_model_alone(
 
 
 def test_a_model_that_a_killed_run_left_is_verified_by_the_next(
-    saved: Path, few: Dataset, models_at: Callable[[Path], Models], monkeypatch: pytest.MonkeyPatch
+    saved: Path, few: Dataset, models_at: Callable[[Path], Models], compared: list[Any]
 ) -> None:
-    compared: list[Any] = []
-    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
     best = models_at(saved)
     before = best.is_verified
     best.verify()
@@ -343,10 +349,8 @@ def test_a_calibrated_model_is_compared_with_the_trained_network(
     models_at: Callable[[Path], Models],
     keep: Callable[..., None],
     ranks: Ranks,
-    monkeypatch: pytest.MonkeyPatch,
+    compared: list[Any],
 ) -> None:
-    compared: list[Any] = []
-    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
     best = models_at(tmp_path / "studies" / "mine" / "best.keras")
     keep(best, 2, 0.5)
     ranks.ended = ranks.best = [2]
@@ -381,10 +385,8 @@ def test_a_trial_that_another_process_has_trained_on_is_not_compared_with_what_i
     models_at: Callable[[Path], Models],
     keep: Callable[..., None],
     ranks: Ranks,
-    monkeypatch: pytest.MonkeyPatch,
+    compared: list[Any],
 ) -> None:
-    compared: list[Any] = []
-    monkeypatch.setattr(models_module, "verify", lambda path, images, expected: compared.append(expected))
     first, second = (models_at(tmp_path / "studies" / "mine" / "best.keras") for _ in range(2))
     ranks.ended = ranks.best = [2]
     keep(first, 2, 0.5)
