@@ -13,6 +13,9 @@ Draws: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """Random numbers of a batch by what they are for; each array begins with the axis of the images."""
 
 
+WHERE = "where the study compiles the network, and that has no layer that changes images at random"
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How training images are changed at random; pixels from outside of an image repeat its edge.
@@ -27,7 +30,10 @@ class Augmentation:
 
     flip: Annotated[
         bool,
-        Setting("Mirror half of the training images, left to right, in each epoch; not for digits or text."),
+        Setting(
+            "Mirror half of the training images, left to right, in each epoch; not for digits or text.",
+            auto=f"auto: if the names of the classes are not those of digits, letters or sides, {WHERE}.",
+        ),
     ] = False
     shift: Annotated[
         float,
@@ -36,6 +42,7 @@ class Augmentation:
             "repeated.",
             at_least=0,
             below=1,
+            auto=f"auto: 0.1 {WHERE}.",
         ),
     ] = 0.0
     rotation: Annotated[

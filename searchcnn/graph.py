@@ -135,6 +135,11 @@ def has_output_mapping(model: Any) -> bool:
     return not isinstance(model, keras.Sequential) and isinstance(model.output, dict)
 
 
+def is_augmented(model: Any) -> bool:
+    """Whether a network has layers that change images at random."""
+    return any(_is_random_by_default(leaf) for leaf in find_leaves(model))
+
+
 def remove_augmentation(model: Any) -> Any:
     """Returns a network without its random image layers: Keras runs them in training mode unless told not to.
 
@@ -145,7 +150,7 @@ def remove_augmentation(model: Any) -> Any:
         A network of the same layers and weights; the model itself if it has no such layer. A layer that does something
         where nothing is trained, too, stays and is told so.
     """
-    if not any(_is_random_by_default(leaf) for leaf in find_leaves(model)):
+    if not is_augmented(model):
         return model
     return keras.models.clone_model(make_functional(model), clone_function=_strip_model, call_function=_call_or_skip)
 

@@ -49,3 +49,8 @@ def flatten_layers(model: Any) -> list[Any]:
 def find_operation(tensor: Any) -> Any:
     """Returns the layer or operation that a symbolic tensor comes from."""
     return tensor._keras_history.operation
+
+
+def find_index(optimizer: Any, variable: Any) -> int:
+    """Returns which of the variables that an optimizer was built for one is, in the form in which it updates it."""
+    return int(optimizer._get_variable_index(variable))

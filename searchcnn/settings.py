@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, get_type_hints
 
+AUTO = "auto"
+"""In a study file: what suits the images and the network."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -27,6 +30,7 @@ class Setting:
         since: The version that added it; empty for those of the first version, which every study has.
         type: Its type in a study file; the field's own type, if it is None.
         before: The field's own default; `list_settings` fills it in.
+        auto: What "auto", its default then, stands for in words; empty if there is no such value.
     """
 
     description: str
@@ -40,6 +44,7 @@ class Setting:
     since: str = ""
     type: Any = None
     before: Any = None
+    auto: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -85,7 +90,7 @@ def list_settings(owner: type) -> dict[str, Setting]:
         for setting in getattr(hint, "__metadata__", ()):
             if isinstance(setting, Setting):
                 before = None if field.default is MISSING else field.default
-                default = before if setting.default is None else setting.default
+                default = AUTO if setting.auto else before if setting.default is None else setting.default
                 kind = setting.type or hint.__origin__
                 settings[field.name] = replace(setting, default=default, type=kind, before=before)
     return settings

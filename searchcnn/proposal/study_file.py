@@ -10,8 +10,6 @@ from searchcnn.errors import UsageError, make_printable
 from searchcnn.proposal.start import PRETRAINED, Start, choose_start, find_weights
 from searchcnn.study.config import DEFAULT_EPOCHS, parse_duration
 
-BATCH_SIZES = ((5_000, 64), (1_000, 32), (0, 16))
-"""Images per step by the minimum number of training images."""
 TIMEOUT = "1h"
 """Default time of a search."""
 MAX_NAMES = 12
@@ -129,12 +127,6 @@ def _write_size(inspection: Inspection, start: Start) -> Setting:
 
 def _write_training(inspection: Inspection) -> Iterator[Setting]:
     counts = inspection.counts["train"]
-    yield Setting("batch_size", str(_choose_by_size(BATCH_SIZES, sum(counts.values()))), "images per step")
-    yield Setting("optimizer", '"adamw"', "Adam with weight decay")
-    yield Setting("learning_rate", "{min = 1e-3, max = 1e-2, log = true}", "is searched")
-    yield Setting("schedule", '"one_cycle"', "up to the learning rate, then down to zero")
-    yield Setting("weight_decay", "0.02", "pulls weights towards zero")
-    yield Setting("label_smoothing", "0.05", "a little of each label goes to the other classes")
     yield _write_flip(inspection)
     yield Setting("shift", "0.1", "moves images by up to this fraction of their side")
     if is_imbalanced(list(counts.values())):
@@ -153,8 +145,11 @@ def _write_tuning(inspection: Inspection, start: Start) -> Iterator[Setting]:
         yield Setting("epochs", str(start.epochs + 1), "one for the head on features, the others for fine-tuning")
         yield Setting("patience", str(start.epochs), "a trial ends after this many epochs without a better score")
         yield Setting("batch_size", "32", "images per step")
+        yield Setting("optimizer", '"adam"', "what pretrained networks were measured with")
         yield Setting("learning_rate", "0.002", "of the head; fine-tuning gets a fraction of it, which is searched")
         yield Setting("schedule", '"cosine"', "from the learning rate down to zero")
+        yield Setting("weight_decay", "0.0", "none")
+        yield Setting("label_smoothing", "0.0", "none")
         yield _write_flip(inspection)
         yield Setting("shift", "0.1", "moves images by up to this fraction of their side")
     if is_imbalanced(list(inspection.counts["train"].values())):
@@ -175,10 +170,6 @@ def _write_options(inspection: Inspection, start: Start) -> Iterator[Setting]:
     elif start.is_mixed:
         share = min(1.0, start.epochs / DEFAULT_EPOCHS)
         yield Setting("fine_tuning", f"{share:.2g}", "fraction of the epochs for it")
-
-
-def _choose_by_size(steps: Sequence[tuple[int, int]], size: int) -> int:
-    return next(value for least, value in steps if size >= least)
 
 
 def _choose_smaller(inspection: Inspection) -> int:

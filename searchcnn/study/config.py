@@ -305,10 +305,10 @@ class _Plain(Section):
 # What may be searched is declared in `searchcnn.study.recipe.Recipe`.
 _FIELDS: dict[str, Any] = {
     name: (
-        Annotated[make_searchable(setting.type), Before(setting.before)]
+        Annotated[make_searchable(setting.type, bool(setting.auto)), Before(setting.before)]
         if setting.since
-        else make_searchable(setting.type),
-        Field(default=setting.default, description=setting.description),
+        else make_searchable(setting.type, bool(setting.auto)),
+        Field(default=setting.default, description=f"{setting.description} {setting.auto}".strip()),
     )
     for name, setting in SETTINGS.items()
 }
@@ -373,7 +373,7 @@ class StudyConfig(Section):
     def mirrors(self) -> bool:
         """Whether training images are mirrored, at least in some trials."""
         flip = self.training.flip
-        return any(flip) if isinstance(flip, list) else bool(flip)
+        return True in flip if isinstance(flip, list) else flip is True
 
     @property
     def objective(self) -> Objective:

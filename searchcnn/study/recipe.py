@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from searchcnn.augmentation import Augmentation
 from searchcnn.settings import Setting, list_settings
-from searchcnn.study.values import NormalizationName, OptimizerName, PrecisionName, ScheduleName
+from searchcnn.study.values import NormalizationName, OptimizerName, PrecisionName, Range, ScheduleName
 
 SOLVER = "lbfgs"
 """Name of the optimizer of a network of which only the last layer is trained, by a solver."""
@@ -44,12 +44,22 @@ class Recipe:
 
     epochs: int
     patience: int
-    batch_size: Annotated[int, Setting("Images per step.", 64, at_least=1)]
+    batch_size: Annotated[
+        int,
+        Setting(
+            "Images per step.",
+            64,
+            at_least=1,
+            auto="auto: 128 with 20,000 training images or more, 64 with 5,000, 32 with 1,000, else 16; "
+            "64 at most where the builder compiles the network.",
+        ),
+    ]
     optimizer: Annotated[
         str,
         Setting(
-            "adam, adamw, sgd, rmsprop, nadam, lion, adagrad or adamax.",
-            "adam",
+            "muon (momentum whose updates of kernels are made orthogonal; AdamW for the other weights), adam, adamw, "
+            "sgd, rmsprop, nadam, lion, adagrad or adamax.",
+            "muon",
             concerns="optimizer",
             type=OptimizerName,
         ),
@@ -67,20 +77,25 @@ class Recipe:
     ] = 0.0
     learning_rate: Annotated[
         float,
-        Setting("Learning rate; the peak where a schedule changes it.", 0.001, concerns="optimizer", above=0),
+        Setting(
+            "Learning rate; the peak where a schedule changes it.",
+            Range(min=5e-3, max=5e-2, log=True),
+            concerns="optimizer",
+            above=0,
+        ),
     ] = 0.0
     schedule: Annotated[
         ScheduleName,
         Setting(
-            "constant; cosine (to zero over `epochs`, or over each stretch that a plan trains a network in); one_cycle "
-            "(warm-up for 30 %, then cosine); step (a tenth after half and again after three quarters of `epochs`); "
+            "constant; linear (up for 15 % of `epochs`, or of each stretch that a plan trains a network in, then down to "
+            "zero); cosine (down to zero); one_cycle (up for 30 %, then cosine); step (a tenth after half and again after three quarters of `epochs`); "
             "plateau (half after each two epochs without a better objective).",
-            "cosine",
+            "linear",
             concerns="optimizer",
         ),
     ] = "constant"
     weight_decay: Annotated[
-        float, Setting("Decoupled weight decay of the optimizer.", concerns="optimizer", at_least=0)
+        float, Setting("Decoupled weight decay of the optimizer.", 0.02, concerns="optimizer", at_least=0)
     ] = 0.0
     l1: Annotated[float, Setting("L1 penalty on convolution and dense kernels.", concerns="optimizer", at_least=0)] = (
         0.0
@@ -92,6 +107,7 @@ class Recipe:
         float,
         Setting(
             "Fraction of each label that is spread over the other classes.",
+            0.05,
             concerns="optimizer",
             at_least=0,
             below=1,

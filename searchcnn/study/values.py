@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from searchcnn.settings import Setting
+from searchcnn.settings import AUTO, Setting
 
 BRANCHES = frozenset({"fixed", "choice", "range"})
 """Names of the three forms; they appear in the location of a validation error."""
@@ -45,15 +45,15 @@ def _find_form(value: Any) -> str:
     return "choice" if isinstance(value, list) else "fixed"
 
 
-OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "adagrad", "adamax"]
-ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
+OptimizerName: TypeAlias = Literal["muon", "adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "adagrad", "adamax"]
+ScheduleName: TypeAlias = Literal["constant", "linear", "cosine", "one_cycle", "step", "plateau"]
 PrecisionName: TypeAlias = Literal["auto", "float32", "mixed_bfloat16"]
 NormalizationName: TypeAlias = Literal["none", "scale", "standardize", "zca"]
 
 
-def make_searchable(kind: Any) -> Any:
+def make_searchable(kind: Any, has_auto: bool = False) -> Any:
     """Returns the type of a setting that is fixed or searched, given the type of its values; numbers have ranges."""
-    fixed: Any = Annotated[kind, Tag("fixed")]
+    fixed: Any = Annotated[kind | Literal["auto"] if has_auto else kind, Tag("fixed")]
     choice: Any = Annotated[list[kind], Field(min_length=1), Tag("choice")]
     forms = fixed | Annotated[Range, Tag("range")] | choice if kind in (int, float) else fixed | choice
     return Annotated[forms, Discriminator(_find_form)]
@@ -65,7 +65,7 @@ def check_bounds(name: str, setting: Setting, value: Any) -> None:
     Raises:
         ValueError: If it can exceed them, or be a fraction where only whole numbers are allowed.
     """
-    if not setting.is_number:
+    if not setting.is_number or value == AUTO:
         return
     smallest, largest = find_bounds(value)
     if not (setting.allows(smallest) and setting.allows(largest)):

@@ -15,6 +15,7 @@ from searchcnn.backend import clear_keras, keep_settings
 from searchcnn.data import Split
 from searchcnn.errors import InfeasibleError, PluginError, SearchcnnError, StudyFileError, get_first_line, nearest
 from searchcnn.search.hyperparameters import CheckedHyperParameters, check_ranges
+from searchcnn.settings import AUTO
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.recipe import CHANGES, SETTINGS
 from searchcnn.study.values import find_bounds
@@ -128,15 +129,16 @@ def check_stability(trainer: Trainer, name: str) -> None:
 def _check_augmentation(config: StudyConfig, candidate: Candidate) -> None:
     training, name = config.training, candidate.space.name
     images = (*CHANGES, "class_weights")
-    keys = [f"training.{key}" for key in images if getattr(training, key) != SETTINGS[key].before]
+    keys = [f"training.{key}" for key in images if getattr(training, key) not in (SETTINGS[key].before, AUTO)]
     if keys and takes_arrays(candidate.space):
         raise StudyFileError(
             f"{' and '.join(keys)} cannot reach search space '{name}', whose own fit() takes all images at once; "
             "leave it out, or let fit() take batches: fit(hp, model, *args, **kwargs)"
         )
     is_sparse = not candidate.recipe.compiles and not all(find_label_form(candidate.model).one_hot)
-    largest: dict[str, Any] = {key: find_bounds(getattr(training, key))[1] for key in CHANGES}
-    blending = [key for key in CHANGES if Augmentation(**{key: largest[key]}).blends]
+    changed = {key: getattr(training, key) for key in CHANGES if getattr(training, key) != AUTO}
+    largest: dict[str, Any] = {key: find_bounds(value)[1] for key, value in changed.items()}
+    blending = [key for key in largest if Augmentation(**{key: largest[key]}).blends]
     if blending and is_sparse:
         raise StudyFileError(
             f"training.{blending[0]} blends labels, but search space '{name}' compiles its network with a sparse loss; "

@@ -1,16 +1,40 @@
-"""Optimizers and learning-rate schedules, all of them Keras' own."""
+"""Optimizers and learning-rate schedules: Keras' own, but for Muon."""
 
 from typing import Any
 
 import keras
+from keras import ops
 
 from searchcnn.study import Recipe
+from searchcnn.training.muon import Muon
 
 WARM_UP = 0.3
 """Fraction of the steps in which `one_cycle` rises to its peak (arXiv:1708.07120, as set in fast.ai's
 `fit_one_cycle`)."""
 START = 25.0
 """`one_cycle` starts at the peak divided by this (same source)."""
+LINEAR_WARM_UP = 0.15
+"""Fraction of the steps in which `linear` rises to its peak."""
+
+
+class Linear(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Rises to a peak in a straight line, and falls to zero in another (Bergsma et al. 2025, arXiv:2502.15938).
+
+    Args:
+        peak: The largest learning rate.
+        steps: Batches until zero.
+    """
+
+    def __init__(self, peak: float, steps: int) -> None:
+        self._peak = peak
+        self._warm_up = max(1, int(LINEAR_WARM_UP * steps))
+        self._steps = max(steps, self._warm_up + 1)
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of a step, from 0."""
+        step = ops.cast(step, "float32")
+        rising, falling = (step + 1) / self._warm_up, (self._steps - step) / (self._steps - self._warm_up)
+        return self._peak * ops.clip(ops.minimum(rising, falling), 0.0, 1.0)
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -20,7 +44,11 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Opt
         recipe: The training recipe.
         steps_per_epoch: Batches of one epoch.
     """
-    options: dict[str, Any] = {"learning_rate": _make_learning_rate(recipe, recipe.epochs * steps_per_epoch)}
+    learning_rate = _make_learning_rate(recipe, recipe.epochs * steps_per_epoch)
+    if recipe.optimizer == "muon":
+        dtype = "bfloat16" if recipe.precision == "mixed_bfloat16" else "float32"
+        return Muon(learning_rate, recipe.weight_decay, dtype)
+    options: dict[str, Any] = {"learning_rate": learning_rate}
     if recipe.weight_decay > 0:
         options["weight_decay"] = recipe.weight_decay
     elif recipe.optimizer == "adamw":
@@ -39,6 +67,8 @@ def _make_learning_rate(recipe: Recipe, steps: int) -> Any:
     if recipe.schedule == "one_cycle":
         warm_up = max(1, int(WARM_UP * steps))
         return schedules.CosineDecay(peak / START, max(1, steps - warm_up), warmup_target=peak, warmup_steps=warm_up)
+    if recipe.schedule == "linear":
+        return Linear(peak, steps)
     if recipe.schedule == "step":
         return schedules.PiecewiseConstantDecay([steps // 2, 3 * steps // 4], [peak, peak / 10, peak / 100])
     return peak  # constant; plateau is a callback

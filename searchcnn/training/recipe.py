@@ -1,13 +1,14 @@
 """Asks for the training recipe of one trial: each setting fixed by the study, or sampled."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
 
+from searchcnn.data.inspection import is_mirrorable
 from searchcnn.pixels import PixelRange
-from searchcnn.settings import Setting
+from searchcnn.settings import AUTO, Setting
 from searchcnn.study import Range, TrainingConfig
 from searchcnn.study.recipe import SETTINGS, SOLVER, Recipe
 from searchcnn.study.values import NormalizationName
@@ -17,12 +18,34 @@ SCOPE = "training"
 """Name scope of the recipe's hyperparameters."""
 NORMALIZATIONS: Mapping[PixelRange, NormalizationName] = {"0..255": "none", "0..1": "scale"}
 """What makes pixels those that a network was made for."""
+BATCH_SIZES = ((20_000, 128), (5_000, 64), (1_000, 32), (0, 16))
+"""Images per step by the least number of training images."""
+OWN_BATCH_SIZE = 64
+"""Images per step of a network whose builder says how it is trained, at most: its learning rate is not for more."""
+SHIFT = 0.1
+"""Fraction of its side by which an image is moved at most: few classes depend on where in the image something is."""
+
+
+def choose_settings(class_names: Sequence[str], images: int, is_plain: bool) -> dict[str, Any]:
+    """Returns what "auto" stands for, by setting.
+
+    Args:
+        class_names: Names of the classes; they tell whether an image may be mirrored.
+        images: Number of training images.
+        is_plain: Whether the network brings nothing along that says how it is trained.
+    """
+    size = next(size for least, size in BATCH_SIZES if images >= least)
+    if not is_plain:
+        return {"batch_size": min(size, OWN_BATCH_SIZE), "flip": False, "shift": 0.0, "precision": choose_precision()}
+    mirrored = is_mirrorable(class_names)
+    return {"batch_size": size, "flip": mirrored, "shift": SHIFT, "precision": choose_precision()}
 
 
 def sample_recipe(
     hp: keras_tuner.HyperParameters,
     config: TrainingConfig,
     compiled: bool,
+    suited: Mapping[str, Any],
     pixels: PixelRange | None = None,
     is_solved: bool = False,
 ) -> Recipe:
@@ -32,6 +55,7 @@ def sample_recipe(
         hp: Keras Tuner's hyperparameters.
         config: The study's `[training]`.
         compiled: Whether the builder compiled the model; then only what concerns the images is ours.
+        suited: What "auto" stands for; see `choose_settings`.
         pixels: Those that a network was made for which scales them itself; no other normalisation is asked for then.
         is_solved: Whether a solver trains the network's last layer, and nothing else is trained.
     """
@@ -48,9 +72,8 @@ def sample_recipe(
         for name, setting in _order_settings():
             applies = not setting.optimizers or values.get("optimizer") in setting.optimizers
             if name not in values and setting.concerns in concerns and applies:
-                values[name] = _ask(hp, name, setting, getattr(config, name))
-    if values.get("precision") == "auto":
-        values["precision"] = choose_precision()
+                value = _ask(hp, name, setting, getattr(config, name))
+                values[name] = suited[name] if value == AUTO else value
     return Recipe.from_dict(values)
 
 

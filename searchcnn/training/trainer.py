@@ -12,6 +12,7 @@ from searchcnn.backend import clear_keras, free_graphs, keep_settings
 from searchcnn.data import Dataset
 from searchcnn.errors import InfeasibleError, PluginError, get_message, nearest
 from searchcnn.events import Note
+from searchcnn.graph import is_augmented
 from searchcnn.pixels import PixelRange, detect_range
 from searchcnn.search import Cost, Evaluation, InterruptedTrialError, Trial, TrialPrunedError, check_limits
 from searchcnn.search.hyperparameters import CheckedHyperParameters, TrialHyperParameters
@@ -27,7 +28,7 @@ from searchcnn.training.features import FeatureCache
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
 from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
-from searchcnn.training.recipe import sample_recipe
+from searchcnn.training.recipe import choose_settings, sample_recipe
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 """Names that the accuracy can have among the metrics."""
@@ -187,8 +188,11 @@ class Trainer:
                 f"data.folds measures heads on features that are solved, but search space '{space.name}' trains its "
                 "networks by steps; leave data.folds out, or search 'transfer' with options.transfer.linear = true"
             )
+        is_plain = not (compiled or space.has_own_fit or is_augmented(model))
+        suited = choose_settings(dataset.class_names, len(dataset.train), is_plain)
         pixels = self._find_pixels(space, model)
-        return Candidate(space, hp, model, sample_recipe(hp, self.config.training, compiled, pixels, is_solved))
+        recipe = sample_recipe(hp, self.config.training, compiled, suited, pixels, is_solved)
+        return Candidate(space, hp, model, recipe)
 
     def _find_pixels(self, space: SearchSpace, model: keras.Model) -> PixelRange | None:
         """Returns the pixels that a network which preprocesses them itself was made for; None for one that does not."""

@@ -20,7 +20,7 @@ from keras import layers  # noqa: E402
 
 from searchcnn.training import precision  # noqa: E402
 from searchcnn.training.precision import choose_precision, train_fast  # noqa: E402
-from searchcnn.training.recipe import sample_recipe  # noqa: E402
+from searchcnn.training.recipe import choose_settings, sample_recipe  # noqa: E402
 
 IMAGES = np.random.default_rng(0).random((64, 8, 8, 1)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 10, 64)
@@ -180,9 +180,9 @@ def test_the_backend_is_known_before_keras_is_imported(tmp_path: Path, monkeypat
 def test_the_recipe_says_what_was_decided(
     study_config: Callable[..., StudyConfig], cpu_info: Path, value: str, expected: str
 ) -> None:
-    config = study_config(training={"precision": value})
-    assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled=False).precision == expected
-    assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled=True).precision == "float32"
+    config, suited = study_config(training={"precision": value}), choose_settings(["cat"], 100, is_plain=True)
+    for compiled, precision in ((False, expected), (True, "float32")):
+        assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled, suited).precision == precision
 
 
 def make_zoo() -> keras.Model:

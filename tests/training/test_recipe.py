@@ -13,16 +13,17 @@ start_keras()
 
 import keras_tuner  # noqa: E402
 
-from searchcnn.training.recipe import sample_recipe  # noqa: E402
+from searchcnn.training.recipe import choose_settings, sample_recipe  # noqa: E402
 
 Config = Callable[..., StudyConfig]
+SUITED = choose_settings(["cat", "dog"], 1_000, is_plain=True)
 
 
 def ask(config: StudyConfig, compiled: bool = False, **values: Any) -> tuple[Recipe, dict[str, Any]]:
     """Returns the recipe for given values, and what was asked for, by name."""
     hp = keras_tuner.HyperParameters()
     hp.values = {f"training/{name}": value for name, value in values.items()}
-    recipe = sample_recipe(hp, config.training, compiled)
+    recipe = sample_recipe(hp, config.training, compiled, SUITED)
     return recipe, {item.name.removeprefix("training/"): item for item in hp.space}
 
 
@@ -140,7 +141,7 @@ def test_a_space_that_preprocesses_is_not_asked_for_normalization(study_config: 
         ["rotation", "normalization"],
     )
     hp = keras_tuner.HyperParameters()
-    assert sample_recipe(hp, config.training, compiled=False, pixels="0..1").normalization == "scale"
+    assert sample_recipe(hp, config.training, compiled=False, suited=SUITED, pixels="0..1").normalization == "scale"
     assert [item.name for item in hp.space] == ["training/rotation"]
 
 
