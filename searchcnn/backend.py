@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from searchcnn.errors import UsageError
+from searchcnn.files import locate_cache
 from searchcnn.tensorflow_private import read_gradients
 
 NOISY = ("absl", "optuna", "tensorflow")
@@ -29,6 +30,9 @@ CPU_INFO, MATRIX_UNIT = Path("/proc/cpuinfo"), "amx_bf16"
 JAX_NETWORKS = 20
 """Networks after which JAX forgets what it has compiled, which it would keep for ever: some 7 MB of each. Until then
 operations that networks share, such as those that draw initial weights, are compiled once."""
+
+JAX_CACHE, JAX_CACHE_BYTES = "jax", 2**31
+"""Folder of searchcnn's cache in which JAX keeps what it has compiled, for all processes, and its largest size."""
 
 _is_own = False
 """Whether this process is searchcnn's own."""
@@ -131,6 +135,18 @@ def start_keras() -> None:
         gc.freeze()  # a full collection, one before each trial, need not look at a million objects of the framework's
         for library in NOISY:
             silence(library)
+        if read_backend() == "jax":
+            _keep_compiled()
+
+
+def _keep_compiled() -> None:
+    """Has JAX keep what it compiles on disk, unless the user has said where; the least recently used goes."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(locate_cache(JAX_CACHE)))
+        jax.config.update("jax_compilation_cache_max_size", JAX_CACHE_BYTES)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # initial weights: 0.1 s for each shape
 
 
 @contextlib.contextmanager

@@ -47,7 +47,12 @@ FENCES = (
         "keras",
         PACKAGE / "keras_private.py",
         ("keras.src.",),
-        frozenset({"_nodes_by_depth", "_flatten_layers", "_keras_history", "_inbound_nodes"}),
+        frozenset(
+            {
+                *("_nodes_by_depth", "_flatten_layers", "_keras_history", "_inbound_nodes"),
+                *("_fn_kwargs", "_symbolic_build"),
+            }
+        ),
     ),
     Fence(
         "keras_tuner",
