@@ -165,7 +165,7 @@ class CompiledLoop:
         if key not in _loops:
             _loops[key] = jax.jit(self._loop, donate_argnums=0).lower(*arguments).compile()
         _loops.move_to_end(key)
-        if len(_loops) > KEPT:
+        while len(_loops) > KEPT:
             _loops.popitem(last=False)
         return _loops[key]
 
@@ -189,7 +189,7 @@ def _find_smoothings(model: keras.Model) -> Iterator[tuple[dict[str, Any], str]]
     losses = model.loss.values() if isinstance(model.loss, dict) else model.loss
     for loss in {id(loss): loss for loss in losses}.values():
         if isinstance(loss, keras.losses.CategoricalCrossentropy):
-            yield read_loss_options(loss), "label_smoothing"
+            yield from ((place, "label_smoothing") for place in (read_loss_options(loss), vars(loss)))
 
 
 def _find_numbers(optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[dict[str, Any], str]]:
