@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -48,10 +48,6 @@ class Positive:
     def __truediv__(self, other: Any) -> Any:
         return self._value / other
 
-    def __jax_array__(self) -> Any:
-        """Returns the number to JAX's own functions."""
-        return self._value
-
 
 class Rates:
     """The numbers of a compiled network on which the way of computing does not depend: inputs of a compiled loop.
@@ -65,16 +61,20 @@ class Rates:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        places = [*_find_dropouts(model), *_find_smoothings(model), *_find_numbers(model.optimizer)]
-        self._places = [(place, name) for place, name in places if (place[name] or 0) > 0]
+        asked = _list_positive([*_find_dropouts(model), *_find_smoothings(model)])
+        self._places = [*asked, *_list_positive(_find_numbers(model.optimizer))]
+        self._asked = len(asked)
 
     def read(self) -> list[float]:
         """Returns the numbers, always in the same order."""
         return [float(place[name]) for place, name in self._places]
 
+    def traced(self, values: Sequence[Any]) -> contextlib.AbstractContextManager[None]:
+        """Has the network computed in the body with numbers that JAX traces."""
+        return self._replaced([*map(Positive, values[: self._asked]), *values[self._asked :]])
+
     @contextlib.contextmanager
-    def replaced(self, values: Sequence[Any]) -> Iterator[None]:
-        """Has the network computed with other numbers in the body."""
+    def _replaced(self, values: Sequence[Any]) -> Iterator[None]:
         before = [place[name] for place, name in self._places]
         self._write(values)
         try:
@@ -84,7 +84,7 @@ class Rates:
 
     def describe(self) -> str:
         """Returns the network and how it is trained, as JSON, but for these numbers and its weights."""
-        with self.replaced([0.5] * len(self._places)):
+        with self._replaced([0.5] * len(self._places)):
             compiled = self._model.get_compile_config()
             options = compiled["optimizer"]["config"]
             if isinstance(options["learning_rate"], float):
@@ -177,6 +177,10 @@ class CompiledLoop:
             return jax.tree.map(lambda old, value: jax.numpy.asarray(value, old.dtype), state, new)
 
         return jax.lax.fori_loop(start, stop, step, state) if self._is_looped else step(start, state)
+
+
+def _list_positive(places: Iterable[tuple[dict[str, Any], str]]) -> list[tuple[dict[str, Any], str]]:
+    return [(place, name) for place, name in places if (place[name] or 0) > 0]
 
 
 def _find_dropouts(model: keras.Model) -> Iterator[tuple[dict[str, Any], str]]:

@@ -42,7 +42,7 @@ def run_dry(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
     """
     clear_keras()
     try:
-        with keep_settings(), _use_device():
+        with keep_settings():
             return _run_one_batch(trainer, name)
     except PluginError as error:
         prefix = f"search space '{name}': "
@@ -55,17 +55,6 @@ def run_dry(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
         raise PluginError(
             f"search space '{name}' fails with its default values: {get_first_line(error)}{_find_line(error)}"
         ) from error
-
-
-def _use_device() -> contextlib.AbstractContextManager[Any]:
-    """Tries networks out where that takes least time: for one batch, JAX would compile them for a GPU for seconds."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        with contextlib.suppress(RuntimeError):  # JAX was told to leave the CPU alone
-            device: contextlib.AbstractContextManager[Any] = jax.default_device(jax.devices("cpu")[0])
-            return device
-    return contextlib.nullcontext()
 
 
 def _find_line(error: Exception) -> str:

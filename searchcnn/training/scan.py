@@ -13,7 +13,7 @@ import numpy.typing as npt
 from searchcnn.augmentation import gather
 from searchcnn.data import Split
 from searchcnn.keras_private import build_compiled
-from searchcnn.training.compiled import CompiledLoop, Positive, Rates
+from searchcnn.training.compiled import CompiledLoop, Rates
 from searchcnn.training.pipeline import Form, Passes, is_in_memory
 from searchcnn.training.timed_schedule import TimedSchedule
 
@@ -144,7 +144,7 @@ class ScannedFit:
         draws = {name: array[index] for name, array in inputs["numbers"].items()}
         order, data = draws.pop("order"), inputs["data"]
         batch = self._form(gather(data["images"], order, draws), data["labels"][order], draws)
-        with self._rates.replaced([Positive(rate) for rate in inputs["rates"]]):
+        with self._rates.traced(inputs["rates"]):
             _, state = self._model.train_step((trained, others, optimizer, metrics), batch)
         trained, others, optimizer, metrics = state
         return [list(trained), list(others), list(metrics), list(optimizer)]
@@ -188,7 +188,7 @@ class ScannedFit:
 
             start, data = inputs["first"] + index * size, inputs["data"]
             images, labels = (jax.lax.dynamic_slice_in_dim(data[name], start, size) for name in ("images", "labels"))
-            with self._rates.replaced([Positive(rate) for rate in inputs["rates"]]):
+            with self._rates.traced(inputs["rates"]):
                 _, (_, *state) = self._model.test_step((inputs["trained"], *state), form(images, labels, {}))
             return [list(variables) for variables in state]
 

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from searchcnn.augmentation import Augmentation
-from searchcnn.backend import read_backend, start_keras
+from searchcnn.backend import compile_cheaply, read_backend, start_keras
 from searchcnn.data import Dataset
 from searchcnn.study import Recipe
 
@@ -216,7 +217,33 @@ def test_rates_are_put_back(train: Any) -> None:
     assert bool(Positive(0.0)) and Positive(0.3) > 0
 
 
-def test_images_that_are_not_in_memory_are_left_to_keras(make_space: MakeSpace, few: Dataset, tmp_path: Any) -> None:
+@pytest.mark.parametrize("folder", ["", "own"])
+def test_what_jax_compiles_is_kept_on_disk(tmp_path: Path, folder: str) -> None:
+    code = """
+from searchcnn.backend import own_process, start_keras
+own_process()
+start_keras()
+import jax
+jax.jit(lambda x: x + 1)(1.0)
+"""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    if folder:
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / folder)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.joinpath(folder or "searchcnn/jax").glob("*-cache"))
+    assert not (folder and (tmp_path / "searchcnn").exists())
+
+
+def test_networks_are_tried_out_with_little_compiling() -> None:
+    import jax
+
+    with compile_cheaply():
+        assert jax.config.read("jax_disable_most_optimizations")
+        assert jax.numpy.ones(1).device.platform == "cpu"
+    assert not jax.config.read("jax_disable_most_optimizations")
+
+
+def test_images_that_are_not_in_memory_are_left_to_keras(make_space: MakeSpace, few: Dataset, tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", few.train.images)
     mapped = replace(few.train, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     candidate = Candidate(make_space(), keras_tuner.HyperParameters(), build(), RECIPE)
