@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,8 +115,9 @@ def run_process(step: Step, arguments: argparse.Namespace, limit: float) -> None
         # nothing is compiled yet: a cache of its own
         environment = {"KERAS_BACKEND": "jax", "XDG_CACHE_HOME": folder, "PYTHONUNBUFFERED": "1"}
         environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        root = str(Path(__file__).resolve().parent.parent)
-        environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+        root = Path(__file__).resolve().parent.parent
+        write_metadata(root, Path(folder))
+        environment["PYTHONPATH"] = os.pathsep.join([str(root), folder, os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
             command,
             env={**os.environ, **environment},
@@ -135,6 +137,14 @@ def run_process(step: Step, arguments: argparse.Namespace, limit: float) -> None
                 last = line
         if process.wait():
             print(f"# ended with {process.returncode}: {last.strip()}", flush=True)
+
+
+def write_metadata(root: Path, folder: Path) -> None:
+    """Writes what Python knows of an installed package, which model cards name the version of."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    metadata = folder / f"{project['name']}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project.get('version', '0')}\n")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import Form, Passes, make_arrays, make_batches
 from searchcnn.training.precision import train_fast
-from searchcnn.training.scan import ScannedFit, Validation, fit_device
+from searchcnn.training.scan import ScannedFit, Validation, fits_device
 
 VALIDATION_BATCH = 512
 """Images per validation step: no gradients are kept, so it can be larger than a training batch."""
@@ -85,7 +85,7 @@ def can_scan(candidate: Candidate, stretch: Stretch) -> bool:
     space = candidate.space
     is_ours = candidate.recipe.compiles and not space.has_own_fit and space.dtype_policy is None
     is_jax = keras.backend.backend() == "jax" and not stretch.is_eager
-    return is_jax and is_ours and fit_device(stretch.train, stretch.validation)
+    return is_jax and is_ours and fits_device(stretch.train, stretch.validation)
 
 
 def _scan(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> Any:

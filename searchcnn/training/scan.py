@@ -23,7 +23,7 @@ RESIDENT_SHARE, RESIDENT_BYTES = 0.25, 2**31
 _resident: weakref.WeakKeyDictionary[Split, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 
-def fit_device(*splits: Split) -> bool:
+def fits_device(*splits: Split) -> bool:
     """Whether images, or features of them, are arrays that fit into the memory of JAX's device beside the networks."""
     import jax
 

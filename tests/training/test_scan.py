@@ -1,9 +1,11 @@
 """With JAX, networks are trained many steps at once: the same results as Keras' own loop, and less is compiled."""
 
+import gc
 import importlib.util
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -208,6 +210,13 @@ def test_few_compiled_loops_are_kept(train: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(compiled_module, "_loops", type(compiled_module._loops)())
     train(RECIPE)
     assert count_loops() == 1
+
+
+def test_what_is_compiled_keeps_no_network(train: Any) -> None:
+    seen = weakref.ref(train(RECIPE, rate=0.3)[0])
+    keras.utils.clear_session()
+    gc.collect()
+    assert seen() is None
 
 
 def test_rates_are_put_back(train: Any) -> None:
