@@ -39,6 +39,8 @@ EPOCH_SECONDS = 130.0
 SLOTS = (1, 2, 4)
 GRACE = 45.0
 """Seconds that a search may take besides its time, for a process that starts and one that is late."""
+SHOWN = 12
+"""Lines that are shown of a step that fails."""
 MARK = "RESULT "
 """What a line begins with that a step has a result in."""
 EPOCH_COLUMNS = ("data", "network", "batch", "loop", "seconds_per_epoch", "first_epoch", "validation_accuracy")
@@ -129,14 +131,16 @@ def run_process(step: Step, arguments: argparse.Namespace, limit: float) -> None
         )
         with end_after(process, limit):
             assert process.stdout is not None
-            last = ""
+            lines: list[str] = []
             for line in process.stdout:
                 if line.startswith(MARK):
                     step.results.append(json.loads(line.removeprefix(MARK)))
                     print(json.dumps(step.results[-1]), flush=True)
-                last = line
+                lines.append(line)
         if process.wait():
-            print(f"# ended with {process.returncode}: {last.strip()}", flush=True)
+            logs = [log.read_text(errors="replace") for log in Path(folder).glob("studies/*/workers.log")]
+            tail = "".join([*logs, *lines]).splitlines()[-SHOWN:]
+            print(f"# ended with {process.returncode}:", *tail, sep="\n#   ", flush=True)
 
 
 def write_metadata(root: Path, folder: Path) -> None:

@@ -97,7 +97,7 @@ class ScannedFit:
                 model.reset_metrics()
                 heard.on_epoch_begin(epoch)
                 numbers, drawn = drawn.result(), pool.submit(self._draw_epoch, epoch + 1)
-                self._train(numbers, min(steps, *(end.left for end in ends), steps), heard)
+                self._train(numbers, max(1, min([steps, *(end.left for end in ends)])), heard)
                 logs = dict(model.get_metrics_result())
                 if epoch + 1 in self._validation.epochs:
                     logs |= {f"val_{name}": value for name, value in self._validate(heard).items()}
