@@ -280,7 +280,7 @@ def search(images: Path, minutes: float, slots: int) -> Iterator[dict[str, Any]]
     workers = None if find_gpus() else slots
     study.optimize(timeout=60 * minutes, workers=workers, slots_per_gpu=slots, show=False, hear=hear)
     seconds = time.monotonic() - began
-    trials = study.trials
+    trials = [trial for trial in study.trials if trial.epochs]
     epochs = sum(trial.epochs for trial in trials)
     best = max(scores)
     yield {
