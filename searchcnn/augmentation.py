@@ -117,17 +117,30 @@ class Augmentation:
 
     def move(self, images: npt.NDArray[Any], random: np.random.Generator) -> npt.NDArray[Any]:
         """Mirrors and shifts images of shape (batch, height, width, channels)."""
-        if not (self.flip or self.shift):
+        moves = self.draw_moves(images.shape, random)
+        if not moves:
             return images
-        count, height, width, _ = images.shape
+        moved = np.empty_like(images)
+        for index, (rows, columns) in enumerate(zip(moves["rows"], moves["columns"], strict=True)):
+            # several times as fast as one index for the whole batch
+            np.take(images[index].take(rows, 0), columns, 1, moved[index], "clip")
+        return moved
+
+    def draw_moves(self, shape: tuple[int, ...], random: np.random.Generator) -> Draws:
+        """Draws where the pixels of each image come from: its rows, shape (batch, height), and columns.
+
+        Args:
+            shape: Of the images: (batch, height, width, channels).
+            random: Draws the numbers.
+        """
+        if not (self.flip or self.shift):
+            return {}
+        count, height, width, _ = shape
         rows, columns = self._draw_sources(count, height, random), self._draw_sources(count, width, random)
         if self.flip:
             mirrored = random.random(count) < 0.5
             columns[mirrored] = columns[mirrored, ::-1]
-        moved = np.empty_like(images)
-        for index in range(count):  # several times as fast as one index for the whole batch
-            np.take(images[index].take(rows[index], 0), columns[index], 1, moved[index], "clip")
-        return moved
+        return {"rows": rows, "columns": columns}
 
     def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> Draws:
         """Draws what is done to each image of a batch after `move`.
@@ -163,6 +176,23 @@ class Augmentation:
         side = round(self.cutout * min(height, width))
         first = random.integers(0, (height, width), (count, 2)) - side // 2
         return np.stack([first, first + side], axis=-1).reshape(count, 4).astype(np.int32)
+
+
+def gather(images: Any, indices: Any, draws: Draws) -> Any:
+    """Returns some images, mirrored and shifted as `Augmentation.move` does it, with Keras.
+
+    Args:
+        images: All images, a tensor of shape (images, height, width, channels).
+        indices: Which of them, shape (batch,).
+        draws: By `Augmentation.draw_moves`.
+    """
+    from keras import ops
+
+    some = ops.take(images, indices, axis=0)
+    if "rows" not in draws:
+        return some
+    some = ops.take_along_axis(some, draws["rows"][:, :, None, None], axis=1)
+    return ops.take_along_axis(some, draws["columns"][:, None, :, None], axis=2)
 
 
 def apply(images: Any, draws: Draws) -> Any:

@@ -54,3 +54,24 @@ def find_operation(tensor: Any) -> Any:
 def find_index(optimizer: Any, variable: Any) -> int:
     """Returns which of the variables that an optimizer was built for one is, in the form in which it updates it."""
     return int(optimizer._get_variable_index(variable))
+
+
+def read_loss_options(loss: Any) -> dict[str, Any]:
+    """Returns the options of one of Keras' losses by name; what is changed there is changed in the loss."""
+    options: dict[str, Any] = loss._fn_kwargs
+    return options
+
+
+def build_compiled(model: Any, batch: Any) -> None:
+    """Makes the variables of a compiled model's metrics and optimizer, as ``fit`` does before its first epoch.
+
+    Args:
+        model: The model.
+        batch: What it is trained on at once: a tuple of images and labels, and perhaps weights.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+def find_schedule(optimizer: Any) -> Any:
+    """Returns the learning-rate schedule of an optimizer, or the variable that is its learning rate."""
+    return optimizer._learning_rate

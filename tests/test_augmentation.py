@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchcnn.augmentation import Augmentation, _make_transforms, apply, mix
+from searchcnn.augmentation import Augmentation, _make_transforms, apply, gather, mix
 from searchcnn.backend import start_keras
 
 start_keras()
@@ -131,3 +131,11 @@ def test_changes_come_from_the_seed(augmentation: Augmentation) -> None:
     assert not np.array_equal(first, other)
     assert first.shape == MANY.shape
     assert first.dtype == np.uint8
+
+
+@pytest.mark.parametrize("changes", [{}, {"shift": 0.3}, {"flip": True}, {"flip": True, "shift": 0.2}])
+def test_images_are_moved_in_the_same_way_where_the_backend_gathers_them(changes: Any) -> None:
+    augmentation, indices = Augmentation(**changes), np.array([3, 0, 3, 5])
+    draws = augmentation.draw_moves((len(indices), *NOISE.shape[1:]), make_random())
+    expected = augmentation.move(NOISE[indices], make_random())
+    np.testing.assert_array_equal(gather(NOISE, indices, draws), expected)

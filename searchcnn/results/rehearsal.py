@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
+from searchcnn.backend import compile_cheaply
 from searchcnn.events import Hear, Note
 from searchcnn.results.models import Models
 from searchcnn.training import Trainer, check_stability, run_dry
@@ -22,7 +23,9 @@ def rehearse(trainer: Trainer, models: Models, hear: Hear) -> Iterator[None]:
     Raises:
         SearchcnnError: If something would go wrong later.
     """
-    with models.rehearse_saving(_try_spaces(trainer, hear)):
+    with contextlib.ExitStack() as stack:
+        with compile_cheaply():
+            stack.enter_context(models.rehearse_saving(_try_spaces(trainer, hear)))
         yield
 
 

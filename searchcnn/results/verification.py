@@ -1,6 +1,7 @@
 """Verifies that a saved model works without searchcnn: plain Keras loads it in a new process and predicts the same."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from searchcnn.results.formats import find_format
 
 CHECK_SECONDS, JAX_CHECK_SECONDS = 6.0, 15.0
 """How long a check takes: a process imports Keras, loads the model and predicts; with JAX, it compiles what it does."""
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu"}
+"""What the process of a check finds in its environment: for a few images, JAX would compile for a GPU for seconds."""
 TOLERANCE, GPU_TOLERANCE = 1e-4, 1e-2
 """Largest difference between probabilities; float32 sums depend a little on the order of the additions. GPUs multiply
 with 11 bits unless they are told otherwise, and each process chooses its own algorithms: of two that had the same
@@ -67,6 +70,7 @@ def verify_meanwhile(models: Mapping[Path, npt.NDArray[np.float32]], images: npt
         with log.open("w") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", script, str(inputs), *files],
+                env={**os.environ, **ENVIRONMENT},
                 cwd=folder,
                 stdout=file,
                 stderr=file,

@@ -21,8 +21,9 @@ from searchcnn.training.candidate import Candidate
 from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
-from searchcnn.training.pipeline import make_arrays, make_batches
+from searchcnn.training.pipeline import Form, Passes, make_arrays, make_batches
 from searchcnn.training.precision import train_fast
+from searchcnn.training.scan import ScannedFit, Validation, fits_device
 
 VALIDATION_BATCH = 512
 """Images per validation step: no gradients are kept, so it can be larger than a training batch."""
@@ -64,6 +65,8 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
     """
     space, recipe = candidate.space, candidate.recipe
     form = compile_candidate(candidate, stretch)
+    if can_scan(candidate, stretch):
+        return _scan(candidate, stretch, form)
     make_train_batches = functools.partial(_make_train_batches, candidate, stretch, form)
     images = make_arrays(stretch.train, **form) if takes_arrays(space) else (make_train_batches(recipe.batch_size),)
     resize = functools.cache(make_train_batches) if stretch.own_batch_size else lambda size: images[0]
@@ -75,6 +78,29 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
         with _train_fast(candidate) as callbacks:
             callbacks = [*callbacks, *stretch.callbacks, *cut]
             return space.fit(candidate.hp, candidate.model, *images, **options, callbacks=callbacks)
+
+
+def can_scan(candidate: Candidate, stretch: Stretch) -> bool:
+    """Whether a network is trained many steps at once: with JAX, as its recipe says, on images that fit the device."""
+    space = candidate.space
+    is_ours = candidate.recipe.compiles and not space.has_own_fit and space.dtype_policy is None
+    is_jax = keras.backend.backend() == "jax" and not stretch.is_eager
+    return is_jax and is_ours and fits_device(stretch.train, stretch.validation)
+
+
+def _scan(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> Any:
+    """Fits a candidate as `fit_phase` does, many steps at once."""
+    recipe, train, split = candidate.recipe, stretch.train, stretch.validation
+    weights = weigh_classes(train.labels) if recipe.class_weights else None
+    passes = Passes(train, recipe.batch_size, stretch.seed, recipe.augmentation, stretch.first, candidate.parts, True)
+    interval = candidate.count_epochs_between_validations(len(train), len(split))
+    validation = Validation(split, choose_validation_batch(len(split)), list_validated(recipe.epochs, interval))
+    function = Form(form["labels"], stretch.normalization.make_function(), weights)
+    key = f"{recipe.l1} {recipe.l2} {form['labels']} {stretch.normalization.describe()} {weights}"
+    with _train_fast(candidate) as callbacks:
+        scanned = ScannedFit(candidate.model, passes, function, validation, key)
+        callbacks = [*callbacks, *stretch.callbacks, ValidateCut(validation.epochs)]
+        return scanned.fit(recipe.epochs, stretch.first, callbacks)
 
 
 def _train_fast(candidate: Candidate) -> contextlib.AbstractContextManager[list[Any]]:

@@ -56,6 +56,10 @@ class Muon(keras.optimizers.Optimizer):
         move = self._move_by_adam if len(slots) > 1 else self._move_kernel
         self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * move(gradient, *slots))
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, as Keras asks for them."""
+        return {**super().get_config(), "dtype": self._dtype}
+
     def _move_kernel(self, gradient: Any, momentum: Any) -> Any:
         """Returns the direction of a kernel, of its shape."""
         self.assign(momentum, MOMENTUM * momentum + gradient)

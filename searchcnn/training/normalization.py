@@ -64,6 +64,11 @@ class Normalization:
         whitening = _compute_whitening(sample, mean, deviation) if kind == "zca" else None
         return cls(PIXEL_SCALE, mean.tolist(), deviation.tolist(), whitening)
 
+    def describe(self) -> str:
+        """Returns a text that no other normalisation has."""
+        whitening = b"" if self.whitening is None else self.whitening.tobytes()
+        return f"{self.scale} {self.mean} {self.deviation} {whitening.hex()}"
+
     def make_layers(self) -> list[Any]:
         """Returns new stock Keras layers that normalise, one after the other."""
         from keras import layers

@@ -23,18 +23,27 @@ class Linear(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
     Args:
         peak: The largest learning rate.
         steps: Batches until zero.
+
+    Attributes:
+        peak: The largest learning rate.
+        warm_up: Batches until then.
+        steps: Batches until zero.
     """
 
     def __init__(self, peak: float, steps: int) -> None:
-        self._peak = peak
-        self._warm_up = max(1, int(LINEAR_WARM_UP * steps))
-        self._steps = max(steps, self._warm_up + 1)
+        self.peak = peak
+        self.warm_up = max(1, int(LINEAR_WARM_UP * steps))
+        self.steps = max(steps, self.warm_up + 1)
 
     def __call__(self, step: Any) -> Any:
         """Returns the learning rate of a step, from 0."""
         step = ops.cast(step, "float32")
-        rising, falling = (step + 1) / self._warm_up, (self._steps - step) / (self._steps - self._warm_up)
-        return self._peak * ops.clip(ops.minimum(rising, falling), 0.0, 1.0)
+        rising, falling = (step + 1) / self.warm_up, (self.steps - step) / (self.steps - self.warm_up)
+        return self.peak * ops.clip(ops.minimum(rising, falling), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, as Keras asks for them."""
+        return {"peak": self.peak, "steps": self.steps}
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:

@@ -28,9 +28,10 @@ class Pace(keras.callbacks.Callback):
         self._batches: list[float] = []
         self._validations: list[float] = []
         self._first_batches: list[float] = []
-        self._test_batches: list[float] = []
+        self._test_batches: list[tuple[int, float]] = []
         self._is_validated = False
         self._compiling = self._compiled = 0.0
+        self._batch = -1
         self._epoch_began = self._batch_ended = self._validation_began = self._fit_began = self._fitted = 0.0
 
     @property
@@ -77,13 +78,14 @@ class Pace(keras.callbacks.Callback):
         self._begun += 1
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Counts a batch."""
+        """Counts a batch, and those before it that nobody has heard of."""
         now = time.monotonic()
         if self._batch_ended:
-            self._batches.append(now - self._batch_ended)
+            count = batch - self._batch
+            self._batches += [(now - self._batch_ended) / count] * count
         elif self._begun == 1:
             self._first_batches.append(now - self._epoch_began)
-        self._batch_ended = now
+        self._batch, self._batch_ended = batch, now
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Begins a validation."""
@@ -92,7 +94,7 @@ class Pace(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Notes when a batch of a validation has ended."""
-        self._test_batches.append(time.monotonic())
+        self._test_batches.append((batch, time.monotonic()))
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Ends a validation."""
@@ -106,5 +108,5 @@ class Pace(keras.callbacks.Callback):
         """Returns by how much the first batch of a validation took longer than the others."""
         if len(self._test_batches) < 2:
             return 0.0
-        first, *_, last = self._test_batches
-        return max(0.0, first - self._validation_began - (last - first) / (len(self._test_batches) - 1))
+        (first, ended), *_, (last, now) = self._test_batches
+        return max(0.0, ended - self._validation_began - (now - ended) / (last - first))

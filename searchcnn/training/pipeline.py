@@ -190,6 +190,20 @@ class Passes:
         moved = self.augmentation.move(images, random)
         return moved, labels, self.augmentation.draw(moved.shape, random)
 
+    def draw_changes(self, epoch: int, index: int, count: int) -> Draws:
+        """Returns how the images of one batch of a pass are changed, which `make_batch` does in part already.
+
+        Args:
+            epoch: Number of the epoch.
+            index: Number of the batch.
+            count: Number of its images.
+        """
+        if not self.changes:
+            return {}
+        shape, random = (count, *self.split.images.shape[1:]), self._make_random(epoch, index)
+        moves = self.augmentation.draw_moves(shape, random)
+        return {**moves, **self.augmentation.draw(shape, random)}
+
     def _make_random(self, epoch: int, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed or 0, epoch, index + 1])  # 0 is the stream of the order
 

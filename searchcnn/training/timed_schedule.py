@@ -23,6 +23,9 @@ class TimedSchedule(keras.callbacks.Callback):
         steps: Batches of one epoch.
         pace: Measures the seconds of an epoch.
         count_seconds_left: Returns the seconds until the training must be over.
+
+    Attributes:
+        left: Steps that were left of the schedule when the epoch began.
     """
 
     def __init__(self, steps: int, pace: Pace, count_seconds_left: Callable[[], float]) -> None:
@@ -30,18 +33,18 @@ class TimedSchedule(keras.callbacks.Callback):
         self._steps = steps
         self._pace = pace
         self._count_seconds_left = count_seconds_left
-        self._left = 0
+        self.left = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Skips steps, if the time is too short for those that are left."""
         iterations = self.model.optimizer.iterations
-        self._left = self._steps * (self.params or {})["epochs"] - int(iterations)
-        epochs = self._left / self._steps
+        self.left = self._steps * (self.params or {})["epochs"] - int(iterations)
+        epochs = self.left / self._steps
         possible = self._count_possible_epochs()
         if possible < epochs:
-            skipped = min(self._left - 1, math.ceil(self._steps * (epochs - possible) / max(1.0, possible)))
+            skipped = min(self.left - 1, math.ceil(self._steps * (epochs - possible) / max(1.0, possible)))
             iterations.assign(int(iterations) + skipped)
-            self._left -= skipped
+            self.left -= skipped
 
     def _count_possible_epochs(self) -> float:
         """Returns how many epochs the time is enough for; infinity before it is known how long one takes."""
@@ -50,5 +53,5 @@ class TimedSchedule(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the training with the schedule."""
-        if batch + 1 >= self._left:
+        if batch + 1 >= self.left:
             self.model.stop_training = True

@@ -71,3 +71,20 @@ def test_each_fit_compiles_anew(train: Callable[..., None]) -> None:
     assert pace.spent == pytest.approx(
         {"tracing": 4 * TRACING, "training": 2 * STEPS * STEP, "validating": 2 * TESTS * TEST}
     )
+
+
+def test_batches_that_come_together_count_each(clock: Clock) -> None:
+    pace = Pace(STEPS)
+    pace.on_train_begin()
+    pace.on_epoch_begin(0)
+    for batch, batches in ((0, 1), (3, 3), (4, 1)):
+        clock.now += batches * STEP + TRACING * (batch == 0)
+        pace.on_train_batch_end(batch)
+    pace.on_test_begin()
+    for batch, batches in ((0, 1), (3, 3)):
+        clock.now += batches * TEST + TRACING * (batch == 0)
+        pace.on_test_batch_end(batch)
+    pace.on_test_end()
+    pace.on_train_end()
+    assert pace.seconds == pytest.approx(STEPS * STEP + TESTS * TEST)
+    assert pace.spent == pytest.approx({"tracing": 2 * TRACING, "training": STEPS * STEP, "validating": TESTS * TEST})
