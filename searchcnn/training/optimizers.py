@@ -17,7 +17,7 @@ LINEAR_WARM_UP = 0.15
 """Fraction of the steps in which `linear` rises to its peak."""
 
 
-class Linear(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+class Linear(keras.optimizers.schedules.LearningRateSchedule):
     """Rises to a peak in a straight line, and falls to zero in another (Bergsma et al. 2025, arXiv:2502.15938).
 
     Args:
