@@ -87,9 +87,9 @@ class Recipe:
     schedule: Annotated[
         ScheduleName,
         Setting(
-            "constant; linear (up for 15 % of `epochs`, or of each stretch that a plan trains a network in, then down to "
-            "zero); cosine (down to zero); one_cycle (up for 30 %, then cosine); step (a tenth after half and again after three quarters of `epochs`); "
-            "plateau (half after each two epochs without a better objective).",
+            "constant; linear (up for 15 % of `epochs`, or of each stretch that a plan trains a network in, then down "
+            "to zero); cosine (down to zero); one_cycle (up for 30 %, then cosine); step (a tenth after half and again "
+            "after three quarters of `epochs`); plateau (half after each two epochs without a better objective).",
             "linear",
             concerns="optimizer",
         ),

@@ -203,4 +203,4 @@ def _find_numbers(optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[dict[
     if isinstance(schedule, keras.optimizers.schedules.CosineDecay):
         yield from ((vars(schedule), name) for name in SCHEDULE)
     if isinstance(schedule, Linear):
-        yield from ((vars(schedule), name) for name in ("peak", "warm_up", "steps"))
+        yield from ((schedule.__dict__, name) for name in ("peak", "warm_up", "steps"))

@@ -119,7 +119,7 @@ def test_settings_of_the_recipe_are_fixed_choices_or_ranges() -> None:
         ({"data": {"name": "digits", "validation": 1.0}}, "must be a fraction between 0 and 1 or a number of images"),
         ({"data": {"name": "digits", "validation": float("nan")}}, "data.validation: should be a finite number"),
         ({"training": {"optimizer": "adm"}}, "not 'adm'; did you mean 'adam'?"),
-        ({"training": {"schedule": ["constant", "cosin"]}}, "training.schedule.1: should be 'constant', 'cosine'"),
+        ({"training": {"schedule": ["constant", "cosin"]}}, "training.schedule.1: should be 'constant', 'linear'"),
         ({"training": {"learning_rate": []}}, "training.learning_rate: should have at least 1 item, not []"),
         ({"training": {"learning_rate": 0.0}}, "learning_rate must be above 0"),
         ({"training": {"learning_rate": [0.1, float("nan")]}}, "training.learning_rate.1: should be a finite number"),

@@ -85,6 +85,13 @@ def test_cosine_falls_to_zero_over_all_epochs() -> None:
     assert rates[[0, 50, 100]] == pytest.approx([0.1, 0.05, 0.0], abs=1e-6)
 
 
+def test_linear_rises_to_its_peak_and_falls_to_zero() -> None:
+    rates = list_learning_rates("linear")
+    assert rates[[0, 14, 15, 100]] == pytest.approx([0.1 / 15, 0.1, 0.1, 0.0], abs=1e-6)
+    assert np.diff(rates[:15]) == pytest.approx(0.1 / 15, rel=1e-3)
+    assert np.diff(rates[15:]) == pytest.approx(-0.1 / 85, rel=1e-3)
+
+
 def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
     rates = list_learning_rates("one_cycle")
     assert rates[[0, 30, 100]] == pytest.approx([0.1 / 25, 0.1, 0.0], abs=1e-6)

@@ -181,8 +181,8 @@ def test_the_recipe_says_what_was_decided(
     study_config: Callable[..., StudyConfig], cpu_info: Path, value: str, expected: str
 ) -> None:
     config, suited = study_config(training={"precision": value}), choose_settings(["cat"], 100, is_plain=True)
-    for compiled, precision in ((False, expected), (True, "float32")):
-        assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled, suited).precision == precision
+    for compiled, value in ((False, expected), (True, "float32")):
+        assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled, suited).precision == value
 
 
 def make_zoo() -> keras.Model:

@@ -8,6 +8,7 @@ import pytest
 from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
 from searchcnn.study import Recipe, StudyConfig
+from searchcnn.study.file import validate
 
 start_keras()
 
@@ -172,3 +173,37 @@ def test_a_recipe_is_a_flat_table_for_model_cards() -> None:
     assert "augmentation" not in recipe.to_dict()
     assert (recipe.to_dict()["flip"], recipe.to_dict()["mixup"]) == (True, 0.1)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "is_plain", "expected"),
+    [
+        (["cat", "dog"], 30_000, True, (128, True, 0.1)),
+        (["cat", "dog"], 999, True, (16, True, 0.1)),
+        (["0", "1"], 5_000, True, (64, False, 0.1)),
+        (["cat", "dog"], 30_000, False, (64, False, 0.0)),
+        (["cat", "dog"], 999, False, (16, False, 0.0)),
+    ],
+)
+def test_what_auto_stands_for(
+    study_config: Config, names: list[str], images: int, is_plain: bool, expected: tuple[Any, ...]
+) -> None:
+    config = study_config(training=dict.fromkeys(("batch_size", "flip", "shift"), "auto"))
+    suited = choose_settings(names, images, is_plain)
+    recipe = sample_recipe(keras_tuner.HyperParameters(), config.training, not is_plain, suited)
+    assert (recipe.batch_size, recipe.augmentation.flip, recipe.augmentation.shift) == expected
+
+
+def test_who_writes_no_training_gets_what_was_measured() -> None:
+    config = validate({"spaces": ["any"], "data": {"name": "digits"}, "budget": {"trials": 1}}, "test")
+    hp = keras_tuner.HyperParameters()
+    recipe = sample_recipe(hp, config.training, False, SUITED)
+    assert (recipe.optimizer, recipe.schedule, recipe.batch_size) == ("muon", "linear", 32)
+    assert recipe.augmentation == Augmentation(flip=True, shift=0.1)
+    assert [item.name for item in hp.space] == ["training/learning_rate"]
+
+
+def test_who_writes_one_key_keeps_the_rest() -> None:
+    table = {"spaces": ["any"], "data": {"name": "digits"}, "budget": {"trials": 1}, "training": {"flip": False}}
+    recipe = sample_recipe(keras_tuner.HyperParameters(), validate(table, "test").training, False, SUITED)
+    assert (recipe.optimizer, recipe.augmentation) == ("muon", Augmentation(flip=False, shift=0.1))
