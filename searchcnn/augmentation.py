@@ -42,7 +42,7 @@ class Augmentation:
             "repeated.",
             at_least=0,
             below=1,
-            auto=f"auto: 0.1 {WHERE}.",
+            auto=f"auto: 0.1, or 0 if the images are alike in where they are bright, as digits are, {WHERE}.",
         ),
     ] = 0.0
     rotation: Annotated[

@@ -128,7 +128,6 @@ def _write_size(inspection: Inspection, start: Start) -> Setting:
 def _write_training(inspection: Inspection) -> Iterator[Setting]:
     counts = inspection.counts["train"]
     yield _write_flip(inspection)
-    yield Setting("shift", "0.1", "moves images by up to this fraction of their side")
     if is_imbalanced(list(counts.values())):
         yield Setting("class_weights", "[false, true]", "whether images of rare classes count more")
 

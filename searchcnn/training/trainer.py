@@ -1,5 +1,6 @@
 """Trains the trials of a study: the evaluator that is given to the search."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +29,7 @@ from searchcnn.training.features import FeatureCache
 from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
 from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
-from searchcnn.training.recipe import choose_settings, sample_recipe
+from searchcnn.training.recipe import choose_settings, leave_alone, sample_recipe
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 """Names that the accuracy can have among the metrics."""
@@ -189,10 +190,14 @@ class Trainer:
                 "networks by steps; leave data.folds out, or search 'transfer' with options.transfer.linear = true"
             )
         is_plain = not (compiled or space.has_own_fit or is_augmented(model))
-        suited = choose_settings(dataset.class_names, len(dataset.train), is_plain)
+        suited = self._suited if is_plain else leave_alone(self._suited)
         pixels = self._find_pixels(space, model)
         recipe = sample_recipe(hp, self.config.training, compiled, suited, pixels, is_solved)
         return Candidate(space, hp, model, recipe)
+
+    @functools.cached_property
+    def _suited(self) -> dict[str, Any]:
+        return choose_settings(self.inputs.dataset)
 
     def _find_pixels(self, space: SearchSpace, model: keras.Model) -> PixelRange | None:
         """Returns the pixels that a network which preprocesses them itself was made for; None for one that does not."""

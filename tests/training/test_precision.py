@@ -11,6 +11,7 @@ import pytest
 
 from searchcnn import backend
 from searchcnn.backend import start_keras
+from searchcnn.data import Dataset
 from searchcnn.study import StudyConfig
 
 start_keras()
@@ -178,9 +179,9 @@ def test_the_backend_is_known_before_keras_is_imported(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(("value", "expected"), [("auto", "float32"), ("mixed_bfloat16", "mixed_bfloat16")])
 def test_the_recipe_says_what_was_decided(
-    study_config: Callable[..., StudyConfig], cpu_info: Path, value: str, expected: str
+    study_config: Callable[..., StudyConfig], few: Dataset, cpu_info: Path, value: str, expected: str
 ) -> None:
-    config, suited = study_config(training={"precision": value}), choose_settings(["cat"], 100, is_plain=True)
+    config, suited = study_config(training={"precision": value}), choose_settings(few)
     for compiled, value in ((False, expected), (True, "float32")):
         assert sample_recipe(keras_tuner.HyperParameters(), config.training, compiled, suited).precision == value
 

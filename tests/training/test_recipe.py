@@ -1,12 +1,15 @@
 """Which settings of a recipe are asked for, and what they are by default."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from searchcnn.augmentation import Augmentation
 from searchcnn.backend import start_keras
+from searchcnn.data import Dataset, Split
 from searchcnn.study import Recipe, StudyConfig
 from searchcnn.study.file import validate
 
@@ -14,10 +17,11 @@ start_keras()
 
 import keras_tuner  # noqa: E402
 
-from searchcnn.training.recipe import choose_settings, sample_recipe  # noqa: E402
+from searchcnn.training.precision import choose_precision  # noqa: E402
+from searchcnn.training.recipe import choose_settings, leave_alone, sample_recipe  # noqa: E402
 
 Config = Callable[..., StudyConfig]
-SUITED = choose_settings(["cat", "dog"], 1_000, is_plain=True)
+SUITED = {"batch_size": 32, "flip": True, "shift": 0.1, "precision": "float32"}
 
 
 def ask(config: StudyConfig, compiled: bool = False, **values: Any) -> tuple[Recipe, dict[str, Any]]:
@@ -176,22 +180,31 @@ def test_a_recipe_is_a_flat_table_for_model_cards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "images", "is_plain", "expected"),
+    ("names", "images", "expected"),
     [
-        (["cat", "dog"], 30_000, True, (128, True, 0.1)),
-        (["cat", "dog"], 999, True, (16, True, 0.1)),
-        (["0", "1"], 5_000, True, (64, False, 0.1)),
-        (["cat", "dog"], 30_000, False, (64, False, 0.0)),
-        (["cat", "dog"], 999, False, (16, False, 0.0)),
+        (("cat", "dog"), 30_000, (128, True, 0.1)),
+        (("cat", "dog"), 5_000, (64, True, 0.1)),
+        (("0", "1"), 999, (16, False, 0.1)),
     ],
 )
 def test_what_auto_stands_for(
-    study_config: Config, names: list[str], images: int, is_plain: bool, expected: tuple[Any, ...]
+    study_config: Config, digits: Dataset, names: tuple[str, ...], images: int, expected: tuple[Any, ...]
 ) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (images, 4, 4, 1), np.uint8)
+    split = Split(noise, np.zeros(images, np.int64))
+    suited = choose_settings(replace(digits, train=split, class_names=names))
     config = study_config(training=dict.fromkeys(("batch_size", "flip", "shift"), "auto"))
-    suited = choose_settings(names, images, is_plain)
-    recipe = sample_recipe(keras_tuner.HyperParameters(), config.training, not is_plain, suited)
+    recipe = sample_recipe(keras_tuner.HyperParameters(), config.training, False, suited)
     assert (recipe.batch_size, recipe.augmentation.flip, recipe.augmentation.shift) == expected
+
+
+def test_digits_are_neither_mirrored_nor_moved(digits: Dataset) -> None:
+    assert choose_settings(digits) == {**SUITED, "flip": False, "shift": 0.0, "precision": choose_precision()}
+
+
+def test_a_network_that_says_how_it_is_trained_is_left_alone() -> None:
+    assert leave_alone({**SUITED, "batch_size": 128}) == {**SUITED, "batch_size": 64, "flip": False, "shift": 0.0}
+    assert leave_alone(SUITED)["batch_size"] == 32
 
 
 def test_who_writes_no_training_gets_what_was_measured() -> None:
