@@ -49,3 +49,18 @@ def flatten_layers(model: Any) -> list[Any]:
 def find_operation(tensor: Any) -> Any:
     """Returns the layer or operation that a symbolic tensor comes from."""
     return tensor._keras_history.operation
+
+
+def build_compiled(model: Any, batch: Any) -> None:
+    """Makes the variables of a compiled model's metrics and optimizer, as ``fit`` does before its first epoch.
+
+    Args:
+        model: The model.
+        batch: What it is trained on at once: a tuple of images and labels, and perhaps weights.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+def find_schedule(optimizer: Any) -> Any:
+    """Returns the learning-rate schedule of an optimizer, or the variable that is its learning rate."""
+    return optimizer._learning_rate

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
@@ -47,7 +48,12 @@ FENCES = (
         "keras",
         PACKAGE / "keras_private.py",
         ("keras.src.",),
-        frozenset({"_nodes_by_depth", "_flatten_layers", "_keras_history", "_inbound_nodes"}),
+        frozenset(
+            {
+                *("_nodes_by_depth", "_flatten_layers", "_keras_history", "_inbound_nodes"),
+                *("_learning_rate", "_symbolic_build"),
+            }
+        ),
     ),
     Fence(
         "keras_tuner",
@@ -215,7 +221,14 @@ def test_keras_has_its_private_names() -> None:
     """`get_file`, which is replaced, is tested in `tests/weights/test_downloads.py`."""
     import keras
 
-    from searchcnn.keras_private import find_operation, flatten_layers, is_functional, read_nodes
+    from searchcnn.keras_private import (
+        build_compiled,
+        find_operation,
+        find_schedule,
+        flatten_layers,
+        is_functional,
+        read_nodes,
+    )
 
     class Custom(keras.Model):
         """A model without a graph."""
@@ -236,6 +249,11 @@ def test_keras_has_its_private_names() -> None:
     assert hasattr(model, "_flatten_layers"), gone("keras", "Layer._flatten_layers")
     names = {layer.name for layer in flatten_layers(model)}
     assert names >= {"whole", "conv", "tail", "flat"}, gone("keras", "Layer._flatten_layers")
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    assert find_schedule(keras.optimizers.Adam(schedule)) is schedule, gone("keras", "Optimizer._learning_rate")
+    tail.compile("adam", "mse")
+    build_compiled(tail, (np.zeros((1, 2, 2, 2), "f4"), np.zeros((1, 8), "f4")))
+    assert tail.optimizer.built and tail.metrics_variables, gone("keras", "Trainer._symbolic_build")
 
 
 def test_keras_tuner_has_its_private_names() -> None:
