@@ -57,4 +57,4 @@ def _count_bytes(candidate: Candidate) -> int:
     model = candidate.model
     layers = sum(1 for _ in find_leaves(model))
     numbers = sum(math.prod(variable.shape) for variable in [*model.variables, *model.optimizer.variables])
-    return LAYER_BYTES * layers + 4 * numbers
+    return LAYER_BYTES * layers + 4 * int(numbers)
