@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from searchcnn import Study
 from searchcnn.backend import own_process, start_keras
@@ -23,6 +23,9 @@ from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_spaces
 from searchcnn.spaces.creation import create_spaces
 from searchcnn.store import SCORES, STRETCHES
+
+if TYPE_CHECKING:
+    from searchcnn.training import Trainer
 
 
 @dataclass
@@ -42,16 +45,7 @@ class Clock:
 
 @dataclass
 class Bare:
-    """What bare fits take.
-
-    Attributes:
-        networks: Number of networks.
-        epochs: Epochs that they were trained.
-        validations: How often the search has validated them.
-        tracing: Building, compiling and tracing, once for each network.
-        training: All batches but the first.
-        validating: As often as the search did, without tracing.
-    """
+    """What bare fits take: building and tracing each network once; all batches; validating as often as the search."""
 
     networks: int = 0
     epochs: int = 0
@@ -60,60 +54,67 @@ class Bare:
     training: Clock = field(default_factory=Clock)
     validating: Clock = field(default_factory=Clock)
 
+    def count(self, epochs: int, validations: int) -> None:
+        self.networks += 1
+        self.epochs += epochs
+        self.validations += validations
+
 
 def read_cpu_seconds() -> float:
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def list_trained(study: Study) -> dict[int, tuple[Mapping[str, Any], int, int]]:
-    """Returns hyperparameters, epochs and validations of each network that has ended a stretch, by trial."""
-    curves = study.read_curves()
-    trained = {}
+def list_trained(study: Study) -> list[tuple[Mapping[str, Any], int, int]]:
+    """Returns hyperparameters, epochs and validations of each network that has ended a stretch."""
+    curves, trained = study.read_curves(), []
     for trial in study.trials:
-        if stretches := trial.facts.get(STRETCHES, [])[: len(trial.facts.get(SCORES, []))]:
-            trained[trial.number] = trial.hyperparameters, sum(stretches), len(curves[trial.number])
+        if scores := trial.facts.get(SCORES):
+            epochs = sum(trial.facts[STRETCHES][: len(scores)])
+            trained.append((trial.hyperparameters, epochs, len(curves[trial.number])))
     return trained
 
 
-def fit_bare(study: Study) -> Bare:
-    """Trains the networks of a study once more, with Keras alone."""
+def make_trainer(study: Study) -> "Trainer":
+    """Returns what builds the networks of a study."""
     start_keras()
+    from searchcnn.training import Trainer
+
+    job = study.make_begun_job()
+    dataset = load_dataset(job.workspace.locate(job.config.data), job.config.seed, ignore, job.config.mirrors)
+    spaces = load_spaces(job.config.spaces, job.workspace, job.plugins)
+    return Trainer(job.config, dataset, create_spaces(spaces, job.config, dataset))
+
+
+def fit_bare(trainer: "Trainer", bare: Bare, values: Mapping[str, Any], epochs: int, validations: int) -> None:
+    """Trains a network once more, with Keras alone."""
     from searchcnn.backend import clear_keras
     from searchcnn.search.hyperparameters import CheckedHyperParameters
-    from searchcnn.training import Trainer
     from searchcnn.training.fit import VALIDATION_BATCH, Stretch, compile_candidate
     from searchcnn.training.pipeline import make_batches
     from searchcnn.training.precision import train_fast
 
-    job = study.make_begun_job()
-    dataset = load_dataset(job.workspace.locate(job.config.data), job.config.seed, ignore, job.config.mirrors)
-    spaces = create_spaces(load_spaces(job.config.spaces, job.workspace, job.plugins), job.config, dataset)
-    trainer, bare = Trainer(job.config, dataset, spaces), Bare()
-    for values, epochs, validations in list_trained(study).values():
-        clear_keras()
+    clear_keras()
+    train, validation = trainer.inputs.dataset.train, trainer.inputs.dataset.validation
+    with bare.tracing.runs():
+        candidate = trainer.sample(CheckedHyperParameters(dict(values))).divide((epochs,), trainer.parts)
+        model, recipe = candidate.model, candidate.recipe
+        normalization = trainer.inputs.make_normalization(recipe.normalization)
+        form = compile_candidate(candidate, Stretch(train, validation, seed=0, normalization=normalization))
+        changes = {"augmentation": recipe.augmentation, "seed": 0, "parts": trainer.parts}
+        batches = make_batches(train, recipe.batch_size, **changes, **form)
+        measured = make_batches(validation, VALIDATION_BATCH, **form)
+        model.evaluate(measured.take(1), verbose=0)
+    with train_fast(model, recipe.precision) as callbacks:
+        options = {"verbose": 0, "shuffle": False, "callbacks": callbacks}
         with bare.tracing.runs():
-            candidate = trainer.sample(CheckedHyperParameters(dict(values))).divide((epochs,), trainer.parts)
-            recipe = candidate.recipe
-            normalization = trainer.inputs.make_normalization(recipe.normalization)
-            form = compile_candidate(
-                candidate, Stretch(dataset.train, dataset.validation, 0, normalization=normalization)
-            )
-            changes = {"augmentation": recipe.augmentation, "seed": 0, "parts": trainer.parts}
-            batches = make_batches(dataset.train, recipe.batch_size, **changes, **form)
-            validation = make_batches(dataset.validation, VALIDATION_BATCH, **form)
-            candidate.model.evaluate(validation.take(1), verbose=0)
-        with train_fast(candidate.model, recipe.precision) as callbacks:
-            with bare.tracing.runs():
-                candidate.model.fit(batches.take(1), verbose=0, callbacks=callbacks)
-            with bare.training.runs():
-                candidate.model.fit(batches, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks)
-        with bare.validating.runs():
-            for _ in range(validations):
-                candidate.model.evaluate(validation, verbose=0)
-        bare.networks, bare.epochs = bare.networks + 1, bare.epochs + epochs
-        bare.validations += validations
-    return bare
+            model.fit(batches.take(1), **options)
+        with bare.training.runs():
+            model.fit(batches, epochs=epochs, **options)
+    with bare.validating.runs():
+        for _ in range(validations):
+            model.evaluate(measured, verbose=0)
+    bare.count(epochs, validations)
 
 
 def describe_tax(search: float, bare: float) -> str:
@@ -122,20 +123,24 @@ def describe_tax(search: float, bare: float) -> str:
 
 def main() -> None:
     own_process()
-    minutes, name, images = [*sys.argv[1:], *("10", "fashion_mnist", "")[len(sys.argv) - 1 :]]
-    search = Clock()
+    arguments = dict(enumerate(sys.argv[1:]))
+    minutes, name, images = float(arguments.get(0, 10)), arguments.get(1, "fashion_mnist"), arguments.get(2)
+    search, bare = Clock(), Bare()
     with tempfile.TemporaryDirectory() as folder:
-        study = Study(name, workspace=folder) if not images else Study("tax", data=images, like=name, workspace=folder)
+        options = {"data": images, "like": name} if images else {}
+        study = Study("tax" if images else name, workspace=folder, **options)
         with search.runs():
-            study.optimize(timeout=60 * float(minutes), workers=1)
-        bare = fit_bare(study)
+            study.optimize(timeout=60 * minutes, workers=1)
+        trainer = make_trainer(study)
+        for values, epochs, validations in list_trained(study):
+            fit_bare(trainer, bare, values, epochs, validations)
     print(f"{bare.networks} networks, {bare.epochs} epochs, {bare.validations} validations")
     for unit in ("cpu", "wall"):
         parts = {name: getattr(getattr(bare, name), unit) for name in ("tracing", "training", "validating")}
         print(f"{unit}: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts.items()))
         taken = getattr(search, unit)
-        print(f"  training and tracing:            {describe_tax(taken, parts['tracing'] + parts['training'])}")
-        print(f"  training, tracing and validating: {describe_tax(taken, sum(parts.values()))}")
+        print(f"  tracing and training:             {describe_tax(taken, parts['tracing'] + parts['training'])}")
+        print(f"  tracing, training and validating: {describe_tax(taken, sum(parts.values()))}")
 
 
 if __name__ == "__main__":
