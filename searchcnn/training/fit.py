@@ -22,7 +22,7 @@ from searchcnn.training.candidate import Candidate
 from searchcnn.training.labels import find_label_form
 from searchcnn.training.network import compile_model, is_compiled
 from searchcnn.training.normalization import SCALE, Normalization
-from searchcnn.training.optimizers import restart_optimizer
+from searchcnn.training.optimizers import restart_optimizer, share_schedule
 from searchcnn.training.pipeline import make_arrays, make_batches
 from searchcnn.training.precision import train_fast
 
@@ -102,18 +102,19 @@ def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:
         model.run_eagerly = True
     form = {"labels": find_label_form(model), "normalization": stretch.normalization}
     if not (goes_on or stretch.is_eager):
-        _make_variables(candidate, stretch, form)
+        _ease_tracing(candidate, stretch, form)
     return form
 
 
-def _make_variables(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> None:
-    """Makes the variables of metrics and optimizer before TensorFlow traces a step, which it would do twice otherwise.
+def _ease_tracing(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> None:
+    """Has TensorFlow trace a network's steps quickly, unless its search space's own ``fit`` is to train it.
 
-    Tracing a residual network of 33 layers took 2.0 s of the processor so, and 1.0 s since. A search space's own
-    ``fit`` may yet decide which layers are trained.
+    A step that makes the variables of metrics and optimizer would be traced twice. Those of a residual network of 33
+    layers took 2.0 s of the processor to trace and compile so, with Adam, and 1.0 s since.
     """
     is_ours = candidate.recipe.compiles and not candidate.space.has_own_fit
     if is_ours and keras.backend.backend() == "tensorflow":
+        share_schedule(candidate.model.optimizer)
         build_compiled(candidate.model, make_arrays(stretch.validation.take(np.arange(1)), **form))
 
 

@@ -11,7 +11,7 @@ import pytest
 from searchcnn.backend import start_keras
 from searchcnn.data import Dataset
 from searchcnn.search import Budget, Evaluation, Scheduler, Search, Trial
-from searchcnn.spaces import SearchSpace
+from searchcnn.spaces import Phase, SearchSpace
 from searchcnn.store import SCORES, STRETCHES, StoredStudy
 from searchcnn.study import StudyConfig
 
@@ -25,7 +25,7 @@ from searchcnn.training import optimizers as optimizers_module  # noqa: E402
 from searchcnn.training.candidate import Candidate  # noqa: E402
 from searchcnn.training.fit import Stretch, fit_phase  # noqa: E402
 from searchcnn.training.network import compile_model  # noqa: E402
-from searchcnn.training.optimizers import restart_optimizer  # noqa: E402
+from searchcnn.training.optimizers import restart_optimizer, share_schedule  # noqa: E402
 from searchcnn.training.waiting import LAYER_BYTES, WaitingNetworks, can_wait  # noqa: E402
 from tests.search.test_engine import Keeping  # noqa: E402
 from tests.training.test_optimizers import OPTIMIZERS, make_recipe  # noqa: E402
@@ -122,6 +122,7 @@ def test_a_network_that_waited_is_not_traced_again_and_gives_the_same_numbers(
 def test_an_optimizer_begins_again_as_a_new_one(name: str, schedule: str) -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     compile_model(model, make_recipe(optimizer=name, schedule=schedule, momentum=0.9, weight_decay=0.1), 10)
+    share_schedule(model.optimizer)
     used, recipe = (
         model.optimizer,
         make_recipe(optimizer=name, schedule=schedule, momentum=0.9, weight_decay=0.1, epochs=2, learning_rate=0.03),
@@ -136,6 +137,27 @@ def test_an_optimizer_begins_again_as_a_new_one(name: str, schedule: str) -> Non
         used.iterations.assign(step)
         new.iterations.assign(step)
         assert float(used.learning_rate) == float(new.learning_rate)
+
+
+def test_a_step_computes_its_learning_rate_once(
+    study_config: Config, few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras does so again for each weight that decays."""
+    import tensorflow as tf
+
+    traced, schedule = [], keras.optimizers.schedules.CosineDecay
+    compute = schedule.__call__
+
+    def counting(self: Any, step: Any) -> Any:
+        traced.append(not tf.executing_eagerly())
+        return compute(self, step)
+
+    monkeypatch.setattr(schedule, "__call__", counting)
+    net, training = Net(), {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "one_cycle"}
+    net.input_shape, net.num_classes = few.input_shape, few.num_classes
+    candidate = Trainer(study_config(training=training), few, {"net": net}).sample(CheckedHyperParameters({}))
+    fit_phase(candidate.divide((1,), 1).during(Phase(), 1), Stretch(few.train, few.validation, seed=0))
+    assert sum(traced) == 1
 
 
 def test_two_stretches_in_one_process_are_traced_once(
