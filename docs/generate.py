@@ -7,6 +7,7 @@ Keras is not imported.
 """
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -192,10 +193,16 @@ def _format_default(name: str, schema: Mapping[str, Any]) -> str:
         return "required"
     default = schema["properties"][name].get("default")
     if isinstance(default, dict):
-        default = default["name"]
+        default = default.get("name") or _format_range(default)
     if default is None:
         return "none"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`" if default != "" else "empty"
+
+
+def _format_range(values: Mapping[str, Any]) -> str:
+    """Returns a range as a study file has it, without the keys that have their defaults."""
+    values = {key: value for key, value in values.items() if value}
+    return f"{{{', '.join(f'{key} = {json.dumps(value)}' for key, value in values.items())}}}"
 
 
 def _format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
