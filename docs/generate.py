@@ -177,6 +177,8 @@ def _describe_schema(schema: Mapping[str, Any]) -> str:
         return " or ".join(word for word in words if not (word == "whole number" and "number" in words))
     if "$ref" in schema:
         return "range" if schema["$ref"].endswith(f"/{Range.__name__}") else "table"
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{name}`" for name in schema["enum"]) if len(schema["enum"]) <= MANY else "name"
     if schema["type"] == "array":
