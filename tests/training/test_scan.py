@@ -127,10 +127,11 @@ def test_results_are_those_of_keras(train: Any, is_looped: bool, monkeypatch: py
         ({"label_smoothing": 0.1, "weight_decay": 0.1, "optimizer": "adamw"}, {"has_head": True}),
         ({"optimizer": "sgd", "momentum": 0.9, "schedule": "one_cycle", "l2": 1e-3}, {"rate": 0.3}),
         ({"schedule": "step", "normalization": "standardize"}, {"norm": False}),
+        ({"optimizer": "muon", "schedule": "linear", "weight_decay": 0.05}, {}),
         ({"schedule": "constant", "batch_size": 512}, {}),
         ({"schedule": "plateau"}, {"parts": 3}),
     ],
-    ids=["augmented", "mixed", "heads", "dropout", "step", "one batch", "parts"],
+    ids=["augmented", "mixed", "heads", "dropout", "step", "muon", "one batch", "parts"],
 )
 def test_results_of_each_recipe_are_those_of_keras(train: Any, changes: Any, options: Any) -> None:
     recipe = replace(RECIPE, **changes)
@@ -181,9 +182,12 @@ def count_loops() -> int:
     return len(compiled_module._loops)
 
 
-def test_what_differs_in_rates_only_is_compiled_once(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("optimizer", "schedule"), [("adamw", "cosine"), ("muon", "linear")])
+def test_what_differs_in_rates_only_is_compiled_once(
+    train: Any, monkeypatch: pytest.MonkeyPatch, optimizer: str, schedule: Any
+) -> None:
     monkeypatch.setattr(compiled_module, "_loops", type(compiled_module._loops)())
-    recipe = replace(RECIPE, optimizer="adamw", weight_decay=0.1, label_smoothing=0.1)
+    recipe = replace(RECIPE, optimizer=optimizer, schedule=schedule, weight_decay=0.1, label_smoothing=0.1)
     train(recipe, rate=0.2)
     assert count_loops() == 2, "one that trains, one that validates"
     other = replace(recipe, weight_decay=0.01, label_smoothing=0.05, learning_rate=0.02, epochs=2)
