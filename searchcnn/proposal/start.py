@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from searchcnn.backend import estimate_speed, estimate_training_speed, locate_keras_home
+from searchcnn.backend import count_cpus, find_gpus, locate_keras_home, prefers_bfloat16
 from searchcnn.data import Inspection, explain_why_not_photos
 from searchcnn.errors import StoreError, UsageError
 from searchcnn.weights.applications import EMBEDDED
@@ -35,6 +35,10 @@ photos, if there is time for their features."""
 
 MACS_PER_PIXEL = COSTS[EMBEDDED][1] / 224**2
 """Multiply-accumulates of EfficientNet-Lite0, whatever the size of the images."""
+MACS_PER_SECOND = 20e9
+"""What a CPU core does: 110 to 140 images of 160 pixels a second, measured with TensorFlow 2.21."""
+GPU_MACS_PER_SECOND = 2e12
+"""What any GPU does at least."""
 SIZES = (96, 128, 160, 192, 224, 256)
 """Sides in pixels at which images enter a pretrained network. Features of photos of flowers of 160 pixels gave 0.8438,
 0.9035, 0.9035, 0.9158 and 0.9239 at 96, 160, 192, 224 and 256."""
@@ -61,6 +65,9 @@ one."""
 
 SCRATCH_MACS_PER_PIXEL = 13_000
 """Multiply-accumulates of the default network of `residual`."""
+TRAINING_COST, FAST_TRAINING_COST = 3.0, 1.0
+"""Time of an image in training relative to a prediction: a forward pass, and two for the gradients; and where training
+steps are computed with bfloat16, which predictions are not."""
 SCRATCH_PASSES, SCRATCH_IMAGES, SCRATCH_SHARE = 10, 100_000, 0.6
 """Passes over the training images, and images in all of them, that such a network should see at least in the last share
 of the time: 1,453 photos of 100x100 pixels gave 0.9466 on others in 4 minutes, and 0.9903 at 32x32 in 2."""
@@ -222,8 +229,9 @@ def _choose_side(inspection: Inspection, seconds: float) -> int:
     if not inspection.sizes:  # they are arrays, and the network must take them as they are
         return 0
     seen = max(SCRATCH_IMAGES, SCRATCH_PASSES * _count_images(inspection, "train"))
-    macs = seen * SCRATCH_MACS_PER_PIXEL
-    affordable = math.sqrt(SCRATCH_SHARE * seconds * estimate_training_speed() / macs)
+    cost = FAST_TRAINING_COST if prefers_bfloat16() else TRAINING_COST
+    macs = seen * cost * SCRATCH_MACS_PER_PIXEL
+    affordable = math.sqrt(SCRATCH_SHARE * seconds * _estimate_speed() / macs)
     side = max(SMALLEST_SIDE, int(affordable) // 8 * 8)
     return 0 if side**2 >= height * width else side
 
@@ -286,8 +294,15 @@ def _choose_folds(inspection: Inspection) -> int:
 
 
 def _estimate_features(inspection: Inspection, size: int) -> float:
-    return _count_images(inspection, "train", "validation") * MACS_PER_PIXEL * size**2 / estimate_speed()
+    return _count_images(inspection, "train", "validation") * MACS_PER_PIXEL * size**2 / _estimate_speed()
 
 
 def _count_images(inspection: Inspection, *parts: str) -> int:
     return sum(sum(inspection.counts[part].values()) for part in parts)
+
+
+def _estimate_speed() -> float:
+    """Returns roughly how many multiply-accumulates this machine does in a second."""
+    if find_gpus():
+        return GPU_MACS_PER_SECOND
+    return MACS_PER_SECOND * count_cpus()

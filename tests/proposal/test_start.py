@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import searchcnn.weights
-from searchcnn import backend
 from searchcnn.data import Inspection
 from searchcnn.errors import PluginError, UsageError
 from searchcnn.proposal import start
@@ -50,9 +49,8 @@ def make_inspection(
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts on one plain core, whatever the machine has."""
-    monkeypatch.setattr(backend, "count_cpus", lambda: 1)
-    monkeypatch.setattr(backend, "find_gpus", lambda: ())
-    monkeypatch.setattr(backend, "prefers_bfloat16", lambda: False)
+    monkeypatch.setattr(start, "_estimate_speed", lambda: start.MACS_PER_SECOND)
+    monkeypatch.setattr(start, "prefers_bfloat16", lambda: False)
 
 
 class Machine:
@@ -215,7 +213,7 @@ class TestChooseStart:
         assert (f"{side}x{side} pixels for lack of time" in plan.reason) == bool(side)
 
     def test_where_training_is_fast_they_are_larger(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(backend, "prefers_bfloat16", lambda: True)
+        monkeypatch.setattr(start, "prefers_bfloat16", lambda: True)
         assert choose_start(make_inspection(side=100), 240, NOTHING).side == 40
 
     def test_without_weights_networks_are_trained_from_nothing(self) -> None:
@@ -289,15 +287,15 @@ class TestChooseStart:
 def test_a_gpu_is_counted_where_it_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path))
-    on_cpu = backend.estimate_speed()
-    assert on_cpu % backend.MACS_PER_SECOND == 0
+    on_cpu = start._estimate_speed()
+    assert on_cpu % start.MACS_PER_SECOND == 0
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 0\n")
     tool.chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert backend.estimate_speed() == backend.GPU_MACS_PER_SECOND
+    assert start._estimate_speed() == start.GPU_MACS_PER_SECOND
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert backend.estimate_speed() == on_cpu
+    assert start._estimate_speed() == on_cpu
 
 
 @pytest.mark.parametrize(
