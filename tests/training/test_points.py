@@ -65,10 +65,15 @@ def test_the_order_is_the_space_s_own_where_trials_are_counted_or_no_plan_divide
     assert find([20, 10, 320, 14], 100, "NopPruner", speed=1) == [8, 20, 10, 320, 14]
 
 
-def test_no_more_points_are_built_than_the_time_is_enough_for(find: Callable[..., list[int]]) -> None:
-    # 40 s to explore, 4 s for each network.
+def test_no_more_points_are_built_than_can_be_trained_for_an_epoch(find: Callable[..., list[int]]) -> None:
+    # There are 40 s to explore, and 4 s go by for each network; or 10, where 8 units take 6 s.
     assert find([*range(14, 30), 13], seconds=100) == [8, *range(14, 23)]
+    assert find([7, 6, 5, 4, 3, 13], seconds=100, speed=8 / 6) == [8, 7, 6, 5, 4]
     assert find([14, 15, 16], seconds=5) == [8]
+
+
+def test_no_more_points_are_built_than_there_is_time_to_build_them(find: Callable[..., list[int]]) -> None:
+    assert find([*range(320, 329), 13], seconds=100, speed=8 * 20 / 60) == [8]
 
 
 def test_one_is_tried_even_where_all_are_too_large(find: Callable[..., list[int]]) -> None:
