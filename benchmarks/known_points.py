@@ -23,12 +23,11 @@ import pprint
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, Self
-from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -53,8 +52,10 @@ KEPT = 0.5
 
 IMAGES, VALIDATED = 5000, 2500
 """Images to train on and to validate on, at most; the latter are a quarter of all at most."""
-PASSES = (1, 4)
-"""Passes over the images after which a cycle ends."""
+STRETCHES = (1, 3)
+"""Passes over the images in each complete cycle of the learning rate, as a plan trains networks."""
+PASSES = tuple(itertools.accumulate(STRETCHES))
+"""Passes after which a cycle ends."""
 LEARNING_RATE = 0.016
 """The middle of what is searched by default."""
 UNMIRRORED = ("mnist", "digits")
@@ -230,8 +231,8 @@ def train(trainer: Any, candidate: Candidate, seed: int = 0) -> dict[str, Any]:
 
     from searchcnn.backend import clear_keras, free_graphs
     from searchcnn.search.hyperparameters import CheckedHyperParameters
-    from searchcnn.training import fit, optimizers
     from searchcnn.training.callbacks import BatchStatistics, PlainMetrics
+    from searchcnn.training.fit import Stretch, fit_phase
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -241,44 +242,24 @@ def train(trainer: Any, candidate: Candidate, seed: int = 0) -> dict[str, Any]:
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.begins.append(time.process_time())
 
-    class Cycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-        """The schedules of the cycles one after the other, so that a network is traced once."""
-
-        def __init__(self, recipe: Any, steps: int) -> None:
-            ends = [steps * end // PASSES[-1] for end in (0, *PASSES)]
-            self._begins = ends[:-1]
-            lengths = [after - before for before, after in itertools.pairwise(ends)]
-            self._schedules = [make_schedule(recipe, length) for length in lengths]
-
-        def __call__(self, step: Any) -> Any:
-            rate = self._schedules[0](step)
-            for begin, schedule in zip(self._begins[1:], self._schedules[1:], strict=True):
-                rate = keras.ops.where(step < begin, rate, schedule(step - begin))
-            return rate
-
-    make_schedule = optimizers._make_learning_rate
     clear_keras()
     keras.utils.set_random_seed(seed)
     clock, dataset = Clock(), trainer.inputs.dataset
     values = trainer.space.members[candidate.space].name_values(candidate.values)
-    with (
-        free_graphs(),
-        mock.patch.object(optimizers, "_make_learning_rate", Cycles),
-        mock.patch.object(fit, "list_validated", lambda epochs, interval: list(PASSES)),
-    ):
-        network = trainer.sample(CheckedHyperParameters(values))
+    with free_graphs():
+        network = trainer.sample(CheckedHyperParameters(values)).divide(STRETCHES, parts=1)
         normalization = trainer.inputs.make_normalization(network.recipe.normalization)
         callbacks = [PlainMetrics(), BatchStatistics(), clock]
-        stretch = fit.Stretch(dataset.train, dataset.validation, seed, callbacks, normalization=normalization)
-        history = fit.fit_phase(replace(network, stretches=(PASSES[-1],)), stretch).history
+        stretch = Stretch(dataset.train, dataset.validation, seed, callbacks, normalization=normalization)
+        ends = [fit_phase(network.during(phase, PASSES[-1]), stretch).history for phase in network.phases()]
     return {
         "space": candidate.space,
         "name": candidate.name,
         "values": candidate.values,
         "params": network.cost.params,
         "macs": network.cost.macs,
-        "accuracy": [round(value, 4) for value in history["val_accuracy"]],
-        "loss": [round(value, 4) for value in history["val_loss"]],
+        "accuracy": [round(end["val_accuracy"][-1], 4) for end in ends],
+        "loss": [round(end["val_loss"][-1], 4) for end in ends],
         "seconds": round((clock.begins[-1] - clock.begins[1]) / (len(clock.begins) - 2), 3),
     }
 
@@ -404,9 +385,8 @@ class Curves:
 
 def stand(record: Record) -> Standing:
     """Returns a candidate as a search knows it after the cycles."""
-    stretches = tuple(np.diff((0, *PASSES)).tolist())
     accuracy = tuple(min(accuracy, 1 - FLOOR) for accuracy in record.accuracy)
-    return Standing(0, stretches, accuracy, record.seconds, record.macs)
+    return Standing(0, STRETCHES, accuracy, record.seconds, record.macs)
 
 
 Losses = npt.NDArray[np.float64]

@@ -7,6 +7,7 @@ Keras is not imported.
 """
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -176,6 +177,8 @@ def _describe_schema(schema: Mapping[str, Any]) -> str:
         return " or ".join(word for word in words if not (word == "whole number" and "number" in words))
     if "$ref" in schema:
         return "range" if schema["$ref"].endswith(f"/{Range.__name__}") else "table"
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{name}`" for name in schema["enum"]) if len(schema["enum"]) <= MANY else "name"
     if schema["type"] == "array":
@@ -192,10 +195,16 @@ def _format_default(name: str, schema: Mapping[str, Any]) -> str:
         return "required"
     default = schema["properties"][name].get("default")
     if isinstance(default, dict):
-        default = default["name"]
+        default = default.get("name") or _format_range(default)
     if default is None:
         return "none"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`" if default != "" else "empty"
+
+
+def _format_range(values: Mapping[str, Any]) -> str:
+    """Returns a range as a study file has it, without the keys that have their defaults."""
+    values = {key: value for key, value in values.items() if value}
+    return f"{{{', '.join(f'{key} = {json.dumps(value)}' for key, value in values.items())}}}"
 
 
 def _format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

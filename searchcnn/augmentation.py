@@ -13,7 +13,8 @@ Draws: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """Random numbers of a batch by what they are for; each array begins with the axis of the images."""
 
 
-WHERE = "where the study compiles the network, and that has no layer that changes images at random"
+PLAIN = "where the study compiles the network, and that has no layer that changes images at random"
+"""Which networks get what suits them, in words for the reference of the study file."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Augmentation:
         bool,
         Setting(
             "Mirror half of the training images, left to right, in each epoch; not for digits or text.",
-            auto=f"auto: if the names of the classes are not those of digits, letters or sides, {WHERE}.",
+            auto=f"auto: if the names of the classes are not those of digits, letters or sides, {PLAIN}.",
         ),
     ] = False
     shift: Annotated[
@@ -42,7 +43,7 @@ class Augmentation:
             "repeated.",
             at_least=0,
             below=1,
-            auto=f"auto: 0.1, or 0 if the images are alike in where they are bright, as digits are, {WHERE}.",
+            auto=f"auto: 0.1, or 0 if the images are alike in where they are bright, as digits are, {PLAIN}.",
         ),
     ] = 0.0
     rotation: Annotated[

@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +65,22 @@ def takes_any_size(path: Path) -> bool:
         return None in shape[1:3]
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return False  # loading it says what is wrong
+
+
+def names_only_keras(path: Path) -> bool:
+    """Whether all that a file's network is made of is Keras' own: nothing that another process might not know."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    return all(module.split(".")[0] == "keras" for module in _list_modules(config))
+
+
+def _list_modules(config: Any) -> Iterator[str]:
+    """Yields the modules of all objects in a configuration, as Keras writes it."""
+    if isinstance(config, dict) and isinstance(config.get("module"), str):
+        yield config["module"]
+    parts = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for part in parts:
+        yield from _list_modules(part)
 
 
 def take_apart(path: Path, model: Any) -> tuple[Any, tuple[Any, ...]] | None:

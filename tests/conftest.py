@@ -75,6 +75,7 @@ def study_config() -> Callable[..., StudyConfig]:
     def make(**sections: Any) -> StudyConfig:
         small = {"epochs": 1, "patience": 9, "batch_size": 32, "learning_rate": 0.01, "schedule": "constant"}
         small |= {"optimizer": "adam", "weight_decay": 0.0, "label_smoothing": 0.0, "flip": False, "shift": 0.0}
+        small |= {"normalization": "scale"}
         table = {"spaces": ["any"], "data": {"name": "digits", "validation": 0.2}, "budget": {"trials": 9}} | sections
         table["training"] = small | table.get("training", {})
         table["search"] = {"pruner": "NopPruner"} | table.get("search", {})

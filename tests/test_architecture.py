@@ -51,7 +51,7 @@ FENCES = (
         frozenset(
             {
                 *("_nodes_by_depth", "_flatten_layers", "_keras_history", "_inbound_nodes"),
-                *("_fn_kwargs", "_learning_rate", "_symbolic_build"),
+                *("_fn_kwargs", "_get_variable_index", "_learning_rate", "_symbolic_build"),
             }
         ),
     ),
@@ -223,6 +223,7 @@ def test_keras_has_its_private_names() -> None:
 
     from searchcnn.keras_private import (
         build_compiled,
+        find_index,
         find_operation,
         find_schedule,
         flatten_layers,
@@ -254,6 +255,10 @@ def test_keras_has_its_private_names() -> None:
     assert read_loss_options(smoothed)["label_smoothing"] == 0.1, gone("keras", "LossFunctionWrapper._fn_kwargs")
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     assert find_schedule(keras.optimizers.Adam(schedule)) is schedule, gone("keras", "Optimizer._learning_rate")
+    variables = [keras.Variable(np.zeros(2)) for _ in range(3)]
+    plain = keras.optimizers.SGD()
+    plain.build(variables)
+    assert find_index(plain, variables[2]) == 2, gone("keras", "Optimizer._get_variable_index")
     tail.compile("adam", "mse")
     build_compiled(tail, (np.zeros((1, 2, 2, 2), "f4"), np.zeros((1, 8), "f4")))
     assert tail.optimizer.built and tail.metrics_variables, gone("keras", "Trainer._symbolic_build")

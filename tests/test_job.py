@@ -15,4 +15,4 @@ def test_a_job_tells_what_was_set(tmp_path: Path, study_config: Callable[..., St
     assert "\n" not in line
     assert again == job
     assert again.config.model_dump(exclude_unset=True) == job.config.model_dump(exclude_unset=True)
-    assert "optimizer" not in again.config.training.model_fields_set
+    assert "momentum" not in again.config.training.model_fields_set

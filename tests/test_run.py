@@ -61,7 +61,11 @@ pruner = "NopPruner"
 
 [training]
 epochs = 1
+optimizer = "adam"
 learning_rate = 0.01
+schedule = "cosine"
+weight_decay = 0.0
+label_smoothing = 0.0
 batch_size = 64
 """
 
@@ -274,8 +278,8 @@ def test_a_study_from_before_a_setting_was_known_goes_on(workspace: Path) -> Non
     study = make_study(workspace, overrides=["budget.trials=3"])
     values = identify(study.config, "0123", ())
     named = {key.removeprefix("training.") for key in values if key.startswith("training.")}
-    assert named == OLDEST | {"precision"}  # its default is not what was before it
-    for setting, value in (("rotation", "15.0"), ("normalization", "zca"), ("class_weights", "true")):
+    assert named == OLDEST | {"precision", "normalization"}  # their defaults are not what was before them
+    for setting, value in (("rotation", "15.0"), ("cutout", "0.2"), ("class_weights", "true")):
         change = make_study(workspace, overrides=["budget.trials=3", f"training.{setting}={value}"])
         with pytest.raises(StudyChangedError, match=rf"(?i)training.{setting} \(none -> {value}\)"):
             run(change)

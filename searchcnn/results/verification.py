@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,30 @@ def verify_meanwhile(models: Mapping[Path, npt.NDArray[np.float32]], images: npt
             process.wait()
         for model, probabilities in models.items():
             _compare(model, np.load(outputs[model]), probabilities)
+
+
+def verify_here(model: Path, network: Any, images: npt.NDArray[np.uint8]) -> None:
+    """Loads a saved model in this process, in safe mode, and compares its predictions with those of the network.
+
+    Args:
+        model: The file, an ordinary Keras file.
+        network: What was saved.
+        images: Raw pixels, shape (batch, height, width, channels).
+
+    Raises:
+        StudyFailedError: If it does not load, or predicts something else.
+    """
+    import keras
+
+    from searchcnn.graph import as_array
+
+    try:
+        loaded = keras.models.load_model(model)
+    except Exception as error:  # Keras raises almost anything on a file that it does not know
+        raise StudyFailedError(_describe_failure(model, str(error))) from error
+    is_slow = keras.backend.backend() == "jax"  # which compiles each operation
+    predict, expect = [each.predict_on_batch if is_slow else each for each in (loaded, network)]
+    _compare(model, as_array(predict(images)), as_array(expect(images)))
 
 
 def _describe_failure(model: Path, errors: str) -> str:

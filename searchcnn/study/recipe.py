@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, Literal, Protocol, Self
 
-from searchcnn.augmentation import Augmentation
+from searchcnn.augmentation import PLAIN, Augmentation
 from searchcnn.settings import Setting, list_settings
 from searchcnn.study.values import NormalizationName, OptimizerName, PrecisionName, Range, ScheduleName
 
@@ -95,7 +95,7 @@ class Recipe:
         ),
     ] = "constant"
     weight_decay: Annotated[
-        float, Setting("Decoupled weight decay of the optimizer.", 0.02, concerns="optimizer", at_least=0)
+        float, Setting("Decoupled weight decay of the optimizer.", 0.05, concerns="optimizer", at_least=0)
     ] = 0.0
     l1: Annotated[float, Setting("L1 penalty on convolution and dense kernels.", concerns="optimizer", at_least=0)] = (
         0.0
@@ -122,6 +122,7 @@ class Recipe:
             "neighbouring pixels are uncorrelated). Computed from training images.",
             concerns="images",
             since="0.1.0",
+            auto=f"auto: `standardize` {PLAIN}, else `scale`.",
         ),
     ] = "scale"
     precision: Annotated[

@@ -34,6 +34,7 @@ class TrainingLoop:
         checkpoint: File from which an interrupted training resumes; None: it begins again.
 
     Attributes:
+        candidate: What is trained.
         reporter: Knows why the training ended, and its learning curve.
         pace: Knows how long an epoch takes.
     """
@@ -47,7 +48,7 @@ class TrainingLoop:
         builders_count: bool = True,
         checkpoint: Path | None = None,
     ) -> None:
-        self._candidate = candidate
+        self.candidate = candidate
         self._trial = trial
         self._config = config
         self._inputs = inputs
@@ -61,8 +62,13 @@ class TrainingLoop:
         self.reporter = self._make_reporter()
         self._returned: Any = None
 
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on from a checkpoint."""
+        return self._backup.pending is not None
+
     def _make_reporter(self) -> Reporter:
-        config, batch_size = self._config, self._candidate.recipe.batch_size
+        config, batch_size = self._config, self.candidate.recipe.batch_size
         validation_steps = len(self._inputs.dataset.validation) / batch_size
         deadline = time.monotonic() + (config.limits.trial_timeout or math.inf)
         metric = config.objective.metric
@@ -79,7 +85,7 @@ class TrainingLoop:
             self._trial.restart()  # its checkpoint is on another machine, or lost
         if checkpoint is not None and not self.reporter.resume(checkpoint.epochs):
             return self.reporter
-        for number, phase in enumerate(self._candidate.phases()):
+        for number, phase in enumerate(self.candidate.phases()):
             if checkpoint is not None and number < checkpoint.phase:
                 continue
             self._run_phase(number, phase)
@@ -89,7 +95,7 @@ class TrainingLoop:
             self._trial.best = read_score(self._returned, self._config.objective.metric)
         for activity, seconds in self.pace.spent.items():
             self._trial.spent.add(activity, seconds)
-        if self._candidate.stretches:
+        if self.candidate.stretches:
             self._describe_stretch()
         return self.reporter
 
@@ -102,7 +108,7 @@ class TrainingLoop:
 
     @property
     def _is_over(self) -> bool:
-        return bool(self.reporter.ending) or self.reporter.epochs >= self._candidate.recipe.epochs
+        return bool(self.reporter.ending) or self.reporter.epochs >= self.candidate.recipe.epochs
 
     def _run_phase(self, number: int, phase: Phase) -> None:
         try:
@@ -118,10 +124,10 @@ class TrainingLoop:
     def _solve(self) -> None:
         """Solves the last layer, which counts as one epoch."""
         began = time.monotonic()
-        solution = self._inputs.solve(self._candidate, self._trial.check)
+        solution = self._inputs.solve(self.candidate, self._trial.check)
         self._trial.spent.add("training", time.monotonic() - began)
         self._trial.note(penalty=solution.penalty, solved=solution.metrics[self._config.objective.metric])
-        self._best.set_model(self._candidate.model)
+        self._best.set_model(self.candidate.model)
         self._best.on_epoch_end(0, solution.metrics)
         self.reporter.report_solution(solution.metrics, time.monotonic() - began)
 
@@ -130,7 +136,7 @@ class TrainingLoop:
         watched = self._make_early_stopping()
         checkpoint = self._backup.pending
         epochs_before = self._backup.begin_phase(number, self.reporter.epochs, watched)
-        candidate = self._candidate.during(phase, self._candidate.recipe.epochs - epochs_before)
+        candidate = self.candidate.during(phase, self.candidate.recipe.epochs - epochs_before)
         first = self.reporter.epochs - epochs_before
         if checkpoint is not None and (checkpoint.is_over or first >= candidate.recipe.epochs):
             self._backup.skip_phase()
@@ -158,16 +164,16 @@ class TrainingLoop:
         """
         statistics = [BatchStatistics()] if self._builders_count else []
         schedule: list[Any] = []
-        if self._candidate.stretches and self._trial.is_last:
+        if self.candidate.stretches and self._trial.is_last:
             schedule = [TimedSchedule(self._steps, self.pace, self._trial.budget.count_seconds_left)]
         return [self.pace, *schedule, PlainMetrics(), *statistics, self._best, *watched, self.reporter, self._backup]
 
     def _make_early_stopping(self) -> list[Any]:
         """Returns the callbacks whose state a checkpoint keeps."""
-        objective, recipe = self._config.objective, self._candidate.recipe
+        objective, recipe = self._config.objective, self.candidate.recipe
         watch = {"monitor": objective.metric, "mode": objective.mode}
         finite = keras.callbacks.TerminateOnNaN()
-        if self._candidate.stretches:  # each is a complete cycle
+        if self.candidate.stretches:  # each is a complete cycle
             return [finite]
         stopping = keras.callbacks.EarlyStopping(**watch, patience=recipe.patience)
         if recipe.schedule != "plateau":
@@ -180,6 +186,6 @@ class TrainingLoop:
             "seed": self._trial.seed,
             "hyperparameters": self._trial.facts["hyperparameters"],
             "training": self._config.training.model_dump(exclude={"detect_scaling"}),  # older checkpoints have none
-            "batch_size": self._candidate.recipe.batch_size,
+            "batch_size": self.candidate.recipe.batch_size,
             "data": self._inputs.dataset.fingerprint,
         }

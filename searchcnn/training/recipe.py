@@ -40,13 +40,15 @@ def choose_settings(dataset: Dataset) -> dict[str, Any]:
         "batch_size": next(size for least, size in BATCH_SIZES if images >= least),
         "flip": is_mirrorable(dataset.class_names),
         "shift": 0.0 if is_aligned(dataset.train.images) else SHIFT,
+        "normalization": "standardize",
         "precision": choose_precision(),
     }
 
 
 def leave_alone(suited: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what "auto" stands for where a network brings something along that says how it is trained."""
-    return {**suited, "batch_size": min(suited["batch_size"], OWN_BATCH_SIZE), "flip": False, "shift": 0.0}
+    size = min(suited["batch_size"], OWN_BATCH_SIZE)
+    return {**suited, "batch_size": size, "flip": False, "shift": 0.0, "normalization": "scale"}
 
 
 def sample_recipe(

@@ -30,6 +30,7 @@ from searchcnn.training.inputs import Inputs
 from searchcnn.training.loop import TrainingLoop
 from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
 from searchcnn.training.recipe import choose_settings, leave_alone, sample_recipe
+from searchcnn.training.waiting import WaitingNetworks, can_wait
 
 ACCURACIES = ("accuracy", "acc", "categorical_accuracy", "sparse_categorical_accuracy")
 """Names that the accuracy can have among the metrics."""
@@ -83,6 +84,7 @@ class Trainer:
         self._checkpoints = checkpoints
         self.builders_count = rules.builders_count
         self.parts = count_parts(len(dataset.train), dataset.input_shape)
+        self._waiting = WaitingNetworks()
         self._noted: set[str] = set()
 
     def __call__(self, trial: Trial) -> Evaluation:
@@ -102,23 +104,47 @@ class Trainer:
                 raise InfeasibleError("out of memory", get_message(error)[:200]) from error
 
     def _evaluate(self, trial: Trial, batch_fraction: float = 1.0) -> Evaluation:
-        """Trains a trial from its first sampled value to its last epoch."""
-        clear_keras()
-        keras.utils.set_random_seed(trial.seed)
+        """Trains a trial from its first sampled value to its last epoch, or from the end of its last stretch on."""
         with trial.spent.timed("building"):
-            candidate = self._sample(trial, batch_fraction)
-            check_limits(candidate.cost, self.config.limits)
-            trial.check_cost(candidate.cost, candidate.space.name)
-            trial.check_new(candidate.hp.active)
-            candidate.initialize()
-        reporter = self._train(candidate, trial)
+            loop = self._go_on(trial) or self._begin(trial, batch_fraction)
+        candidate, reporter = loop.candidate, loop.run()
         if candidate.hp.active != trial.facts["hyperparameters"]:  # the space's own `fit` has asked for more
             trial.describe(hyperparameters=candidate.hp.active)
         if reporter.ending == "interrupted":
             raise InterruptedTrialError
         if not candidate.recipe.is_solved:  # a solver has penalties against it, and no dropout
             self._note_gap(candidate, trial, reporter)
-        return self._score(candidate, trial, reporter)
+        evaluation = self._score(candidate, trial, reporter)
+        if can_wait(candidate) and batch_fraction == 1:
+            self._waiting.keep(trial.number, candidate)
+        return evaluation
+
+    def _begin(self, trial: Trial, batch_fraction: float) -> TrainingLoop:
+        """Builds the trial's network, and returns what trains it."""
+        clear_keras()
+        keras.utils.set_random_seed(trial.seed)
+        candidate = self._sample(trial, batch_fraction)
+        check_limits(candidate.cost, self.config.limits)
+        trial.check_cost(candidate.cost, candidate.space.name)
+        trial.check_new(candidate.hp.active)
+        candidate.initialize()
+        return self._make_loop(candidate, trial)
+
+    def _go_on(self, trial: Trial) -> TrainingLoop | None:
+        """Returns what trains on a network that has waited in memory; its weights are those of its checkpoint.
+
+        Keras is not cleared: TensorFlow would have to compile again what it has traced.
+
+        Returns:
+            None if there is no such network, or no checkpoint.
+        """
+        candidate = self._waiting.take(trial.number)
+        if candidate is None or not trial.is_resumed:
+            return None
+        if self.builders_count:
+            adopt_policy(candidate.space)
+        loop = self._make_loop(self._describe(candidate, trial), trial)
+        return loop if loop.resumes else None
 
     def _sample(self, trial: Trial, batch_fraction: float) -> Candidate:
         """Samples the trial's candidate and describes it."""
@@ -132,12 +158,16 @@ class Trainer:
         if batch_fraction < 1:
             recipe = replace(recipe, batch_size=max(1, round(batch_fraction * recipe.batch_size)))
             trial.note(batch_size=recipe.batch_size)
-        if recipe.pixels:
-            trial.note(pixels=recipe.pixels)
+        return self._describe(replace(candidate, recipe=recipe), trial)
+
+    def _describe(self, candidate: Candidate, trial: Trial) -> Candidate:
+        """Describes the trial's candidate, and returns it as it is trained."""
+        if candidate.recipe.pixels:
+            trial.note(pixels=candidate.recipe.pixels)
+        candidate = self._divide(candidate, trial)
         cost = candidate.cost
-        candidate = self._divide(replace(candidate, recipe=recipe), trial)
         trial.describe_network(
-            space=candidate.space.name, hyperparameters=hp.active, params=cost.params, macs=cost.macs
+            space=candidate.space.name, hyperparameters=candidate.hp.active, params=cost.params, macs=cost.macs
         )
         return candidate
 
@@ -150,10 +180,10 @@ class Trainer:
         trial.note(**{STRETCHES: list(trial.stretches), LAST: trial.is_last})
         return candidate.divide(trial.stretches, self.parts)
 
-    def _train(self, candidate: Candidate, trial: Trial) -> Reporter:
+    def _make_loop(self, candidate: Candidate, trial: Trial) -> TrainingLoop:
         can_resume = self._checkpoints is not None and not candidate.space.has_own_fit
         checkpoint = self._checkpoints.get_path(trial.number) if self._checkpoints and can_resume else None
-        return TrainingLoop(candidate, trial, self.config, self.inputs, self.builders_count, checkpoint).run()
+        return TrainingLoop(candidate, trial, self.config, self.inputs, self.builders_count, checkpoint)
 
     def _score(self, candidate: Candidate, trial: Trial, reporter: Reporter) -> Evaluation:
         """Returns the evaluation of a training, by how it ended."""

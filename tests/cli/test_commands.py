@@ -117,7 +117,7 @@ def test_the_same_command_goes_on_after_ctrl_c(interrupted: Interrupted) -> None
 def test_plain_lines_are_printed_when_piped(searched: tuple[Path, str]) -> None:
     folder, printed = searched
     assert "trial 0: sequential, default, 94.9k parameters" in printed
-    assert re.search(r"trial 0: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
+    assert re.search(r"trial \d: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
     assert "3 trials in " in printed
     assert "Model: studies/digits/best.keras" in printed
     assert "To beat: best 1.0000, worst 0.0100" in printed
@@ -170,13 +170,14 @@ def test_status_in_csv_and_sorted(searched: tuple[Path, str]) -> None:
 
 def test_status_of_one_trial(searched: tuple[Path, str]) -> None:
     folder, _ = searched
-    output = call(folder, "status", "digits", "0")[0]
-    for part in ("trial 0 of digits: ", "hyperparameters", "kernel", "val_accuracy", "⠒", "epoch"):
+    best = read_csv(folder, "digits", "--top", "1")[0]["trial"]
+    output = call(folder, "status", "digits", best)[0]
+    for part in (f"trial {best} of digits: ", "hyperparameters", "kernel", "val_accuracy", "⠒", "epoch"):
         assert part in output
-    epochs = read_csv(folder, "digits", "0")
+    epochs = read_csv(folder, "digits", best)
     assert list(epochs[0])[:4] == ["trial", "epoch", "seconds", "learning_rate"]
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(epochs[0])
-    facts = json.loads(call(folder, "status", "digits", "0", "--json")[0])
+    facts = json.loads(call(folder, "status", "digits", best, "--json")[0])
     assert len(epochs) == len(facts["curve"])
     assert int(epochs[-1]["epoch"]) == facts["epochs"]
     assert max(float(epoch["val_accuracy"]) for epoch in epochs) == pytest.approx(facts["value"])

@@ -304,10 +304,11 @@ class TestPredict:
         model, card = tmp_path / "mine.keras", read_card(tmp_path / "mine.keras")
         shown = json.loads(call(folder, "predict", str(model), "pets/red", "--json")[0])
         confidence = sorted(row["classes"][0]["probability"] for row in shown)
-        write_card(model, {**card, "sure": {"threshold": confidence[5], "promise": 0.95, "accuracy": 0.97}})
+        threshold = (confidence[4] + confidence[5]) / 2
+        write_card(model, {**card, "sure": {"threshold": threshold, "promise": 0.95, "accuracy": 0.97}})
         shown = json.loads(call(folder, "predict", str(model), "pets/red", "--json")[0])
         for row in shown:
-            assert row["sure"] is (row["classes"][0]["probability"] >= confidence[5])
+            assert row["sure"] is (row["classes"][0]["probability"] >= threshold)
             assert row["unlike"] is None
         out, _ = call(folder, "predict", str(model), "pets/red")
         assert len(re.findall(r" unsure *$", out, re.M)) == 5
@@ -377,7 +378,7 @@ def test_a_study_file_for_the_same_images_is_taken(workspace: Path, tmp_path: Pa
     shutil.copytree(workspace / "pets", tmp_path / "pets")
     call(tmp_path, "studies", "new", "pets", "--data", "pets")
     file = tmp_path / "studies/pets.toml"
-    file.write_text(file.read_text().replace("batch_size = 16", "batch_size = 7"))
+    file.write_text(file.read_text().replace("[training]\n", "[training]\nbatch_size = 7\n"))
     assert tomllib.loads(file.read_text())["training"]["batch_size"] == 7
     with contextlib.chdir(tmp_path):
         job = Request(Workspace(tmp_path), data="./pets/").make_job()

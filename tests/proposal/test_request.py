@@ -85,11 +85,6 @@ class TestPropose:
             'description = "pets: 2 classes, 2,000 images of 96x128x3."'
         ]
 
-    @pytest.mark.parametrize(("count", "batch_size"), [(100, 16), (1_000, 32), (5_000, 64), (30_000, 64)])
-    def test_fewer_images_come_in_smaller_batches(self, count: int, batch_size: int) -> None:
-        training = propose(make_inspection({"cat": count // 2, "dog": count // 2}))["training"]
-        assert training["batch_size"] == batch_size
-
     def test_the_plan_decides_on_sizes_and_epochs(self) -> None:
         table = propose(make_inspection())
         assert "limits" not in table
@@ -178,7 +173,7 @@ class TestImagesStudy:
     def test_takes_the_settings_of_a_study_but_not_its_images(self, workspace: Workspace) -> None:
         name, config = configure_images(workspace, "pets.npz", study="cifar10")
         assert name == "pets"
-        assert (config.training.batch_size, config.data.path, config.data.name) == (64, "pets.npz", None)
+        assert (config.training.flip, config.data.path, config.data.name) == (True, "pets.npz", None)
         assert config.data.validation == 0.1
         assert (config.published, config.description) == ({}, "")
 

@@ -43,11 +43,16 @@ from searchcnn.results import export as export_module  # noqa: E402
 from searchcnn.results import models as models_module  # noqa: E402
 from searchcnn.results.calibration import temper  # noqa: E402
 from searchcnn.results.evaluation import predict_part  # noqa: E402
-from searchcnn.results.verification import verify  # noqa: E402
+from searchcnn.results.verification import verify, verify_here  # noqa: E402
 from searchcnn.training import Checkpoints, make_classifier  # noqa: E402
 
 SHAPE = (8, 8, 1)
 ORIGINS = {"net": {"location": "plugins/net.py", "fingerprint": "abc"}}
+
+
+@keras.saving.register_keras_serializable("test_models")
+def peak(x: Any) -> Any:
+    return keras.ops.softmax(2 * x)
 
 
 def predict_probabilities(network: Any, data: Dataset) -> Any:
@@ -286,6 +291,20 @@ def test_verification(saved: Path, network: Any, few: Dataset, tmp_path: Path) -
     )
 
 
+def test_a_model_that_is_loaded_here_predicts_what_was_saved(
+    saved: Path, finished: Any, few: Dataset, tmp_path: Path
+) -> None:
+    images = few.validation.images[:16]
+    verify_here(saved, finished, images)
+    other = keras.models.clone_model(finished)  # it has weights of its own
+    with pytest.raises(StudyFailedError, match=r"best.keras: the saved model's predictions differ"):
+        verify_here(saved, other, images)
+    half = tmp_path / "half.keras"
+    half.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
+    with pytest.raises(StudyFailedError, match=r"half.keras: plain Keras cannot load the saved model: .*stock layers"):
+        verify_here(half, finished, images)
+
+
 @pytest.mark.parametrize("loaded", [np.nan, 0.5])
 def test_only_the_same_predictions_pass(
     saved: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch, loaded: float
@@ -324,9 +343,10 @@ def test_a_rehearsal_leaves_the_best_model_alone(
 
     monkeypatch.setattr(models_module, "verify_meanwhile", verify_meanwhile)
     best = models_at(tmp_path / "study" / "best.keras")
-    with best.rehearse_saving([finished, finished]):
+    own = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(10, activation=peak)])
+    with best.rehearse_saving([finished, own]):
         pass
-    assert [path.suffix for path in checked] == [".keras", ".keras"]
+    assert [path.name for path in checked] == ["1.keras"]  # the other has nothing that another process might not know
     assert not (tmp_path / "study").exists()
     assert best.is_verified  # there is nothing to verify
 

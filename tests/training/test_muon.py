@@ -32,9 +32,9 @@ def test_an_update_is_nearly_orthogonal(shape: tuple[int, int], dtype: str) -> N
     result = keras.ops.convert_to_numpy(orthogonalize(matrix, dtype))
     values = np.linalg.svd(result, compute_uv=False)
     assert result.dtype == np.float32
-    assert 0.3 < values.min() <= values.max() < 1.3
+    assert 0.6 < np.median(values) <= values.max() < 1.3
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
-    assert np.sum(result * (left @ right)) > 0.8 * min(shape)  # the direction of the nearest orthogonal matrix
+    assert np.sum(result * (left @ right)) > 0.7 * min(shape)  # the direction of the nearest orthogonal matrix
 
 
 def test_a_kernel_of_a_convolution_is_a_matrix_of_its_output_channels() -> None:

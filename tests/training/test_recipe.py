@@ -21,7 +21,7 @@ from searchcnn.training.precision import choose_precision  # noqa: E402
 from searchcnn.training.recipe import choose_settings, leave_alone, sample_recipe  # noqa: E402
 
 Config = Callable[..., StudyConfig]
-SUITED = {"batch_size": 32, "flip": True, "shift": 0.1, "precision": "float32"}
+SUITED = {"batch_size": 32, "flip": True, "shift": 0.1, "normalization": "standardize", "precision": "float32"}
 
 
 def ask(config: StudyConfig, compiled: bool = False, **values: Any) -> tuple[Recipe, dict[str, Any]]:
@@ -203,8 +203,9 @@ def test_digits_are_neither_mirrored_nor_moved(digits: Dataset) -> None:
 
 
 def test_a_network_that_says_how_it_is_trained_is_left_alone() -> None:
-    assert leave_alone({**SUITED, "batch_size": 128}) == {**SUITED, "batch_size": 64, "flip": False, "shift": 0.0}
-    assert leave_alone(SUITED)["batch_size"] == 32
+    plain = {**SUITED, "flip": False, "shift": 0.0, "normalization": "scale"}
+    assert leave_alone({**SUITED, "batch_size": 128}) == {**plain, "batch_size": 64}
+    assert leave_alone(SUITED) == plain
 
 
 def test_who_writes_no_training_gets_what_was_measured() -> None:
@@ -212,7 +213,7 @@ def test_who_writes_no_training_gets_what_was_measured() -> None:
     hp = keras_tuner.HyperParameters()
     recipe = sample_recipe(hp, config.training, False, SUITED)
     assert (recipe.optimizer, recipe.schedule, recipe.batch_size) == ("muon", "linear", 32)
-    assert recipe.augmentation == Augmentation(flip=True, shift=0.1)
+    assert (recipe.augmentation, recipe.normalization) == (Augmentation(flip=True, shift=0.1), "standardize")
     assert [item.name for item in hp.space] == ["training/learning_rate"]
 
 
