@@ -146,7 +146,8 @@ def cpu_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ("flags", "expected"),
     [
         ("flags : fpu avx512f avx512_bf16 amx_bf16 amx_tile", "mixed_bfloat16"),
-        ("flags : fpu avx512f avx512_bf16", "float32"),
+        ("flags : fpu avx512f avx512_bf16", "mixed_bfloat16"),
+        ("flags : fpu avx512f avx512_vnni", "float32"),
         (None, "float32"),
     ],
 )
