@@ -197,7 +197,9 @@ def resize(pixels: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     from keras import ops
 
     parts = [ops.image.resize(part, (size, size), antialias=True) for part in np.array_split(pixels, len(pixels) // 64)]
-    return np.clip(np.concatenate([ops.convert_to_numpy(part) for part in parts]).round(), 0, 255).astype("uint8")
+    whole = np.concatenate([np.asarray(ops.convert_to_numpy(part)) for part in parts])
+    resized: npt.NDArray[np.uint8] = np.clip(whole.round(), 0, 255).astype(np.uint8)
+    return resized
 
 
 def load_images(arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
@@ -234,7 +236,7 @@ def train(trainer: Any, candidate: Candidate, seed: int = 0) -> dict[str, Any]:
     from searchcnn.training.callbacks import BatchStatistics, PlainMetrics
     from searchcnn.training.fit import Stretch, fit_phase
 
-    class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
             self.begins: list[float] = []
@@ -379,7 +381,7 @@ class Curves:
         if passes < PASSES[0]:
             return 1 - 1 / self.classes
         if passes < PASSES[1]:
-            return first * (last / first) ** (math.log(passes / PASSES[0]) / math.log(PASSES[1] / PASSES[0]))
+            return first * math.pow(last / first, math.log(passes / PASSES[0]) / math.log(PASSES[1] / PASSES[0]))
         return self.plan.expect(stand(record), (passes - PASSES[1]) * record.seconds)
 
 
@@ -397,7 +399,8 @@ def measure_losses(curves: Sequence[Curves], keys: Sequence[tuple[str, str]]) ->
     """Returns what is lost by each candidate beside the best one of all, on each data set, in each time."""
     errors = [[[each.find_error(key, time) for time in TIMES.values()] for each in curves] for key in keys]
     logs: Losses = np.log(errors)
-    return logs - logs.min(axis=0)
+    lost: Losses = logs - logs.min(axis=0)
+    return lost
 
 
 def choose(losses: Losses, count: int) -> list[int]:
@@ -412,7 +415,8 @@ def choose(losses: Losses, count: int) -> list[int]:
 
 def lose(losses: Losses, chosen: Sequence[int]) -> Losses:
     """Returns what is lost by the best of the points chosen, of shape (data sets, times)."""
-    return losses[list(chosen)].min(axis=0)
+    least: Losses = losses[list(chosen)].min(axis=0)
+    return least
 
 
 def list_common(curves: Sequence[Curves], space: str | None = None) -> list[tuple[str, str]]:

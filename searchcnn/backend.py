@@ -109,10 +109,10 @@ def read_backend() -> str:
 def prefers_bfloat16() -> bool:
     """Whether training steps are computed faster with bfloat16 than with float32, as far as that is known.
 
-    On one core of a processor that multiplies vectors of bfloat16 (an AMD EPYC) training steps of four networks took 0.72
-    to 0.79 times as long. On one with a matrix unit a training step of a residual network of 5.5M multiply-accumulates
-    took 61 ms as Keras does it, 45 ms with fused batch normalisation, and 21 ms with bfloat16 besides. Without either
-    unit, bfloat16 is slower than float32.
+    On one core of a processor that multiplies vectors of bfloat16 (an AMD EPYC), steps of four networks took 0.72 to
+    0.79 times as long. On one with a matrix unit a step of a residual network of 5.5M multiply-accumulates took
+    61 ms as Keras does it, 45 ms with fused batch normalisation, and 21 ms with bfloat16 besides. Without either unit,
+    bfloat16 is slower than float32.
     """
     with contextlib.suppress(OSError):
         has_unit = not BFLOAT16_UNITS.isdisjoint(CPU_INFO.read_text().split())
