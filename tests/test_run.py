@@ -389,7 +389,7 @@ ADDED = (
         "    def __bool__",
         '    darken: Annotated[float, Setting("Darken.", 0.25, at_least=0, below=1, since="9.0")] = 0.0\n\n',
     ),
-    ("augmentation.py", "        if not (self.flip", "        images = np.uint8((1 - self.darken) * images)\n"),
+    ("augmentation.py", "        moves = self.draw_moves(", "        images = np.uint8((1 - self.darken) * images)\n"),
     (
         "study/recipe.py",
         "    augmentation: Augmentation",
@@ -452,13 +452,14 @@ def test_what_was_found_of_pixels_is_kept_with_the_study(tmp_path: Path) -> None
     """A study that an earlier version has begun goes on as it did: one ranking never mixes two scalings."""
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "net.py").write_text(SCALING)
-    study = make_study(tmp_path)
+    earlier = "training.normalization=scale"
+    study = make_study(tmp_path, overrides=[earlier])
     ear = run(study)
     assert ear.notes == ["search space 'net': its networks scale pixels themselves; they get 0..255"]
     assert [trial.facts["pixels"] for trial in summary(study).trials] == ["0..255"] * 2
     assert read_card(study.workspace.best_model("study"))["recipe"]["normalization"] == "none"
     forget_rules(study)
-    run(make_study(tmp_path, overrides=["budget.trials=3"]))
+    run(make_study(tmp_path, overrides=["budget.trials=3", earlier]))
     assert "pixels" not in summary(study).trials[2].facts
     third = study.workspace.best_model("study").parent / "models" / "trial-0002.keras"
     assert read_card(third)["recipe"]["normalization"] == "scale"
