@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from searchcnn.settings import Before
+from searchcnn.settings import Before, Setting
 from searchcnn.study.objective import Direction, Objective, find_direction, guess_direction
 from searchcnn.study.recipe import SETTINGS
 from searchcnn.study.values import check_bounds, make_searchable
@@ -302,16 +302,16 @@ class _Plain(Section):
     )
 
 
+def _make_field(setting: Setting) -> tuple[Any, Any]:
+    """Returns the type of a setting in a study file, and its field."""
+    kind = make_searchable(setting.type, bool(setting.auto))
+    description = f"{setting.description} {setting.auto}".strip()
+    field = Field(default=setting.default, description=description)
+    return (Annotated[kind, Before(setting.before)] if setting.since else kind), field
+
+
 # What may be searched is declared in `searchcnn.study.recipe.Recipe`.
-_FIELDS: dict[str, Any] = {
-    name: (
-        Annotated[make_searchable(setting.type, bool(setting.auto)), Before(setting.before)]
-        if setting.since
-        else make_searchable(setting.type, bool(setting.auto)),
-        Field(default=setting.default, description=f"{setting.description} {setting.auto}".strip()),
-    )
-    for name, setting in SETTINGS.items()
-}
+_FIELDS: dict[str, Any] = {name: _make_field(setting) for name, setting in SETTINGS.items()}
 
 
 DEFAULT_EPOCHS = 10

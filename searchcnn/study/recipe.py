@@ -48,7 +48,6 @@ class Recipe:
         int,
         Setting(
             "Images per step.",
-            64,
             at_least=1,
             auto="auto: 128 with 20,000 training images or more, 64 with 5,000, 32 with 1,000, else 16; "
             "64 at most where the builder compiles the network.",

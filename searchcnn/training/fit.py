@@ -84,10 +84,8 @@ def fit_phase(candidate: Candidate, stretch: Stretch) -> Any:
 
 def can_scan(candidate: Candidate, stretch: Stretch) -> bool:
     """Whether a network is trained many steps at once: with JAX, as its recipe says, on images that fit the device."""
-    space = candidate.space
-    is_ours = candidate.recipe.compiles and not space.has_own_fit and space.dtype_policy is None
     is_jax = keras.backend.backend() == "jax" and not stretch.is_eager
-    return is_jax and is_ours and fits_device(stretch.train, stretch.validation)
+    return is_jax and _is_ours(candidate) and fits_device(stretch.train, stretch.validation)
 
 
 def _scan(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> Any:
@@ -107,9 +105,14 @@ def _scan(candidate: Candidate, stretch: Stretch, form: Mapping[str, Any]) -> An
 
 def _train_fast(candidate: Candidate) -> contextlib.AbstractContextManager[list[Any]]:
     """Has training steps computed fast, unless the search space says how its networks are trained."""
-    space, recipe = candidate.space, candidate.recipe
-    is_ours = recipe.compiles and not space.has_own_fit and space.dtype_policy is None
-    return train_fast(candidate.model, recipe.precision) if is_ours else contextlib.nullcontext([])
+    is_ours = _is_ours(candidate)
+    return train_fast(candidate.model, candidate.recipe.precision) if is_ours else contextlib.nullcontext([])
+
+
+def _is_ours(candidate: Candidate) -> bool:
+    """Whether the study says how a network is trained, and what it computes with."""
+    space = candidate.space
+    return candidate.recipe.compiles and not space.has_own_fit and space.dtype_policy is None
 
 
 def compile_candidate(candidate: Candidate, stretch: Stretch) -> dict[str, Any]:

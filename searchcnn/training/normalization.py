@@ -8,16 +8,13 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from searchcnn.data.statistics import compute_moments, draw_sample
 from searchcnn.study.values import NormalizationName
 
 PIXEL_SCALE: Final = 1 / 255
 """What a pixel 0..255 is multiplied by first."""
 SCALES: Final = {"none": 1.0, "scale": PIXEL_SCALE}
 """What pixels are multiplied by, for the kinds that do nothing more."""
-MAX_IMAGES: Final = 2000
-"""Maximum number of training images that statistics are computed from."""
-MAX_VALUES: Final = 2**26
-"""Maximum number of pixels times channels that statistics are computed from: 64 MiB in memory."""
 SLICE: Final = 1024
 """Number of images in memory that are normalised at once."""
 PATCH: Final = 5
@@ -59,8 +56,8 @@ class Normalization:
         """
         if kind in SCALES:
             return cls(SCALES[kind])
-        sample = _draw_sample(images)
-        mean, deviation = _compute_moments(sample)
+        sample = draw_sample(images)
+        mean, deviation = (PIXEL_SCALE * moment for moment in compute_moments(sample))
         whitening = _compute_whitening(sample, mean, deviation) if kind == "zca" else None
         return cls(PIXEL_SCALE, mean.tolist(), deviation.tolist(), whitening)
 
@@ -123,20 +120,6 @@ def _use_device() -> contextlib.AbstractContextManager[Any]:
     import keras
 
     return keras.device("cpu:0") if keras.backend.backend() == "tensorflow" else contextlib.nullcontext()
-
-
-def _draw_sample(images: Any) -> npt.NDArray[np.uint8]:
-    size = int(np.prod(images.shape[1:]))
-    count = min(len(images), MAX_IMAGES, max(1, MAX_VALUES // size))
-    indices = np.random.default_rng(0).choice(len(images), count, replace=False)
-    return np.asarray(images[np.sort(indices)])
-
-
-def _compute_moments(sample: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns mean and standard deviation of each channel of pixels scaled to 0..1, both of shape (channels,)."""
-    mean = np.mean([image.mean((0, 1)) for image in sample], axis=0)
-    square = np.mean([np.square(image, dtype=np.float64).mean((0, 1)) for image in sample], axis=0)
-    return mean * PIXEL_SCALE, np.sqrt(np.maximum(square - mean**2, 1.0)) * PIXEL_SCALE  # a channel may be constant
 
 
 def _compute_whitening(

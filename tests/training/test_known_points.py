@@ -1,4 +1,4 @@
-"""How known points are chosen, and what is recorded for that; see benchmarks/known_points.py."""
+"""How known points are chosen, and what is recorded for that; see benchmarks/known_points."""
 
 import json
 import re
@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import known_points
-from benchmarks.known_points import Candidate, Curves, choose, list_common, lose, measure_losses
+from benchmarks.known_points import __main__ as command
+from benchmarks.known_points import candidates as drawing
+from benchmarks.known_points.candidates import Candidate, list_candidates
+from benchmarks.known_points.choosing import PASSES, Curves, choose, list_common, lose, measure_losses
+from benchmarks.known_points.recording import Recorder, make_trainer
 
 LOSSES = np.array([[[0.3], [0.3]], [[0.0], [0.7]], [[0.7], [0.0]], [[0.31], [0.32]]])
 """Of four candidates, on two data sets."""
@@ -82,7 +85,7 @@ def test_the_points_chosen_are_printed_as_python_with_what_is_lost_without_each_
         points = [make_point("net", (0.5, 1.7 - best), 1.0), make_point("other", (0.5, best), 1.0)]
         write_records(tmp_path, name, points)
     monkeypatch.setattr(sys, "argv", ["known_points.py", "--folder", str(tmp_path), "choose", "--count", "2"])
-    known_points.main()
+    command.main()
     printed = capsys.readouterr().out
     assert "## residual: 2 of 2 candidates" in printed
     assert "{'other': {'filters': 5}, 'net': {'filters': 3}}" in printed
@@ -102,15 +105,15 @@ def test_a_candidate_is_trained_once(tmp_path: Path) -> None:
     dataset = load_dataset(DataConfig.model_validate({"name": "digits"}), seed=0)
     path = tmp_path / "digits.json"
     tiny = Candidate("sequential", "tiny", {"blocks": 2, "filters_1": 16, "filters_2": 32})
-    trainer = known_points.make_trainer(dataset, is_mirrored=False)
-    known_points.Recorder(path, trainer).record(tiny)
+    trainer = make_trainer(dataset, is_mirrored=False)
+    Recorder(path, trainer).record(tiny)
     [point] = json.loads(path.read_text())["points"]
     assert point["name"] == "tiny"
     assert point["seconds"] > 0 < point["macs"]
-    assert len(point["accuracy"]) == len(known_points.PASSES)
+    assert len(point["accuracy"]) == len(PASSES)
     assert 0.5 < point["accuracy"][-1] <= 1
     before = path.stat().st_mtime_ns
-    known_points.Recorder(path, trainer).record(tiny)
+    Recorder(path, trainer).record(tiny)
     assert path.stat().st_mtime_ns == before
 
 
@@ -118,10 +121,10 @@ def test_a_candidate_is_trained_once(tmp_path: Path) -> None:
 def test_candidates_are_the_known_points_and_then_others_of_several_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_points, "DRAWN", 3)
-    monkeypatch.setattr(known_points, "SPACES", ("sequential",))
-    candidates = list(known_points.list_candidates(tmp_path))
+    monkeypatch.setattr(drawing, "DRAWN", 3)
+    monkeypatch.setattr(drawing, "SPACES", ("sequential",))
+    candidates = list(list_candidates(tmp_path))
     names = [candidate.name for candidate in candidates]
     assert names[:2] == ["default", "mnist_convnet"]
     assert names[-3:] == ["drawn 0", "drawn 1", "drawn 2"]
-    assert list(known_points.list_candidates(tmp_path)) == candidates  # of the file
+    assert list(list_candidates(tmp_path)) == candidates  # of the file

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from searchcnn.backend import start_keras
-from searchcnn.data import Dataset, Split
+from searchcnn.data import Dataset, Split, statistics
 from searchcnn.study.values import NormalizationName
-from searchcnn.training import normalization as module
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.pipeline import make_arrays, make_batches
 
@@ -103,8 +102,8 @@ def test_statistics_come_from_a_sample_that_is_always_the_same(
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     for name, most in (("MAX_IMAGES", 50), ("MAX_VALUES", 50 * 13 * 11 * 3)):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, most)
-            assert len(module._draw_sample(colours)) == 50
+            patch.setattr(statistics, name, most)
+            assert len(statistics.draw_sample(colours)) == 50
             first, again = Normalization.of("zca", colours), Normalization.of("zca", mapped)
             assert (first.mean, first.deviation) == (again.mean, again.deviation)
             np.testing.assert_array_equal(first.whitening, again.whitening)
