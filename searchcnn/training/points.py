@@ -118,7 +118,7 @@ def find_known_points(trainer: Trainer, spaces: Sequence[LoadedSpace]) -> list[t
     pretrained = [name for name in order if trainer.space.members[name].is_pretrained]
     time = _find_time(trainer)
     known = {space.name: _list_points(trainer, space) for space in spaces}
-    free = [point for name in pretrained for point in known.pop(name)]
+    free = _drop_repeated(point for name in pretrained for point in known.pop(name))
     turns = itertools.chain.from_iterable(itertools.zip_longest(*known.values()))
     points = [*free, *_choose(_drop_repeated(filter(None, turns)), time)]
     points.sort(

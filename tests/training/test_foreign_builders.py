@@ -270,7 +270,7 @@ def test_batch_normalisation_keeps_up_with_short_epochs(
     (stock, heard), (before, _), (slow, told) = train(), train(version=1), train(momentum=0.999)
     assert stock > 0.85
     assert heard == []
-    assert slow < before < stock - 0.1
+    assert max(before, slow) < stock - 0.1
     (line,) = told
     assert "in training, " in line
     assert "follow too slowly with momentum 0.999; leave Keras' default" in line
