@@ -22,7 +22,7 @@ from searchcnn.study import Objective, StudyConfig
 
 REDUCTION = 3
 """The best third of a rung goes on, and is trained three times as long then."""
-LAST_SHARE = 0.6
+LAST_SHARE = 0.75
 """Share of the time that belongs to the networks that are best in the end."""
 DECAY, LATE_DECAY = 0.3, 0.02
 """Exponents with which the error falls with the number of epochs: at first, before a study's networks tell, and later.

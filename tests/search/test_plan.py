@@ -15,7 +15,7 @@ from searchcnn.store import LAST, MACS, PACE, SCORES, STRETCHES
 from searchcnn.study import Objective
 from tests.search.test_engine import Ear, OpenStudy
 
-PLAN = Scheduler(Objective("val_accuracy", "maximize"), total=1e6, max_passes=20)
+PLAN = Scheduler(Objective("val_accuracy", "maximize"), total=1e6, max_passes=20, last_share=0.6)
 FOREVER = 1e9
 
 

@@ -25,7 +25,7 @@ from searchcnn.search.scheduler import (
 from searchcnn.study import Objective, StudyConfig
 
 ACCURACY, LOSS = Objective("val_accuracy", "maximize"), Objective("val_loss", "minimize")
-PLAN = Scheduler(ACCURACY, total=1000.0)
+PLAN = Scheduler(ACCURACY, total=1000.0, last_share=0.6)
 LAST = 600.0
 """Seconds of the last share of that plan."""
 

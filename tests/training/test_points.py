@@ -1,11 +1,14 @@
 """Which known points a search tries, and in what order: by what the time is enough for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from searchcnn.backend import start_keras
+from searchcnn.search import Scheduler, make_scheduler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import load_space
 from searchcnn.study import StudyConfig, Workspace
@@ -33,6 +36,12 @@ IMAGES, MACS = 1150, 74
 """Training images of the study, about; multiply-accumulates for each of the units."""
 
 
+def plan(*arguments: Any) -> Scheduler | None:
+    """Returns the plan of a study, with a last share of 60 % whatever the default is."""
+    scheduler = make_scheduler(*arguments)
+    return scheduler and replace(scheduler, last_share=0.6)
+
+
 @pytest.fixture
 def find(
     tmp_path: Path, study_config: Callable[..., StudyConfig], monkeypatch: pytest.MonkeyPatch
@@ -44,6 +53,7 @@ def find(
         budget = {"trials": 99} if seconds is None else {"timeout": seconds}
         config = study_config(budget=budget, search={"pruner": pruner})
         monkeypatch.setattr(points, "estimate_training_speed", lambda: speed * MACS * IMAGES)
+        monkeypatch.setattr(points, "make_scheduler", plan)
         dataset, space = load_dataset(config.data, 0), load_space("net.py", Workspace(tmp_path))
         trainer = Trainer(config, dataset, {"net": space.create(dataset.input_shape, dataset.num_classes)})
         return [values["units"] for _, values in find_known_points(trainer, [space])]
