@@ -33,7 +33,7 @@ def make_point(name: str, accuracy: tuple[float, float], seconds: float) -> dict
 
 def write_records(folder: Path, name: str, points: list[dict[str, Any]]) -> Path:
     path = folder / f"{name}.json"
-    content = {"shape": [32, 32, 3], "classes": 10, "images": {"train": 1000}, "points": points}
+    content = {"shape": [32, 32, 3], "classes": 10, "images": {"train": 1000, "validation": 2500}, "points": points}
     path.write_text(json.dumps(content))
     return path
 
@@ -42,6 +42,19 @@ def test_each_point_lowers_most_what_is_lost_by_those_before() -> None:
     assert choose(LOSSES, 3) == [0, 1, 2]
     assert lose(LOSSES, [0, 1]).tolist() == [[0.0], [0.3]]
     assert choose(LOSSES, 9) == [0, 1, 2, 3]
+
+
+def test_of_those_that_lower_it_alike_the_one_comes_first_that_loses_least_itself() -> None:
+    losses = np.array([[[0.0], [0.5]], [[0.9], [0.001]], [[0.2], [0.003]]])
+    assert choose(losses, 2) == [2, 0]
+    assert choose(losses, 3) == [2, 0, 1]
+
+
+def test_a_data_set_tells_candidates_apart_while_the_best_has_some_images_wrong(tmp_path: Path) -> None:
+    hard = Curves.read(write_records(tmp_path, "hard", [make_point("net", (0.6, 0.8), 1.0)]))
+    points = [make_point("net", (0.6, 0.8), 1.0), make_point("other", (0.9, 0.995), 1.0)]
+    easy = Curves.read(write_records(tmp_path, "easy", points))
+    assert (hard.tells, easy.tells) == (True, False)
 
 
 def test_what_is_chosen_without_a_data_set_does_not_depend_on_it() -> None:
