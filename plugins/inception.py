@@ -25,6 +25,25 @@ GOOGLENET = {
 }
 """Filters of each path of GoogLeNet's modules, from the paper's table 1; 3 to 5 are its stages."""
 
+KNOWN: dict[str, dict[str, Any]] = {
+    "inception_320k": {"width": 64},
+    "inception_18k": {"stem_stride": 1, "stages": 2, "growth": 1.0, "modules_4": 1},
+    "inception_205k": {"stages": 2, "modules_3": 2, "width": 64, "ratio_1x1": 0.25, "ratio_pool_proj": 0.5},
+    "inception_195k": {"growth": 2.0, "ratio_5x5_reduce": 0.75},
+    "inception_95k": {"stem_filters": 64, "ratio_5x5_reduce": 1.0},
+    "inception_45k": {"stages": 2},
+    "inception_40k": {"stages": 2, "modules_3": 2, "growth": 1.0, "ratio_1x1": 0.75},
+    "inception_small": {
+        "stem": "small",
+        "stem_stride": 2,
+        "widths": "ratios",
+        "modules_3": 2,
+        "modules_4": 3,
+        "modules_5": 2,
+    },
+}
+"""Points that did best on several data sets, the best first; `python -m benchmarks.known_points` has chosen them."""
+
 LARGE = 64
 """Shorter side in pixels from which the stem of GoogLeNet, which divides it by eight, is the default."""
 
@@ -60,10 +79,9 @@ class Inception(SearchSpace):
         return float(hp.Float("auxiliary_weight", 0.05, 1.0, sampling="log", default=0.3))
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns GoogLeNet with and without its auxiliary heads, and a network for small images."""
-        small = {"stem": "small", "stem_stride": 2, "widths": "ratios"}
+        """Returns points that do well on many images, and GoogLeNet with and without its auxiliary heads."""
         return {
-            "inception_small": {**small, "modules_3": 2, "modules_4": 3, "modules_5": 2},
+            **KNOWN,
             "googlenet": {**make_googlenet(), "auxiliary_heads": True, "auxiliary_units": 1024},
             "googlenet_without_heads": {**make_googlenet(), "auxiliary_heads": False},
         }

@@ -8,6 +8,25 @@ from keras import Input, Model, layers
 from searchcnn import SearchSpace
 from searchcnn.blocks import activate, convolve, drop, pool
 
+KNOWN: dict[str, dict[str, Any]] = {
+    "residual_380k": {"pre_activation": True, "blocks_2": 2},
+    "residual_220k": {"growth": 1.5, "blocks_2": 3},
+    "residual_680k": {"stochastic_depth": 0.125, "blocks_2": 2, "blocks_3": 2},
+    "residual_80k": {"filters": 16, "head_dropout": 0.0},
+    "residual_320k": {"squeeze_excite": True, "stem_reduction": "stride"},
+    "residual_340k": {"filters": 24, "blocks_3": 2, "head_dropout": 0.125},
+    "residual_150k": {
+        "pre_activation": True,
+        "activation": "silu",
+        "filters": 16,
+        "stem_reduction": "none",
+        "blocks_3": 2,
+        "head_dropout": 0.125,
+    },
+    "bottleneck_80k": {"block": "bottleneck", "head_dropout": 0.0},
+    "elu_80k": {"activation": "elu", "filters": 16},
+}
+"""Points that did best on several data sets, the best first; `python -m benchmarks.known_points` has chosen them."""
 REDUCTION = 4
 """Factor by which a squeeze-and-excitation gate has fewer channels; the paper's 16 would leave narrow networks one."""
 
@@ -41,13 +60,11 @@ class Residual(SearchSpace):
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns the paper's network for CIFAR-10, with projections, and two that are cheap to train on a CPU."""
-        small = {"stages": 3, "growth": 2.0, "stem_reduction": "pool"}
+        """Returns points that do well on many images, and the paper's network for CIFAR-10, with projections."""
         three = {"blocks_1": 3, "blocks_2": 3, "blocks_3": 3}
         return {
-            "resnet20": {**small, **three, "filters": 16, "stem_reduction": "none", "head_dropout": 0.0},
-            "residual_80k": {**small, "filters": 16, "head_dropout": 0.0},
-            "residual_300k": {**small, "filters": 32},
+            **KNOWN,
+            "resnet20": {**three, "filters": 16, "stem_reduction": "none", "head_dropout": 0.0},
         }
 
 

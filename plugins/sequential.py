@@ -8,6 +8,26 @@ from keras import Input, Model, layers
 from searchcnn import SearchSpace
 from searchcnn.blocks import convolve, dense, drop, pool
 
+KNOWN: dict[str, dict[str, Any]] = {
+    "sequential_115k": {"pooling": "average", "head_dropout": 0.0},
+    "sequential_105k": {"pooling": "average", "filters_1": 16},
+    "sequential_260k": {
+        "activation": "elu",
+        "padding": "same_valid",
+        "kernel": 5,
+        "batch_norm": "after",
+        "final_pool": False,
+        "dropout": 0.0,
+        "head_dropout": 0.375,
+    },
+    "sequential_215k": {"convs": 2, "padding": "valid", "dropout": 0.0, "filters_2": 32},
+    "sequential_770k": {"blocks": 4, "filters_3": 256},
+    "strided_115k": {"pooling": "stride"},
+    "sequential_100k": {"activation": "elu", "padding": "same_valid", "head_dropout": 0.5},
+    "strided_80k": {"blocks": 2, "pooling": "stride", "filters_1": 64},
+}
+"""Points that did best on several data sets, the best first; `python -m benchmarks.known_points` has chosen them."""
+
 
 class Sequential(SearchSpace):
     """Blocks of convolutions, each followed by pooling and dropout; then dense layers; then softmax.
@@ -30,7 +50,7 @@ class Sequential(SearchSpace):
         return Model(images, layers.Dense(self.num_classes, activation="softmax", dtype="float32")(x))
 
     def baselines(self) -> dict[str, dict[str, Any]]:
-        """Returns the networks of well-known tutorials, which a search should beat."""
+        """Returns points that do well on many images, and networks of tutorials, which a search should beat."""
         plain = {"batch_norm": "none", "padding": "valid", "dropout": 0.0, "head_dropout": 0.0}
         two = {"blocks": 2, "filters_1": 32, "filters_2": 64}
         deeper = {
@@ -42,6 +62,7 @@ class Sequential(SearchSpace):
             "head_dropout": 0.5,
         }
         return {
+            **KNOWN,
             "mnist_convnet": {
                 **plain,
                 **two,

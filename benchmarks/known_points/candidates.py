@@ -21,7 +21,7 @@ DRAWN = 24
 """Candidates of each space that are drawn."""
 SIZES = (1e6, 3.4e6, 11.7e6, 40e6)
 """Multiply-accumulates of an image: as many candidates are drawn between each two."""
-KEPT = 0.5
+KEPT = 0.8
 """Probability with which a drawn point has the default of a hyperparameter."""
 
 

@@ -50,7 +50,7 @@ def make_images(shape: tuple[int, int, int]) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "parameters", "adds"),
-    [("resnet20", 274_042, 9), ("residual_80k", 78_714, 3), ("residual_300k", 309_994, 3)],
+    [("resnet20", 274_042, 9), ("residual_80k", 78_714, 3), ("residual_380k", 383_466, 4)],
 )
 def test_baselines_have_their_number_of_parameters_and_blocks(
     residual: LoadedSpace, sketch: Sketch, name: str, parameters: int, adds: int
