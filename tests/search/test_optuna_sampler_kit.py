@@ -27,8 +27,8 @@ class TestJointTPE(BasicSamplerTestCase, RelativeSamplerTestCase):
     @pytest.fixture
     def sampler(self) -> Callable[[], BaseSampler]:
         """Returns what makes it."""
-        config = ComponentConfig.model_validate({"name": "TPESampler", "multivariate": True, "group": False})
-        return lambda: make_sampler(config, 0)
+        options = {"multivariate": True, "group": False, "n_startup_trials": 0}
+        return lambda: make_sampler(ComponentConfig.model_validate({"name": "TPESampler", **options}), 0)
 
 
 class TestRandom(BasicSamplerTestCase):
