@@ -147,11 +147,11 @@ class Storage(HookedStorage):
         return self._studies[trial_id]
 
     def _check_updatable(self, trial_id: int, session: Session) -> None:
-        self._studies.pop(trial_id, None)
         trial = models.TrialModel
         query = select(trial.study_id, trial.state, LeaseRow.run_id)
         query = query.outerjoin(LeaseRow, LeaseRow.trial_id == trial.trial_id).where(trial.trial_id == trial_id)
         found = session.execute(query).one_or_none()
+        self._studies.pop(trial_id, None)  # not before, because a lost connection says nothing of the trial
         if found is None:
             raise KeyError(f"there is no trial {trial_id}")
         study_id, state, run_id = found
