@@ -307,7 +307,7 @@ def test_tensorflow_has_its_private_names() -> None:
 
 
 def test_optuna_has_its_private_names() -> None:
-    from searchcnn.store.optuna_private import Cache, HookedStorage, get_study_id, get_trial_id, models
+    from searchcnn.store.optuna_private import Cache, HookedStorage, get_study_id, get_trial_id
 
     class Hooked(HookedStorage):
         def store_param(self, trial_id: int, name: str, value: float, *distributions: Any) -> None:
@@ -318,9 +318,14 @@ def test_optuna_has_its_private_names() -> None:
             trials.append(arguments[0])
             return super().prepare_trial(*arguments)
 
+        def make_trial(self, row: Any) -> Any:
+            read.append(row.trial_id)
+            return super().make_trial(row)
+
     params: list[tuple[str, float]] = []
     trials: list[int] = []
-    private = {"_set_trial_param", "_get_prepared_new_trial", "_set_trial_attr_without_commit"}
+    read: list[int] = []
+    private = {"_set_trial_param", "_get_prepared_new_trial", "_build_frozen_trial_from_trial_model"}
     for name in private:
         assert hasattr(optuna.storages.RDBStorage, name), gone("optuna", f"RDBStorage.{name}")
     storage = Hooked("sqlite://")
@@ -332,10 +337,11 @@ def test_optuna_has_its_private_names() -> None:
     trial.suggest_float("rate", 0.5, 0.5)
     trial.suggest_int("units", 3, 3)
     assert params == [("rate", 0.5), ("units", 3)], gone("optuna", "RDBStorage._set_trial_param")
-    with storage.scoped_session() as session, session.begin():
-        storage.set_attribute(session, models.TrialUserAttributeModel, get_trial_id(trial), "origin", "here")
+    read.clear()
     stored = storage.get_trial(get_trial_id(trial))
-    assert stored.user_attrs == {"origin": "here"}, gone("optuna", "RDBStorage._set_trial_attr_without_commit")
+    (listed,) = study.get_trials()
+    assert listed.params == stored.params
+    assert read == 2 * [get_trial_id(trial)], gone("optuna", "RDBStorage._build_frozen_trial_from_trial_model")
     assert stored.params == {"rate": 0.5, "units": 3}
     storage.remove_session()
     storage.engine.dispose()

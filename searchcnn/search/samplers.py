@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from searchcnn.errors import StudyFileError
 from searchcnn.search.seeds import Stream, derive_seed
+from searchcnn.store import EXHAUSTED
 
 PRESET = "preset"
 """User attribute of trials whose hyperparameters are preset."""
@@ -44,12 +45,14 @@ class SeededSampler(BaseSampler):
         self._presets[name] = value
 
     def before_search(self, study: Study) -> None:
-        """Finds out whether earlier runs have tried every point of a finite space."""
+        """Finds out whether earlier runs have tried every point of a finite space, which may be another one now."""
         trials = study.get_trials(deepcopy=False)
         if trials and all(trial.state.is_finished() for trial in trials):
             last = trials[-1]
             if isinstance(self._sampler, optuna.samplers.BruteForceSampler):
                 self.after_trial(study, last, last.state, last.values)
+        if study.user_attrs.get(EXHAUSTED, False) != self.exhausted:
+            study.set_user_attr(EXHAUSTED, self.exhausted)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the trial's sampler."""
@@ -85,6 +88,7 @@ class SeededSampler(BaseSampler):
             if "stop" not in str(error).lower():
                 raise
             self.exhausted = True
+            study.set_user_attr(EXHAUSTED, True)  # for readers: a larger budget brings nothing
 
 
 def _check_finite(sampler: BaseSampler, name: str, distribution: BaseDistribution) -> None:

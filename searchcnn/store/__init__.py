@@ -6,7 +6,19 @@ Optuna is imported when `StoredStudy` or `open_storage` is asked for, not before
 from typing import TYPE_CHECKING
 
 from searchcnn.lazy import import_lazily
-from searchcnn.store.attributes import ENDED, LAST, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, SPENT, STRETCHES
+from searchcnn.store.attributes import (
+    ENDED,
+    EXHAUSTED,
+    LAST,
+    MACHINE,
+    MACS,
+    PACE,
+    SCORES,
+    SETUP,
+    SPACE,
+    SPENT,
+    STRETCHES,
+)
 from searchcnn.store.curves import read_curves
 from searchcnn.store.database import find_sqlite_file, parse_url
 from searchcnn.store.spent import Spent
@@ -23,6 +35,7 @@ __all__ = [
     "DATABASE_ERRORS",
     "DEADLY",
     "ENDED",
+    "EXHAUSTED",
     "LAST",
     "MACHINE",
     "MACS",

@@ -1,7 +1,5 @@
 """The private names of Optuna that searchcnn depends on: no other module touches them."""
 
-from typing import Any
-
 import optuna
 from optuna._typing import JSONSerializable
 from optuna.distributions import BaseDistribution
@@ -57,9 +55,9 @@ class HookedStorage(RDBStorage):
         """
         return super()._get_prepared_new_trial(study_id, template, session)
 
-    def set_attribute(self, session: Session, model: Any, trial_id: int, key: str, value: Any) -> None:
-        """Writes a trial's attribute into a table, without committing it."""
-        self._set_trial_attr_without_commit(session, model, trial_id, key, value)
+    def make_trial(self, row: models.TrialModel) -> FrozenTrial:
+        """Returns a trial as all of Optuna's reads do that return whole trials, given its row."""
+        return super()._build_frozen_trial_from_trial_model(row)
 
     def _set_trial_param(
         self,
@@ -75,6 +73,9 @@ class HookedStorage(RDBStorage):
         self, study_id: int, template_trial: FrozenTrial | None, session: Session
     ) -> models.TrialModel:
         return self.prepare_trial(study_id, template_trial, session)
+
+    def _build_frozen_trial_from_trial_model(self, trial: models.TrialModel) -> FrozenTrial:
+        return self.make_trial(trial)
 
 
 def get_study_id(study: optuna.Study) -> int:

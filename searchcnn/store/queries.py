@@ -64,12 +64,11 @@ def find_value(session: Session, trial_id: int) -> float | None:
     return score
 
 
-def find_distribution(session: Session, trial_id: int, name: str) -> BaseDistribution | None:
-    """Returns what the study of a trial has stored as a parameter's range or choices; None before it was sampled."""
+def find_distribution(session: Session, study_id: int, name: str) -> BaseDistribution | None:
+    """Returns what a study has stored as a parameter's range or choices; None before it was sampled."""
     trial, param = models.TrialModel, models.TrialParamModel
-    study = select(trial.study_id).where(trial.trial_id == trial_id).scalar_subquery()
     query = select(param.distribution_json).join(trial, trial.trial_id == param.trial_id)
-    stored = session.scalar(query.where(trial.study_id == study, param.param_name == name).limit(1))
+    stored = session.scalar(query.where(trial.study_id == study_id, param.param_name == name).limit(1))
     return None if stored is None else json_to_distribution(stored)
 
 

@@ -1,12 +1,12 @@
 """Optuna's database storage, hardened and with fewer transactions.
 
 A trial's parameters and attributes are held back until its next epoch, its end, or `flush`, and then written in that
-one transaction. Nothing that cost training time is ever held back.
+one transaction. This process reads them as if they were written. Nothing that cost training time is ever held back.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
@@ -21,17 +21,30 @@ from searchcnn.store import queries
 from searchcnn.store.connection import Connection, is_lost, repeat_while_lost
 from searchcnn.store.database import choose_engine_options, harden
 from searchcnn.store.failures import DATABASE_ERRORS
+from searchcnn.store.held import Held, Write
 from searchcnn.store.leases import LeaseLostError, Leases
 from searchcnn.store.optuna_private import HookedStorage, JSONSerializable, models
 from searchcnn.store.tables import EpochRow, LeaseRow, ModelRow, RunRow, StudyRow
 
-Write = Callable[[Session], Any]
-
 
 def add(session: Session, model: Any, values: Mapping[str, Any]) -> None:
     """Adds a row, unless it is there already: the answer to a write can be lost, and the write is repeated then."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(model).values(**values).on_conflict_do_nothing())
+    session.execute(_choose_dialect(session).insert(model).values(**values).on_conflict_do_nothing())
+
+
+def put(session: Session, model: Any, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Writes a row: a new one, or other values into the one that has its key."""
+    insert = _choose_dialect(session).insert(model).values(**key, **values)
+    session.execute(insert.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def put_attribute(session: Session, model: Any, trial_id: int, key: str, value: Any) -> None:
+    """Writes a trial's attribute into one of Optuna's tables of them."""
+    put(session, model, {"trial_id": trial_id, "key": key}, {"value_json": json.dumps(value)})
+
+
+def _choose_dialect(session: Session) -> Any:
+    return postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
 
 
 def delete_curve(trial_id: int, session: Session) -> None:
@@ -62,7 +75,8 @@ class Storage(HookedStorage):
         harden(self.engine)
         self.connection = Connection(hear)
         self.leases = Leases()
-        self._held: dict[int, list[Write]] = {}
+        self._held: dict[int, Held] = {}
+        self._studies: dict[int, int] = {}  # by trial: those that may be changed, as far as this process has seen
 
     def close(self) -> None:
         """Gives its connections back."""
@@ -71,9 +85,20 @@ class Storage(HookedStorage):
 
     # -- writes that wait for the next durable one
 
-    def hold(self, trial_id: int, write: Write) -> None:
-        """Adds a write to the trial's next transaction."""
-        self._held.setdefault(trial_id, []).append(write)
+    def hold(self, trial_id: int, write: Write) -> Held:
+        """Adds a write to the trial's next transaction.
+
+        Returns:
+            What is held of the trial; what readers in this process should see is set there.
+
+        Raises:
+            KeyError: If there is no such trial.
+            optuna.exceptions.UpdateFinishedTrialError: If it has ended.
+        """
+        self._check_seen(trial_id)
+        held = self._held.setdefault(trial_id, Held())
+        held.writes.append(write)
+        return held
 
     def is_behind(self, trial_id: int) -> bool:
         """Whether something of a trial is held: after an epoch, because the connection is lost."""
@@ -97,54 +122,80 @@ class Storage(HookedStorage):
     def _release(self, trial_id: int) -> Iterator[None]:
         """Puts what is held into this thread's session; the body, one of Optuna's methods, commits that session."""
         session = self.scoped_session()
-        writes = self._held.pop(trial_id, [])  # first, because Optuna reads the trial to say that it has ended
+        held = self._held.pop(trial_id, None)
         try:
-            if writes:
+            if held is not None:
                 self._check_updatable(trial_id, session)
-            for write in writes:
-                write(session)
+                for write in held.writes:
+                    write(session)
             yield
         except DATABASE_ERRORS:
-            self._held[trial_id] = writes  # the database may be back at the next try; other errors would only repeat
+            if held is not None:  # the database may be back at the next try; other errors would only repeat
+                self._held[trial_id] = held
             raise
         finally:
             session.close()
 
+    def _check_seen(self, trial_id: int) -> int:
+        """Returns the study of a trial that may be changed; one that was seen is not asked for again.
+
+        Another process may have ended it meanwhile: that is found out when what is held is written.
+        """
+        if trial_id not in self._studies:
+            with self.scoped_session() as session:  # the one that Optuna reads an ended trial's number with
+                self._check_updatable(trial_id, session)
+        return self._studies[trial_id]
+
     def _check_updatable(self, trial_id: int, session: Session) -> None:
         trial = models.TrialModel
-        query = select(trial.state, LeaseRow.run_id).outerjoin(LeaseRow, LeaseRow.trial_id == trial.trial_id)
-        state, run_id = session.execute(query.where(trial.trial_id == trial_id)).one()
+        query = select(trial.study_id, trial.state, LeaseRow.run_id)
+        query = query.outerjoin(LeaseRow, LeaseRow.trial_id == trial.trial_id).where(trial.trial_id == trial_id)
+        found = session.execute(query).one_or_none()
+        self._studies.pop(trial_id, None)  # not before, because a lost connection says nothing of the trial
+        if found is None:
+            raise KeyError(f"there is no trial {trial_id}")
+        study_id, state, run_id = found
         self.check_trial_is_updatable(trial_id, state)
         if state == TrialState.RUNNING and run_id not in (None, self.leases.run_id):
             raise LeaseLostError(f"trial {trial_id} was taken over by run {run_id}")
+        self._studies[trial_id] = study_id
 
     def store_param(
         self, trial_id: int, name: str, value: float, distribution: BaseDistribution, previous: BaseDistribution | None
     ) -> None:
         """Holds a trial's value of a parameter for its next transaction."""
-        if previous is None:  # Optuna's cache asks once per run; an earlier run may have stored it
-            with Session(self.engine) as session:
-                previous = queries.find_distribution(session, trial_id, name)
+        study_id = self._check_seen(trial_id)
+        previous = previous or self._find_distribution(study_id, name)
         if previous is not None:
             check_distribution_compatibility(previous, distribution)
-        values = {
-            "trial_id": trial_id,
-            "param_name": name,
-            "param_value": value,
-            "distribution_json": distribution_to_json(distribution),
-        }
-        self.hold(trial_id, lambda session: add(session, models.TrialParamModel, values))
+        key = {"trial_id": trial_id, "param_name": name}
+        row = {"param_value": value, "distribution_json": distribution_to_json(distribution)}
+        held = self.hold(trial_id, lambda session: put(session, models.TrialParamModel, key, row))
+        held.params[name] = distribution.to_external_repr(value)
+        held.distributions[name] = distribution
+
+    def _find_distribution(self, study_id: int, name: str) -> BaseDistribution | None:
+        """Returns the range or choices of a parameter that a study has stored or that are held for one of its trials.
+
+        Optuna's cache asks once per run; an earlier run may have stored it.
+        """
+        for trial_id, held in self._held.items():
+            if name in held.distributions and self._studies.get(trial_id) == study_id:
+                return held.distributions[name]
+        with Session(self.engine) as session:
+            return queries.find_distribution(session, study_id, name)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Holds an attribute for the trial's next transaction."""
-        self._hold_attribute(models.TrialUserAttributeModel, trial_id, key, value)
+        self._hold_attribute(models.TrialUserAttributeModel, trial_id, key, value).user_attrs[key] = _copy(value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: JSONSerializable) -> None:
         """Holds an attribute of Optuna's own for the trial's next transaction."""
-        self._hold_attribute(models.TrialSystemAttributeModel, trial_id, key, value)
+        self._hold_attribute(models.TrialSystemAttributeModel, trial_id, key, value).system_attrs[key] = _copy(value)
 
-    def _hold_attribute(self, model: Any, trial_id: int, key: str, value: Any) -> None:
-        self.hold(trial_id, lambda session: self.set_attribute(session, model, trial_id, key, value))
+    def _hold_attribute(self, model: Any, trial_id: int, key: str, value: Any) -> Held:
+        own = _copy(value)
+        return self.hold(trial_id, lambda session: put_attribute(session, model, trial_id, key, own))
 
     # -- durable writes
 
@@ -155,8 +206,9 @@ class Storage(HookedStorage):
         """
         model = models.TrialIntermediateValueModel
         value, kind = model.intermediate_value_to_stored_repr(intermediate_value)
-        row = {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": kind}
-        self.hold(trial_id, lambda session: add(session, model, row))
+        key, row = {"trial_id": trial_id, "step": step}, {"intermediate_value": value, "intermediate_value_type": kind}
+        held = self.hold(trial_id, lambda session: put(session, model, key, row))
+        held.intermediate_values[step] = intermediate_value
         try:
             self._flush(trial_id)
         except DATABASE_ERRORS as error:
@@ -167,8 +219,11 @@ class Storage(HookedStorage):
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Changes a trial's state, and writes what is held, in one transaction; a trial that starts is leased."""
         if state != TrialState.RUNNING:
-            with self._release(trial_id):
-                return super().set_trial_state_values(trial_id, state, values)
+            try:
+                with self._release(trial_id):
+                    return super().set_trial_state_values(trial_id, state, values)
+            finally:
+                self._studies.pop(trial_id, None)
         session = self.scoped_session()
         try:
             self.leases.add_waiting(trial_id, session)
@@ -182,7 +237,9 @@ class Storage(HookedStorage):
             self.leases.check_left(study_id, session)
         trial = super().prepare_trial(study_id, template, session)
         if template is None:
-            self.leases.add(cast("int", trial.trial_id), session)
+            trial_id = cast("int", trial.trial_id)
+            self.leases.add(trial_id, session)
+            self._studies[trial_id] = study_id
         return trial
 
     @repeat_while_lost
@@ -192,20 +249,42 @@ class Storage(HookedStorage):
         with self.scoped_session() as session, session.begin():
             delete_curve(trial_id, session)
 
-    # -- reads of one trial see what is held; lists of trials do not
+    # -- reads see what is held
 
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Returns a trial as it is stored."""
-        self.flush(trial_id)
-        return super().get_trial(trial_id)
+    def make_trial(self, row: models.TrialModel) -> FrozenTrial:
+        """Returns a trial as it will be stored when what is held of it is written; one that has ended, as it is."""
+        trial, trial_id = super().make_trial(row), cast("int", row.trial_id)
+        if trial.state.is_finished():  # by another process, where something is held: it can no longer be written
+            self._forget(trial_id)
+            return trial
+        self._studies[trial_id] = cast("int", row.study_id)
+        if trial_id in self._held:
+            self._held[trial_id].show_in(trial)
+        return trial
+
+    def _forget(self, trial_id: int) -> None:
+        self._studies.pop(trial_id, None)
+        self._held.pop(trial_id, None)
+
+    def get_trial_param(self, trial_id: int, param_name: str) -> float:
+        """Returns a trial's value of a parameter as Optuna stores it."""
+        trial = self.get_trial(trial_id)
+        return trial.distributions[param_name].to_internal_repr(trial.params[param_name])
+
+    def get_trial_user_attrs(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's attributes of the user's."""
+        return self.get_trial(trial_id).user_attrs
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Returns a trial's attributes of Optuna's own; pruners ask for them at every epoch."""
-        self.flush(trial_id)
-        model = models.TrialSystemAttributeModel
+        """Returns a trial's attributes of Optuna's own; pruners ask for them at every epoch, without the rest of it."""
+        trial, model = models.TrialModel, models.TrialSystemAttributeModel
+        query = select(model.key, model.value_json).select_from(trial).where(trial.trial_id == trial_id)
         with Session(self.engine) as session:
-            rows = session.execute(select(model.key, model.value_json).where(model.trial_id == trial_id))
-            return {key: json.loads(value) for key, value in rows}
+            rows = session.execute(query.outerjoin(model, model.trial_id == trial.trial_id)).all()
+        if not rows:
+            raise KeyError(f"there is no trial {trial_id}")
+        stored = {key: json.loads(value) for key, value in rows if key is not None}
+        return stored | (self._held[trial_id].system_attrs if trial_id in self._held else {})
 
     # -- whole studies
 
@@ -229,9 +308,20 @@ class Storage(HookedStorage):
         """Deletes a study from Optuna's tables and from ours."""
         with Session(self.engine) as session, session.begin():
             trials = select(models.TrialModel.trial_id).where(models.TrialModel.study_id == study_id)
+            for trial_id in session.scalars(trials):
+                self._forget(trial_id)
             session.execute(delete(EpochRow).where(EpochRow.trial_id.in_(trials)))
             session.execute(delete(LeaseRow).where(LeaseRow.trial_id.in_(trials)))
             session.execute(delete(ModelRow).where(ModelRow.study_id == study_id))
             session.execute(delete(RunRow).where(RunRow.study_id == study_id))
             session.execute(delete(StudyRow).where(StudyRow.study_id == study_id))
         super().delete_study(study_id)
+
+
+def _copy(value: Any) -> Any:
+    """Returns a value as it comes back from the database.
+
+    Raises:
+        TypeError: If JSON does not have such values.
+    """
+    return json.loads(json.dumps(value))

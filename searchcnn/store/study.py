@@ -1,6 +1,7 @@
 """A study in its database: the one object through which a search reads and writes it."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -184,10 +185,17 @@ class StoredStudy:
             seconds: How long it took to get here.
         """
         self.optuna.set_user_attr(SECONDS_TO_BEGIN, round(seconds, 1))
+        self._name_objective()
         facts = [{"preset": dict(values), "origin": origin} for origin, values in points]
         fixed: dict[str, Any] = {"fixed_params": {}}  # what Optuna's own `enqueue_trial` gives
         waiting = [create_trial(state=TrialState.WAITING, user_attrs=fact, system_attrs=fixed) for fact in facts]
         self.storage.begin(self.study_id, waiting)
+
+    def _name_objective(self) -> None:
+        """Tells Optuna's tools what the score is, for tables and plots."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.optuna.set_metric_names([self.objective.metric])
 
     def start_trial(self, max_trials: int | None = None) -> optuna.Trial:
         """Returns the trial to work on: one that a dead run has abandoned, else a waiting one, else a new one.

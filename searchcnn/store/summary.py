@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
 from searchcnn.events import Planned
-from searchcnn.store.attributes import PLAN, SPENT
+from searchcnn.store.attributes import EXHAUSTED, PLAN, SPENT
 from searchcnn.store.database import connect, explain, find_sqlite_file
 from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow, read_clock, union_length
@@ -108,6 +108,7 @@ class StudySummary:
         planned_ago: Seconds since then.
         spent_besides: Seconds that processes have spent besides trials, by activity.
         rules: Those that it was begun with.
+        is_exhausted: Whether every point of its finite space was tried: there is nothing left to search.
     """
 
     name: str
@@ -120,6 +121,7 @@ class StudySummary:
     planned_ago: float = 0.0
     spent_besides: Mapping[str, float] = field(default_factory=dict)
     rules: Rules = RULES
+    is_exhausted: bool = False
 
     @property
     def spent(self) -> dict[str, float]:
@@ -295,6 +297,7 @@ def _read(connection: Connection, name: str) -> StudySummary:
         planned_ago=read_clock().timestamp() - at,
         spent_besides=_read_spent(connection, row.study_id),
         rules=Rules.of(row.identity),
+        is_exhausted=_is_exhausted(connection, row.study_id),
     )
 
 
@@ -307,6 +310,11 @@ def _read_plan(connection: Connection, study_id: int) -> tuple[Planned | None, f
     facts = json.loads(stored)
     at = facts.pop("at")
     return Planned(**facts), at
+
+
+def _is_exhausted(connection: Connection, study_id: int) -> bool:
+    value = select(NOTES.c.value_json).where(NOTES.c.study_id == study_id, NOTES.c.key == EXHAUSTED)
+    return bool(json.loads(connection.scalar(value) or "false"))
 
 
 def _read_spent(connection: Connection, study_id: int) -> dict[str, float]:

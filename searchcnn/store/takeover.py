@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from searchcnn.events import TrialGivenUp
 from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.optuna_private import models
-from searchcnn.store.storage import Storage, add, delete_curve
+from searchcnn.store.storage import Storage, add, delete_curve, put_attribute
 from searchcnn.store.tables import EpochRow, LeaseRow, RunRow
 
 DEADLY = 2
@@ -78,7 +78,7 @@ class Takeover:
             trial_id = cast("int", row.trial_id)
             self._storage.leases.add(trial_id, session)
             for key, fact in facts.items():
-                self._storage.set_attribute(session, models.TrialUserAttributeModel, trial_id, key, fact)
+                put_attribute(session, models.TrialUserAttributeModel, trial_id, key, fact)
             return trial_id
 
     @repeat_while_lost

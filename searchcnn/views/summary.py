@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from searchcnn.views.tables import FittingTable
 
 
+EXHAUSTED = "The grid is finished: each of its points was tried."
+"""Stands where a larger budget is proposed to other studies."""
 LEAST_SHARE = 0.005
 """Share of the time that is worth to be named."""
 MAX_NAMED = 3
@@ -61,9 +63,9 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         published = (f"{name} {score:.4f}" for name, score in rank_published(study.config.published))
         yield f"To beat: {', '.join(published)}"
     if arguments is None:
-        yield from _suggest_calls(study, stopped, best is not None)
+        yield from _suggest_calls(study, summary, stopped)
     else:
-        yield from _suggest_commands(study, arguments, stopped, best is not None)
+        yield from _suggest_commands(study, summary, arguments, stopped)
 
 
 def describe_time(summary: StudySummary) -> Iterator[str]:
@@ -73,25 +75,30 @@ def describe_time(summary: StudySummary) -> Iterator[str]:
         yield f"Time: {', '.join(parts)}"
 
 
-def _suggest_commands(study: Job, arguments: Sequence[str], stopped: bool, has_model: bool) -> Iterator[str]:
+def _suggest_commands(study: Job, summary: StudySummary, arguments: Sequence[str], stopped: bool) -> Iterator[str]:
     if stopped:
         yield f"Stopped. Go on with:  {shlex.join(['searchcnn', *arguments])}"
-    elif has_model:
+    elif summary.best is not None:
         storage = ["--storage", study.storage] if study.storage else []
         yield f"Test it:    {shlex.join(['searchcnn', 'evaluate', study.name, *storage])}"
         if study.config.data.path is not None:
             yield f"Use it:     {shlex.join(['searchcnn', 'predict', study.name, 'IMAGE...'])}"
-        if "worker" not in arguments[:1]:  # a worker takes the budget that it finds
+        if summary.is_exhausted:
+            yield EXHAUSTED
+        elif "worker" not in arguments[:1]:  # a worker takes the budget that it finds
             yield f"Go on with: {shlex.join(['searchcnn', *_remove_budget(arguments), *_double_budget(study)])}"
 
 
-def _suggest_calls(study: Job, stopped: bool, has_model: bool) -> Iterator[str]:
+def _suggest_calls(study: Job, summary: StudySummary, stopped: bool) -> Iterator[str]:
     if stopped:
         yield "Stopped. Go on with:  study.optimize(...) as before"
-    elif has_model:
+    elif summary.best is not None:
         yield "Test it:    study.evaluate()"
         if study.config.data.path is not None:
             yield "Use it:     study.predict('IMAGE')"
+        if summary.is_exhausted:
+            yield EXHAUSTED
+            return
         options = _double_budget(study)
         budget = zip(options[::2], options[1::2], strict=True)
         values = (f"{name.removeprefix('--')}={value if name == '--trials' else repr(value)}" for name, value in budget)

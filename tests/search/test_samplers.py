@@ -1,6 +1,7 @@
 """Samplers and pruners by name, and a new sampler for each trial."""
 
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,36 @@ def test_pruners_that_cannot_be_made(name: str, options: dict[str, Any], message
         make_pruner(make_component(name, **options), 9)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "package"),
+    [("CmaEsSampler", {}, "cmaes"), ("GPSampler", {}, "torch"), ("GPSampler", {"n_startup_trials": 50}, "torch")],
+)
+def test_samplers_that_need_a_package_that_is_not_installed(
+    name: str, options: dict[str, Any], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not, where it is
+    with pytest.raises(
+        StudyFileError, match=rf"^search\.sampler: {name} needs the package '{package}', .*; pip install {package}, or"
+    ):
+        make_sampler(make_component(name, **options), 0)
+
+
+def test_a_pruner_that_needs_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    with pytest.raises(StudyFileError, match=r"^search\.pruner: WilcoxonPruner needs the package 'scipy', "):
+        make_pruner(make_component("WilcoxonPruner"), 9)
+
+
+def test_what_needs_no_package_is_tried_out_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    state = random.getstate()
+    for name, options in (("grid", {}), ("NSGAIISampler", {}), ("GridSampler", {"search_space": {"a": [1, 2]}})):
+        make_sampler(make_component(name, **options), 0)
+    for name in ("auto", "MedianPruner", "HyperbandPruner", "ThresholdPruner"):
+        make_pruner(make_component(name, **({"lower": 0.1} if name == "ThresholdPruner" else {})), 9)
+    assert random.getstate() == state
+    assert capfd.readouterr() == ("", "")
+
+
 def test_seeds_differ_by_study_trial_and_stream() -> None:
     seeds = {derive_seed(study, trial, stream) for study in range(5) for trial in range(50) for stream in Stream}
     assert len(seeds) == 5 * 50 * len(Stream)
@@ -145,6 +176,16 @@ def test_a_grid_continues_and_stays_finished(open_study: OpenStudy) -> None:
         study = search(open_study, evaluate_conditional, trials, sampler="grid")
         assert len(study.list_trials()) == expected
     assert list_points(study) == straight
+    assert study.optuna.user_attrs["exhausted"]
+
+
+def test_a_grid_is_not_finished_before_its_last_point_or_once_something_else_is_searched(
+    open_study: OpenStudy,
+) -> None:
+    study = search(open_study, evaluate_conditional, 8, sampler="grid")
+    assert not study.optuna.user_attrs.get("exhausted")
+    assert search(open_study, evaluate_conditional, 9, sampler="grid").optuna.user_attrs["exhausted"]
+    assert not search(open_study, evaluate_conditional, 10, sampler="RandomSampler").optuna.user_attrs["exhausted"]
 
 
 def test_the_last_point_of_a_grid_may_be_interrupted(open_study: OpenStudy) -> None:

@@ -216,15 +216,45 @@ def test_what_a_busy_database_refused_is_written_at_the_next_try(
     assert in_file(url)["params"] == 1
 
 
-def test_reads_see_what_is_held(open_study: Open) -> None:
+def test_reads_see_what_is_held(url: URL, open_study: Open) -> None:
     study = open_study()
     trial = study.start_trial()
+    before, key = in_file(url), get_trial_id(trial)
     x = trial.suggest_float("x", 0, 1)
-    trial.set_user_attr("macs", 7)
+    sizes = [3, 5]
+    trial.set_user_attr("sizes", sizes)
+    sizes.append(7)
     trial.set_constraint("limits", 0.5)
-    assert study.storage.get_trial_system_attrs(get_trial_id(trial)) == {"constraints:limits": 0.5}
-    frozen = study.storage.get_trial(get_trial_id(trial))
-    assert (frozen.params, frozen.user_attrs) == ({"x": x}, {"macs": 7})
+    assert study.storage.get_trial_system_attrs(key) == {"constraints:limits": 0.5}
+    assert study.storage.get_trial_param(key, "x") == x
+    for frozen in (study.storage.get_trial(key), *study.list_trials()):
+        assert (frozen.params, frozen.user_attrs, frozen.constraints) == ({"x": x}, {"sizes": [3, 5]}, {"limits": 0.5})
+    assert in_file(url) == before
+    study.flush(trial)
+    (written,) = open_study().list_trials()
+    assert (written.params, written.user_attrs) == ({"x": x}, {"sizes": [3, 5]})
+
+
+def test_a_trial_that_has_ended_takes_nothing_more(open_study: Open) -> None:
+    study = open_study()
+    trial = study.start_trial()
+    study.finish(trial, TrialState.COMPLETE, 0.5, {})
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        study.storage.set_trial_user_attr(get_trial_id(trial), "late", 1)
+    with pytest.raises(KeyError):
+        study.storage.set_trial_user_attr(get_trial_id(trial) + 1, "missing", 1)
+    assert not study.storage.is_behind(get_trial_id(trial))
+
+
+def test_the_end_of_a_trial_is_one_transaction(open_study: Open) -> None:
+    study = open_study()
+    trial = study.start_trial()
+    with writes(study.storage.engine) as committed:
+        trial.suggest_float("x", 0, 1)
+        study.finish(trial, TrialState.COMPLETE, 0.5, {"macs": 7})
+    assert [sorted(transaction) for transaction in committed] == [
+        ["trial_params", "trial_user_attributes", "trial_values", "trials"]
+    ]
 
 
 def test_a_trial_that_another_process_has_finished(url: URL, open_study: Open) -> None:

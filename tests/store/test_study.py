@@ -62,6 +62,12 @@ def check_one_line(error: BaseException) -> str:
 # -- agreeing
 
 
+def test_optunas_tools_know_what_the_score_is(open_study: Open) -> None:
+    study = open_study()
+    study.begin([])
+    assert open_study().optuna.metric_names == ["val_accuracy"]
+
+
 def test_the_same_search_is_continued(open_study: Open) -> None:
     study = begin(open_study())
     assert study.is_new

@@ -22,7 +22,7 @@ from searchcnn.results.card import write_card
 from searchcnn.results.scores import Predictions
 from searchcnn.results.stored import write_predictions
 from searchcnn.search import make_sampler
-from searchcnn.store import SpaceSummary, StoredStudy, TrialSummary, open_storage
+from searchcnn.store import EXHAUSTED, SpaceSummary, StoredStudy, TrialSummary, open_storage
 from searchcnn.store.tables import RunRow
 from searchcnn.study import ComponentConfig, StudyConfig, Workspace
 from searchcnn.views.comparison import compare_with_published, format_verdict
@@ -103,6 +103,16 @@ def test_likely_label_errors_are_named(search: Callable[..., Job]) -> None:
     ]
     write_card(study.model, {"sha256": "another one"})
     assert not [line for line in print_summary(study) if "wrong class" in line]
+
+
+def test_a_finished_grid_is_over(search: Callable[..., Job]) -> None:
+    study = search()
+    assert [line for line in print_summary(study) if line.startswith("Go on with: ")]
+    with contextlib.closing(open_storage(study.url)) as storage:
+        storage.set_study_user_attr(storage.get_study_id_from_name(study.name), EXHAUSTED, True)
+    lines = print_summary(study)
+    assert lines[-1] == "The grid is finished: each of its points was tried."
+    assert not [line for line in lines if line.startswith("Go on with: ")]
 
 
 def show_status(folder: Path, *args: str) -> str:
