@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from searchcnn import streams
 from searchcnn.errors import SearchcnnError, StudyFailedError, UsageError
 from searchcnn.events import Event, Hear
 from searchcnn.job import Job
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from searchcnn.views.view import View
 
 
+@streams.adapted()
 def search_job(
     make_job: Callable[[Hear], Job],
     *,
