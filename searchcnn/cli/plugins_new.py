@@ -136,9 +136,8 @@ def _check_files(files: list[Path]) -> None:
 
 
 def _format_next_steps(name: str) -> str:
-    setting = f"'spaces=[\"{name}\"]'"
     return f"""\
 Next:
   searchcnn plugins show {name}     what it searches, and one of its networks
   searchcnn plugins check {name}    its problems, if there are any
-  searchcnn optimize --study digits --name {name} --set {setting}"""
+  searchcnn optimize digits --name {name} --space {name}"""

@@ -254,6 +254,26 @@ def test_lists_answer_and_name_what_there_is(searched: tuple[Path, str]) -> None
     ("args", "code", "message"),
     [
         (["optimise"], 2, "did you mean 'optimize'?"),
+        (["train"], 2, "no command 'train'; did you mean 'optimize'?"),
+        (["trian", "digits"], 2, "did you mean 'optimize'?"),
+        (["show", "digits"], 2, "did you mean 'status'?"),
+        (["results", "digits"], 2, "did you mean 'status'?"),
+        (["leaderboard"], 2, "did you mean 'status'?"),
+        (["test", "digits"], 2, "did you mean 'evaluate'?"),
+        (["help"], 2, "did you mean '--help'?"),
+        (["digits"], 2, "did you mean 'optimize digits'?"),
+        (["studies", "list"], 2, "`searchcnn studies` lists them"),
+        (["optimize", "digts"], 2, "did you mean 'digits'?"),
+        (["optimize", "digits", "--study", "digits"], 2, "two studies: digits and --study digits; give one of them"),
+        (["optimize", "--study", "digits", "--set", "epochs=5"], 2, "did you mean 'training.epochs'?"),
+        (["optimize", "digits", "--epochs", "5"], 2, "no option --epochs; set it with --set training.epochs=VALUE"),
+        (["optimize", "digits", "--set", "spaces=sequentiel"], 2, "did you mean 'sequential'?"),
+        (["optimize", "digits", "--set", "spaces=[sequential,residul]"], 2, "did you mean 'residual'?"),
+        (["optimize", "digits", "--space", "sequential", "--space", "residul"], 2, "did you mean 'residual'?"),
+        (["optimize", "digits", "--space", "a", "--set", "spaces=b"], 2, "give only one of them"),
+        (["optimize", "digits", "--space", "nets.ipynb:build"], 2, "nets.ipynb: is a notebook, and a search space is"),
+        (["worker"], 2, "name the study, once: searchcnn worker STUDY"),
+        (["worker", "digits"], 1, "has not been started here"),
         (["optimize", "--study", "fashon_mnist"], 2, "did you mean 'fashion_mnist'?"),
         (["optimize", "--study", "digits", "--set", "training.epoch=5"], 2, "did you mean 'epochs'?"),
         (["optimize", "--study", "digits", "--set", "training.epochs=many"], 2, "valid integer"),
@@ -361,3 +381,19 @@ def test_a_model_of_another_search_is_not_taken_for_the_study_s(searched: tuple[
     _, err = call(folder, "evaluate", "shared", code=1)
     assert "is of another search with that name, in another database; name that database as storage, or" in err
     call(folder, "studies", "delete", "shared", "--yes")
+
+
+def complete(folder: Path, *words: str) -> list[str]:
+    """Returns what Bash is offered for the last word of a command."""
+    variables = {"_SEARCHCNN_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("searchcnn", *words))}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**variables, "COMP_CWORD": str(len(words))}.items():
+            patch.setenv(name, value)
+        return call(folder, code=0)[0].split()
+
+
+def test_a_shell_completes_commands_options_and_studies(tmp_path: Path) -> None:
+    assert complete(tmp_path, "st") == ["plain,status", "plain,studies"]
+    assert complete(tmp_path, "optimize", "dig") == ["plain,digits"]
+    assert complete(tmp_path, "optimize", "--tri") == ["plain,--trials"]
+    assert complete(tmp_path, "status", "photos/") == ["file,photos/"]
