@@ -16,6 +16,9 @@ from searchcnn.errors import StoreError, get_message
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a disk that is full, or of which a user or a process may have no more."""
 
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Numbers of the errors of what a process may not read or write."""
+
 HALF_WRITTEN = re.compile(r"^\.\d+\.")
 """What the name of a file that is being written begins with: the number of the process."""
 

@@ -14,8 +14,8 @@ import click
 import searchcnn
 from searchcnn.backend import own_process
 from searchcnn.cli.options import get_workspace
-from searchcnn.errors import SearchcnnError, nearest
-from searchcnn.files import explain_refusal, is_full
+from searchcnn.errors import SearchcnnError, StoreError, nearest
+from searchcnn.files import REFUSED, explain_refusal, is_full
 
 COMMANDS = {
     "optimize": "Search a study, or your images, until the budget is spent.",
@@ -152,6 +152,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         sys.stderr.close()  # the reader has seen enough: `searchcnn status x | head`
         sys.exit(0)
     except OSError as error:
+        if error.errno in REFUSED and error.filename:
+            _exit_with(StoreError(f"{error.filename}: {error.strerror}; make it readable and writable for you"))
         if not is_full(error):
             raise
         with contextlib.suppress(OSError):  # there is no space for the rest of the output either

@@ -67,6 +67,8 @@ class Request:
         """
         name, config = self._configure_study() if self.data is None else self._configure_images(self.data, hear)
         job = Job(name, config, self.workspace, self.storage, self.plugins, self.accept_changes)
+        if (begun := self._read_if_begun(name)) and begun.running:
+            hear(Note(f"{name}: is being searched already; this command joins that search"))
         return job.continue_begun(hear)
 
     def with_settings(self, settings: Mapping[str, Any], accept_changes: bool = False) -> Self:
