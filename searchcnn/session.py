@@ -14,10 +14,9 @@ import click
 
 from searchcnn import streams
 from searchcnn.errors import SearchcnnError, StudyFailedError, UsageError
-from searchcnn.events import Event, Hear, Note
+from searchcnn.events import Event, Hear
 from searchcnn.job import Job
-from searchcnn.results.card import find_card
-from searchcnn.store import read_if_begun, read_summary
+from searchcnn.store import read_summary
 from searchcnn.text import format_duration
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     from searchcnn.study import Workspace
     from searchcnn.views.view import View
-
-SPENT = "{}: the budget is spent; nothing was done"
-"""What is said instead of a search."""
 
 
 @streams.adapted()
@@ -64,34 +60,16 @@ def search_job(
     began = time.time()
     with show_reading(show) as reading:
         job = replace(make_job(_tell(reading.hear, hear)), began=began)
-        is_spent = _is_spent(job)
-        if is_spent:
-            reading.hear(Note(SPENT.format(job.name)))
     view = choose_view(job, show)
     view.is_told = reading.is_told
-    if is_spent:
-        view.summarize(arguments, False)
-        _check_outcome(job)
-        return False
     with _stop_on_signals(view) as stop, view:
-        search(job, _tell(view.hear, hear), stop, **how)
-    if not stop.is_set():
+        has_searched = search(job, _tell(view.hear, hear), stop, **how)
+    if has_searched and not stop.is_set():
         try_report(job.workspace, job.url, job.name)
     view.summarize(arguments, stop.is_set())
     if not stop.is_set():
         _check_outcome(job)
     return stop.is_set()
-
-
-def _is_spent(job: Job) -> bool:
-    """Whether nothing is left to do: a search with this configuration has spent its budget, and its model is there."""
-    begun = read_if_begun(job.url, job.name)
-    return (
-        begun is not None
-        and not (begun.running or job.accept_changes)
-        and begun.concluded == job.config.model_dump(mode="json")
-        and (begun.best is None or find_card(job.model).get("verified") is True)
-    )
 
 
 def try_report(workspace: Workspace, url: URL, name: str) -> None:

@@ -12,7 +12,7 @@ from searchcnn.errors import DataError
 from searchcnn.text import format_count
 
 PROBED = 20
-"""Number of paths by which the folder is found that they begin at."""
+"""Number of paths that are looked for in the folders beside a table."""
 
 
 def find_files(table: Path, names: Sequence[str]) -> tuple[list[str], list[Finding]]:
@@ -26,7 +26,7 @@ def find_files(table: Path, names: Sequence[str]) -> tuple[list[str], list[Findi
         DataError: If they may begin at several folders.
     """
     finder = _Finder(table.parent)
-    start = _find_start(table, [name for name in names if name][:PROBED], finder)
+    start = _find_start(table, [name for name in names if name], finder)
     found = [finder.find(start + name) if name else name for name in names]
     changed = [(name, file) for name, file in zip(names, found, strict=True) if file != name]
     if not changed:
@@ -41,7 +41,7 @@ def check_files(table: Path, names: Sequence[str]) -> None:
     Raises:
         DataError: If none is.
     """
-    if not any((table.parent / name).exists() for name in names):
+    if not any(_is_there(table.parent / name) for name in names):
         is_foreign = PureWindowsPath(names[0]).drive or PurePosixPath(names[0]).is_absolute()
         hint = "these are of another computer" if is_foreign else "or move the table to the folder that they begin at"
         raise DataError(
@@ -66,10 +66,10 @@ class _Finder:
         is_image = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
         if is_image and "\\" not in name:  # the usual case asks the disk for nothing
             return name
-        if (self._folder / name).exists():
+        if _is_there(self._folder / name):
             return name
         path = name.replace("\\", "/") if os.sep == "/" else name
-        if (self._folder / path).exists():
+        if _is_there(self._folder / path):
             return path
         parent, _, stem = path.rpartition("/")
         files = self._list_images(self._folder / parent).get(stem, ())
@@ -77,7 +77,15 @@ class _Finder:
 
     def holds(self, name: str) -> bool:
         """Whether a file can be found."""
-        return (self._folder / self.find(name)).exists()
+        return _is_there(self._folder / self.find(name))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path exists and is no folder, which an id may name, too."""
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
 
 def _list_images(folder: Path) -> Mapping[str, Sequence[str]]:
@@ -98,7 +106,7 @@ def _find_start(table: Path, names: Sequence[str], finder: _Finder) -> str:
     if any(map(finder.holds, names)):
         return ""
     folders = [path.name for path in sorted(table.parent.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    holding = [folder for folder in folders if any(finder.holds(f"{folder}/{name}") for name in names)]
+    holding = [folder for folder in folders if any(finder.holds(f"{folder}/{name}") for name in names[:PROBED])]
     if table.stem in holding:
         return f"{table.stem}/"
     if len(holding) > 1:

@@ -47,7 +47,8 @@ def list_images(path: Path, _folder: Path | None = None, _hear: Hear = ignore) -
     cells = [[_read_cell(row, column) for column in range(len(header))] for row in rows]
     names, labels = ([row[column] for row in cells] for column in (path_index, label_index))
     _check_labels(path, header[label_index], labels)
-    names, found = find_files(path, names)
+    with explain_errors(path, "a table of files in folders that can be read", FIX):
+        names, found = find_files(path, names)
     others = {
         header[column].strip() or f"number {column + 1}": [row[column] for row in cells]
         for column in range(len(header))

@@ -198,8 +198,9 @@ def _locate_keys(model: type[BaseModel], section: str = "") -> dict[str, list[st
     places: dict[str, list[str]] = {}
     for name, field in model.model_fields.items():
         key, kind = f"{section}{name}", field.annotation
-        is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
-        below = _locate_keys(kind, f"{key}.") if is_section else {name: [key]}
+        below = {name: [key]}
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            below = _locate_keys(kind, f"{key}.")
         for last, keys in below.items():
             places.setdefault(last, []).extend(keys)
         if kind is ComponentConfig:  # whose name is enough
