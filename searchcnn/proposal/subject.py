@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from searchcnn.errors import StudyFileError, UsageError, nearest
+from searchcnn.errors import StoreError, StudyFileError, UsageError, nearest
 from searchcnn.sources.objects import is_factory
 from searchcnn.store import parse_url, read_if_begun
 from searchcnn.study import DataConfig, Workspace, load
@@ -60,10 +60,14 @@ def _find_study(word: str, workspace: Workspace, storage: str | None) -> DataCon
     """Returns the images of the study that a word names; None if there is no such study."""
     if Path(word).name != word:
         return None
-    if begun := read_if_begun(parse_url(storage or workspace.database_url(word)), word):
-        return begun.config.data
     file = workspace.list_study_files().get(word)
-    return load(file).data if file is not None else None
+    try:
+        begun = read_if_begun(parse_url(storage or workspace.database_url(word)), word)
+    except StoreError:  # of an earlier version, which can be continued by its file
+        if file is None:
+            raise
+        begun = None
+    return begun.config.data if begun else load(file).data if file else None
 
 
 def _holds(data: DataConfig, images: Path, workspace: Workspace) -> bool:

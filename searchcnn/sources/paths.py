@@ -90,7 +90,7 @@ def _is_there(path: Path) -> bool:
 
 def _list_images(folder: Path) -> Mapping[str, Sequence[str]]:
     """Returns the names of the images in a folder by what they are without their ending."""
-    images = defaultdict(list)
+    images = defaultdict[str, list[str]](list)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in IMAGE_SUFFIXES:
             images[path.stem].append(path.name)

@@ -202,6 +202,22 @@ def read_if_begun(url: URL, name: str) -> StudySummary | None:
     return study if study is not None and study.trials else None
 
 
+def is_running(url: URL, name: str) -> bool:
+    """Whether a process works on a study now.
+
+    Raises:
+        StoreError: If the database cannot be read.
+    """
+    if _is_missing(url):
+        return False
+    with open_connection(url) as connection:
+        if not _is_ours(connection, name):
+            return False
+        study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+        runs = Session(connection).scalars(select(RunRow).where(RunRow.study_id == study_id))
+        return any(run.is_alive for run in runs)
+
+
 def read_config(url: URL, name: str) -> dict[str, Any] | None:
     """Reads the configuration of a study that has results, or may be about to have some: a run is at work on it.
 

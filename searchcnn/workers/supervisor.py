@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from searchcnn import errors
-from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
+from searchcnn.errors import ConnectionLostError, SearchcnnError, StoreError, StudyFailedError
 from searchcnn.events import (
     Hear,
     Note,
@@ -87,7 +87,11 @@ def search(
 
 def _is_spent(job: Job) -> bool:
     """Whether a search with this configuration has ended with its budget, and nobody has gone on with it since."""
-    begun = read_if_begun(job.url, job.name)
+    begun = None
+    with contextlib.suppress(
+        StoreError
+    ):  # of an earlier version, which is gone on with; or is refused when it is opened
+        begun = read_if_begun(job.url, job.name)
     return (
         begun is not None
         and not (begun.running or begun.count("RUNNING") or job.accept_changes)

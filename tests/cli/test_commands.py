@@ -268,6 +268,10 @@ def test_what_cannot_be_written_is_found_before_anything_is(tmp_path: Path) -> N
     _, err = call(tmp_path, "plugins", "new", "my_net", code=1)
     assert re.search(r"^Error: \S+/tests: cannot be written: File exists; make it writable", err)
     assert not (tmp_path / "plugins" / "my_net.py").exists()
+    (tmp_path / "studies").write_text("a file")
+    out, err = call(tmp_path, "studies", "new", "mine", "--data", str(tmp_path), code=1)
+    assert re.search(r"^Error: \S+/studies: cannot be written: File exists", err)
+    assert out == ""  # nothing was read
 
 
 @pytest.mark.parametrize(
