@@ -39,6 +39,13 @@ EXIT_CODES = {
     INTERRUPTED: "Stopped cleanly by Ctrl-C or SIGTERM.",
 }
 
+COMPLETION = {
+    "Bash": ("~/.bashrc", 'eval "$(_SEARCHCNN_COMPLETE=bash_source searchcnn)"'),
+    "Zsh": ("~/.zshrc", 'eval "$(_SEARCHCNN_COMPLETE=zsh_source searchcnn)"'),
+    "Fish": ("~/.config/fish/completions/searchcnn.fish", "_SEARCHCNN_COMPLETE=fish_source searchcnn | source"),
+}
+"""What to write where, so that a shell completes commands."""
+
 VARIABLES = {
     folders.VARIABLE: "Folder of your own datasets: `NAME/train/CLASS/`, `NAME/test/CLASS/`, an archive of them, "
     "or `NAME.npz`.",
@@ -78,6 +85,12 @@ def _make_cli_page() -> str:
         "studies in `./studies` and for search spaces in `./plugins`, and writes its results to `./studies`.",
         _format_table(("command", "purpose"), listed),
         *(_describe_command(context, name, command) for name, _, command in commands),
+        "## Completion in a shell",
+        "With one of these lines, the Tab key completes commands, options, names of studies and files.",
+        _format_table(
+            ("shell", "file", "line"),
+            [(name, f"`{file}`", f"`{_escape(line)}`") for name, (file, line) in COMPLETION.items()],
+        ),
         "## Exit codes",
         _format_table(("code", "meaning"), [(f"`{code}`", meaning) for code, meaning in EXIT_CODES.items()]),
         "## Environment variables",

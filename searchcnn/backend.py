@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from searchcnn import streams
 from searchcnn.errors import UsageError
 from searchcnn.files import locate_cache
 from searchcnn.tensorflow_private import read_gradients
@@ -46,12 +47,13 @@ _networks = 0
 
 
 def own_process() -> None:
-    """Makes this process searchcnn's own: libraries do not log, and Keras starts in silence.
+    """Makes this process searchcnn's own: libraries do not log, Keras starts in silence, all characters are printed.
 
     It is for the ``main`` function of a command or of a worker, before Keras starts. It imports nothing.
     """
     global _is_own
     _is_own = True
+    streams.adapt()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of its folder while it is imported
@@ -101,7 +103,7 @@ def read_backend() -> str:
         return str(sys.modules["keras"].config.backend())
     with contextlib.suppress(OSError, ValueError, KeyError):
         return os.environ.get("KERAS_BACKEND") or str(
-            json.loads((locate_keras_home() / "keras.json").read_text())["backend"]
+            json.loads((locate_keras_home() / "keras.json").read_text(encoding="utf-8"))["backend"]
         )
     return "tensorflow"
 

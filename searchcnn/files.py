@@ -1,5 +1,6 @@
 """Files that are replaced in one step, and what users are told when a disk refuses them."""
 
+import codecs
 import contextlib
 import errno
 import os
@@ -14,6 +15,9 @@ from searchcnn.errors import StoreError, get_message
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a disk that is full, or of which a user or a process may have no more."""
+
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Numbers of the errors of what a process may not read or write."""
 
 HALF_WRITTEN = re.compile(r"^\.\d+\.")
 """What the name of a file that is being written begins with: the number of the process."""
@@ -96,6 +100,20 @@ def check_writable(folder: Path) -> None:
 def locate_cache(kind: str) -> Path:
     """Returns the folder for what searchcnn itself has fetched or computed, such as "datasets" or "features"."""
     return platformdirs.user_cache_path("searchcnn") / kind
+
+
+def read_text(path: Path) -> str:
+    """Returns the content of a text file of a user's: UTF-8, or UTF-16 if its byte order mark says so.
+
+    Notepad and Excel write such a mark, and PowerShell writes UTF-16.
+
+    Raises:
+        UnicodeDecodeError: If it is another text, or none.
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return path.read_text(encoding="utf-16" if is_utf16 else "utf-8-sig")
 
 
 def read_change_marker(path: Path) -> str:

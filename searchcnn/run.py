@@ -72,6 +72,8 @@ def run_search(job: Job, hear: Hear = ignore, stop: threading.Event | None = Non
             with stored.spent.timed("checking"):
                 seconds_left = (config.budget.timeout or math.inf) - stored.count_seconds(job.elapsed)
                 _conclude(models, stop.is_set(), seconds_left, hear)
+            if not stop.is_set():
+                stored.note_conclusion(config.model_dump(mode="json"))
 
 
 def _begin(

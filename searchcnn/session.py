@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from searchcnn import streams
 from searchcnn.errors import SearchcnnError, StudyFailedError, UsageError
 from searchcnn.events import Event, Hear
 from searchcnn.job import Job
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from searchcnn.views.view import View
 
 
+@streams.adapted()
 def search_job(
     make_job: Callable[[Hear], Job],
     *,
@@ -61,8 +63,8 @@ def search_job(
     view = choose_view(job, show)
     view.is_told = reading.is_told
     with _stop_on_signals(view) as stop, view:
-        search(job, _tell(view.hear, hear), stop, **how)
-    if not stop.is_set():
+        has_searched = search(job, _tell(view.hear, hear), stop, **how)
+    if has_searched and not stop.is_set():
         try_report(job.workspace, job.url, job.name)
     view.summarize(arguments, stop.is_set())
     if not stop.is_set():

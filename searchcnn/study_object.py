@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard, overload
 from searchcnn.best_model import BestModel
 from searchcnn.errors import StoreError, StudyChangedError, UsageError
 from searchcnn.events import Epoch, Hear, ignore
+from searchcnn.files import guard_writing
 from searchcnn.job import Job
 from searchcnn.proposal.request import Request
 from searchcnn.results.leaderboard import Leaderboard, find_trial
@@ -397,7 +398,8 @@ class Study(BestModel):
             raise UsageError(f"{target} already exists; choose another name")
         copy_study(database, self.name, self.workspace.database(name), name)
         if folder.is_dir():
-            shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".*"))
+            with guard_writing(target):
+                shutil.copytree(folder, target, ignore=shutil.ignore_patterns(".*"))
         return Study(name, workspace=self.workspace.root, plugins=self._request.plugins)
 
     def delete(self) -> None:

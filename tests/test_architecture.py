@@ -17,7 +17,18 @@ import searchcnn
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "searchcnn").rglob("*.py"))
 ROOMS = (
-    *("errors", "events", "lazy", "files", "text", "modules", "keras_private", "tensorflow_private", "settings"),
+    *(
+        "errors",
+        "events",
+        "lazy",
+        "files",
+        "text",
+        "streams",
+        "modules",
+        "keras_private",
+        "tensorflow_private",
+        "settings",
+    ),
     *("backend", "server", "_bundled", "graph", "pixels", "saved", "blocks", "weights", "backbones", "augmentation"),
     *("study", "data", "sources", "spaces", "store", "job", "search", "training", "results", "run"),
     *("proposal", "workers", "testing", "views", "report", "session", "best_model", "study_object", "cli", "__main__"),

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,13 +27,15 @@ from searchcnn.errors import PluginError, StudyChangedError, StudyFailedError, S
 from searchcnn.events import EpochFinished, Event, Note, Progress, TrialFinished
 from searchcnn.job import Job
 from searchcnn.run import run_search
+from searchcnn.search import make_pruner, make_sampler
 from searchcnn.sources import load_dataset
 from searchcnn.spaces import identity as space_identity
 from searchcnn.spaces import load_space, load_spaces
 from searchcnn.spaces.creation import create_spaces
-from searchcnn.store import StudySummary, read_summary
+from searchcnn.store import StoredStudy, StudySummary, open_storage, read_summary
 from searchcnn.study import DataConfig, SearchConfig, StudyConfig, TrainingConfig, Workspace, load, parse_settings
 from searchcnn.study.identity import identify
+from searchcnn.study_object import Study
 from searchcnn.workers import search as optimize_anywhere
 
 start_keras()
@@ -187,6 +190,31 @@ def test_a_spent_budget_trains_nothing(workspace: Path) -> None:
     assert run(make_study(workspace, overrides=["budget.timeout=0.001"])).heard == ["reading"]
     assert Workspace(workspace).best_model("study").read_bytes() == before
     assert len(summary(make_study(workspace)).trials) == 2
+
+
+def test_a_spent_budget_is_known_until_something_is_left_to_do(workspace: Path) -> None:
+    job, heard = make_study(workspace), list[Event]()
+    assert not optimize_anywhere(job, heard.append, workers=0)
+    assert heard == [Note("study: the budget is spent; nothing was done")]
+    assert optimize_anywhere(replace(job, accept_changes=True), workers=0)
+    with create_engine(job.url).begin() as connection:  # as a worker leaves it that is killed
+        connection.execute(text("UPDATE trials SET state = 'RUNNING' WHERE number = 1"))
+    assert optimize_anywhere(job, workers=0)
+    job.model.unlink()
+    assert optimize_anywhere(job, workers=0)
+
+
+def test_a_second_command_says_that_it_joins_the_first(workspace: Path) -> None:
+    job, heard = make_study(workspace), list[Event]()
+    sampler, pruner = make_sampler(job.config.search.sampler, 0), make_pruner(job.config.search.pruner, 1)
+    study = Study("study", workspace=workspace)
+    with closing(open_storage(job.url)) as storage:
+        with StoredStudy(storage, job.name, job.config.objective, sampler, pruner).run():
+            study.make_job(heard.append)
+        assert Note("study: is being searched already; this command joins that search") in heard
+        heard.clear()
+        study.make_job(heard.append)
+        assert heard == []
 
 
 def test_the_timeout_counts_from_the_command_on(workspace: Path) -> None:

@@ -1,18 +1,21 @@
 """The `searchcnn` command and its subcommands."""
 
 import contextlib
+import difflib
 import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 import searchcnn
 from searchcnn.backend import own_process
-from searchcnn.errors import SearchcnnError, nearest
-from searchcnn.files import explain_refusal, is_full
+from searchcnn.cli.options import get_workspace
+from searchcnn.errors import SearchcnnError, StoreError, nearest
+from searchcnn.files import REFUSED, explain_refusal, is_full
 
 COMMANDS = {
     "optimize": "Search a study, or your images, until the budget is spent.",
@@ -28,6 +31,23 @@ COMMANDS = {
     "plugins": "List, show, check and write search spaces.",
 }
 """Subcommands and their short help; each is in the module of its name, which is imported when the command is run."""
+
+SYNONYMS = {
+    **dict.fromkeys(("train", "fit", "search", "tune", "run", "start", "resume", "continue", "go"), "optimize"),
+    **dict.fromkeys(("join",), "worker"),
+    **dict.fromkeys(("show", "results", "result", "leaderboard", "trials", "best", "summary"), "status"),
+    **dict.fromkeys(("watch", "monitor", "log", "logs", "history"), "status"),
+    **dict.fromkeys(("dashboard", "plot", "curves", "html"), "report"),
+    **dict.fromkeys(("test", "score", "eval", "validate"), "evaluate"),
+    **dict.fromkeys(("errors", "clean", "relabel"), "labels"),
+    **dict.fromkeys(("classify", "infer", "inference"), "predict"),
+    **dict.fromkeys(("save", "convert", "download"), "export"),
+    **dict.fromkeys(("list", "ls", "init", "new", "copy", "delete", "remove", "rm"), "studies"),
+    **dict.fromkeys(("data", "inspect", "explore"), "datasets"),
+    **dict.fromkeys(("spaces", "space", "models", "check"), "plugins"),
+    **dict.fromkeys(("help", "version"), "--{}"),
+}
+"""Commands that people type because other tools have them, and what they are called here."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, following the convention of shells."""
@@ -69,8 +89,19 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds a command; if there is none with that name, suggests the nearest one."""
         if args and args[0] not in self._lazy and not args[0].startswith("-"):
-            raise click.UsageError(f"no command '{args[0]}'{nearest(args[0], self._lazy)}", ctx)
+            raise click.UsageError(f"no command '{args[0]}'{self._suggest(args[0], ctx)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _suggest(self, name: str, ctx: click.Context) -> str:
+        """Returns what may be meant by a command that does not exist."""
+        if ctx.parent is not None:  # of `studies`, `datasets` or `plugins`, which list by themselves
+            is_list = name in ("list", "ls")
+            return f"; `{ctx.command_path}` lists them" if is_list else nearest(name, self._lazy)
+        if name not in SYNONYMS and (name in get_workspace().list_study_files() or Path(name).exists()):
+            return f"; did you mean 'optimize {name}'?"
+        words = {**SYNONYMS, **dict(zip(self._lazy, self._lazy, strict=True))}
+        close = difflib.get_close_matches(name, words, n=1)
+        return f"; did you mean '{words[close[0]].format(close[0])}'?" if close else ""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of commands without importing them."""
@@ -121,6 +152,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         sys.stderr.close()  # the reader has seen enough: `searchcnn status x | head`
         sys.exit(0)
     except OSError as error:
+        if error.errno in REFUSED and error.filename:
+            _exit_with(StoreError(f"{error.filename}: {error.strerror}; make it readable and writable for you"))
         if not is_full(error):
             raise
         with contextlib.suppress(OSError):  # there is no space for the rest of the output either

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from searchcnn.cli.options import csv_option, json_option, open_study, storage_option
+from searchcnn.cli.options import complete_study, csv_option, json_option, open_study, storage_option
 from searchcnn.errors import UsageError
 from searchcnn.events import Event, Note
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate")
-@click.argument("model", metavar="STUDY|MODEL.keras")
+@click.argument("model", metavar="STUDY|MODEL.keras", shell_complete=complete_study)
 @click.option("--data", metavar="PATH", help="Other labelled images; or the study's own, if they were moved.")
 @click.option(
     "--wrong", type=click.Path(path_type=Path), metavar="FOLDER", help="Write the images that it gets wrong there."

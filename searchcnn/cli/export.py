@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import open_study
+from searchcnn.cli.options import complete_study, open_study
 
 
 @click.command("export")
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.argument("output", type=click.Path(path_type=Path), metavar="OUT.keras")
 def command(study: str, output: Path) -> None:
     """Copy a study's best model to a file.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import csv_option, json_option, open_study, plugins_option, storage_option
+from searchcnn.cli.options import complete_study, csv_option, json_option, open_study, plugins_option, storage_option
 
 
 @click.command("labels")
-@click.argument("study", metavar="STUDY")
+@click.argument("study", metavar="STUDY", shell_complete=complete_study)
 @click.option(
     "--folds",
     type=click.IntRange(2, 20),

@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from searchcnn.cli.commands import INTERRUPTED
-from searchcnn.cli.options import Command, data_option, plugins_option, storage_option, weights_option
+from searchcnn.cli.options import (
+    Command,
+    complete_study,
+    data_option,
+    get_workspace,
+    plugins_option,
+    space_option,
+    storage_option,
+    weights_option,
+)
 
 if TYPE_CHECKING:
     from searchcnn.events import Hear
     from searchcnn.job import Job
+    from searchcnn.proposal.subject import Subject
 
 
 def worker_options(command: Command) -> Command:
@@ -33,9 +43,37 @@ def worker_options(command: Command) -> Command:
     return command
 
 
-@click.command("optimize")
-@click.option("--study", "study_name", metavar="NAME|PATH", help="A study by name, or its TOML file.")
+class SettingsCommand(click.Command):
+    """A command that tells how to set a key of a study, where somebody takes the key for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the arguments.
+
+        Raises:
+            click.UsageError: If they are not valid.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from searchcnn.study.file import find_key
+
+            key = find_key(error.option_name.lstrip("-").replace("-", "_"))
+            if key and not error.possibilities:
+                raise click.UsageError(f"no option {error.option_name}; set it with --set {key}=VALUE", ctx) from None
+            raise
+
+
+@click.command("optimize", cls=SettingsCommand)
+@click.argument("word", metavar="[STUDY|IMAGES]", required=False, shell_complete=complete_study)
+@click.option(
+    "--study",
+    "study_name",
+    metavar="NAME|PATH",
+    shell_complete=complete_study,
+    help="A study by name, or its TOML file.",
+)
 @data_option
+@space_option
 @weights_option
 @click.option("--name", metavar="NAME", help="Keep the results under another name, as a new search.")
 @click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
@@ -46,8 +84,10 @@ def worker_options(command: Command) -> Command:
 @plugins_option
 @storage_option
 def command(
+    word: str | None,
     study_name: str | None,
     data: str | None,
+    spaces: tuple[str, ...],
     weights: str | None,
     name: str | None,
     trials: int | None,
@@ -63,21 +103,40 @@ def command(
     The same command continues a search that was stopped, by Ctrl-C or by anything else; a larger budget extends it. The
     best network so far is always in studies/NAME/best.keras.
 
-    With --data alone, the images are inspected first, and a search is proposed to fit them. With --study as well, the
-    settings of that study are used.
+    STUDY is a name or a TOML file, as with --study; IMAGES are a path, as with --data. Images alone are inspected
+    first, and a search is proposed to fit them. With a study as well, its settings are used.
     """
-    from searchcnn.errors import UsageError
     from searchcnn.study import parse_settings
     from searchcnn.study_object import Study
 
-    if study_name is None and data is None:
-        raise UsageError(
-            "give your images with --data PATH, or a study with --study NAME (`searchcnn studies` lists them)"
-        )
-    is_new = data is not None or name is not None
-    what = {"name": name, "data": data, "like": study_name} if is_new else {"name": study_name}
-    study = Study(**what, settings=parse_settings(settings), weights=weights, storage=storage, plugins=plugins)
+    subject = _combine(word, study_name, data, storage)
+    is_new = subject.data is not None or name is not None
+    what = {"name": name, "data": subject.data, "like": subject.study} if is_new else {"name": subject.study}
+    values = parse_settings(settings)
+    if spaces and "spaces" in values:
+        raise click.UsageError("--space and --set spaces both name search spaces; give only one of them")
+    values |= {"spaces": list(spaces)} if spaces else {}
+    study = Study(**what, settings=values, weights=weights, storage=storage, plugins=plugins)
     search(partial(study.make_job, timeout=timeout, trials=trials, accept_changes=accept_changes), **how)
+
+
+def _combine(word: str | None, study: str | None, data: str | None, storage: str | None) -> Subject:
+    """Returns what is to be searched, by the argument and the options that name it.
+
+    Raises:
+        UsageError: If nothing is named, or two studies or two sets of images are.
+    """
+    from searchcnn.errors import UsageError
+    from searchcnn.proposal.subject import Subject
+
+    if word is None and study is None and data is None:
+        raise UsageError("name a study (`searchcnn studies` lists them), or the path of your images")
+    named = Subject() if word is None else Subject.of(word, get_workspace(), storage)
+    if named.study and study:
+        raise UsageError(f"two studies: {word} and --study {study}; give one of them")
+    if named.data and data:
+        raise UsageError(f"two sets of images: {word} and --data {data}; give one of them")
+    return Subject(named.study or study, named.data or data)
 
 
 def search(make_job: Callable[[Hear], Job], quiet: bool, **how: Any) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
+
+from searchcnn.streams import write_utf8
 
 if TYPE_CHECKING:
     from searchcnn.study import Workspace
@@ -32,6 +35,20 @@ def plugins_option(command: Command) -> Command:
     )(command)
 
 
+def complete_study(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of a study, or the path of a file."""
+    workspace = get_workspace()
+    names = {*workspace.list_study_files(), *(path.stem for path in workspace.studies.glob("*.db"))}
+    matching = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    return matching or [CompletionItem(incomplete, type="file")]
+
+
+def space_option(command: Command) -> Command:
+    """Adds ``--space``."""
+    text = "A search space: a plugin's name, or NAME in a Python file; several are searched together."
+    return click.option("--space", "spaces", multiple=True, metavar="NAME|FILE.py:NAME", help=text)(command)
+
+
 def data_option(command: Command) -> Command:
     """Adds ``--data``."""
     text = "Your images: a folder, archive, table or .npz file, or a function, package.module:name."
@@ -51,7 +68,13 @@ def json_option(command: Command) -> Command:
 
 def csv_option(command: Command) -> Command:
     """Adds ``--csv``."""
-    return click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(command)
+    return click.option("--csv", "as_csv", is_flag=True, callback=_write_utf8, help="Print CSV.")(command)
+
+
+def _write_utf8(_context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    if value:
+        write_utf8()
+    return value
 
 
 def get_workspace() -> Workspace:
@@ -62,14 +85,20 @@ def get_workspace() -> Workspace:
 
 
 def open_study(name: str, storage: str | None = None, plugins: Sequence[Path] = ()) -> Study:
-    """Returns a study, given its name or its TOML file.
+    """Returns a study, given its name, its TOML file or its images.
 
     Raises:
         StudyFileError: If there is no such study.
     """
+    from searchcnn.errors import StudyFileError
     from searchcnn.study_object import Study
 
-    return Study(name, storage=storage, plugins=plugins)
+    try:
+        return Study(name, storage=storage, plugins=plugins)
+    except StudyFileError:
+        if name.endswith(".toml") or not Path(name).expanduser().exists():
+            raise
+        return Study(data=name, storage=storage, plugins=plugins)
 
 
 def parse_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int, int] | None:

@@ -76,15 +76,19 @@ class Test{title}(SearchSpaceTests):
 @click.argument("name")
 def command(name: str) -> None:
     """Write plugins/NAME.py, a search space to start from, and tests/test_NAME.py."""
+    from searchcnn.files import check_writable, guard_writing, replace_file
+
     workspace = get_workspace()
     title = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
     files = {workspace.plugins / f"{name}.py": PLUGIN, workspace.root / "tests" / f"test_{name}.py": TEST}
     _check_name(name)
     _check_files(list(files))
     _check_others(name)
+    for path in files:  # before one of them is written
+        check_writable(path.parent)
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.format(name=name, title=title), encoding="utf-8")
+        with guard_writing(path), replace_file(path) as new:
+            new.write_text(text.format(name=name, title=title), encoding="utf-8")
     written = "\n         ".join(str(path.relative_to(workspace.root)) for path in files)
     click.echo(f"Written: {written}\n\n{_format_next_steps(name)}")
 
@@ -136,9 +140,8 @@ def _check_files(files: list[Path]) -> None:
 
 
 def _format_next_steps(name: str) -> str:
-    setting = f"'spaces=[\"{name}\"]'"
     return f"""\
 Next:
   searchcnn plugins show {name}     what it searches, and one of its networks
   searchcnn plugins check {name}    its problems, if there are any
-  searchcnn optimize --study digits --name {name} --set {setting}"""
+  searchcnn optimize digits --name {name} --space {name}"""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from searchcnn.cli.options import csv_option, json_option, open_study
+from searchcnn.cli.options import complete_study, csv_option, json_option, open_study
 from searchcnn.errors import UsageError
 from searchcnn.text import format_count
 
@@ -21,7 +21,7 @@ PARTS = ("train", "validation", "test")
 
 
 @click.command("predict")
-@click.argument("model", metavar="STUDY|MODEL.keras")
+@click.argument("model", metavar="STUDY|MODEL.keras", shell_complete=complete_study)
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE...]")
 @click.option(
     "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of classes shown for each image."

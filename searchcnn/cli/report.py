@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from searchcnn.cli.options import open_study, storage_option
+from searchcnn.cli.options import complete_study, open_study, storage_option
 
 
 @click.command("report")
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: studies/STUDY/report.html]")
 @click.option("--open", "is_opened", is_flag=True, help="Show it in the browser.")
 @storage_option

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from searchcnn.cli.options import csv_option, get_workspace, json_option, open_study, storage_option
+from searchcnn.cli.options import complete_study, csv_option, get_workspace, json_option, open_study, storage_option
 
 if TYPE_CHECKING:
     from searchcnn.store import StudySummary
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
-@click.argument("name", metavar="STUDY")
+@click.argument("name", metavar="STUDY", shell_complete=complete_study)
 @click.argument("number", metavar="[TRIAL]", type=click.IntRange(min=0), required=False)
 @click.option("--top", type=click.IntRange(min=1), help="Show only this many of the best trials.")
 @click.option(

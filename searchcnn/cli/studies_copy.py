@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from searchcnn.cli.options import open_study
+from searchcnn.cli.options import complete_study, open_study
 
 if TYPE_CHECKING:
     from searchcnn.study_object import Study
 
 
 @click.command("copy")
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.argument("new", metavar="NEW")
 def command(study: str, new: str) -> None:
     """Copy a study's database, models and checkpoints under another name, even while a search is running.

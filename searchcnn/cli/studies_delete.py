@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from searchcnn.cli.options import open_study, storage_option
+from searchcnn.cli.options import complete_study, open_study, storage_option
 
 
 @click.command("delete")
-@click.argument("study")
+@click.argument("study", shell_complete=complete_study)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @storage_option
 def command(study: str, yes: bool, storage: str | None) -> None:

@@ -45,12 +45,15 @@ def _propose(name: str, data: str, weights: str | None, timeout: str | None) -> 
 
 
 def _check_free(file: Path) -> None:
-    """Checks that no study file would be overwritten.
+    """Checks that no study file would be overwritten, and that one can be written: before the images are read.
 
     Raises:
         UsageError: If there is one of that name.
+        StoreError: If nothing can be written there.
     """
     from searchcnn.errors import UsageError
+    from searchcnn.files import check_writable
 
     if file.exists():
         raise UsageError(f"{file} exists; choose another name, such as {file.stem}-2, or move it away")
+    check_writable(next(folder for folder in file.parents if folder.exists()))

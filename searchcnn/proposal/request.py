@@ -13,7 +13,7 @@ from searchcnn.job import Job
 from searchcnn.proposal.start import PRETRAINED
 from searchcnn.proposal.study_file import propose
 from searchcnn.sources import load_dataset, objects
-from searchcnn.store import StudySummary, find_sqlite_file, parse_url, read_if_begun
+from searchcnn.store import StudySummary, find_sqlite_file, is_running, parse_url, read_if_begun
 from searchcnn.study import DataConfig, StudyConfig, Workspace, check_name, configure, load, read_table
 from searchcnn.study.begun import as_begun
 
@@ -67,6 +67,8 @@ class Request:
         """
         name, config = self._configure_study() if self.data is None else self._configure_images(self.data, hear)
         job = Job(name, config, self.workspace, self.storage, self.plugins, self.accept_changes)
+        if is_running(job.url, name):
+            hear(Note(f"{name}: is being searched already; this command joins that search"))
         return job.continue_begun(hear)
 
     def with_settings(self, settings: Mapping[str, Any], accept_changes: bool = False) -> Self:

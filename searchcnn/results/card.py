@@ -12,7 +12,7 @@ from typing import Any
 
 from searchcnn.data.preparation import Preparation
 from searchcnn.errors import StoreError
-from searchcnn.files import replace_file
+from searchcnn.files import read_text, replace_file
 from searchcnn.store import StudySummary
 
 PACKAGES = ("searchcnn", "keras", "optuna", "keras-tuner", "numpy")
@@ -54,7 +54,7 @@ def read_card(model: Path) -> dict[str, Any]:
     """
     path = get_card_path(model)
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card: dict[str, Any] = json.loads(read_text(path))
         is_own = card["sha256"] == hash_file(model)
     except FileNotFoundError as error:
         hint = "a study has a model once its first trial is complete, until it is deleted"
@@ -85,7 +85,7 @@ def read_preparation(model: Path, card: Mapping[str, Any]) -> Preparation:
 def find_card(model: Path) -> dict[str, Any]:
     """Returns the card of a model without checking it; empty if there is none, or if it cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        card = json.loads(get_card_path(model).read_text(encoding="utf-8"))
+        card = json.loads(read_text(get_card_path(model)))
         return card if isinstance(card, dict) else {}
     return {}
 

@@ -99,9 +99,19 @@ def find_images(path: str) -> Path:
         raise DataError("no images: the path is empty; expected that of a folder, archive, table or .npz file")
     file = Path(path).expanduser()
     if not file.exists():
-        hint = nearest(file.name, [other.name for other in file.parent.iterdir()]) if file.parent.is_dir() else ""
+        hint = _suggest_path(path, file)
         raise DataError(f"{path}: no such file or folder{hint}")
     return file
+
+
+def _suggest_path(path: str, file: Path) -> str:
+    """Returns what may be meant by a path that does not exist."""
+    if not path.isprintable():
+        return "; in a study file, write a path with backslashes in single quotes, or with / instead"
+    other = path.replace("\\", "/")
+    if other != path and Path(other).expanduser().exists():
+        return f"; did you mean '{other}'?"
+    return nearest(file.name, [other.name for other in file.parent.iterdir()]) if file.parent.is_dir() else ""
 
 
 def _read_file(path: Path, config: DataConfig, hear: Hear) -> Collection:

@@ -12,10 +12,11 @@ from searchcnn.data.decoding import ImageFile, read_file
 from searchcnn.data.findings import Finding
 from searchcnn.errors import DataError
 from searchcnn.events import Hear, ignore
-from searchcnn.files import read_change_marker
+from searchcnn.files import read_change_marker, read_text
 from searchcnn.sources.layout import LabelledPath, Layout
 from searchcnn.sources.missing import find_doubtful_labels, is_missing
 from searchcnn.sources.parts import parse_part
+from searchcnn.sources.paths import check_files, find_files
 from searchcnn.sources.reading import FIX, explain_errors
 from searchcnn.sources.rows import Assignment, assign_parts
 from searchcnn.text import format_count
@@ -46,6 +47,8 @@ def list_images(path: Path, _folder: Path | None = None, _hear: Hear = ignore) -
     cells = [[_read_cell(row, column) for column in range(len(header))] for row in rows]
     names, labels = ([row[column] for row in cells] for column in (path_index, label_index))
     _check_labels(path, header[label_index], labels)
+    with explain_errors(path, "a table of files in folders that can be read", FIX):
+        names, found = find_files(path, names)
     others = {
         header[column].strip() or f"number {column + 1}": [row[column] for row in cells]
         for column in range(len(header))
@@ -58,9 +61,10 @@ def list_images(path: Path, _folder: Path | None = None, _hear: Hear = ignore) -
     if "train" not in {image.part for image in images}:
         notes = "".join(f" ({finding.what})" for finding in assignment.findings if finding.level == "note")
         raise DataError(f"{path}: names no images to train on{notes}; expected rows whose split is train")
+    check_files(path, [image.path for image in images])
     files = [ImageFile(*image, partial(read_file, path.parent / image.path)) for image in images]
     doubts = find_doubtful_labels(image.class_name for image in images)
-    return files, Layout(images, [*_describe_incomplete(incomplete), *assignment.findings, *doubts])
+    return files, Layout(images, [*_describe_incomplete(incomplete), *found, *assignment.findings, *doubts])
 
 
 def _label_paths(
@@ -116,7 +120,7 @@ def _read_cell(row: Sequence[Any], column: int) -> str:
 
 
 def _read_csv(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))

@@ -60,6 +60,12 @@ def find(spec: str, workspace: Workspace, folders: Sequence[Path] = ()) -> Plugi
         PluginError: If there is none, with the nearest name.
     """
     container, name = split_location(spec)
+    if container.endswith(".ipynb"):
+        script = container.removesuffix(".ipynb") + ".py"
+        raise PluginError(
+            f"{container}: is a notebook, and a search space is Python code in a file; write its cell to {script} with "
+            f"`%%writefile {script}` as its first line, then name {script}{f':{name}' if name else ''}"
+        )
     if container.endswith(".py"):
         path = workspace.root / Path(container).expanduser()
         return _make_direct("path", f"{path}:{name}" if name else str(path), name, path.stem)

@@ -48,6 +48,6 @@ def split_location(location: str) -> tuple[str, str]:
     (('nets.py', 'Tiny'), ('package.nets', 'Tiny'), ('nets.py', ''))
     """
     container, colon, name = location.rpartition(":")
-    if not colon or location.endswith(".py"):  # the colon of C:\nets.py is a drive's
+    if not colon or location.endswith((".py", ".ipynb")):  # the colon of C:\nets.py is a drive's
         return location, ""
     return container, name

@@ -22,7 +22,15 @@ from searchcnn.store.attributes import (
 from searchcnn.store.curves import read_curves
 from searchcnn.store.database import find_sqlite_file, parse_url
 from searchcnn.store.spent import Spent
-from searchcnn.store.summary import SpaceSummary, StudySummary, TrialSummary, read_config, read_if_begun, read_summary
+from searchcnn.store.summary import (
+    SpaceSummary,
+    StudySummary,
+    TrialSummary,
+    is_running,
+    read_config,
+    read_if_begun,
+    read_summary,
+)
 
 if TYPE_CHECKING:
     from searchcnn.store.failures import DATABASE_ERRORS, guard_database
@@ -55,6 +63,7 @@ __all__ = [
     "TrialSummary",
     "find_sqlite_file",
     "guard_database",
+    "is_running",
     "open_storage",
     "parse_url",
     "read_config",

@@ -17,7 +17,7 @@ import searchcnn
 from searchcnn.errors import StoreError, StudyChangedError
 from searchcnn.events import Epoch, Planned
 from searchcnn.store import queries
-from searchcnn.store.attributes import PLAN, SECONDS_TO_BEGIN, SPENT, STRETCHES
+from searchcnn.store.attributes import CONCLUDED, PLAN, SECONDS_TO_BEGIN, SPENT, STRETCHES
 from searchcnn.store.cache import CachedStorage
 from searchcnn.store.connection import repeat_while_lost
 from searchcnn.store.curves import make_epoch
@@ -175,6 +175,10 @@ class StoredStudy:
     def note_plan(self, plan: Planned) -> None:
         """Stores what the plan for the time has decided, for readers."""
         self.optuna.set_user_attr(PLAN, {**asdict(plan), "at": read_clock().timestamp()})
+
+    def note_conclusion(self, config: Mapping[str, Any]) -> None:
+        """Writes that the budget of a configuration is spent: until it is changed, there is nothing left to do."""
+        self.optuna.set_user_attr(CONCLUDED, {"config": config, "trials": len(self.list_trials())})
 
     def begin(self, points: Iterable[tuple[str, Mapping[str, Any]]], seconds: float = 0.0) -> None:
         """Makes given points the first trials, unless another process has begun the study meanwhile.

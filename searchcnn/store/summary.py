@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from searchcnn.errors import StoreError, nearest
 from searchcnn.events import Planned
-from searchcnn.store.attributes import EXHAUSTED, PLAN, SPENT
+from searchcnn.store.attributes import CONCLUDED, EXHAUSTED, PLAN, SPENT
 from searchcnn.store.database import connect, explain, find_sqlite_file
 from searchcnn.store.migrations import check_schema
 from searchcnn.store.tables import EpochRow, RunRow, StudyRow, read_clock, union_length
@@ -109,6 +109,7 @@ class StudySummary:
         spent_besides: Seconds that processes have spent besides trials, by activity.
         rules: Those that it was begun with.
         is_exhausted: Whether every point of its finite space was tried: there is nothing left to search.
+        concluded: The configuration with which its budget is spent; None if it is not, or is not known to be.
     """
 
     name: str
@@ -122,6 +123,7 @@ class StudySummary:
     spent_besides: Mapping[str, float] = field(default_factory=dict)
     rules: Rules = RULES
     is_exhausted: bool = False
+    concluded: Mapping[str, Any] | None = None
 
     @property
     def spent(self) -> dict[str, float]:
@@ -200,6 +202,22 @@ def read_if_begun(url: URL, name: str) -> StudySummary | None:
     with open_connection(url) as connection:
         study = _read(connection, name) if _is_ours(connection, name) else None
     return study if study is not None and study.trials else None
+
+
+def is_running(url: URL, name: str) -> bool:
+    """Whether a process works on a study now.
+
+    Raises:
+        StoreError: If the database cannot be read.
+    """
+    if _is_missing(url):
+        return False
+    with open_connection(url) as connection:
+        if not _is_ours(connection, name):
+            return False
+        study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+        runs = Session(connection).scalars(select(RunRow).where(RunRow.study_id == study_id))
+        return any(run.is_alive for run in runs)
 
 
 def read_config(url: URL, name: str) -> dict[str, Any] | None:
@@ -286,10 +304,11 @@ def _read(connection: Connection, name: str) -> StudySummary:
     runs = session.scalars(select(RunRow).where(RunRow.study_id == row.study_id)).all()
     spans = [(run.started_at.timestamp(), run.beat_at.timestamp()) for run in runs]
     plan, at = _read_plan(connection, row.study_id)
+    trials = _read_trials(connection, row.study_id)
     return StudySummary(
         name=name,
         config=_read_config(name, row),
-        trials=_read_trials(connection, row.study_id),
+        trials=trials,
         seconds=union_length(spans),
         running=any(run.is_alive for run in runs),
         worked=sum(end - start for start, end in spans),
@@ -297,24 +316,31 @@ def _read(connection: Connection, name: str) -> StudySummary:
         planned_ago=read_clock().timestamp() - at,
         spent_besides=_read_spent(connection, row.study_id),
         rules=Rules.of(row.identity),
-        is_exhausted=_is_exhausted(connection, row.study_id),
+        is_exhausted=bool(_read_note(connection, row.study_id, EXHAUSTED)),
+        concluded=_read_conclusion(connection, row.study_id, len(trials)),
     )
 
 
 def _read_plan(connection: Connection, study_id: int) -> tuple[Planned | None, float]:
     """Returns what a study's plan has decided last, and when."""
-    value = select(NOTES.c.value_json).where(NOTES.c.study_id == study_id, NOTES.c.key == PLAN)
-    stored = connection.scalar(value)
-    if stored is None:
+    facts = _read_note(connection, study_id, PLAN)
+    if facts is None:
         return None, 0.0
-    facts = json.loads(stored)
     at = facts.pop("at")
     return Planned(**facts), at
 
 
-def _is_exhausted(connection: Connection, study_id: int) -> bool:
-    value = select(NOTES.c.value_json).where(NOTES.c.study_id == study_id, NOTES.c.key == EXHAUSTED)
-    return bool(json.loads(connection.scalar(value) or "false"))
+def _read_conclusion(connection: Connection, study_id: int, trials: int) -> Mapping[str, Any] | None:
+    """Returns the configuration with which a study's budget is spent, unless there are more trials since."""
+    facts = _read_note(connection, study_id, CONCLUDED)
+    return facts["config"] if facts is not None and facts["trials"] == trials else None
+
+
+def _read_note(connection: Connection, study_id: int, key: str) -> Any:
+    """Returns a user attribute of a study; None if it has none of that name."""
+    value = select(NOTES.c.value_json).where(NOTES.c.study_id == study_id, NOTES.c.key == key)
+    stored = connection.scalar(value)
+    return None if stored is None else json.loads(stored)
 
 
 def _read_spent(connection: Connection, study_id: int) -> dict[str, float]:

@@ -349,10 +349,10 @@ class StudyConfig(Section):
     """A whole study file."""
 
     description: str = Field(default="", description="What the study is for; shown by `searchcnn studies`.")
-    spaces: list[str] = Field(
+    spaces: Annotated[list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = Field(
         min_length=1,
         description="Search spaces: names of plugins, `path/to/file.py:name` or `package.module:name`. "
-        "Several are searched together.",
+        "Several are searched together; a text is a list of one.",
     )
     seed: int = Field(default=0, ge=0, description="Everything random derives from this and the trial's number.")
     options: dict[str, dict[str, JsonValue]] = Field(

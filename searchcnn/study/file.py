@@ -1,6 +1,7 @@
 """Reads a study file and settings that replace its own, and says in one line what is wrong with them."""
 
 import copy
+import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from searchcnn.errors import StudyFileError, nearest
-from searchcnn.study.config import StudyConfig
+from searchcnn.files import read_text
+from searchcnn.study.config import ComponentConfig, StudyConfig
 from searchcnn.study.objective import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from searchcnn.study.values import BRANCHES
 
@@ -102,11 +104,13 @@ def read_table(path: Path) -> dict[str, Any]:
         StudyFileError: If it cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise StudyFileError(f"{path}: not valid TOML: {error}") from None
+        is_path = "Unescaped" in str(error) or "hex value" in str(error)  # "C:\\Users", whose \\U begins a character
+        hint = "; write a path with backslashes in single quotes, or with / instead" if is_path else ""
+        raise StudyFileError(f"{path}: not valid TOML: {error}{hint}") from None
     except UnicodeDecodeError as error:
-        raise StudyFileError(f"{path}: not UTF-8 text: {error}") from None
+        raise StudyFileError(f"{path}: not UTF-8 text: {error}; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of nested lists
         raise StudyFileError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
@@ -117,11 +121,20 @@ def _parse(setting: str) -> tuple[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise StudyFileError(f"--set {setting}: expected KEY=VALUE, such as training.epochs=5")
+    return key.strip(), _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> Any:
+    """Reads a value as TOML; or else as plain text, or as a list of such: shells take the quotes away.
+
+    >>> _parse_value("[1, 2]"), _parse_value("adam"), _parse_value("[residual, nets.py:build]")
+    ([1, 2], 'adam', ['residual', 'nets.py:build'])
+    """
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
-        value = text.strip()
-    return key.strip(), value
+        is_list = text.startswith("[") and text.endswith("]") and not set(text[1:-1]) & set("[]{}'\"")
+        return [_parse_value(item.strip()) for item in text[1:-1].split(",") if item.strip()] if is_list else text
 
 
 def _put(table: dict[str, Any], key: str, value: Any) -> None:
@@ -143,9 +156,7 @@ def _format_error(error: ValidationError) -> str:
     key = ".".join(keys)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if unknown:
-        known_keys = _list_known_keys(keys[:-1])
-        hint = nearest(keys[-1], known_keys) or f"; expected one of {', '.join(known_keys)}"
-        return f"{key}: unknown key{hint}{more}"
+        return f"{key}: unknown key{_suggest_key(keys)}{more}"
     if first["type"] == "missing":
         return f"{key}: missing; add it to the file or give --set {key}=...{more}"
     value = "" if first["type"] == "value_error" else f", not {first['input']!r}"
@@ -160,6 +171,41 @@ def _list_keys(location: Sequence[int | str], unknown: bool) -> list[str]:
         2, len(location) - unknown
     )  # they follow a section and a setting; an unknown key may have such a name
     return [str(part) for index, part in enumerate(location) if index not in forms or part not in FORMS]
+
+
+def _suggest_key(keys: Sequence[str]) -> str:
+    """Returns what may be meant by an unknown key: one of that name elsewhere, or else the nearest one."""
+    known_keys, places = _list_known_keys(keys[:-1]), _locate_keys(StudyConfig)
+    name = next(iter(difflib.get_close_matches(keys[-1], [*known_keys, *places], n=1)), None)
+    if name is None:
+        return f"; expected one of {', '.join(known_keys)}"
+    meant = [name] if name in known_keys else places[name]
+    return f"; did you mean {' or '.join(map(repr, meant))}?"
+
+
+def find_key(name: str) -> str | None:
+    """Returns the dotted key that ends in a name, such as ``training.epochs``; None if there is none, or several.
+
+    >>> find_key("epochs"), find_key("name")
+    ('training.epochs', None)
+    """
+    places = _locate_keys(StudyConfig).get(name, ())
+    return places[0] if len(places) == 1 else None
+
+
+def _locate_keys(model: type[BaseModel], section: str = "") -> dict[str, list[str]]:
+    """Returns the dotted keys below a section that hold a value, by their last name."""
+    places: dict[str, list[str]] = {}
+    for name, field in model.model_fields.items():
+        key, kind = f"{section}{name}", field.annotation
+        below = {name: [key]}
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            below = _locate_keys(kind, f"{key}.")
+        for last, keys in below.items():
+            places.setdefault(last, []).extend(keys)
+        if kind is ComponentConfig:  # whose name is enough
+            places.setdefault(name, []).append(key)
+    return places
 
 
 def _list_known_keys(sections: Sequence[str]) -> list[str]:

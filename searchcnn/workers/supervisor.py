@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from searchcnn import errors
-from searchcnn.errors import ConnectionLostError, SearchcnnError, StudyFailedError
+from searchcnn.errors import ConnectionLostError, SearchcnnError, StoreError, StudyFailedError
 from searchcnn.events import (
     Hear,
+    Note,
     StudyOpened,
     TrialFinished,
     TrialGivenUp,
@@ -24,8 +25,9 @@ from searchcnn.events import (
 )
 from searchcnn.files import check_writable
 from searchcnn.job import Job
+from searchcnn.results.card import find_card
 from searchcnn.run import run_search
-from searchcnn.store import DEADLY, Takeover, guard_database, open_storage
+from searchcnn.store import DEADLY, Takeover, guard_database, open_storage, read_if_begun
 from searchcnn.store.connection import PATIENCE
 from searchcnn.workers.launcher import Launcher, Running
 from searchcnn.workers.local import LocalLauncher
@@ -37,6 +39,8 @@ MAX_FALSE_STARTS = 3
 """Workers that may die in a row before they have begun a trial."""
 GRACE = 30.0
 """Seconds after its time in which a trial has to end by itself."""
+SPENT = "{}: the budget is spent; nothing was done"
+"""What is said of a study in which nothing is left to do."""
 TICK = 0.2
 """Seconds between two looks at the user's stop."""
 
@@ -49,7 +53,7 @@ def search(
     workers: int | None = None,
     gpus: str = "all",
     slots_per_gpu: int = 1,
-) -> None:
+) -> bool:
     """Searches until a study's budget is spent, in worker processes or in this one.
 
     Workers are replaced when they die; a trial goes on from its last epoch then.
@@ -63,15 +67,37 @@ def search(
         gpus: The GPUs to use: ``"all"``, ``"none"``, or numbers as `nvidia-smi` has them, as in ``"0,1"``.
         slots_per_gpu: Workers that share a GPU.
 
+    Returns:
+        Whether there was anything to do.
+
     Raises:
         SearchcnnError: If the study, its data, its plugins or its database cannot be used, or too many trials failed.
     """
     slots = make_slots(gpus, slots_per_gpu, workers)
     check_writable(job.model.parent)
+    if _is_spent(job):
+        hear(Note(SPENT.format(job.name)))
+        return False
     if slots:
         supervise(job, slots, hear, stop)
     else:
         run_search(job, hear, stop)
+    return True
+
+
+def _is_spent(job: Job) -> bool:
+    """Whether a search with this configuration has ended with its budget, and nobody has gone on with it since."""
+    begun = None
+    with contextlib.suppress(
+        StoreError
+    ):  # of an earlier version, which is gone on with; or is refused when it is opened
+        begun = read_if_begun(job.url, job.name)
+    return (
+        begun is not None
+        and not (begun.running or begun.count("RUNNING") or job.accept_changes)
+        and begun.concluded == job.config.model_dump(mode="json")
+        and (begun.best is None or (job.model.exists() and find_card(job.model).get("verified") is True))
+    )
 
 
 def supervise(

@@ -14,6 +14,7 @@ from typing import IO
 
 import psutil
 
+from searchcnn import streams
 from searchcnn.backend import own_process
 from searchcnn.errors import SearchcnnError
 from searchcnn.events import Event, Hear, Outcome, TrialFinished, WorkerEnded, encode
@@ -80,6 +81,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which tells its workers
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)
+        streams.write_utf8(("stdout", "stderr"))  # the log is a file
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         job = Job.from_json(sys.stdin.readline())

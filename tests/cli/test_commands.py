@@ -26,6 +26,7 @@ start_keras()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from searchcnn.results import export, models  # noqa: E402
 from searchcnn.study import Workspace  # noqa: E402
@@ -250,10 +251,53 @@ def test_lists_answer_and_name_what_there_is(searched: tuple[Path, str]) -> None
     assert {p["name"]: p["status"] for p in plugins}["sequential"] == "ok"
 
 
+def test_a_spent_budget_is_said_at_once(searched: tuple[Path, str]) -> None:
+    folder, _ = searched
+    script = "import sys; from searchcnn.cli import main\ntry: main()\n"
+    script += "finally: print(*{'keras', 'tensorflow', 'jax'} & {*sys.modules})"
+    command = [sys.executable, "-c", script, *SEARCH]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert "digits: the budget is spent; nothing was done" in done.stdout
+    assert "Go on with: searchcnn optimize --study digits" in done.stdout
+    assert "reading digits" not in done.stdout  # what a worker does first
+    assert done.stdout.endswith("\n\n")  # none of these modules
+
+
+def test_what_cannot_be_written_is_found_before_anything_is(tmp_path: Path) -> None:
+    (tmp_path / "tests").write_text("a file")
+    _, err = call(tmp_path, "plugins", "new", "my_net", code=1)
+    assert re.search(r"^Error: \S+/tests: cannot be written: File exists; make it writable", err)
+    assert not (tmp_path / "plugins" / "my_net.py").exists()
+    (tmp_path / "studies").write_text("a file")
+    out, err = call(tmp_path, "studies", "new", "mine", "--data", str(tmp_path), code=1)
+    assert re.search(r"^Error: \S+/studies: cannot be written: File exists", err)
+    assert out == ""  # nothing was read
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
         (["optimise"], 2, "did you mean 'optimize'?"),
+        (["train"], 2, "no command 'train'; did you mean 'optimize'?"),
+        (["trian", "digits"], 2, "did you mean 'optimize'?"),
+        (["show", "digits"], 2, "did you mean 'status'?"),
+        (["results", "digits"], 2, "did you mean 'status'?"),
+        (["leaderboard"], 2, "did you mean 'status'?"),
+        (["test", "digits"], 2, "did you mean 'evaluate'?"),
+        (["help"], 2, "did you mean '--help'?"),
+        (["digits"], 2, "did you mean 'optimize digits'?"),
+        (["studies", "list"], 2, "`searchcnn studies` lists them"),
+        (["optimize", "digts"], 2, "did you mean 'digits'?"),
+        (["optimize", "digits", "--study", "digits"], 2, "two studies: digits and --study digits; give one of them"),
+        (["optimize", "--study", "digits", "--set", "epochs=5"], 2, "did you mean 'training.epochs'?"),
+        (["optimize", "digits", "--epochs", "5"], 2, "no option --epochs; set it with --set training.epochs=VALUE"),
+        (["optimize", "digits", "--set", "spaces=sequentiel"], 2, "did you mean 'sequential'?"),
+        (["optimize", "digits", "--set", "spaces=[sequential,residul]"], 2, "did you mean 'residual'?"),
+        (["optimize", "digits", "--space", "sequential", "--space", "residul"], 2, "did you mean 'residual'?"),
+        (["optimize", "digits", "--space", "a", "--set", "spaces=b"], 2, "give only one of them"),
+        (["optimize", "digits", "--space", "nets.ipynb:build"], 2, "nets.ipynb: is a notebook, and a search space is"),
+        (["worker"], 2, "name the study, once: searchcnn worker STUDY"),
+        (["worker", "digits"], 1, "has not been started here"),
         (["optimize", "--study", "fashon_mnist"], 2, "did you mean 'fashion_mnist'?"),
         (["optimize", "--study", "digits", "--set", "training.epoch=5"], 2, "did you mean 'epochs'?"),
         (["optimize", "--study", "digits", "--set", "training.epochs=many"], 2, "valid integer"),
@@ -361,3 +405,33 @@ def test_a_model_of_another_search_is_not_taken_for_the_study_s(searched: tuple[
     _, err = call(folder, "evaluate", "shared", code=1)
     assert "is of another search with that name, in another database; name that database as storage, or" in err
     call(folder, "studies", "delete", "shared", "--yes")
+
+
+@pytest.mark.slow
+def test_a_study_and_images_by_one_word(tmp_path: Path) -> None:
+    settings = ("--space", "sequential", "--trials", "1", "--set", "training.epochs=1", *HERE)
+    assert "trial 0: sequential" in call(tmp_path, "optimize", "digits", *settings)[0]
+    pixels = np.random.default_rng(0)
+    for label in "abc":
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(20):
+            content = pixels.integers(0, 256, (8, 8), dtype="uint8")
+            Image.fromarray(content).save(tmp_path / "photos" / label / f"{number}.png")
+    assert "trial 0: sequential" in call(tmp_path, "optimize", "photos/", *settings)[0]
+    assert read_trials(tmp_path, "photos/") == read_trials(tmp_path, "photos")
+
+
+def complete(folder: Path, *words: str) -> list[str]:
+    """Returns what Bash is offered for the last word of a command."""
+    variables = {"_SEARCHCNN_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("searchcnn", *words))}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**variables, "COMP_CWORD": str(len(words))}.items():
+            patch.setenv(name, value)
+        return call(folder, code=0)[0].split()
+
+
+def test_a_shell_completes_commands_options_and_studies(tmp_path: Path) -> None:
+    assert complete(tmp_path, "st") == ["plain,status", "plain,studies"]
+    assert complete(tmp_path, "optimize", "dig") == ["plain,digits"]
+    assert complete(tmp_path, "optimize", "--tri") == ["plain,--trials"]
+    assert complete(tmp_path, "status", "photos/") == ["file,photos/"]

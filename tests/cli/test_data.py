@@ -126,7 +126,7 @@ class TestOptimize:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            (["optimize"], "give your images with --data PATH, or a study with --study NAME"),
+            (["optimize"], "name a study (`searchcnn studies` lists them), or the path of your images"),
             (["optimize", "--data", "pet"], "pet: no such file or folder; did you mean 'pets'?"),
             (["optimize", "--data", "pets/red/0.png"], "0.png: cannot be read; expected a folder, an archive"),
             (["optimize", "--data", "pets", "--set", "data.image_size=big"], "data.image_size"),

@@ -90,7 +90,7 @@ class TestNew:
     def test_says_what_comes_next(self, tmp_path: Path) -> None:
         printed = call(tmp_path, "new", "my_net")
         assert "Written: plugins/my_net.py\n         tests/test_my_net.py" in printed
-        for command in ("plugins show my_net", "plugins check my_net", """--set 'spaces=["my_net"]'"""):
+        for command in ("plugins show my_net", "plugins check my_net", "--name my_net --space my_net"):
             assert command in printed
 
     @pytest.mark.slow

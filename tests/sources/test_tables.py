@@ -231,3 +231,65 @@ def test_whatever_is_in_a_table(images: Path, content: bytes) -> None:
     except DataError as error:
         assert str(error).startswith(str(images / "list.csv"))
         assert len(str(error).splitlines()) == 1
+
+
+def test_paths_of_windows(images: Path) -> None:
+    lines: list[tuple[str, ...]] = [(name.replace("/", "\\"), label) for name, label in rows(split=False)]
+    dataset = load(write_csv(images / "list.csv", ("path", "label"), lines))
+    usual = load(write_csv(images / "usual.csv", ("path", "label"), rows(split=False)))
+    assert dataset.fingerprint == usual.fingerprint
+    assert "24 paths of the table are matched to files (images\\0.png is images/0.png)" in map(
+        str, dataset.inspection.findings
+    )
+
+
+@pytest.mark.parametrize("table", ["images/list.csv", "list.csv", "images.csv"])
+def test_ids_without_an_ending(images: Path, table: str) -> None:
+    (images / "images" / "0.txt").write_text("no image")
+    lines: list[tuple[str, ...]] = [(str(number), "even" if number % 2 == 0 else "odd") for number in range(COUNT)]
+    if table == "images.csv":  # the folder of its name, though another holds such files
+        (images / "small").mkdir()
+        (images / "small" / "0.png").write_bytes(b"")
+    dataset = load(write_csv(images / table, ("id", "label"), lines))
+    assert np.array_equal(dataset.train.images[:, 0, 0, 0] % 2, dataset.train.labels)
+    assert len(dataset.train) == 12
+    assert [finding.level for finding in dataset.inspection.findings if "matched to files" in finding.what] == ["note"]
+
+
+def test_an_id_of_several_files_is_not_guessed(images: Path) -> None:
+    Image.fromarray(np.full((4, 4), 99, np.uint8)).save(images / "images" / "0.bmp")
+    lines: list[tuple[str, ...]] = [(f"images/{number}", "odd" if number % 2 else "even") for number in range(COUNT)]
+    findings = load(write_csv(images / "list.csv", ("id", "label"), lines)).inspection.findings
+    assert "1 of 24 files cannot be read (images/0: No such file or directory)" in str(findings[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("C:\\Users\\me\\{}.png", "these are of another computer"),
+        ("/home/me/{}.png", "these are of another computer"),
+        ("pictures/{}.png", "or move the table to the folder that they begin at"),
+    ],
+)
+def test_files_that_are_not_there(images: Path, name: str, hint: str) -> None:
+    lines: list[tuple[str, ...]] = [(name.format(number), "a") for number in range(3)]
+    with pytest.raises(DataError) as error:
+        load(write_csv(images / "list.csv", ("path", "label"), lines))
+    assert str(error.value) == (
+        f"{images}/list.csv: none of its files is there, for example {name.format(0)}; write paths from the table's "
+        f"folder on, {hint}"
+    )
+
+
+def test_several_folders_with_such_files(images: Path) -> None:
+    (images / "small").mkdir()
+    (images / "small" / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="0 is in the folders images and small; write paths from the table's folder on"):
+        load(write_csv(images / "list.csv", ("id", "label"), [("0", "a"), ("1", "b")]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark(images: Path, encoding: str) -> None:
+    path = write_csv(images / "list.csv", ("path", "label"), rows(split=False))
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert load(path).class_names == ("even", "odd")

@@ -95,7 +95,7 @@ def test_settings_of_the_recipe_are_fixed_choices_or_ranges() -> None:
         ({"training": {"epochs": True}}, "training.epochs: should be a valid integer, not True"),
         ({"training": {"learning_rate": "fast"}}, "training.learning_rate: should be a valid number, not 'fast'"),
         ({"training": {"batch_size": [32, "x"]}}, "training.batch_size.1: should be a valid integer, not 'x'"),
-        ({"spaces": "net"}, "spaces: should be a valid list, not 'net'"),
+        ({"spaces": 5}, "spaces: should be a valid list, not 5"),
         ({"data": 5}, "data: should be a valid dictionary"),
         ({"data": {"name": "digits", "validation": "x"}}, "data.validation: should be a valid number, not 'x'"),
         ({"search": {"sampler": 5}}, "search.sampler: should be a valid dictionary"),

@@ -1,5 +1,6 @@
 """Reading study files, and overriding their keys."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,14 @@ def test_the_file_is_blamed_for_its_own_mistakes(file: Path) -> None:
         (b"seed = " + b"9" * 5000, "not valid TOML: "),
         (b"seed = " + b"[" * 5000 + b"]" * 5000, "not valid TOML: "),
         (b"description = '\xff'", "not UTF-8 text: "),
+        (
+            b'description = "pics\\cats"',
+            "not valid TOML: Unescaped '\\' in a string (at line 1, column 22); write a path",
+        ),
+        (
+            b'description = "C:\\Users"',
+            "not valid TOML: Invalid hex value (at line 1, column 20); write a path with back",
+        ),
         (b"", "spaces: missing; add it to the file or give --set spaces=..."),
     ],
 )
@@ -110,6 +119,13 @@ def test_unreadable_files(file: Path, content: bytes, message: str) -> None:
         load(file)
     assert str(caught.value).startswith(f"{file}: {message}")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_what_notepad_and_powershell_write(file: Path, encoding: str, ending: str) -> None:
+    file.write_bytes(TEXT.replace("\n", ending).encode(encoding))
+    assert load(file).budget.trials == 3
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
@@ -131,3 +147,28 @@ def test_built_in_studies(path: Path) -> None:
 
 def test_there_are_built_in_studies() -> None:
     assert "digits" in [path.stem for path in BUILT_IN]
+
+
+@pytest.mark.parametrize(
+    ("text", "spaces"),
+    [("transfer", ["transfer"]), ('["a", "b"]', ["a", "b"]), ("[a, nets.py:b]", ["a", "nets.py:b"])],
+)
+def test_search_spaces_as_people_type_them(file: Path, text: str, spaces: list[str]) -> None:
+    assert load(file, parse_settings([f"spaces={text}"])).spaces == spaces
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("epochs=5", "epochs: unknown key; did you mean 'training.epochs'?"),
+        ("epoch=5", "epoch: unknown key; did you mean 'training.epochs'?"),
+        ("budget.epochs=5", "budget.epochs: unknown key; did you mean 'training.epochs'?"),
+        ("training.sampler=grid", "training.sampler: unknown key; did you mean 'search.sampler'?"),
+        ("n_trials=5", "n_trials: unknown key; did you mean 'budget.trials'?"),
+        ("optimiser=adam", "optimiser: unknown key; did you mean 'training.optimizer'?"),
+        ("name=x", "did you mean 'data.name' or 'search.sampler.name' or 'search.pruner.name'?"),
+    ],
+)
+def test_a_key_of_another_section_is_named_whole(file: Path, setting: str, hint: str) -> None:
+    with pytest.raises(StudyFileError, match=re.escape(hint)):
+        load(file, parse_settings([setting]))
