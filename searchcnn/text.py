@@ -1,9 +1,18 @@
 """Numbers, times, lists and trials in words, as people read them."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+ENDINGS: Mapping[str, str] = {
+    "max_": "too large",
+    "out of memory": "too large for the memory",
+    "invalid graph": "no valid network",
+    "nearly trial": "nearly like another",
+    "timeout": "cut by the timeout",
+}
+"""Why a point is not trained, in words, by what the reason begins with; other reasons are words."""
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -98,6 +107,16 @@ def format_interval(accuracy: float, images: int) -> str:
 def format_score(value: float | None) -> str:
     """Returns a value of a metric, four digits after the point."""
     return "" if value is None else f"{value:.4f}"
+
+
+def describe_endings(reasons: Iterable[str]) -> str:
+    """Returns why points were not trained, and how many for each reason, the most frequent first.
+
+    >>> describe_endings(["max_params", "nearly trial 3", "max_macs"])
+    '2 too large, 1 nearly like another'
+    """
+    words = (next((word for key, word in ENDINGS.items() if reason.startswith(key)), reason) for reason in reasons)
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
 
 
 def format_note(facts: Mapping[str, Any]) -> str:

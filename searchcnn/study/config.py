@@ -199,7 +199,12 @@ class DataConfig(Section):
 class BudgetConfig(Section):
     """`[budget]`: totals for the study, over all its runs; the first that is spent ends the search."""
 
-    trials: int | None = Field(default=None, ge=1, description="Number of finished trials.")
+    trials: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of trials whose training began: points that cannot be trained, such as too large networks, "
+        "do not count, but the search stops after ten of them for each trial, or 100.",
+    )
     timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else parse_duration(v))] = Field(
         default=None, description="Time, from the command on: seconds, or a text such as `15m` or `1h30m`."
     )

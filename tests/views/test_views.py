@@ -64,7 +64,6 @@ def epoch(trial: int, number: int, score: float) -> EpochFinished:
 
 
 def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(Progress("reading digits"))
     assert "reading digits" in draw(view)
@@ -83,7 +82,7 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeyp
     view.hear(TrialFinished(1, Outcome("PRUNED", reason="max_params")))
     ended = draw(view)
     assert "best 0.9200 (trial 0)" in ended
-    assert "2 trials of 4, 1 pruned" in ended
+    assert "1 of 4 trained, 1 unusable" in ended
     assert "left" in ended
     view.stopping()
     assert "stopping; Ctrl-C again stops now" in draw(view)
@@ -97,7 +96,6 @@ def test_the_live_view_shows_the_time_from_the_command_on(study: Job) -> None:
 
 
 def test_the_live_view_says_when_a_trial_will_end(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     clock = SimpleNamespace(now=100.0)
     for module in (live, view_module):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -119,7 +117,6 @@ def test_the_live_view_says_when_a_trial_will_end(study: Job, monkeypatch: pytes
 
 
 def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(Planned(12, 4, is_last=False, seconds=100.0, last_seconds=300.0))
     assert "exploring: 12 networks, 4 of them went on; in 1m" in draw(view)
@@ -143,7 +140,6 @@ def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypa
 
 
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(TrialGivenUp(7, "killed", "its process died 2 times"))  # of an earlier run
     assert "trial 7: FAIL  killed: its process died 2 times" in draw(view)
@@ -155,10 +151,10 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, m
     view.hear(epoch(0, 2, 0.92))
     shown = draw(view)
     assert "trial 0: FAIL  timeout: it did not end within 10 s" in shown
-    assert next(line.split()[:4] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "0.8100", "1"]
+    assert next(line.split()[:4] for line in shown.splitlines() if "✗" in line) == ["0", "✗", "FAIL", "0.8100"]
     assert "trial 0 ·" not in shown
     assert "trial 1 ·" in shown
-    assert "1 trial of 4" in shown
+    assert "1 of 4 trained" in shown
 
 
 def test_the_plain_view_says_how_to_stop_now(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
