@@ -1,5 +1,6 @@
 """Numbers, times, lists and trials in words, as people read them."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -47,6 +48,16 @@ def join_words(words: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def split_numbers(text: str) -> tuple[tuple[str, int, str], ...]:
+    """Returns what sorts texts in natural order: the numbers in them by their size.
+
+    >>> sorted(["10", "2", "b"], key=split_numbers)
+    ['2', '10', 'b']
+    """
+    parts = re.findall(r"(\D*)(\d*)", text)
+    return tuple((words, int(digits or 0), digits) for words, digits in parts)
 
 
 def format_count(number: int, noun: str) -> str:

@@ -10,12 +10,14 @@ import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.trial import TrialState
 
-from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
+from searchcnn import modules
+from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError, get_first_line
 from searchcnn.events import Hear, Note, Outcome, TrialStarted, ignore
 from searchcnn.files import explain_refusal, is_full
 from searchcnn.search.budget import Budget
@@ -292,7 +294,8 @@ class Search:
         except (Exception, SystemExit) as error:
             if isinstance(error, OSError) and is_full(error):  # no fault of the trial, which goes on next time
                 raise explain_refusal(f"trial {trial.number} cannot continue", error) from error
-            detail = f"{type(error).__name__}: {error}"
+            line = modules.find_line(error)
+            detail = get_first_line(error) + (f" ({Path(line).name})" if line else "")
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
         if not math.isfinite(evaluation.value):
             return Outcome("FAIL", None, "NaN", {"detail": f"the objective is {evaluation.value}"}), None

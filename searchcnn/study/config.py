@@ -116,6 +116,11 @@ class DataConfig(Section):
         description="Only some of the classes: a number N for the first N by label, or a list of names, labelled in "
         "that order.",
     )
+    class_order: Annotated[Literal["natural", "alphabetical"], Before("alphabetical")] = Field(
+        default="natural",
+        description="How classes of image files are numbered: natural (2 before 10) or alphabetical (10 before 2, as "
+        "Keras does).",
+    )
     image_size: Literal["auto"] | int | Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
         default="auto",
         description="Height and width that all images are brought to: pixels of a square, or `[height, width]`. auto: "

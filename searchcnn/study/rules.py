@@ -43,11 +43,6 @@ class Rules:
         return self.version >= 4
 
     @property
-    def classes_are_in_natural_order(self) -> bool:
-        """Whether class ``2`` comes before class ``10``."""
-        return self.version >= 4
-
-    @property
     def identity(self) -> dict[str, str]:
         """What the study's identity holds of them; that of the first version holds nothing."""
         return {"rules": str(self.version)} if self.version > 1 else {}
