@@ -19,7 +19,8 @@ import keras_tuner  # noqa: E402
 from searchcnn.augmentation import Augmentation  # noqa: E402
 from searchcnn.training import Recipe, make_classifier  # noqa: E402
 from searchcnn.training.labels import find_label_form  # noqa: E402
-from searchcnn.training.network import build, compile_model, is_compiled  # noqa: E402
+from searchcnn.training.last_layer import is_compiled  # noqa: E402
+from searchcnn.training.network import build, compile_model  # noqa: E402
 
 SHAPE = (8, 8, 1)
 layers = keras.layers
