@@ -55,7 +55,8 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield "No trial is complete yet, so there is no model."
     if best is not None:
         metric = study.config.objective.metric
-        size = f"{format_amount(best.facts['params'])} parameters, {format_amount(best.facts['macs'])} MACs"
+        macs = f"{format_amount(best.facts['macs'])} multiply-accumulates (MACs)"
+        size = f"{format_amount(best.facts['params'])} parameters, {macs}"
         yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"
         yield f"      {format_point(best.facts['hyperparameters'])}"
         yield from _describe_certainty(study, best)

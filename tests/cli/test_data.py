@@ -370,7 +370,7 @@ class TestDatasetsShow:
 
     def test_takes_a_dataset_by_its_name(self, empty: Path) -> None:
         out, _ = call(empty, "datasets", "show", "digits", "--picture", "d.png")
-        assert "mirrored, some images would belong to another class" in out
+        assert "the classes are named like digits, letters or sides" in out
         assert (empty / "d.png").exists()
 
 

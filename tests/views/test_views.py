@@ -186,7 +186,7 @@ def test_plain_lines_of_a_trial(study: Job, capsys: pytest.CaptureFixture[str]) 
     ):
         view.hear(event)
     assert read_lines(capsys) == [
-        "trial 2: sequential, default, 62.3k parameters, 3.8M MACs",
+        "trial 2: sequential, default, 62.3k parameters, 3.8M MACs (multiply-accumulates of an image)",
         "trial 2: computing the features of what is not trained",
         "trial 2: epoch 1/10  val_accuracy 0.8100  2.0s",
         "trial 2: epoch 2/10  val_accuracy 0.9200  2.0s",
@@ -214,7 +214,7 @@ def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureF
         view.hear(event)
     assert read_lines(capsys) == [
         "exploring: 0 networks; in 1m40s the best is trained to the end, for 5m00s",
-        "trial 0: sequential, 62.3k parameters, 3.8M MACs",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs (multiply-accumulates of an image)",
         "trial 0: epoch 1/1  val_accuracy 0.8100  2.0s",
         "trial 0: PRUNED  0.8100  not promoted",
         "the best of 1 network is trained to the end: 5m00s left",
@@ -237,7 +237,7 @@ def test_plain_lines_of_a_search_that_goes_on(study: Job, capsys: pytest.Capture
         view.hear(event)
     assert read_lines(capsys) == [
         "this study goes on: 1m10s spent before, 3m50s left",
-        "trial 0: sequential, 62.3k parameters, 3.8M MACs",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs (multiply-accumulates of an image)",
         "trial 0: goes on after epoch 2, 0.9200",
         "trial 0: epoch 3/10  val_accuracy 0.9300  2.0s",
     ]
