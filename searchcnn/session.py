@@ -16,7 +16,7 @@ import click
 from searchcnn.errors import SearchcnnError, StudyFailedError, UsageError
 from searchcnn.events import Event, Hear, TrialFinished, TrialGivenUp
 from searchcnn.job import Job
-from searchcnn.store import read_summary
+from searchcnn.store import ENDED, read_summary
 from searchcnn.text import format_duration
 
 if TYPE_CHECKING:
@@ -59,8 +59,11 @@ def search_job(
     began, states = time.time(), Counter[str]()
 
     def count(event: Event) -> None:
-        if isinstance(event, TrialFinished | TrialGivenUp):
-            states[event.outcome.state if isinstance(event, TrialFinished) else "FAIL"] += 1
+        match event:
+            case TrialGivenUp():
+                states["FAIL"] += 1
+            case TrialFinished(_, outcome):  # one that was COMPLETE stays so where it fails when it is trained on
+                states["FAIL" if outcome.facts.get(ENDED) else outcome.state] += 1
 
     with show_reading(show) as reading:
         job = replace(make_job(_tell(reading.hear, hear)), began=began)
