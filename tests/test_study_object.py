@@ -311,10 +311,9 @@ def test_a_search_without_a_model_has_failed(workspace: Path, monkeypatch: pytes
 @pytest.mark.slow
 def test_a_run_all_of_whose_trials_fail_has_failed(workspace: Path) -> None:
     """The study has a model of an earlier run, but this run has brought nothing."""
-    fault = (
-        "def build(self, hp):\n        if Path('broken').exists():\n            raise RuntimeError('it is broken')\n"
-    )
-    plugin = "from pathlib import Path\n" + NET.replace("def build(self, hp):\n", fault)
+    build = "def build(self, hp):\n"
+    fault = "        if Path('broken').exists():\n            raise RuntimeError('it is broken')\n"
+    plugin = "from pathlib import Path\n" + NET.replace(build, build + fault)
     (workspace / "plugins" / "net.py").write_text(plugin)
     how: dict[str, Any] = {"settings": {"search.pruner": "NopPruner"}, "workers": 0, "show": False}
     searchcnn.optimize("mine", name="failing", trials=1, **how)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 LAST_ROWS = 30
 """Trials that stay on the screen when the search has ended; `searchcnn status` shows all."""
 
-TABLE_LINES = 6
+TABLE_LINES = 7
 """Lines on the screen besides the rows of the table and what is below it: its heading and borders, what it leaves out,
 the header."""
 LEAST_ROWS = 2

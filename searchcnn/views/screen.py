@@ -33,10 +33,12 @@ class Screen(Live):
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Returns what is written to the terminal: where it has another size than before, everything."""
+        shown = super().process_renderables(renderables)
         size, self._size = self._size, self.console.size
-        first, *rest = super().process_renderables(renderables)  # first where the cursor goes
-        is_resized = self.console.is_terminal and size != self._size
-        return [first, Control.clear(), Control.home(), *self._lines, *rest] if is_resized else [first, *rest]  # type: ignore[list-item]
+        if size == self._size or not self.console.is_interactive:
+            return shown
+        cursor, *rest = shown
+        return [cursor, Control.clear(), Control.home(), *self._lines, *rest]  # type: ignore[list-item]
 
 
 def fit_parts(parts: Sequence[Sequence[str]], width: int) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from searchcnn.events import (
     Epoch,
@@ -27,9 +29,11 @@ from searchcnn.events import (
 from searchcnn.job import Job
 from searchcnn.store import TrialSummary
 from searchcnn.study import Workspace, validate
+from searchcnn.study.rules import RULES
 from searchcnn.views import live
 from searchcnn.views import view as view_module
 from searchcnn.views.live import LiveView
+from searchcnn.views.screen import Screen, fit_parts
 from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import PlainView
 
@@ -137,6 +141,63 @@ def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypa
     view.hear(epoch(0, 31, 0.95))
     view.hear(TrialFinished(0, Outcome("COMPLETE", 0.95), 0.95, is_best=True))
     assert "best 0.9500 (trial 0)" in draw(view)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (140, 40)])
+def test_the_live_view_fits_the_screen(study: Job, width: int, height: int) -> None:
+    console = Console(file=io.StringIO(), width=width, height=height)
+    view = LiveView(study, console)
+    for number in range(31):
+        view.hear(TrialStarted(number, "baseline fashion_convnet"))
+        view.hear(NetworkBuilt(number, NETWORK | {"hyperparameters": {f"filters_{n}": 64 for n in range(9)}}))
+        for index in range(1, 80 if number == 30 else 2):
+            view.hear(epoch(number, index, 0.5 + number / 100))
+        if number < 30:
+            view.hear(TrialFinished(number, Outcome("COMPLETE", 0.5 + number / 100), 0.5 + number / 100))
+    view.hear(Planned(30, 4, is_last=False, seconds=100.0, last_seconds=300.0))
+    console.print(view.render())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= height
+    assert all(cell_len(line) <= width for line in lines)
+    assert any("★ 29" in line and "✓" in line and "0.7900" in line for line in lines)
+    assert "best 0.7900 (trial 29)" in lines[-1]
+    assert "left" in lines[-1]
+
+
+def test_the_live_view_shows_at_once_what_was_done_before(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [TrialSummary(0, "COMPLETE", 0.9, 3, 12.0, NETWORK, is_ranked=True)]
+    begun = SimpleNamespace(trials=trials, seconds=100.0, rules=RULES)
+    monkeypatch.setattr(live, "read_if_begun", lambda url, name: begun)
+    with LiveView(study, Console(file=io.StringIO(), width=120, height=40)) as view:
+        assert "best 0.9000 (trial 0)" in draw(view)
+        assert "1m40s used, 3m20s left" in draw(view)
+        view.hear(StudyOpened(90.0))  # the clock does not go back
+        assert "1m40s used, 3m20s left" in draw(view)
+
+
+def test_a_screen_is_drawn_anew_when_it_changes_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    with Screen(console=console, get_renderable=lambda: Text("changes"), auto_refresh=False) as screen:
+        screen.print(Text("stays"))
+        screen.refresh()
+        written = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "\x1b[2J" not in written
+        console.size = (60, 20)  # type: ignore[assignment]
+        screen.refresh()
+        again = console.file.getvalue().removeprefix(written)  # type: ignore[attr-defined]
+    assert again.index("\x1b[2J") < again.index("stays") < again.index("changes")
+
+
+def test_a_line_shortens_itself() -> None:
+    trained = ["3 of 4 trained, 1 unusable", "3 of 4 trained"]
+    parts = [["best 0.9"], trained, ["1m used, 2m left", "2m left"], ["stops", ""]]
+    assert [fit_parts(parts, width) for width in (80, 62, 55, 45)] == [
+        "best 0.9  ·  3 of 4 trained, 1 unusable  ·  1m used, 2m left  ·  stops",
+        "best 0.9  ·  3 of 4 trained, 1 unusable  ·  1m used, 2m left",
+        "best 0.9  ·  3 of 4 trained, 1 unusable  ·  2m left",
+        "best 0.9  ·  3 of 4 trained  ·  2m left",
+    ]
 
 
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
