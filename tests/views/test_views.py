@@ -183,7 +183,7 @@ def test_a_screen_is_drawn_anew_when_it_changes_its_size(monkeypatch: pytest.Mon
         screen.refresh()
         written = console.file.getvalue()  # type: ignore[attr-defined]
         assert "\x1b[2J" not in written
-        console.size = (60, 20)  # type: ignore[assignment]
+        monkeypatch.setattr(console, "size", (60, 20))
         screen.refresh()
         again = console.file.getvalue().removeprefix(written)  # type: ignore[attr-defined]
     assert again.index("\x1b[2J") < again.index("stays") < again.index("changes")
