@@ -17,7 +17,16 @@ alone and exits with the class's ``exit_code``; a traceback therefore always mea
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+COLOURS = re.compile("\x1b\\[[0-9;]*m")
+"""What colours text in a terminal."""
+WHERE = (
+    *("Exception encountered when calling", "Graph execution error", "Detected at node", "Stack trace for op"),
+    *("Original stack trace", "File ", "[[", "Error occurred when", "node ", "(0)", "(1)", "0 successful", "..."),
+)
+"""Beginnings of the lines by which Keras and TensorFlow say where something happened, not what."""
 
 
 class SearchcnnError(Exception):
@@ -80,21 +89,30 @@ class InfeasibleError(Exception):
 
 
 def get_first_line(error: BaseException) -> str:
-    r"""Returns an error's kind and the first line of its message.
+    r"""Returns an error's kind and the line of its message that tells what is wrong; see `get_message`.
 
     >>> get_first_line(ValueError("too small\nby far"))
     'ValueError: too small'
     """
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(": ")
+    message = get_message(error)
+    return type(error).__name__ if message == type(error).__name__ else f"{type(error).__name__}: {message}"
 
 
 def get_message(error: BaseException) -> str:
-    r"""Returns the first line of an error's message; its kind if it has none.
+    r"""Returns the line of an error's message that tells what is wrong; its kind if it has none.
+
+    That is the first one. Keras and TensorFlow begin some messages with where it happened: then it is the last one
+    before the arguments and the names of nodes.
 
     >>> get_message(ValueError("too small\nby far")), get_message(MemoryError())
     ('too small', 'MemoryError')
+    >>> get_message(ValueError("Exception encountered when calling x\n\nToo small.\n\nArguments received by x"))
+    'Too small.'
     """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = COLOURS.sub("", str(error)).partition("Arguments received by")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    telling = [line for line in lines if not line.startswith(WHERE)]
+    return telling[-1] if telling and lines[0].startswith(WHERE) else lines[0]
 
 
 def make_printable(text: str) -> str:

@@ -87,7 +87,6 @@ def _begin(
         hear(Note(stored.rules.remark))
     if stored.is_new:
         _check_time(job)
-        hear(Progress("dry run: one batch of each search space, saved and loaded again"))
         with rehearse(trainer, models, hear):
             points = find_known_points(trainer, loaded)
         stored.begin(points, job.elapsed)

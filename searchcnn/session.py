@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ import click
 
 from searchcnn import streams
 from searchcnn.errors import SearchcnnError, StudyFailedError, UsageError
-from searchcnn.events import Event, Hear
+from searchcnn.events import Event, Hear, TrialFinished, TrialGivenUp
 from searchcnn.job import Job
-from searchcnn.store import read_summary
+from searchcnn.store import ENDED, read_summary
 from searchcnn.text import format_duration
 
 if TYPE_CHECKING:
@@ -57,18 +58,26 @@ def search_job(
 
     if hear is not None and not callable(hear):
         raise UsageError("hear must be a function that takes an event; see searchcnn.events")
-    began = time.time()
+    began, states = time.time(), Counter[str]()
+
+    def count(event: Event) -> None:
+        match event:
+            case TrialGivenUp():
+                states["FAIL"] += 1
+            case TrialFinished(_, outcome):  # one that was COMPLETE stays so where it fails when it is trained on
+                states["FAIL" if outcome.facts.get(ENDED) else outcome.state] += 1
+
     with show_reading(show) as reading:
         job = replace(make_job(_tell(reading.hear, hear)), began=began)
     view = choose_view(job, show)
     view.is_told = reading.is_told
     with _stop_on_signals(view) as stop, view:
-        has_searched = search(job, _tell(view.hear, hear), stop, **how)
+        has_searched = search(job, _tell(_tell(view.hear, count), hear), stop, **how)
     if has_searched and not stop.is_set():
         try_report(job.workspace, job.url, job.name)
     view.summarize(arguments, stop.is_set())
     if not stop.is_set():
-        _check_outcome(job)
+        _check_outcome(job, states)
     return stop.is_set()
 
 
@@ -88,12 +97,20 @@ def try_report(workspace: Workspace, url: URL, name: str) -> None:
         click.echo(f"There is no report: {error}", err=True)
 
 
-def _check_outcome(job: Job) -> None:
+def _check_outcome(job: Job, states: Counter[str]) -> None:
     """Checks that a search whose budget is spent has found something.
 
+    Args:
+        job: What was searched.
+        states: In which states trials of this run have ended, and how many.
+
     Raises:
-        StudyFailedError: If no trial is complete.
+        StudyFailedError: If no trial is complete, or all of this run have failed.
     """
+    failed = states["FAIL"]
+    if failed and failed == states.total():
+        which = "the only trial" if failed == 1 else f"all {failed} trials"
+        raise StudyFailedError(f"{which} of this run failed: `searchcnn status {job.name} --failures` shows why")
     summary, timeout = read_summary(job.url, job.name), job.config.budget.timeout
     if summary.best is not None or summary.running:
         return

@@ -1,9 +1,19 @@
 """Numbers, times, lists and trials in words, as people read them."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+ENDINGS: Mapping[str, str] = {
+    "max_": "too large",
+    "out of memory": "too large for the memory",
+    "invalid graph": "no valid network",
+    "nearly trial": "nearly like another",
+    "timeout": "cut by the timeout",
+}
+"""Why a point is not trained, in words, by what the reason begins with; other reasons are words."""
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -38,6 +48,16 @@ def join_words(words: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def split_numbers(text: str) -> tuple[tuple[str, int, str], ...]:
+    """Returns what sorts texts in natural order: the numbers in them by their size.
+
+    >>> sorted(["10", "2", "b"], key=split_numbers)
+    ['2', '10', 'b']
+    """
+    parts = re.findall(r"(\D*)(\d*)", text)
+    return tuple((words, int(digits or 0), digits) for words, digits in parts)
 
 
 def format_count(number: int, noun: str) -> str:
@@ -98,6 +118,16 @@ def format_interval(accuracy: float, images: int) -> str:
 def format_score(value: float | None) -> str:
     """Returns a value of a metric, four digits after the point."""
     return "" if value is None else f"{value:.4f}"
+
+
+def describe_endings(reasons: Iterable[str]) -> str:
+    """Returns why points were not trained, and how many for each reason, the most frequent first.
+
+    >>> describe_endings(["max_params", "nearly trial 3", "max_macs"])
+    '2 too large, 1 nearly like another'
+    """
+    words = (next((word for key, word in ENDINGS.items() if reason.startswith(key)), reason) for reason in reasons)
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
 
 
 def format_note(facts: Mapping[str, Any]) -> str:

@@ -104,14 +104,17 @@ class Ear:
     def __init__(self, workspace: Workspace) -> None:
         self.heard: list[str] = []
         self.notes: list[str] = []
+        self.dry: list[float | None] = []
         self.values: list[float | None] = []
         self.models: list[int] = []
         self._best = workspace.best_model("study")
 
     def hear(self, event: Event) -> None:
         match event:
-            case Progress(text):
-                self.heard.append(text.split(" ")[0].strip(":"))
+            case Progress(text, done):
+                word = text.split(" ")[0].strip(":")
+                self.heard += [word] if self.heard[-1:] != [word] else []
+                self.dry += [done] if word == "dry" else []
             case Note(text):
                 self.notes.append(text)
             case TrialFinished(number, outcome):
@@ -158,6 +161,7 @@ def two_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(models, "verify", lambda *_: None)
         ear = run(make_study(folder))
     assert ear.heard == ["reading", "dry", "0 COMPLETE", "1 COMPLETE", "checking"]
+    assert ear.dry == [0, pytest.approx(1 / 3), pytest.approx(2 / 3)]
     values = [value or 0.0 for value in ear.values]
     assert ear.models == [0, int(values[1] > values[0])]
     return folder

@@ -153,7 +153,7 @@ def test_without_pandas_tables_are_records(workspace: Path, monkeypatch: pytest.
 def test_a_notebook_shows_a_study_as_a_table(workspace: Path) -> None:
     study = Study("mine")
     html = study._repr_html_()
-    assert html.startswith("<p><b>mine</b>: finished, 1 trial in ")
+    assert html.startswith("<p><b>mine</b>: finished, 1 point in ")
     assert f"<td>{study.best.value:.4f}</td>" in html if study.best else False
     study.delete()
     assert study._repr_html_() == "<p>&lt;Study &#x27;mine&#x27;: 0 trials&gt;</p>"
@@ -297,13 +297,31 @@ def test_a_larger_budget_goes_on_and_what_stays_is_shown(workspace: Path, capsys
 
 
 @pytest.mark.slow
-def test_a_search_without_a_model_has_failed(workspace: Path) -> None:
+def test_a_search_without_a_model_has_failed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence, or exit code 0, would be taken for a model."""
+    monkeypatch.setattr("searchcnn.search.budget.LEAST_UNUSABLE", 2)
+    monkeypatch.setattr("searchcnn.search.budget.UNUSABLE", 1)
     settings = {"limits.max_params": 1}
     with pytest.raises(StudyFailedError, match=r"^no trial is complete, so there is no model: `searchcnn status none`"):
         searchcnn.optimize("mine", name="none", settings=settings, trials=1, workers=0)
     with pytest.raises(StudyFailedError, match=r"is over before the first one is; give it .* or more$"):
         searchcnn.optimize("mine", name="none", settings=settings, timeout="0.001s", workers=0)
+
+
+@pytest.mark.slow
+def test_a_run_all_of_whose_trials_fail_has_failed(workspace: Path) -> None:
+    """The study has a model of an earlier run, but this run has brought nothing."""
+    build = "def build(self, hp):\n"
+    fault = "        if Path('broken').exists():\n            raise RuntimeError('it is broken')\n"
+    plugin = "from pathlib import Path\n" + NET.replace(build, build + fault)
+    (workspace / "plugins" / "net.py").write_text(plugin)
+    how: dict[str, Any] = {"settings": {"search.pruner": "NopPruner"}, "workers": 0, "show": False}
+    searchcnn.optimize("mine", name="failing", trials=1, **how)
+    (workspace / "broken").touch()
+    with pytest.raises(StudyFailedError, match=r"^all 2 trials of this run failed: `searchcnn status failing --fail"):
+        searchcnn.optimize("mine", name="failing", trials=3, **how)
+    assert [trial.state for trial in Study("failing").trials] == ["COMPLETE", "FAIL", "FAIL"]
+    assert Study("failing").trials[1].facts["detail"].startswith("RuntimeError: it is broken (net.py:")
 
 
 def test_a_timeout_that_is_over_before_the_first_trial_ends_at_once(workspace: Path) -> None:

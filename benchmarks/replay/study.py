@@ -63,6 +63,7 @@ class MemoryStudy:
         return len(self.list_trials())
 
     count_finished = count_begun
+    only_trained_count = False
 
     def add_epoch(self, trial: optuna.Trial, epoch: Epoch, score: float) -> None:
         trial.report(score, step=epoch.number)

@@ -76,7 +76,7 @@ class SettingsCommand(click.Command):
 @space_option
 @weights_option
 @click.option("--name", metavar="NAME", help="Keep the results under another name, as a new search.")
-@click.option("--trials", type=click.IntRange(min=1), help="Total number of trials, earlier runs included.")
+@click.option("--trials", type=click.IntRange(min=1), help="Total number of trained networks, earlier runs included.")
 @click.option("--timeout", metavar="TIME", help="Total time, earlier runs included: 900, 15m, 1h30m.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key, e.g. training.epochs=5.")
 @click.option("--accept-changes", is_flag=True, help="Continue even if the search space, data or recipe has changed.")

@@ -23,7 +23,7 @@ SAMPLED_FOR_DARKNESS = 500
 """Number of images, evenly spaced, whose brightness is measured."""
 ENLARGED = 2.0
 """Images that are enlarged by more than this factor are worth mentioning."""
-MIRRORED = "mirrored, some images would belong to another class"
+MIRRORED = "the classes are named like digits, letters or sides, which change when they are mirrored"
 LETTERS = re.compile(r"(digit|letter|number|char)?[ _-]?([0-9]+|[A-Za-z])", re.IGNORECASE)
 NUMBERS = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right"))
 
@@ -102,7 +102,9 @@ def warn_of_flip(inspection: Inspection) -> Inspection:
 def _warn(finding: Finding) -> Finding:
     if finding.what != MIRRORED:
         return finding
-    return replace(finding, level="warning", remedy="training.flip mirrors them; set it to false")
+    return replace(
+        finding, level="warning", remedy="training.flip mirrors images; set it to false, unless they keep their classes"
+    )
 
 
 def _find_unreadable(collection: Collection, config: DataConfig) -> Iterator[Finding]:
@@ -184,7 +186,7 @@ def _find_darkness(collection: Collection) -> Iterator[Finding]:
 def _find_unmirrorable(class_names: Sequence[str]) -> Iterator[Finding]:
     if not is_mirrorable(class_names):
         examples = ", ".join(class_names[:3])
-        yield Finding("note", MIRRORED, examples, "leave training.flip off")
+        yield Finding("note", MIRRORED, examples, "if mirrored images keep their classes, set training.flip = true")
 
 
 def _list_classes(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Turns an image file of any format and size into the pixels that a network gets, in training and in use."""
 
 import functools
+import importlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from searchcnn.data.formats import PILLOW_FORMATS
+from searchcnn.data.formats import HEIC, IMAGE_FORMATS, PILLOW_FORMATS
 from searchcnn.data.metadata import read_orientation, read_tolerantly
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ def _find_formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
+    if HEIC in IMAGE_FORMATS:
+        importlib.import_module("pi_heif").register_heif_opener()
     return tuple(name for name in PILLOW_FORMATS if name in Image.OPEN)
 
 

@@ -134,7 +134,7 @@ def _write_training(inspection: Inspection) -> Iterator[Setting]:
 
 def _write_flip(inspection: Inspection) -> Setting:
     flip = is_mirrorable(list(inspection.counts["train"]))
-    meaning = "mirrors half of the images" if flip else "mirrored, some images would belong to another class"
+    meaning = "mirrors half of the images" if flip else "by their names, classes are digits, letters or sides"
     return Setting("flip", str(flip).lower(), meaning)
 
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+LEAST_UNUSABLE, UNUSABLE = 100, 10
+"""Points that cannot be trained after which a search stops: so many, or so many for each trial, whichever is more."""
 MAX_RESERVE = 0.1
 """Fraction of a timeout that may be reserved."""
 
@@ -13,7 +15,7 @@ class Budget:
     """Totals for a study.
 
     Attributes:
-        trials: Number of finished trials; None for no limit.
+        trials: Number of trials whose training began; None for no limit.
         deadline: When to stop, by the clock; None for no limit.
         clock: Returns the time in seconds.
     """
@@ -29,7 +31,7 @@ class Budget:
         """Returns the budget of a run.
 
         Args:
-            trials: Number of finished trials, over all runs; None for no limit.
+            trials: Number of trials whose training began, over all runs; None for no limit.
             timeout: Seconds, over all runs; None for no limit.
             seconds_spent: Seconds that were spent until now.
             reserve: Seconds that are needed when the last trial has ended; a short search keeps less.
@@ -45,3 +47,12 @@ class Budget:
     def is_spent(self, finished_trials: int) -> bool:
         """Whether no further trial may begin."""
         return self.count_seconds_left() <= 0 or (self.trials is not None and finished_trials >= self.trials)
+
+    def is_wasted(self, unusable: int, trained: int) -> bool:
+        """Whether so many points cannot be trained that looking for others is not worth it.
+
+        Args:
+            unusable: The number of points that cannot be trained.
+            trained: The number of trials that could, for a budget that does not count them.
+        """
+        return unusable >= max(LEAST_UNUSABLE, UNUSABLE * (trained if self.trials is None else self.trials))

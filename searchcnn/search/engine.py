@@ -7,16 +7,18 @@ import contextlib
 import math
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.trial import TrialState
 
-from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError
-from searchcnn.events import Hear, Outcome, TrialStarted, ignore
+from searchcnn import modules
+from searchcnn.errors import InfeasibleError, StoreError, StudyFailedError, StudyFileError, get_first_line
+from searchcnn.events import Hear, Note, Outcome, TrialStarted, ignore
 from searchcnn.files import explain_refusal, is_full
 from searchcnn.search.budget import Budget
 from searchcnn.search.samplers import SeededSampler
@@ -33,6 +35,7 @@ from searchcnn.store import (
     NoTrialLeftError,
     StoredStudy,
 )
+from searchcnn.text import describe_endings
 
 MAX_REPEATED = 20
 """Proposals in a row that are nearly trials that were had, after which a plan begins no more: there is nothing left to
@@ -146,6 +149,7 @@ class Search:
         self._hear: Hear = ignore
         self._stop = threading.Event()
         self._failures = self._repeated = 0
+        self._is_told = False
 
     def run(self, hear: Hear = ignore, stop: threading.Event | None = None) -> None:
         """Works on trials one after the other.
@@ -177,7 +181,19 @@ class Search:
         if self._scheduler is not None:  # it knows when there is nothing left to train on
             return self._budget.count_seconds_left() <= 0 or self._stop.is_set()
         spent = self._budget.is_spent(self._study.count_finished())
-        return spent or self._stop.is_set() or self._sampler.exhausted
+        return spent or self._stop.is_set() or self._sampler.exhausted or self._is_wasted()
+
+    def _is_wasted(self) -> bool:
+        """Whether too many points cannot be trained; that is said once."""
+        study = self._study
+        if not study.only_trained_count:
+            return False
+        unusable, trained = study.list_unusable(), study.count_finished()
+        is_wasted = self._budget.is_wasted(len(unusable), trained)
+        if is_wasted and not self._is_told:
+            self._is_told = True
+            self._hear(Note(self._describe_waste(unusable, trained)))
+        return is_wasted
 
     def _start_trial(self) -> Trial | None:
         """Returns the trial to work on; None if the last ones are being worked on by other processes."""
@@ -232,7 +248,8 @@ class Search:
     @property
     def _may_start(self) -> bool:
         trials, is_exhausted = self._budget.trials, self._sampler.exhausted or self._repeated >= MAX_REPEATED
-        return not is_exhausted and (trials is None or self._study.count_begun() < trials)
+        is_left = trials is None or self._study.count_begun() < trials
+        return not is_exhausted and is_left and not self._is_wasted()
 
     def _work_on(self, trial: Trial) -> None:
         outcome, evaluation = self._try_evaluating(trial)
@@ -277,11 +294,21 @@ class Search:
         except (Exception, SystemExit) as error:
             if isinstance(error, OSError) and is_full(error):  # no fault of the trial, which goes on next time
                 raise explain_refusal(f"trial {trial.number} cannot continue", error) from error
-            detail = f"{type(error).__name__}: {error}"
+            line = modules.find_line(error)
+            detail = get_first_line(error) + (f" ({Path(line).name})" if line else "")
             return Outcome("FAIL", None, "error", {"detail": detail, "traceback": traceback.format_exc()}), None
         if not math.isfinite(evaluation.value):
             return Outcome("FAIL", None, "NaN", {"detail": f"the objective is {evaluation.value}"}), None
         return Outcome("COMPLETE", evaluation.value), evaluation
+
+    def _describe_waste(self, unusable: Collection[int], trained: int) -> str:
+        pruned = self._study.list_trials([TrialState.PRUNED])
+        reasons = describe_endings(trial.user_attrs.get("reason", "") for trial in pruned if trial.number in unusable)
+        of = "" if self._budget.trials is None else f" of {self._budget.trials}"
+        return (
+            f"no further point is tried: {len(unusable)} could not be trained ({reasons}), {trained}{of} could; widen "
+            "[limits], or leave out what is too large or invalid in the search space"
+        )
 
     def _describe_failures(self) -> str:
         last = self._study.list_trials([TrialState.FAIL])[-1].user_attrs

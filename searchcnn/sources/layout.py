@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from searchcnn.data.dataset import PARTS
 from searchcnn.data.findings import Finding
-from searchcnn.data.formats import FORMAT_NAMES, IMAGE_SUFFIXES
+from searchcnn.data.formats import FORMAT_NAMES, IMAGE_SUFFIXES, suggest_extra
 from searchcnn.errors import DataError, make_printable
 from searchcnn.sources.parts import find_doubtful, find_look_alikes, parse_part
 from searchcnn.text import format_count
@@ -78,7 +78,9 @@ def arrange(root: str, files: Iterable[str], folders: Iterable[str] = ()) -> Lay
     files = list(files)
     images = {path: PurePosixPath(path).parts for path in sorted(files) if is_image(path)}
     if not images:
-        raise DataError(f"{root}: holds no images; expected CLASS/IMAGE or train/CLASS/IMAGE, in {FORMAT_NAMES} files")
+        remedy = suggest_extra(PurePosixPath(path).suffix.lower() for path in files)
+        expected = f"CLASS/IMAGE or train/CLASS/IMAGE, in {FORMAT_NAMES} files"
+        raise DataError(f"{root}: holds no images; expected {expected}{remedy}")
     depth = _find_depth(list(images.values()))
     images = {path: names[depth:] for path, names in images.items()}
     folder_names: Sequence[PathNames] = [names for folder in folders if (names := PurePosixPath(folder).parts[depth:])]
@@ -264,7 +266,7 @@ def _find_other_files(files: Iterable[str]) -> Iterator[Finding]:
     if counts:
         examples = ", ".join(f"{count:,} {suffix}" for suffix, count in list(counts.items())[:3])
         what = _format_count(range(sum(counts.values())), "file", "in formats that cannot be read")
-        yield Finding("warning", what, examples, f"left out; expected {FORMAT_NAMES}")
+        yield Finding("warning", what, examples, f"left out; expected {FORMAT_NAMES}{suggest_extra(counts)}")
 
 
 def _find_depth(paths: Sequence[PathNames]) -> int:

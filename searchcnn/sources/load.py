@@ -15,8 +15,9 @@ from searchcnn.data.inspection import inspect_images
 from searchcnn.errors import DataError
 from searchcnn.events import Hear, ignore
 from searchcnn.sources.builtin import BUILTIN
-from searchcnn.sources.source import collect
+from searchcnn.sources.source import collect, holds_files
 from searchcnn.study import DataConfig
+from searchcnn.text import split_numbers
 
 
 def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore, mirrors: bool = False) -> Dataset:
@@ -34,7 +35,7 @@ def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore, mirrors: bo
     """
     collection, source = collect(config, hear)
     _check_builtin(collection, config, source)
-    names = choose_classes(config.classes, collection.class_names, source)
+    names = choose_classes(config.classes, _order_classes(collection, config, source), source)
     collection = collection if config.group_near_copies else collection.without_near_copies()
     collection, left_out = _drop_untrained_classes(collection.select_classes(names))
     parts, failure = _try_dividing(collection, config, seed)
@@ -56,6 +57,13 @@ def load_dataset(config: DataConfig, seed: int, hear: Hear = ignore, mirrors: bo
         collection.preparation,
         inspection,
     )
+
+
+def _order_classes(collection: Collection, config: DataConfig, source: str) -> tuple[str, ...]:
+    """Returns the classes in the order that a study asks for; where they have numbers, these stay."""
+    names = collection.class_names
+    is_free = holds_files(source) and sorted(names) == list(names)
+    return tuple(sorted(names, key=split_numbers)) if is_free and config.class_order == "natural" else names
 
 
 def load_images(config: DataConfig, hear: Hear = ignore) -> LabelledImages:

@@ -69,6 +69,12 @@ def collect(config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     return _read_path(str(config.path), config, hear)
 
 
+def holds_files(source: str) -> bool:
+    """Whether what `collect` has read is image files, whose classes have names and no numbers."""
+    path = Path(source)
+    return path.exists() and not npz.holds(path) and any(container.holds(path) for container in CONTAINERS)
+
+
 def _read_named(name: str, config: DataConfig, hear: Hear) -> tuple[Collection, str]:
     if name == "digits":
         return _make_collection(digits.read(), digits.SOURCE, config), digits.SOURCE

@@ -3,9 +3,9 @@
 from typing import cast
 
 from optuna.trial import TrialState
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from searchcnn.store import queries
 from searchcnn.store.optuna_private import models
 from searchcnn.store.tables import LeaseRow
 
@@ -25,11 +25,13 @@ class Leases:
         run_id: The run of this process; None while it has none, and leases nothing.
         max_trials: How many trials a study may begin; None for any number. Those of all processes count, and two that
             ask at the same time do not both get the last one.
+        only_trained_count: Whether points that cannot be trained do not count.
     """
 
     def __init__(self) -> None:
         self.run_id: int | None = None
         self.max_trials: int | None = None
+        self.only_trained_count = True
 
     def add(self, trial_id: int, session: Session) -> None:
         """Leases a trial, whoever had it before."""
@@ -55,7 +57,7 @@ class Leases:
         Raises:
             NoTrialLeftError: If it has them.
         """
-        trial = models.TrialModel
-        started = select(func.count()).where(trial.study_id == study_id, trial.state != TrialState.WAITING)
-        if self.max_trials is not None and (session.scalar(started) or 0) >= self.max_trials:
+        if self.max_trials is None:
+            return
+        if queries.count_begun(session, study_id, self.only_trained_count) >= self.max_trials:
             raise NoTrialLeftError

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from searchcnn.store.attributes import ENDED, MACHINE, MACS, PACE, SCORES, SETUP, SPACE, STRETCHES
 from searchcnn.store.optuna_private import models
+from searchcnn.store.tables import EpochRow
 from searchcnn.study import Objective
 from searchcnn.study.objective import TIEBREAKERS
 
@@ -23,6 +24,27 @@ def list_finished(session: Session, study_id: int) -> list[int]:
     trial, states = models.TrialModel, [state for state in TrialState if state.is_finished()]
     query = select(trial.number).where(trial.study_id == study_id, trial.state.in_(states))
     return list(session.scalars(query))
+
+
+def list_unusable(session: Session, study_id: int) -> list[int]:
+    """Returns the numbers of a study's points that cannot be trained: they are PRUNED, and have no epoch."""
+    trial, epoch = models.TrialModel, EpochRow
+    has_epochs = select(epoch.trial_id).where(epoch.trial_id == trial.trial_id).exists()
+    query = select(trial.number).where(trial.study_id == study_id, trial.state == TrialState.PRUNED, ~has_epochs)
+    return list(session.scalars(query))
+
+
+def count_begun(session: Session, study_id: int, only_trained: bool) -> int:
+    """Returns the number of a study's trials that were begun, those that have ended included.
+
+    Args:
+        session: The database.
+        study_id: The study.
+        only_trained: Leave out points that cannot be trained; see `list_unusable`.
+    """
+    trial = models.TrialModel
+    begun = select(func.count()).where(trial.study_id == study_id, trial.state != TrialState.WAITING)
+    return (session.scalar(begun) or 0) - (len(list_unusable(session, study_id)) if only_trained else 0)
 
 
 def count_before(session: Session, study_id: int, number: int, rank: Sequence[float], objective: Objective) -> int:

@@ -1,5 +1,6 @@
 """A study in its database: the one object through which a search reads and writes it."""
 
+import functools
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -221,6 +222,7 @@ class StoredStudy:
     def begin_trial(self, max_trials: int | None = None) -> optuna.Trial:
         """Returns a waiting trial, or a new one; see `start_trial`."""
         self.storage.leases.max_trials = max_trials
+        self.storage.leases.only_trained_count = self.only_trained_count
         trial = self.optuna.ask()
         self.takeover.note_work(get_trial_id(trial))
         return trial
@@ -334,14 +336,26 @@ class StoredStudy:
         """Returns the trials, which must not be changed."""
         return self.optuna.get_trials(deepcopy=False, states=tuple(states) if states else None)
 
+    @repeat_while_lost
     def count_begun(self) -> int:
-        """Returns the number of trials that were begun, those that have ended included."""
-        states = [state for state in TrialState if state != TrialState.WAITING]
-        return len(self.list_trials(states))
+        """Returns the number of trials that count toward a budget and were begun, those that have ended included."""
+        with Session(self.storage.engine) as session:
+            return queries.count_begun(session, self.study_id, self.only_trained_count)
 
     def count_finished(self) -> int:
-        """Returns the number of trials that have ended, in whatever state."""
-        return len(self.list_finished())
+        """Returns the number of trials that count toward a budget and have ended."""
+        return len(self.list_finished()) - (len(self.list_unusable()) if self.only_trained_count else 0)
+
+    @repeat_while_lost
+    def list_unusable(self) -> list[int]:
+        """Returns the numbers of the points that cannot be trained."""
+        with Session(self.storage.engine) as session:
+            return queries.list_unusable(session, self.study_id)
+
+    @functools.cached_property
+    def only_trained_count(self) -> bool:
+        """Whether points that cannot be trained do not count toward a budget."""
+        return self.rules.only_trained_count
 
     @repeat_while_lost
     def list_finished(self) -> list[int]:

@@ -61,6 +61,11 @@ class TrialSummary:
         return f"trial {self.number}: {self.state}{score}, {format_count(self.epochs, 'epoch')}, {self.space}{point}"
 
     @property
+    def is_unusable(self) -> bool:
+        """Whether it is a point that cannot be trained: too large, invalid, or nearly another one."""
+        return self.state == "PRUNED" and not self.epochs
+
+    @property
     def space(self) -> str:
         """Its search space; empty before that is known."""
         return str(self.facts.get("space", ""))
@@ -165,10 +170,16 @@ class StudySummary:
         return sum(trial.state in ("COMPLETE", "PRUNED", "FAIL") for trial in self.trials)
 
     @property
+    def counted(self) -> int:
+        """Number of trials that have ended and count toward a budget."""
+        unusable = sum(trial.is_unusable for trial in self.trials)
+        return self.finished_count - (unusable if self.rules.only_trained_count else 0)
+
+    @property
     def state(self) -> Literal["running", "finished", "begun"]:
         """Whether a process works on it now, or its budget is spent, or neither."""
         budget = self.config.budget
-        is_spent = (budget.trials is not None and self.finished_count >= budget.trials) or (
+        is_spent = (budget.trials is not None and self.counted >= budget.trials) or (
             budget.timeout is not None and self.seconds >= budget.timeout
         )
         return "running" if self.running else "finished" if is_spent else "begun"

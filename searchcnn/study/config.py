@@ -116,6 +116,11 @@ class DataConfig(Section):
         description="Only some of the classes: a number N for the first N by label, or a list of names, labelled in "
         "that order.",
     )
+    class_order: Annotated[Literal["natural", "alphabetical"], Before("alphabetical")] = Field(
+        default="natural",
+        description="How classes of image files are numbered: natural (2 before 10) or alphabetical (10 before 2, as "
+        "Keras does).",
+    )
     image_size: Literal["auto"] | int | Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
         default="auto",
         description="Height and width that all images are brought to: pixels of a square, or `[height, width]`. auto: "
@@ -199,7 +204,12 @@ class DataConfig(Section):
 class BudgetConfig(Section):
     """`[budget]`: totals for the study, over all its runs; the first that is spent ends the search."""
 
-    trials: int | None = Field(default=None, ge=1, description="Number of finished trials.")
+    trials: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of trials whose training began: points that cannot be trained, such as too large networks, "
+        "do not count, but the search stops after ten of them for each trial, or 100.",
+    )
     timeout: Annotated[float | None, BeforeValidator(lambda v: None if v is None else parse_duration(v))] = Field(
         default=None, description="Time, from the command on: seconds, or a text such as `15m` or `1h30m`."
     )

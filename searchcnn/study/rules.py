@@ -38,6 +38,11 @@ class Rules:
         return self.version >= 3
 
     @property
+    def only_trained_count(self) -> bool:
+        """Whether a budget in trials counts those whose training began, and not points that cannot be trained."""
+        return self.version >= 4
+
+    @property
     def identity(self) -> dict[str, str]:
         """What the study's identity holds of them; that of the first version holds nothing."""
         return {"rules": str(self.version)} if self.version > 1 else {}
@@ -46,14 +51,15 @@ class Rules:
     def lacking(self) -> str:
         """How a study with these rules differs from a new one, in words; empty if it does not.
 
-        >>> Rules(2).lacking
-        'images are changed again in each epoch before a frozen part, too'
+        >>> Rules(3).lacking
+        'points that cannot be trained count as trials'
         >>> RULES.lacking
         ''
         """
         lacking = {
             "a network that scales pixels itself still gets 0..1": not self.builders_count,
             "images are changed again in each epoch before a frozen part, too": not self.views_are_kept,
+            "points that cannot be trained count as trials": not self.only_trained_count,
         }
         return "; ".join(text for text, is_lacking in lacking.items() if is_lacking)
 
@@ -66,5 +72,5 @@ class Rules:
         )
 
 
-RULES: Final = Rules(3)
+RULES: Final = Rules(4)
 """The rules of a new study."""

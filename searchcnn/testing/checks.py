@@ -32,7 +32,8 @@ from searchcnn.training import Recipe, make_classifier
 from searchcnn.training.callbacks import BatchStatistics, explain_lag
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.fit import Stretch, fit_phase
-from searchcnn.training.network import cut_heads, is_compiled, sums_to_one
+from searchcnn.training.last_layer import is_compiled
+from searchcnn.training.network import cut_heads, sums_to_one
 from searchcnn.training.normalization import Normalization
 from searchcnn.training.recipe import NORMALIZATIONS
 

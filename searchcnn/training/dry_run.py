@@ -27,6 +27,7 @@ from searchcnn.training.network import sums_to_one
 from searchcnn.training.solver import MEASURED, find_last_layer
 from searchcnn.training.trainer import Trainer
 
+PACKAGE = Path(modules.__file__).parent
 BATCH = 8
 """Images that a network is tried out with; of each class where a search space trains by itself."""
 
@@ -59,11 +60,12 @@ def run_dry(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
 
 
 def _find_line(error: Exception) -> str:
-    """Returns the last file and line of an error that are not in an installed library."""
-    if line := modules.find_line(error):  # without ours between it and the file that it imports
+    """Returns the last file and line of an error that are neither ours nor in an installed library."""
+    if line := modules.find_line(error):  # without others between it and the file that it imports
         return f" ({Path(line).name})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE)]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 def _run_one_batch(trainer: Trainer, name: str) -> tuple[keras.Model, Recipe]:
@@ -198,5 +200,6 @@ def _check_probabilities(network: keras.Model, samples: Split, name: str) -> Non
     predict = network.predict_on_batch if keras.backend.backend() == "jax" else network
     if not sums_to_one(predict(samples.images)):
         raise PluginError(
-            f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation"
+            f"search space '{name}': the first output does not sum to 1; end the network with a softmax activation, as "
+            "in Dense(num_classes, activation='softmax'), and give its loss no from_logits=True"
         )

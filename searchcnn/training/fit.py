@@ -20,7 +20,8 @@ from searchcnn.keras_private import build_compiled
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.training.candidate import Candidate
 from searchcnn.training.labels import find_label_form
-from searchcnn.training.network import compile_model, is_compiled
+from searchcnn.training.last_layer import is_compiled
+from searchcnn.training.network import compile_model
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.optimizers import restart_optimizer, share_schedule
 from searchcnn.training.pipeline import Form, Passes, make_arrays, make_batches

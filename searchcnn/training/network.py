@@ -12,6 +12,7 @@ from searchcnn.errors import InfeasibleError, PluginError, get_message
 from searchcnn.graph import as_array, has_output_mapping, is_stock, name_outputs, remove_augmentation
 from searchcnn.spaces.space import SearchSpace
 from searchcnn.study import Recipe
+from searchcnn.training.last_layer import complete_outputs, is_compiled
 from searchcnn.training.normalization import SCALE, Normalization
 from searchcnn.training.optimizers import make_optimizer
 
@@ -43,7 +44,9 @@ def build(
         if not _is_from_keras(error) or "Unrecognized keyword" in str(error):
             raise
         raise InfeasibleError("invalid graph", get_message(error)) from error
-    _check_model(model, num_classes)
+    _check_stock(model)
+    model = complete_outputs(model, num_classes)
+    _check_outputs(model, num_classes)
     return model
 
 
@@ -51,11 +54,6 @@ def adopt_policy(space: SearchSpace) -> None:
     """Sets the dtype policy that the file of a search space has set, such as ``mixed_float16``, if it was loaded."""
     if space.dtype_policy is not None:
         keras.config.set_dtype_policy(space.dtype_policy)
-
-
-def is_compiled(model: keras.Model) -> bool:
-    """Whether the builder compiled the model itself."""
-    return bool(getattr(model, "compiled", False))
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps_per_epoch: int, auxiliary_weight: float = 0.0) -> None:
@@ -123,7 +121,7 @@ def make_classifier(
     return keras.Model(pixels, remove_augmentation(bare)(x), name="classifier")
 
 
-def _check_model(model: Any, num_classes: int) -> None:
+def _check_stock(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise PluginError(f"build(hp) returned {type(model).__name__}; expected a keras.Model")
     foreign = [layer for layer in [model, *_list_layers(model)] if not is_stock(layer)]
@@ -132,6 +130,9 @@ def _check_model(model: Any, num_classes: int) -> None:
             f"build(hp) uses {type(foreign[0]).__module__}.{type(foreign[0]).__name__}, which plain Keras cannot load; "
             "use stock layers only, and no Lambda"
         )
+
+
+def _check_outputs(model: keras.Model, num_classes: int) -> None:
     first, *heads = name_outputs(model).values()
     mismatched = [head for head in heads if head.shape != first.shape]
     if mismatched and not is_compiled(model):
@@ -141,8 +142,9 @@ def _check_model(model: Any, num_classes: int) -> None:
         )
     if len(first.shape) != 2 or first.shape[-1] != num_classes:
         raise PluginError(
-            f"build(hp) returned a model whose first output has shape {tuple(first.shape)}; "
-            f"expected class probabilities of shape (None, {num_classes})"
+            f"build(hp) returned a model whose first output has shape {tuple(first.shape)}; expected class "
+            f"probabilities of shape (None, {num_classes}), as Dense(num_classes, activation='softmax') gives them, or "
+            "Dense(1, activation='sigmoid') for two classes; without from_logits=True in its loss"
         )
 
 

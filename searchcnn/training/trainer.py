@@ -27,8 +27,9 @@ from searchcnn.training.candidate import Candidate, ask_for_training, count_part
 from searchcnn.training.checkpoint import Checkpoints
 from searchcnn.training.features import FeatureCache
 from searchcnn.training.inputs import Inputs
+from searchcnn.training.last_layer import is_compiled
 from searchcnn.training.loop import TrainingLoop
-from searchcnn.training.network import adopt_policy, build, is_compiled, make_classifier
+from searchcnn.training.network import adopt_policy, build, make_classifier
 from searchcnn.training.recipe import choose_settings, leave_alone, sample_recipe
 from searchcnn.training.waiting import WaitingNetworks, can_wait
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from searchcnn.errors import StoreError
 from searchcnn.events import (
     EpochFinished,
     EpochProgressed,
@@ -33,10 +34,12 @@ from searchcnn.events import (
     Trouble,
 )
 from searchcnn.store.attributes import LAST, STRETCHES
-from searchcnn.store.summary import TrialSummary, read_summary
-from searchcnn.text import format_amount, format_count, format_duration, format_point, format_score
+from searchcnn.store.summary import TrialSummary, read_if_begun
+from searchcnn.study.rules import RULES
+from searchcnn.text import format_amount, format_duration, format_point, format_score
 from searchcnn.views.dataset import format_inspection
 from searchcnn.views.plan import format_plan
+from searchcnn.views.screen import Screen, fit_parts
 from searchcnn.views.summary import summarize_study
 from searchcnn.views.tables import FittingTable, make_trial_table
 from searchcnn.views.view import Remaining, ShownTrial, View, count_epochs
@@ -47,6 +50,16 @@ if TYPE_CHECKING:
 
 LAST_ROWS = 30
 """Trials that stay on the screen when the search has ended; `searchcnn status` shows all."""
+
+TABLE_LINES = 7
+"""Lines on the screen besides the rows of the table and what is below it: its heading and borders, what it leaves out,
+the header."""
+LEAST_ROWS = 2
+"""Trials that have a place on any screen."""
+BAR, LEAST_BAR = 40, 8
+"""Width in characters of a bar, and the least one."""
+PANEL_EDGES = 9
+"""Width in characters of the borders of a panel, and of what is between its parts."""
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -61,6 +74,7 @@ class _Running(ShownTrial):
         epoch: The epoch that is trained, from 1; 0 while features are computed.
         fraction: The part of it that is done.
         curve: The score of each epoch.
+        seconds: For how long it was trained before.
         training: How long its training will still take, once a batch was trained.
     """
 
@@ -69,7 +83,13 @@ class _Running(ShownTrial):
     epoch: int = 1
     fraction: float = 0.0
     curve: list[float] = field(default_factory=list)
+    seconds: float = 0.0
     training: Remaining | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds for which it is trained, what was before included."""
+        return self.seconds + time.monotonic() - self.began
 
     def measure_done(self, epochs: int) -> float:
         """Returns the part that is done of what is at work: the features, or so many epochs of training."""
@@ -93,10 +113,14 @@ class LiveView(View):
         self._running: dict[int, _Running] = {}
         self._trouble = ""
         self._plan: tuple[Planned, float] | None = None
+        self._rules = RULES
         self._stopping = False
-        self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True)
+        self._is_opened = False
+        self._screen = Screen(console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
+        with contextlib.suppress(StoreError):  # the search says what is wrong with it
+            self._show_earlier()
         self.open()
         return self
 
@@ -110,22 +134,22 @@ class LiveView(View):
 
     def open(self) -> None:
         """Begins to show what changes."""
-        self._live.start()
+        self._screen.start()
 
     def close(self) -> None:
         """Shows only what stays."""
-        self._live.stop()
+        self._screen.stop()
 
     def print(self, line: RenderableType) -> None:
         """Shows something that stays."""
-        self._live.console.print(line)
+        self._screen.print(line)
 
     def hear(self, event: Event) -> None:
         """Shows what happens."""
         super().hear(event)
         match event:
             case StudyOpened(seconds):
-                self._spent_before = seconds - (time.monotonic() - self._began)
+                self._open_study(seconds)
             case Progress(text, done):
                 self._progress, self._done = text, done
             case Note(text):  # stays on the screen
@@ -135,10 +159,7 @@ class LiveView(View):
             case Planned():
                 self._plan = event, time.monotonic()
             case TrialStarted(number, origin):
-                self._show_earlier_trials()
-                self._running[number] = _Running(origin)
-                self._trials = {n: trial for n, trial in self._trials.items() if n != number or trial.is_ranked}
-                self._progress = ""
+                self._start_trial(number, origin)
             case TrialDescribed(number, facts):
                 self._get_running(number).facts.update(facts)
             case EpochProgressed(number, epoch, fraction):
@@ -155,6 +176,7 @@ class LiveView(View):
                 running = self._get_running(number)
                 running.epoch, running.best = epochs[-1].number + 1, best
                 running.curve = [epoch.metrics[self.study.config.objective.metric] for epoch in epochs]
+                running.seconds = max(running.seconds, sum(epoch.seconds for epoch in epochs))
             case TrialFinished(number, outcome, best):
                 self._end(number, outcome, best)
             case TrialGivenUp(number, reason, detail):
@@ -177,11 +199,26 @@ class LiveView(View):
         for line in summarize_study(self.study, arguments, stopped):
             self.print(Text(line) if isinstance(line, str) else line)
 
-    def _show_earlier_trials(self) -> None:
-        """Shows the trials of earlier runs, the first time."""
-        if not self._trials:
-            summary = read_summary(self.study.url, self.study.name)
+    def _open_study(self, seconds: float) -> None:
+        """Shows what earlier runs have done, and takes note of the time that was spent; it never goes back."""
+        self._spent_before = max(self._spent_before, seconds - (time.monotonic() - self._began))
+        if not self._is_opened:
+            self._show_earlier()
+        self._is_opened = True
+
+    def _show_earlier(self) -> None:
+        """Shows the trials and the time of earlier runs."""
+        if summary := read_if_begun(self.study.url, self.study.name):
             self._trials = {t.number: t for t in summary.trials if t.state in ("COMPLETE", "PRUNED", "FAIL")}
+            self._spent_before, self._rules = max(self._spent_before, summary.seconds), summary.rules
+
+    def _start_trial(self, number: int, origin: str) -> None:
+        """Shows a trial among those that run; one that goes on keeps its time, and its place if it was COMPLETE."""
+        earlier = self._trials.get(number)
+        self._running[number] = _Running(origin, seconds=earlier.seconds if earlier else 0.0)
+        if earlier and not earlier.is_ranked:
+            self._trials = {n: trial for n, trial in self._trials.items() if n != number}
+        self._progress = ""
 
     def _get_running(self, number: int) -> _Running:
         """Returns what is shown of a trial; nobody sees what a killed worker still says of one that was given up."""
@@ -193,41 +230,42 @@ class LiveView(View):
         self._running.pop(number, None)
         facts = {**running.facts, **outcome.facts, "origin": running.origin, "reason": outcome.reason}
         value = outcome.value if outcome.value is not None else best
-        epochs, seconds = running.epoch - 1 if running.curve else 0, time.monotonic() - running.began
+        epochs = running.epoch - 1 if running.curve else 0
         is_ranked = outcome.state == "COMPLETE"
-        self._trials[number] = TrialSummary(number, outcome.state, value, epochs, seconds, facts, is_ranked)
+        self._trials[number] = TrialSummary(number, outcome.state, value, epochs, running.elapsed, facts, is_ranked)
 
     def render(self) -> RenderableType:
         """Returns what changes, as it is now."""
-        rows = list(self._trials.values())
-        parts: list[RenderableType] = [self._make_header()]
-        if rows:
-            parts.append(self._make_table(rows[-self._count_rows() :]))
+        above, below = self._make_header(), Group(*self._make_lower_parts())
+        rows = list(self._trials.values())[-self._count_rows(below) :]
+        return Group(above, self._make_table(rows), below) if rows else Group(above, below)
+
+    def _make_lower_parts(self) -> Iterator[RenderableType]:
+        """Yields what comes below the table."""
         running = dict(self._running)  # the search's thread may end one meanwhile
-        parts += [self._make_panel(number, trial) for number, trial in running.items()]
+        for number, trial in running.items():
+            yield self._make_panel(number, trial)
         if not running:
-            parts.append(self._make_progress_line())
+            yield from self._make_progress_lines()
         if self._plan:
             plan, at = self._plan
-            parts.append(Text(f"  {format_plan(plan, time.monotonic() - at)}", style="dim"))
+            yield Text(f"  {format_plan(plan, time.monotonic() - at)}", style="dim")
         if self._trouble:
-            parts.append(Text(f"  {self._trouble}", style="yellow"))
-        parts.append(self._make_footer())
-        return Group(*parts)
+            yield Text(f"  {self._trouble}", style="yellow")
+        yield self._make_footer()
 
-    def _make_progress_line(self) -> RenderableType:
-        text = Text(f"  {self._progress} ...", style="dim")
-        if self._done is None:
-            return text
-        line = Table.grid(padding=(0, 1))
-        line.add_row(
-            text, ProgressBar(total=1.0, completed=self._done, width=40), Text(f"{self._done:.0%}", style="dim")
-        )
-        return line
+    def _make_progress_lines(self) -> Iterator[RenderableType]:
+        yield Text(f"  {self._progress} ...", style="dim", no_wrap=True, overflow="ellipsis")
+        if self._done is not None:
+            bar = Table.grid(padding=(0, 1))
+            bar.add_row(" ", ProgressBar(total=1.0, completed=self._done, width=BAR), Text(f"{self._done:.0%}"))
+            yield bar
 
-    def _count_rows(self) -> int:
-        """Returns how many rows of the table fit on the screen with everything else."""
-        return max(3, self._console.size.height - 10 - 4 * max(1, len(self._running)))
+    def _count_rows(self, below: RenderableType) -> int:
+        """Returns how many rows of the table fit on the screen, given what comes below it."""
+        options = self._console.options.update(height=None)
+        others = len(self._console.render_lines(below, options)) + TABLE_LINES
+        return max(LEAST_ROWS, self._console.size.height - others)
 
     def _make_table(self, rows: Sequence[TrialSummary]) -> FittingTable:
         best = self._find_best()
@@ -235,44 +273,49 @@ class LiveView(View):
 
     def _make_header(self) -> Text:
         config = self.study.config
-        header = Text.assemble(("searchcnn ", "bold"), (self.study.name, "bold cyan"))
-        return header.append(
-            f"  {config.data.title} · {' + '.join(config.spaces)} · {config.search.sampler.name}", "dim"
+        title = "" if config.data.title == self.study.name else f"{config.data.title} · "
+        header = Text.assemble(
+            ("searchcnn ", "bold"), (self.study.name, "bold cyan"), no_wrap=True, overflow="ellipsis"
         )
+        return header.append(f"  {title}{' + '.join(config.spaces)} · {config.search.sampler.name}", "dim")
 
     def _make_panel(self, number: int, running: _Running) -> Panel:
         epochs = count_epochs(running.facts, self.study.config)
         progress = f"epoch {min(running.epoch, epochs)}/{epochs}" if running.epoch else _describe_features(running)
         done = min(1.0, running.measure_done(epochs))
         left = min(running.training.estimate_seconds(done), self._seconds_left) if running.training else math.inf
+        score = format_score(running.curve[-1]) if running.curve else ""
+        elapsed = format_duration(running.elapsed) + _describe_rest(left)
+        room = self._console.width - sum(map(len, (progress, score, elapsed))) - PANEL_EDGES
+        bar = min(BAR, max(LEAST_BAR, room // 2))
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
-            ProgressBar(total=1.0, completed=done, width=40),
-            Text(progress),
-            Text(draw_sparkline(running.curve), style="cyan"),
-            Text(format_score(running.curve[-1]) if running.curve else "", style="bold"),
-            Text(format_duration(time.monotonic() - running.began) + _describe_rest(left), style="dim"),
+            ProgressBar(total=1.0, completed=done, width=bar),
+            Text(progress, no_wrap=True),
+            Text(draw_sparkline(running.curve[-max(1, room - bar) :]), style="cyan", no_wrap=True),
+            Text(score, style="bold", no_wrap=True),
+            Text(elapsed, style="dim", no_wrap=True, overflow="ellipsis"),
         )
         facts = running.facts
-        size = (
-            f"{format_amount(facts.get('params'))} parameters, {format_amount(facts.get('macs'))} MACs"
-            if facts
-            else "building"
-        )
-        parts = [f"trial {number}", running.origin, size, _describe_stretch(facts)]
-        title = " · ".join(part for part in parts if part)
         values = Text(format_point(facts.get("hyperparameters", {})), style="dim", overflow="ellipsis", no_wrap=True)
+        title = Text(_describe_running(number, running), no_wrap=True, overflow="ellipsis")
         return Panel(Group(grid, values), title=title, title_align="left", border_style="cyan")
 
     def _make_footer(self) -> Text:
         best, budget = self._find_best(), self.study.config.budget
-        parts = [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"]
-        pruned = sum(trial.state == "PRUNED" for trial in self._trials.values())
-        trials = format_count(len(self._trials), "trial")
-        parts.append(f"{trials}{f' of {budget.trials}' if budget.trials else ''}, {pruned} pruned")
-        parts.append(f"{format_duration(self._seconds_used)} used{_describe_rest(self._seconds_left)}")
-        parts.append(f"stopping; {self.key} again stops now" if self._stopping else f"{self.key} stops")
-        return Text("  " + "  ·  ".join(parts), style="bold yellow" if self._stopping else "")
+        unusable = sum(trial.is_unusable for trial in self._trials.values())
+        counted = len(self._trials) - (unusable if self._rules.only_trained_count else 0)
+        trained = f"{counted} of {budget.trials} trained" if budget.trials else f"{counted} trained"
+        used, left = f"{format_duration(self._seconds_used)} used", _describe_rest(self._seconds_left)
+        stopping = [f"stopping; {self.key} again stops now"]
+        parts = [
+            [f"best {format_score(best.value)} (trial {best.number})" if best else "no complete trial yet"],
+            [trained + (f", {unusable} unusable" if unusable else ""), trained],
+            [used + left, left.removeprefix(", ") or used],
+            stopping if self._stopping else [f"{self.key} stops", ""],
+        ]
+        line = fit_parts(parts, self._console.width - 2)
+        return Text(f"  {line}", style="bold yellow" if self._stopping else "")
 
     @property
     def _seconds_used(self) -> float:
@@ -287,6 +330,14 @@ class LiveView(View):
         complete = [t for t in self._trials.values() if t.is_ranked and t.value is not None]
         objective = self.study.config.objective
         return min(complete, key=lambda trial: objective.rank(trial.value or 0.0, trial.facts), default=None)
+
+
+def _describe_running(number: int, running: _Running) -> str:
+    """Returns what is known of a trial at work, in one line."""
+    facts = running.facts
+    size = f"{format_amount(facts.get('params'))} parameters, {format_amount(facts.get('macs'))} MACs"
+    parts = f"trial {number}", running.origin, size if facts else "building", _describe_stretch(facts)
+    return " · ".join(part for part in parts if part)
 
 
 def _describe_stretch(facts: Mapping[str, Any]) -> str:

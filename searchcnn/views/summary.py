@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from searchcnn.results.card import find_card, is_foreign
-from searchcnn.text import format_amount, format_count, format_duration, format_interval, format_point, format_score
+from searchcnn.text import (
+    describe_endings,
+    format_amount,
+    format_count,
+    format_duration,
+    format_interval,
+    format_point,
+    format_score,
+)
 from searchcnn.views.comparison import compare_spaces, rank_published
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ LEAST_SHARE = 0.005
 """Share of the time that is worth to be named."""
 MAX_NAMED = 3
 """Number of likely label errors that are named."""
+ENDED_STATES = "COMPLETE", "PRUNED", "FAIL"
 OTHER_SEARCH = " of another search with that name, in another database"
 """Describes a model that comes from none of the study's trials."""
 
@@ -48,7 +57,8 @@ def summarize_study(study: Job, arguments: Sequence[str] | None, stopped: bool) 
         yield "No trial is complete yet, so there is no model."
     if best is not None:
         metric = study.config.objective.metric
-        size = f"{format_amount(best.facts['params'])} parameters, {format_amount(best.facts['macs'])} MACs"
+        macs = f"{format_amount(best.facts['macs'])} multiply-accumulates (MACs)"
+        size = f"{format_amount(best.facts['params'])} parameters, {macs}"
         yield f"Best: trial {best.number}, {metric} {format_score(best.value)}, {best.facts['space']}, {size}"
         yield f"      {format_point(best.facts['hyperparameters'])}"
         yield from _describe_certainty(study, best)
@@ -170,15 +180,28 @@ def _describe_tuning(summary: StudySummary) -> Iterator[str]:
 
 
 def format_counts(summary: StudySummary) -> str:
-    """Returns the number of trials in each state, and the time they took."""
+    """Returns how many points were tried, how each has ended, and the time they took."""
     states = Counter(trial.state for trial in summary.trials)
-    ended = ", ".join(f"{states[state]} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAIL") if states[state])
     waiting = f"; {states['WAITING']} waiting" if states["WAITING"] else ""
     running = states["RUNNING"]
     state = "running" if summary.running else "interrupted; the same command continues"
     unfinished = f"; {running} {state}" if running else ""
-    trials = format_count(summary.finished_count, "trial")
-    return f"{trials} in {format_duration(summary.seconds)}: {ended or 'none ended'}{unfinished}{waiting}"
+    points = format_count(summary.finished_count, "point")
+    ended = count_endings(summary.trials) or "none has ended"
+    return f"{points} in {format_duration(summary.seconds)}: {ended}{unfinished}{waiting}"
+
+
+def count_endings(trials: Iterable[TrialSummary]) -> str:
+    """Returns how many trials were trained, and why others were not; empty before one has ended."""
+    ended = [trial for trial in trials if trial.state in ENDED_STATES]
+    unusable = [str(trial.facts.get("reason", "")) for trial in ended if trial.is_unusable]
+    states = Counter(trial.state for trial in ended if not trial.is_unusable)
+    complete, pruned, failed = (states[state] for state in ENDED_STATES)
+    trained = f"{complete + pruned} trained ({complete} to the end, {pruned} stopped early)"
+    if not pruned:
+        trained = f"{complete} trained to the end" if complete else ""
+    parts = trained, describe_endings(unusable), f"{failed} failed" if failed else ""
+    return ", ".join(part for part in parts if part)
 
 
 def _describe_model(study: Job, summary: StudySummary) -> str:

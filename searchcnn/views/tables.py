@@ -31,6 +31,17 @@ STYLES: Mapping[str, str] = {
     "WAITING": "dim",
 }
 """Colour of each trial state."""
+UNUSABLE = "UNUSABLE"
+"""How a point is shown that is PRUNED because it cannot be trained."""
+SIGNS: Mapping[str, str] = {
+    "COMPLETE": "✓",
+    "PRUNED": "◐",
+    UNUSABLE: "○",
+    "FAIL": "✗",
+    "RUNNING": "▸",
+    "WAITING": "·",
+}
+"""The sign of each trial state."""
 MARKS: Mapping[str, tuple[str, str]] = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
 """The mark and the style of each status of a check."""
 LONGEST_HEADING = 14
@@ -175,16 +186,19 @@ def make_trial_table(
     """
     marks = dict.fromkeys((trial.number for trial in ties), TIE) | ({} if best is None else {best: BEST})
     gaps, facts = gaps or {}, [trial.facts for trial in trials]
+    states = [UNUSABLE if trial.is_unusable else trial.state for trial in trials]
+    is_alone = len({trial.space for trial in trials if trial.space}) < 2
     columns = (
         Column("trial", [Text(f"{marks.get(trial.number, '')}{trial.number}") for trial in trials], 0),
-        Column("state", [Text(trial.state, STYLES.get(trial.state, "")) for trial in trials], 2, is_number=False),
+        Column("", [Text(SIGNS.get(state, ""), STYLES.get(state, "dim")) for state in states], 0, is_number=False),
+        Column("state", [Text(state, STYLES.get(state, "dim")) for state in states], 4, is_number=False),
         Column(metric, [Text(format_score(trial.value)) for trial in trials], 1),
         Column("gap", [Text(_format_gap(gaps.get(trial.number))) for trial in trials], 7),
-        Column("epochs", [Text(str(trial.epochs or "")) for trial in trials], 4),
+        Column("epochs", [Text(str(trial.epochs or "")) for trial in trials], 3),
         Column("params", [Text(format_amount(fact.get("params"))) for fact in facts], 9),
         Column("MACs", [Text(format_amount(fact.get("macs"))) for fact in facts], 6),
         Column("time", [Text(format_duration(trial.seconds) if trial.seconds else "") for trial in trials], 5),
-        Column("space", [Text(trial.space) for trial in trials], 3, is_number=False),
+        Column("space", [Text(trial.space) for trial in trials], 10 if is_alone else 2, is_number=False),
         Column("note", [_make_note(fact) for fact in facts], 8, is_number=False, least=SHORTEST_NOTE),
     )
     shown = [column for column in columns if column.heading != "gap" or gaps]

@@ -133,7 +133,7 @@ class PlainView(View):
         self._began = time.monotonic() - study.elapsed
         self._trials: dict[int, ShownTrial] = {}
         self._epochs: dict[int, int] = {}
-        self._is_opened = False
+        self._is_opened = self._is_explained = False
         self._is_last: bool | None = None
         self._progress = ""
 
@@ -204,8 +204,10 @@ class PlainView(View):
     def _say_network(self, number: int, facts: Mapping[str, Any]) -> None:
         origin = f", {self._get_trial(number).origin}" if self._get_trial(number).origin else ""
         size = f"{format_amount(facts['params'])} parameters, {format_amount(facts['macs'])} MACs"
+        meaning = "" if self._is_explained else " (multiply-accumulates of an image)"
+        self._is_explained = True
         goes_on = ", goes on" if number in self._epochs else ""
-        self._say(f"trial {number}: {facts['space']}{origin}, {size}{goes_on}")
+        self._say(f"trial {number}: {facts['space']}{origin}, {size}{meaning}{goes_on}")
 
     def _say_features(self, number: int, fraction: float) -> None:
         """Says that features are computed before the first epoch, and after a while how long it will take."""

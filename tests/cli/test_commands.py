@@ -110,7 +110,7 @@ def test_a_worker_writes_nothing_of_optunas_log(interrupted: Interrupted) -> Non
 @pytest.mark.slow
 def test_the_same_command_goes_on_after_ctrl_c(interrupted: Interrupted) -> None:
     printed, _ = call(interrupted.folder, *SEARCH)
-    assert "3 trials in " in printed
+    assert "3 points in " in printed
     finished = [trial for trial in read_trials(interrupted.folder) if trial["state"] in ("COMPLETE", "PRUNED", "FAIL")]
     assert [trial["number"] for trial in finished] == [0, 1, 2]
 
@@ -119,7 +119,7 @@ def test_plain_lines_are_printed_when_piped(searched: tuple[Path, str]) -> None:
     folder, printed = searched
     assert "trial 0: sequential, default, 94.9k parameters" in printed
     assert re.search(r"trial \d: epoch 2/2  accuracy 0\.\d+  loss .* val_accuracy 0\.\d+", printed)
-    assert "3 trials in " in printed
+    assert "3 points in " in printed
     assert "Model: studies/digits/best.keras" in printed
     assert "To beat: best 1.0000, worst 0.0100" in printed
     assert (folder / "studies/digits/best.keras").exists()
@@ -348,7 +348,7 @@ def test_the_timeout_is_kept_in_mid_epoch_and_what_was_trained_counts(tmp_path: 
     printed, _ = call(tmp_path, "optimize", "--study", "digits", "--timeout", "25s", *settings, *no_plan)
     (trial,) = [t for t in read_trials(tmp_path) if t["state"] == "COMPLETE"]
     assert trial["facts"]["stopped"] == "timeout"  # type: ignore[index]
-    assert "1 trial in " in printed
+    assert "1 point in " in printed
 
 
 def test_a_reader_that_leaves_early_is_no_error(searched: tuple[Path, str]) -> None:

@@ -102,7 +102,7 @@ class TestOptimize:
         (line,) = re.findall(r"^Go on with: searchcnn (.+)$", printed, re.MULTILINE)
         assert line.startswith("optimize --data pets --set training.epochs=2 ")
         assert line.endswith("--trials 2 --timeout 2h00m")
-        assert "1 trial in " in call(folder, *SEARCH)[0]  # the same command: nothing is left to do
+        assert "1 point in " in call(folder, *SEARCH)[0]  # the same command: nothing is left to do
 
     def test_the_test_images_are_scored(self, searched: tuple[Path, str]) -> None:
         assert "on 6 images" in call(searched[0], "evaluate", "pets")[0]
@@ -112,7 +112,9 @@ class TestOptimize:
         assert out.endswith("Go on with: searchcnn optimize --data pets --name more\n")
 
     @pytest.mark.slow
-    def test_takes_the_settings_of_a_study(self, workspace: Path) -> None:
+    def test_takes_the_settings_of_a_study(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("searchcnn.search.budget.LEAST_UNUSABLE", 2)
+        monkeypatch.setattr("searchcnn.search.budget.UNUSABLE", 1)
         small = ("--set", "limits.max_params=1", "--set", "data.image_size=8", "--workers", "0", "--trials", "1")
         arguments = ("optimize", "--study", "digits", "--data", "pets", "--name", "as_digits", *small)
         out, err = call(workspace, *arguments, code=1)
@@ -370,7 +372,7 @@ class TestDatasetsShow:
 
     def test_takes_a_dataset_by_its_name(self, empty: Path) -> None:
         out, _ = call(empty, "datasets", "show", "digits", "--picture", "d.png")
-        assert "mirrored, some images would belong to another class" in out
+        assert "the classes are named like digits, letters or sides" in out
         assert (empty / "d.png").exists()
 
 

@@ -139,7 +139,7 @@ def test_it_follows_a_search_to_its_end_in_a_window_of_any_size(
     assert terminal.end() == 0
     after = terminal.text.rpartition(LEAVE)[2]
     assert "0.8500" in after
-    assert "3 trials in " in after
+    assert "3 points in " in after
 
 
 @pytest.mark.slow

@@ -50,6 +50,30 @@ def test_classes_are_labelled_in_the_order_of_the_list(own: Path, write_npz: Mak
         assert np.array_equal(np.array([8, 1, 3])[part.labels], part.images[:, 0, 0, 0])
 
 
+def test_classes_of_files_are_in_natural_order(tmp_path: Path, write_images: Make) -> None:
+    labels = np.arange(144) % 12
+    images = np.random.default_rng(0).integers(0, 256, (144, 8, 8, 3), np.uint8)
+    images[:, 0, 0] = labels[:, np.newaxis]
+    write_images(tmp_path / "months", (images[:120], labels[:120], images[120:], labels[120:]))
+    natural = load_dataset(DataConfig(path=str(tmp_path / "months")), 0)
+    alphabetical = load_dataset(DataConfig(path=str(tmp_path / "months"), class_order="alphabetical"), 0)
+    assert natural.class_names == tuple(f"c{number}" for number in range(12))
+    assert alphabetical.class_names[:4] == ("c0", "c1", "c10", "c11")
+    assert natural.fingerprint != alphabetical.fingerprint
+    for dataset in (natural, alphabetical):
+        numbers = np.array([int(name[1:]) for name in dataset.class_names])
+        for part in (dataset.train, dataset.validation, dataset.test):
+            assert np.array_equal(numbers[part.labels], part.images[:, 0, 0, 0])
+
+
+def test_classes_that_have_numbers_keep_them(tmp_path: Path) -> None:
+    """What an archive or a function numbers is what its author knows them by."""
+    images, labels = labelled_images(60, 28, 12)
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=np.array([f"c{label}" for label in labels]))
+    dataset = load_dataset(DataConfig(path=str(tmp_path / "x.npz")), 0)
+    assert dataset.class_names[:3] == ("c0", "c1", "c10")
+
+
 def test_another_choice_of_classes_is_other_data() -> None:
     first = load("digits", 5)
     same = load("digits", list("01234"), 300)

@@ -1,12 +1,13 @@
 """What can be read is said in one table: messages, documentation, suffixes and Pillow agree with it."""
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from searchcnn.data.formats import FORMAT_NAMES, IMAGE_FORMATS, IMAGE_SUFFIXES, ImageFormat
+from searchcnn.data.formats import FORMAT_NAMES, HEIC, IMAGE_FORMATS, IMAGE_SUFFIXES, ImageFormat, suggest_extra
 from searchcnn.data.preparation import decode
 from searchcnn.errors import SearchcnnError
 from searchcnn.results.prediction import list_images
@@ -20,8 +21,18 @@ def list_words(text: str) -> set[str]:
 
 
 def test_the_sentence_names_every_format() -> None:
-    assert list_words(FORMAT_NAMES) == {format.name for format in IMAGE_FORMATS}
-    assert len(IMAGE_FORMATS) == 8
+    assert list_words(FORMAT_NAMES) == {format.name for format in IMAGE_FORMATS if format != HEIC}
+    assert len(IMAGE_FORMATS) == 8 + (find_spec("pi_heif") is not None)
+
+
+@pytest.mark.skipif(find_spec("pi_heif") is not None, reason="HEIC is read")
+def test_what_reads_heic_is_named() -> None:
+    hint = "; pip install 'searchcnn[heic]' to read HEIC"
+    assert suggest_extra([".heic", ".txt"]) == hint
+    assert not suggest_extra([".txt"])
+    with pytest.raises(SearchcnnError) as caught:
+        arrange("phone", ["cat/1.HEIC"])
+    assert str(caught.value).endswith(hint)
 
 
 def test_messages_name_every_format(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_page_is_not_large_and_needs_no_keras(make_study: MakeStudy, trials: i
     assert process.stderr == ""
     page = workspace.report(NAME).read_text()
     assert len(page.encode()) < 6e6
-    assert f"{trials:,} trials in" in page
+    assert f"{trials:,} points in" in page
     assert len(re.findall(r'<img src="data:image/jpeg', page)) <= 40
 
 

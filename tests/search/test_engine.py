@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from searchcnn.events import (
     Event,
     Hear,
     NetworkBuilt,
+    Note,
     Outcome,
     TrialDescribed,
     TrialFinished,
@@ -37,6 +39,7 @@ from searchcnn.search import (
     TrialPrunedError,
     check_limits,
 )
+from searchcnn.search import budget as budget_module
 from searchcnn.store import StoredStudy
 from searchcnn.store.tables import RunRow, read_clock
 from searchcnn.study import LimitsConfig
@@ -197,7 +200,7 @@ def test_the_sampler_avoids_what_is_infeasible(open_study: OpenStudy) -> None:
         return Evaluation(x)
 
     options: dict[str, Any] = {"sampler": {"name": "TPESampler", "n_startup_trials": 10}}
-    outcomes = list_states(run(open_study, evaluate, 30, **options))
+    outcomes = list_states(run(open_study, evaluate, 14, **options))
     assert outcomes[:10].count("PRUNED") > 5
     assert outcomes[10:].count("PRUNED") < 10
 
@@ -286,7 +289,7 @@ def test_errors_that_are_not_the_trials_end_the_search(open_study: OpenStudy) ->
 
 def test_trials_are_a_total(open_study: OpenStudy) -> None:
     evaluate = make_evaluator({0: ValueError(), 1: InfeasibleError("max_params")})
-    for total, expected in ((3, 3), (3, 3), (5, 5), (4, 5)):
+    for total, expected in ((3, 4), (3, 4), (5, 6), (4, 6)):  # one of them cannot be trained
         assert len(run(open_study, evaluate, total)) == expected
 
 
@@ -374,7 +377,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     }
     ear = Ear()
     with study.run():
-        Search(study, sampler, make_evaluator(outcomes), Budget(7, None), Keeping(keep)).run(ear.hear)
+        Search(study, sampler, make_evaluator(outcomes), Budget(6, None), Keeping(keep)).run(ear.hear)
     assert entries == [(n, value, f"network {n}") for n, value in outcomes.items() if n in (1, 2, 3, 5)]
     assert [heard[3] for heard in ear.heard if heard[0] == "finished"] == [
         False,
@@ -388,7 +391,7 @@ def test_what_counts_is_kept_before_it_is_told(open_study: OpenStudy) -> None:
     run(
         open_study,
         make_evaluator({7: 0.55, 8: 0.7}),
-        9,
+        8,
         keep=lambda trial, evaluation: entries.append((trial.number, 0, 0)),
     )
     assert entries[4:] == [(7, 0, 0), (8, 0, 0)]
@@ -406,12 +409,60 @@ def test_a_best_that_cannot_be_kept_is_not_told(open_study: OpenStudy) -> None:
 def test_a_trial_cut_by_the_timeout_counts_only_if_it_is_the_best(open_study: OpenStudy) -> None:
     values = {0: 0.5, 1: 0.4, 2: 0.6}
     entries: list[int] = []
-    trials = run(
-        open_study,
-        lambda trial: Evaluation(values[trial.number], is_cut=trial.number > 0),
-        3,
-        keep=lambda trial, evaluation: entries.append(trial.number),
-    )
+
+    def evaluate(trial: Trial) -> Evaluation:
+        evaluation = make_evaluator(dict(values))(trial)
+        return replace(evaluation, is_cut=trial.number > 0)
+
+    trials = run(open_study, evaluate, 3, keep=lambda trial, evaluation: entries.append(trial.number))
     assert entries == [0, 2]
     assert list_states(trials) == ["COMPLETE", "PRUNED", "COMPLETE"]
     assert trials[1].user_attrs["reason"] == "timeout"
+
+
+# -- points that cannot be trained
+
+TOO_LARGE = InfeasibleError("max_params", "2 > 1", excess=1.0)
+
+
+def test_points_that_cannot_be_trained_do_not_count_as_trials(open_study: OpenStudy) -> None:
+    trials = run(open_study, make_evaluator({0: TOO_LARGE, 1: MemoryError(), 3: TOO_LARGE, 4: ValueError("no")}), 3)
+    assert list_states(trials) == ["PRUNED", "PRUNED", "COMPLETE", "PRUNED", "FAIL", "COMPLETE"]
+    assert run(open_study, make_evaluator({}), 3) == trials
+
+
+def test_a_search_stops_when_nearly_all_points_cannot_be_trained(
+    open_study: OpenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget_module, "LEAST_UNUSABLE", 3)
+    monkeypatch.setattr(budget_module, "UNUSABLE", 2)
+    notes: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
+
+    evaluate = make_evaluator(dict.fromkeys(range(1, 50), TOO_LARGE))
+    trials = run(open_study, evaluate, 2, hear)
+    assert list_states(trials) == ["COMPLETE", *["PRUNED"] * 4]
+    assert notes == [
+        "no further point is tried: 4 could not be trained (4 too large), 1 of 2 could; widen [limits], or leave "
+        "out what is too large or invalid in the search space"
+    ]
+    assert run(open_study, evaluate, 2) == trials
+    assert len(run(open_study, evaluate, 3)) == 7
+
+
+@pytest.mark.parametrize(("trials", "trained", "most"), [(3, 0, 100), (11, 0, 110), (None, 3, 100), (None, 40, 400)])
+def test_how_many_points_may_be_unusable(trials: int | None, trained: int, most: int) -> None:
+    budget = Budget(trials, None)
+    assert [budget.is_wasted(unusable, trained) for unusable in (most - 1, most)] == [False, True]
+
+
+def test_in_an_older_study_every_point_counts(open_study: OpenStudy) -> None:
+    study, _ = open_study()
+    study.check_identity({}, {"rules": "3"})
+    with study.run():
+        study.finish(study.start_trial(), TrialState.PRUNED, None, {})
+    trials = run(open_study, make_evaluator({1: TOO_LARGE}), 3)
+    assert list_states(trials) == ["PRUNED", "PRUNED", "COMPLETE"]

@@ -370,8 +370,9 @@ def test_digits_and_letters_must_not_be_mirrored() -> None:
     for names in (["0", "1"], ["a", "b"], ["digit 1", "digit_2"], ["Left arrow", "Right arrow"], ["one", "two", "x"]):
         assert not is_mirrorable(names)
     inspection = load_dataset(DataConfig(name="digits"), 0).inspection
-    what = "mirrored, some images would belong to another class"
-    assert Finding("note", what, "0, 1, 2", "leave training.flip off") in inspection.findings
+    what = "the classes are named like digits, letters or sides, which change when they are mirrored"
+    remedy = "if mirrored images keep their classes, set training.flip = true"
+    assert Finding("note", what, "0, 1, 2", remedy) in inspection.findings
 
 
 def test_images_that_are_almost_all_copies(pets: Path) -> None:
@@ -393,5 +394,6 @@ def test_images_that_are_almost_all_copies(pets: Path) -> None:
 def test_a_study_that_mirrors_digits_is_warned() -> None:
     inspection = warn_of_flip(load_dataset(DataConfig(name="digits"), 0).inspection)
     assert list_findings(inspection) == [
-        "mirrored, some images would belong to another class (0, 1, 2); training.flip mirrors them; set it to false"
+        "the classes are named like digits, letters or sides, which change when they are mirrored (0, 1, 2); "
+        "training.flip mirrors images; set it to false, unless they keep their classes"
     ]

@@ -96,7 +96,7 @@ def test_the_order_does_not_depend_on_the_disk() -> None:
             ["cat/1.jpg", "dog/2.jpg", "cat/3.HEIC", "cat/4.heic", "dog/5", "notes.txt"],
             [],
             "3 files in formats that cannot be read (2 .heic, 1 no suffix); left out; expected JPEG, PNG, GIF, BMP, "
-            "WebP, AVIF, TIFF or PNM",
+            "WebP, AVIF, TIFF or PNM; pip install 'searchcnn[heic]' to read HEIC",
         ),
         (["p/train/cat/1.jpg"], ["p/train/cow", "p/train/cat", "p"], "1 folder without images (cow); not a class"),
         (

@@ -44,6 +44,13 @@ def test_what_is_set_stays_though_it_is_the_default() -> None:
     assert (config.search.keep_models, config.search.pruner.name) == (3, "NopPruner")
 
 
+def test_an_older_study_keeps_the_order_of_its_classes() -> None:
+    begun = make_begun()
+    assert as_begun(make_study(), begun).data.class_order == "natural"
+    del begun["data"]["class_order"]
+    assert as_begun(make_study(), begun).data.class_order == "alphabetical"
+
+
 def test_a_sampler_is_taken_as_a_whole() -> None:
     config = as_begun(make_study(search={"sampler": "TPESampler"}), make_begun(**OTHER))
     assert config.search.sampler.options == {}

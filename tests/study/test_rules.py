@@ -6,7 +6,8 @@ from searchcnn.study.rules import RULES, Rules
 
 
 @pytest.mark.parametrize(
-    ("rules", "pixels", "views"), [(Rules(1), True, True), (Rules(2), False, True), (RULES, False, False)]
+    ("rules", "pixels", "views"),
+    [(Rules(1), True, True), (Rules(2), False, True), (Rules(3), False, False), (RULES, False, False)],
 )
 def test_says_what_an_older_study_lacks(rules: Rules, pixels: bool, views: bool) -> None:
     text = rules.remark

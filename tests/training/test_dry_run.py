@@ -102,7 +102,7 @@ def contradictory(hp: Any) -> Any:
         (infeasible, r"^search space 'net': its default network cannot be built: too deep: 9 > 8$"),
         (impossible, r"^search space 'net': its default network cannot be built: invalid graph: "),
         (contradictory, r"hyperparameter 'x' is declared twice with different meanings"),
-        (dense("sigmoid"), r"the first output does not sum to 1; end the network with a softmax activation$"),
+        (dense("sigmoid"), r"the first output does not sum to 1; end the network with a softmax activation, as in"),
         (dense("linear", loss="mse", metrics=["accuracy"]), r"the first output does not sum to 1"),
         (dense("softmax", loss="mse", metrics=["nonsense"]), r"fails with its default values: ValueError: "),
         (lambda hp: None, r"returned NoneType; expected a keras.Model"),

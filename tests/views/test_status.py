@@ -21,7 +21,7 @@ from searchcnn.views.comparison import describe_ties
 from searchcnn.views.curve import draw_curve
 from searchcnn.views.notebook import format_study
 from searchcnn.views.status import Status, watch
-from searchcnn.views.tables import make_trial_table
+from searchcnn.views.tables import SIGNS, make_trial_table
 from searchcnn.views.trial import TrialView
 
 CONFIG = validate({"spaces": ["net"], "data": {"name": "digits"}, "budget": {"trials": 40}}, "test")
@@ -68,7 +68,8 @@ def test_a_table_fits_any_width_and_shows_columns_whole(width: int, metric: str)
     for row, trial in zip(rows, TRIALS, strict=True):
         assert str(trial.number) in row.split()[:2]
         assert f"{trial.value:.4f}" in row if trial.value else True
-        assert trial.state in row or width < 45
+        assert SIGNS[trial.state] in row
+        assert trial.state in row or width < 80
         assert "…" not in row or width == 100  # only a note may be cut
     missing = " ".join(lines).partition(f"not shown in {width} columns: ")[2]
     headings = " ".join(lines).partition("─")[0]
@@ -79,9 +80,12 @@ def test_a_table_fits_any_width_and_shows_columns_whole(width: int, metric: str)
 def test_what_matters_most_is_left_out_last() -> None:
     table = make_trial_table(TRIALS, "val_accuracy", 1, {1: 0.123})
     shown = [set(table.fit(width)) for width in range(25, 160)]
-    assert shown[0] == {"trial", "val_accuracy"}
-    assert {"trial", "state", "val_accuracy", "space", "epochs", "time"} <= set(table.fit(60))
+    assert shown[0] == {"trial", "", "val_accuracy"}
+    assert {"trial", "", "state", "val_accuracy", "epochs", "time"} <= set(table.fit(60))
     assert {"gap", "MACs"} <= set(table.fit(80))
+    assert "space" not in table.fit(70)  # all are of one
+    several = [*TRIALS, replace(make_trial(6), facts={**FACTS, "space": "other"})]
+    assert {"", "space"} <= set(make_trial_table(several, "val_accuracy", 1).fit(40))
     assert set(table.fit(150)) == {column.heading for column in table.columns}
 
 
@@ -264,7 +268,7 @@ def test_what_cannot_be_drawn_is_not() -> None:
 def test_a_study_in_a_notebook() -> None:
     trials = [make_trial(number, space="<b>net", value=number / 100) for number in range(15)]
     html = format_study(make_status(trials).board)
-    assert html.startswith("<p><b>x</b>: begun, 15 trials in 1m30s: 15 complete</p>")
+    assert html.startswith("<p><b>x</b>: begun, 15 points in 1m30s: 15 trained to the end</p>")
     assert html.count("<tr") == 11
     assert "&lt;b&gt;net" in html
     assert "<b>net" not in html

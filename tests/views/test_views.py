@@ -7,7 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from searchcnn.events import (
     Epoch,
@@ -27,9 +29,11 @@ from searchcnn.events import (
 from searchcnn.job import Job
 from searchcnn.store import TrialSummary
 from searchcnn.study import Workspace, validate
+from searchcnn.study.rules import RULES
 from searchcnn.views import live
 from searchcnn.views import view as view_module
 from searchcnn.views.live import LiveView
+from searchcnn.views.screen import Screen, fit_parts
 from searchcnn.views.tables import make_trial_table
 from searchcnn.views.view import PlainView
 
@@ -64,7 +68,6 @@ def epoch(trial: int, number: int, score: float) -> EpochFinished:
 
 
 def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(Progress("reading digits"))
     assert "reading digits" in draw(view)
@@ -83,7 +86,7 @@ def test_the_live_view_shows_trials_progress_best_and_budget(study: Job, monkeyp
     view.hear(TrialFinished(1, Outcome("PRUNED", reason="max_params")))
     ended = draw(view)
     assert "best 0.9200 (trial 0)" in ended
-    assert "2 trials of 4, 1 pruned" in ended
+    assert "1 of 4 trained, 1 unusable" in ended
     assert "left" in ended
     view.stopping()
     assert "stopping; Ctrl-C again stops now" in draw(view)
@@ -97,7 +100,6 @@ def test_the_live_view_shows_the_time_from_the_command_on(study: Job) -> None:
 
 
 def test_the_live_view_says_when_a_trial_will_end(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     clock = SimpleNamespace(now=100.0)
     for module in (live, view_module):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -119,7 +121,6 @@ def test_the_live_view_says_when_a_trial_will_end(study: Job, monkeypatch: pytes
 
 
 def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(Planned(12, 4, is_last=False, seconds=100.0, last_seconds=300.0))
     assert "exploring: 12 networks, 4 of them went on; in 1m" in draw(view)
@@ -142,8 +143,64 @@ def test_the_live_view_shows_the_plan_and_trials_that_go_on(study: Job, monkeypa
     assert "best 0.9500 (trial 0)" in draw(view)
 
 
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (140, 40)])
+def test_the_live_view_fits_the_screen(study: Job, width: int, height: int) -> None:
+    console = Console(file=io.StringIO(), width=width, height=height)
+    view = LiveView(study, console)
+    for number in range(31):
+        view.hear(TrialStarted(number, "baseline fashion_convnet"))
+        view.hear(NetworkBuilt(number, NETWORK | {"hyperparameters": {f"filters_{n}": 64 for n in range(9)}}))
+        for index in range(1, 80 if number == 30 else 2):
+            view.hear(epoch(number, index, 0.5 + number / 100))
+        if number < 30:
+            view.hear(TrialFinished(number, Outcome("COMPLETE", 0.5 + number / 100), 0.5 + number / 100))
+    view.hear(Planned(30, 4, is_last=False, seconds=100.0, last_seconds=300.0))
+    console.print(view.render())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= height
+    assert all(cell_len(line) <= width for line in lines)
+    assert any("★ 29" in line and "✓" in line and "0.7900" in line for line in lines)
+    assert "best 0.7900 (trial 29)" in lines[-1]
+    assert "left" in lines[-1]
+
+
+def test_the_live_view_shows_at_once_what_was_done_before(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [TrialSummary(0, "COMPLETE", 0.9, 3, 12.0, NETWORK, is_ranked=True)]
+    begun = SimpleNamespace(trials=trials, seconds=100.0, rules=RULES)
+    monkeypatch.setattr(live, "read_if_begun", lambda url, name: begun)
+    with LiveView(study, Console(file=io.StringIO(), width=120, height=40)) as view:
+        assert "best 0.9000 (trial 0)" in draw(view)
+        assert "1m40s used, 3m20s left" in draw(view)
+        view.hear(StudyOpened(90.0))  # the clock does not go back
+        assert "1m40s used, 3m20s left" in draw(view)
+
+
+def test_a_screen_is_drawn_anew_when_it_changes_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    with Screen(console=console, get_renderable=lambda: Text("changes"), auto_refresh=False) as screen:
+        screen.print(Text("stays"))
+        screen.refresh()
+        written = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "\x1b[2J" not in written
+        monkeypatch.setattr(console, "size", (60, 20))
+        screen.refresh()
+        again = console.file.getvalue().removeprefix(written)  # type: ignore[attr-defined]
+    assert again.index("\x1b[2J") < again.index("stays") < again.index("changes")
+
+
+def test_a_line_shortens_itself() -> None:
+    trained = ["3 of 4 trained, 1 unusable", "3 of 4 trained"]
+    parts = [["best 0.9"], trained, ["1m used, 2m left", "2m left"], ["stops", ""]]
+    assert [fit_parts(parts, width) for width in (80, 62, 55, 45)] == [
+        "best 0.9  ·  3 of 4 trained, 1 unusable  ·  1m used, 2m left  ·  stops",
+        "best 0.9  ·  3 of 4 trained, 1 unusable  ·  1m used, 2m left",
+        "best 0.9  ·  3 of 4 trained, 1 unusable  ·  2m left",
+        "best 0.9  ·  3 of 4 trained  ·  2m left",
+    ]
+
+
 def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "read_summary", lambda url, name: SimpleNamespace(trials=[], seconds=0.0))
     view = LiveView(study, Console(file=io.StringIO(), width=120, height=40))
     view.hear(TrialGivenUp(7, "killed", "its process died 2 times"))  # of an earlier run
     assert "trial 7: FAIL  killed: its process died 2 times" in draw(view)
@@ -155,10 +212,10 @@ def test_the_live_view_takes_a_trial_that_is_given_up_to_the_table(study: Job, m
     view.hear(epoch(0, 2, 0.92))
     shown = draw(view)
     assert "trial 0: FAIL  timeout: it did not end within 10 s" in shown
-    assert next(line.split()[:4] for line in shown.splitlines() if "FAIL" in line) == ["0", "FAIL", "0.8100", "1"]
+    assert next(line.split()[:4] for line in shown.splitlines() if "✗" in line) == ["0", "✗", "FAIL", "0.8100"]
     assert "trial 0 ·" not in shown
     assert "trial 1 ·" in shown
-    assert "1 trial of 4" in shown
+    assert "1 of 4 trained" in shown
 
 
 def test_the_plain_view_says_how_to_stop_now(study: Job, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +247,7 @@ def test_plain_lines_of_a_trial(study: Job, capsys: pytest.CaptureFixture[str]) 
     ):
         view.hear(event)
     assert read_lines(capsys) == [
-        "trial 2: sequential, default, 62.3k parameters, 3.8M MACs",
+        "trial 2: sequential, default, 62.3k parameters, 3.8M MACs (multiply-accumulates of an image)",
         "trial 2: computing the features of what is not trained",
         "trial 2: epoch 1/10  val_accuracy 0.8100  2.0s",
         "trial 2: epoch 2/10  val_accuracy 0.9200  2.0s",
@@ -218,7 +275,7 @@ def test_plain_lines_of_a_trial_that_goes_on(study: Job, capsys: pytest.CaptureF
         view.hear(event)
     assert read_lines(capsys) == [
         "exploring: 0 networks; in 1m40s the best is trained to the end, for 5m00s",
-        "trial 0: sequential, 62.3k parameters, 3.8M MACs",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs (multiply-accumulates of an image)",
         "trial 0: epoch 1/1  val_accuracy 0.8100  2.0s",
         "trial 0: PRUNED  0.8100  not promoted",
         "the best of 1 network is trained to the end: 5m00s left",
@@ -241,7 +298,7 @@ def test_plain_lines_of_a_search_that_goes_on(study: Job, capsys: pytest.Capture
         view.hear(event)
     assert read_lines(capsys) == [
         "this study goes on: 1m10s spent before, 3m50s left",
-        "trial 0: sequential, 62.3k parameters, 3.8M MACs",
+        "trial 0: sequential, 62.3k parameters, 3.8M MACs (multiply-accumulates of an image)",
         "trial 0: goes on after epoch 2, 0.9200",
         "trial 0: epoch 3/10  val_accuracy 0.9300  2.0s",
     ]
