@@ -39,6 +39,9 @@ class CheckedHyperParameters(HookedHyperParameters):
         values: Values by name; a parameter that is not in it takes its default.
     """
 
+    stores_indices = False
+    """See `Parameter`."""
+
     def __init__(self, values: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.values.update(values or {})
@@ -70,7 +73,7 @@ class CheckedHyperParameters(HookedHyperParameters):
 
     def answer(self, hp: Any) -> Value:
         """Returns the value that was set for a hyperparameter; where none was, one is chosen."""
-        parameter, value = Parameter(hp), self.values.get(hp.name)
+        parameter, value = Parameter(hp, self.stores_indices), self.values.get(hp.name)
         return self.choose(parameter) if value is None else parameter.check(value)
 
     def choose(self, parameter: "Parameter") -> Value:
@@ -114,6 +117,7 @@ class TrialHyperParameters(CheckedHyperParameters):
     def __init__(self, trial: Trial) -> None:
         super().__init__()
         self._trial = trial
+        self.stores_indices = trial.stores_indices
 
     def choose(self, parameter: "Parameter") -> Value:
         """Returns what the trial suggests."""
@@ -128,8 +132,14 @@ class TrialHyperParameters(CheckedHyperParameters):
 class Parameter:
     """One of Keras Tuner's hyperparameters as Optuna stores it.
 
-    Optuna has no logarithmic scale with steps and no reversed one: those are stored as an index or mirrored. A default
-    that is not one of the values, which Keras Tuner allows, is stored as the nearest value if Optuna needs one of them.
+    Optuna has no logarithmic scale with steps and no reversed one: the former is stored as a choice of its values, the
+    latter mirrored. A default that is not one of the values, which Keras Tuner allows, is stored as the nearest value if
+    Optuna needs one of them.
+
+    Args:
+        hp: Keras Tuner's hyperparameter.
+        stores_index: Whether a value on a logarithmic scale with steps is stored as its index, as in studies that an
+            earlier version has begun.
 
     Attributes:
         title: Its name.
@@ -141,10 +151,11 @@ class Parameter:
         DeclarationError: If the range is not possible.
     """
 
-    def __init__(self, hp: Any) -> None:
+    def __init__(self, hp: Any, stores_index: bool = False) -> None:
         self._hp = hp
         self._mirrored = getattr(hp, "sampling", "") == "reverse_log"
-        self._indexed = getattr(hp, "sampling", "linear") != "linear" and hp.step is not None
+        self._listed = getattr(hp, "sampling", "linear") != "linear" and hp.step is not None
+        self._indexed = self._listed and stores_index
         self.title: str = hp.name
         self.is_fixed = isinstance(hp, kinds.Fixed)
         self.name = hp.name + "".join(f"@{c.name}={'|'.join(map(str, c.values))}" for c in hp.conditions)
@@ -171,6 +182,8 @@ class Parameter:
             return CategoricalDistribution((False, True))
         if self._indexed:
             return IntDistribution(0, len(self._list_steps()) - 1)
+        if self._listed:
+            return CategoricalDistribution(self._list_steps())
         low, high, step = hp.min_value, hp.max_value, _convert_to_python(hp.step)
         if hp.sampling != "linear":
             return (IntDistribution if isinstance(hp, kinds.Int) else FloatDistribution)(low, high, log=True)
@@ -199,14 +212,14 @@ class Parameter:
             ) from None
 
     def _list_steps(self) -> list[float]:
-        return list(self._hp.values)
+        return [int(value) if isinstance(self._hp, kinds.Int) else value for value in self._hp.values]
 
     def from_optuna(self, stored: Any) -> Value:
         """Returns the builder's value of what Optuna stores."""
         hp = self._hp
         if self._indexed:
             value = self._list_steps()[stored]
-        elif self._mirrored:
+        elif self._mirrored and not self._listed:
             value = hp.max_value + hp.min_value - stored
         else:
             value = stored
@@ -244,7 +257,7 @@ class Parameter:
         Raises:
             ValueError: If it is of another type, or not a choice.
         """
-        if isinstance(self.distribution, CategoricalDistribution):
+        if isinstance(self.distribution, CategoricalDistribution) and not self._listed:
             choices = self.distribution.choices
             choice: Value = choices[choices.index(value)]  # type: ignore[assignment]
             return choice
@@ -256,6 +269,8 @@ class Parameter:
 
     def _is_possible(self, value: Any) -> bool:
         possible = self.distribution
+        if self._listed:
+            return any(math.isclose(step, value, abs_tol=1e-12) for step in self._list_steps())
         if isinstance(possible, CategoricalDistribution):
             return True
         assert isinstance(possible, IntDistribution | FloatDistribution)
@@ -267,11 +282,12 @@ class Parameter:
     def _find_stored(self, value: Any) -> Any:
         """Returns what Optuna stores for a value: the nearest if it has no such value."""
         possible = self.distribution
+        if self._listed:
+            steps = self._list_steps()
+            nearest = min(range(len(steps)), key=lambda index: abs(steps[index] - value))
+            return nearest if self._indexed else steps[nearest]
         if isinstance(possible, CategoricalDistribution):
             return value
-        if self._indexed:
-            distances = [abs(step - value) for step in self._list_steps()]
-            return distances.index(min(distances))
         assert isinstance(possible, IntDistribution | FloatDistribution)
         stored = self._hp.max_value + self._hp.min_value - value if self._mirrored else value
         return min(max(stored, possible.low), possible.high)

@@ -111,6 +111,11 @@ class Trial:
         self._stop = stop
         self._began = budget.clock()
 
+    @property
+    def stores_indices(self) -> bool:
+        """Whether Optuna has the index of a value on a logarithmic scale with steps; see `searchcnn.study.rules`."""
+        return self._study.rules.indices_are_stored
+
     def suggest(self, name: str, distribution: BaseDistribution, preset: Any = None) -> Any:
         """Returns the trial's value of a parameter.
 

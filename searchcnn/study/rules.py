@@ -43,6 +43,11 @@ class Rules:
         return self.version >= 4
 
     @property
+    def indices_are_stored(self) -> bool:
+        """Whether Optuna has the index of a value on a logarithmic scale with steps, instead of the value."""
+        return self.version < 4
+
+    @property
     def identity(self) -> dict[str, str]:
         """What the study's identity holds of them; that of the first version holds nothing."""
         return {"rules": str(self.version)} if self.version > 1 else {}

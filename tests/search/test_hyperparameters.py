@@ -85,7 +85,11 @@ def test_logarithmic_scales_are_sampled_logarithmically(make_trial: Make) -> Non
     assert 10 < sum(value > 10_001 - 100 for value in mirrored) < 30
 
 
-def test_optuna_may_store_an_index_or_a_mirrored_value(make_trial: Make) -> None:
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_optuna_has_what_the_builder_got_but_for_a_mirrored_value(
+    make_trial: Make, is_indexed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trial, "stores_indices", is_indexed)  # an earlier version has begun the study
     trial = make_trial(units=16, rate=99.0, epochs=7, width=0.3)
     hp = TrialHyperParameters(trial)
     values = {
@@ -95,7 +99,8 @@ def test_optuna_may_store_an_index_or_a_mirrored_value(make_trial: Make) -> None
         "width": hp.Float("width", 0, 1, step=0.1),
     }
     assert values == hp.active == {"units": 16, "rate": 99.0, "epochs": 7, "width": 0.3}
-    assert trial.stored.params == {"units": 3, "rate": 2.0, "epochs": 1, "width": 0.3}
+    steps = {"units": 3, "epochs": 1} if is_indexed else {"units": 16, "epochs": 7}
+    assert trial.stored.params == {"rate": 2.0, "width": 0.3, **steps}
 
 
 @given(
@@ -123,7 +128,7 @@ DEFAULTS: dict[str, tuple[Ask, Any, Any]] = {
     "between steps": (lambda hp: hp.Int("p", 16, 64, step=16, default=40), 40, 40),
     "float between steps": (lambda hp: hp.Float("p", 0, 0.5, step=0.1, default=0.25), 0.25, 0.25),
     "float outside": (lambda hp: hp.Float("p", 0, 0.5, default=0.75), 0.75, 0.5),
-    "log between steps": (lambda hp: hp.Int("p", 8, 64, step=2, sampling="log", default=20), 20, 1),
+    "log between steps": (lambda hp: hp.Int("p", 8, 64, step=2, sampling="log", default=20), 20, 16),
     "zero of a log": (lambda hp: hp.Float("p", 1e-4, 1e-1, sampling="log", default=0.0), 0.0, 1e-4),
     "outside a mirrored log": (lambda hp: hp.Float("p", 1, 100, sampling="reverse_log", default=200), 200.0, 1.0),
     "outside one value": (lambda hp: hp.Int("p", 16, 16, default=20), 20, 16),
