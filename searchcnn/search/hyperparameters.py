@@ -133,7 +133,7 @@ class Parameter:
     """One of Keras Tuner's hyperparameters as Optuna stores it.
 
     Optuna has no logarithmic scale with steps and no reversed one: the former is stored as a choice of its values, the
-    latter mirrored. A default that is not one of the values, which Keras Tuner allows, is stored as the nearest value if
+    latter mirrored. A default that is not one of the values, which Keras Tuner allows, is stored as the nearest one if
     Optuna needs one of them.
 
     Args:
