@@ -30,7 +30,7 @@ from PIL import Image  # noqa: E402
 
 from searchcnn.results import export, models  # noqa: E402
 from searchcnn.study import Workspace  # noqa: E402
-from tests.cli.command import call  # noqa: E402
+from tests.cli.command import call, call_encoded  # noqa: E402
 
 QUICK = ("--set", "training.epochs=2", "--set", "data.validation=200", "--set", "published={best=1.0,worst=0.01}")
 SEARCH = ("optimize", "--study", "digits", "--trials", "3", *QUICK)
@@ -427,7 +427,7 @@ def complete(folder: Path, *words: str) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**variables, "COMP_CWORD": str(len(words))}.items():
             patch.setenv(name, value)
-        return call(folder, code=0)[0].split()
+        return call_encoded(folder, "utf-8")[0].decode().split()  # Click writes bytes
 
 
 def test_a_shell_completes_commands_options_and_studies(tmp_path: Path) -> None:
