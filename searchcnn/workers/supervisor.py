@@ -29,6 +29,8 @@ from searchcnn.results.card import find_card
 from searchcnn.run import run_search
 from searchcnn.store import DEADLY, Takeover, guard_database, open_storage, read_if_begun
 from searchcnn.store.connection import PATIENCE
+from searchcnn.study import StudyConfig
+from searchcnn.study.begun import find_changes
 from searchcnn.workers.launcher import Launcher, Running
 from searchcnn.workers.local import LocalLauncher
 from searchcnn.workers.slots import Slot, make_slots
@@ -88,14 +90,13 @@ def search(
 def _is_spent(job: Job) -> bool:
     """Whether a search with this configuration has ended with its budget, and nobody has gone on with it since."""
     begun = None
-    with contextlib.suppress(
-        StoreError
-    ):  # of an earlier version, which is gone on with; or is refused when it is opened
+    with contextlib.suppress(StoreError):  # one of an earlier version goes on; others are refused when they are opened
         begun = read_if_begun(job.url, job.name)
     return (
         begun is not None
         and not (begun.running or begun.count("RUNNING") or job.accept_changes)
-        and begun.concluded == job.config.model_dump(mode="json")
+        and begun.concluded is not None
+        and not find_changes(StudyConfig.model_validate(begun.concluded), job.config)
         and (begun.best is None or (job.model.exists() and find_card(job.model).get("verified") is True))
     )
 
