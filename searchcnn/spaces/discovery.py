@@ -88,7 +88,7 @@ def _rank(plugin: Plugin, winners: dict[str, Plugin]) -> Plugin:
 
 
 def _list_candidates(workspace: Workspace, folders: Sequence[Path]) -> Iterator[Plugin]:
-    for folder, source in _list_folders(workspace, folders).items():
+    for folder, source in list_folders(workspace, folders).items():
         for file in sorted(folder.glob("*.py")):
             if not file.name.startswith("_"):
                 yield _inspect(file, source)
@@ -96,8 +96,16 @@ def _list_candidates(workspace: Workspace, folders: Sequence[Path]) -> Iterator[
         yield _read_entry_point(point)
 
 
-def _list_folders(workspace: Workspace, folders: Sequence[Path]) -> dict[Path, Origin]:
-    """Returns the folders in order, each once: in a checkout the workspace's folder is the one of the built-ins."""
+def list_folders(workspace: Workspace, folders: Sequence[Path]) -> dict[Path, Origin]:
+    """Returns the folders in order, each once: in a checkout the workspace's folder is the one of the built-ins.
+
+    Args:
+        workspace: The user's folder.
+        folders: Further folders, which come first.
+
+    Raises:
+        PluginError: If one of them is not there.
+    """
     named: list[tuple[Path, Origin]] = [(folder, "--plugins-dir") for folder in folders]
     named += [(Path(folder), VARIABLE) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
     resolved = {_resolve_folder(folder, source): source for folder, source in named}

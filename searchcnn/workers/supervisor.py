@@ -27,6 +27,7 @@ from searchcnn.files import check_writable
 from searchcnn.job import Job
 from searchcnn.results.card import find_card
 from searchcnn.run import run_search
+from searchcnn.spaces.discovery import list_folders
 from searchcnn.store import DEADLY, Takeover, guard_database, open_storage, read_if_begun
 from searchcnn.store.connection import PATIENCE
 from searchcnn.study import StudyConfig
@@ -77,6 +78,7 @@ def search(
     """
     slots = make_slots(gpus, slots_per_gpu, workers)
     check_writable(job.model.parent)
+    list_folders(job.workspace, job.plugins)  # refuses what is not there
     if _is_spent(job):
         hear(Note(SPENT.format(job.name)))
         return False
@@ -88,7 +90,7 @@ def search(
 
 
 def _is_spent(job: Job) -> bool:
-    """Whether a search with this configuration has ended with its budget, and nobody has gone on with it since."""
+    """Whether a search with this configuration has ended with no less budget, and nobody has gone on with it since."""
     begun = None
     with contextlib.suppress(StoreError):  # one of an earlier version goes on; others are refused when they are opened
         begun = read_if_begun(job.url, job.name)
@@ -96,9 +98,16 @@ def _is_spent(job: Job) -> bool:
         begun is not None
         and not (begun.running or begun.count("RUNNING") or job.accept_changes)
         and begun.concluded is not None
-        and not find_changes(StudyConfig.model_validate(begun.concluded), job.config)
+        and _asks_no_more(job.config, StudyConfig.model_validate(begun.concluded))
         and (begun.best is None or (job.model.exists() and find_card(job.model).get("verified") is True))
     )
+
+
+def _asks_no_more(config: StudyConfig, concluded: StudyConfig) -> bool:
+    """Whether a configuration is another one, but for a budget that may be smaller."""
+    limits, spent = config.budget.model_dump(), concluded.budget.model_dump()
+    same = not find_changes(concluded, config.model_copy(update={"budget": concluded.budget}))
+    return same and all(limits[key] is not None and limits[key] <= spent[key] for key in spent if spent[key])
 
 
 def supervise(

@@ -49,11 +49,11 @@ class OddSizes(Sound):
         return super().build(hp)
 
 
-class Logits(Sound):
+class Sigmoids(Sound):
     """Own work."""
 
     def build(self, hp: Any) -> Any:
-        return self.network(hp, hp.Int("filters", 4, 16, step=4), last="linear")
+        return self.network(hp, hp.Int("filters", 4, 16, step=4), last="sigmoid")
 
 
 class Lambda(Sound):

@@ -27,7 +27,7 @@ BROKEN = [
     ("Undocumented", "documentation", "no docstring; say what is searched in the first line"),
     ("Unreferenced", "documentation", "no reference; set `reference`"),
     ("OddSizes", "images", "images 37x29x1: .*broken.py:.* ValueError: the height must be even; build it from self"),
-    ("Logits", "images", "images 32x32x3: the first output is not probabilities: .*; end the network with a softmax"),
+    ("Sigmoids", "images", "images 32x32x3: the first output is not probabilities: .*; end the network with a softmax"),
     ("Lambda", "images", "uses .*Lambda, which plain Keras cannot load; use stock layers only"),
     ("OwnLayer", "images", "uses .*Identity, which plain Keras cannot load; use stock layers only"),
     ("Silent", "samples", r"InfeasibleError without a reason; raise .* with filters=16"),
@@ -101,7 +101,7 @@ def run_checks(subject: Subject, *needed: str) -> dict[str, Result]:
     return {name: run_check(name, subject) for name in CHECKS if name != "saving" or name in needed}
 
 
-QUICK = ("Undocumented", "Logits", "Failing", "Redeclared", "Dead", "NoSuchBaseline")
+QUICK = ("Undocumented", "Sigmoids", "Failing", "Redeclared", "Dead", "NoSuchBaseline")
 """The broken spaces that are checked by default."""
 
 
