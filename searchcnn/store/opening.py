@@ -2,6 +2,7 @@
 
 import contextlib
 
+import tenacity
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
@@ -14,6 +15,8 @@ from searchcnn.store.migrations import migrate
 from searchcnn.store.optuna_private import models
 from searchcnn.store.storage import Storage
 
+BIRTH_SECONDS = 30
+"""Seconds for which a process waits while others make the same database."""
 LOCK = int.from_bytes(b"searchcn")
 """Number of the lock that a process holds while it makes tables in PostgreSQL."""
 
@@ -44,6 +47,17 @@ def open_storage(url: URL, hear: Hear = ignore) -> Storage:
         raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
 
+def _is_being_made(error: BaseException) -> bool:
+    """Whether another process turns on the write-ahead log of a new file: SQLite does not wait for that."""
+    return isinstance(error, DatabaseError) and "locked" in str(error)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_being_made),
+    wait=tenacity.wait_random(0.05, 0.2),
+    stop=tenacity.stop_after_delay(BIRTH_SECONDS),
+    reraise=True,
+)
 def _prepare(url: URL, hear: Hear) -> Storage:
     """Opens a database and makes what is missing in it; processes that come at the same time take turns."""
     engine = connect(url)
