@@ -1,7 +1,8 @@
 """What each setting of the recipe is worth: one network, trained with one thing changed at a time.
 
-A change is written KEY=VALUE: a setting of `[training]` by its name, or a constant by its module, as in
-``muon.MOMENTUM=0.95``; several at once are joined by commas. All are trained on the same images, in the same order, for
+A change is written KEY=VALUE: a setting of `[training]` by its name, a hyperparameter of the network by its search
+space, as in ``residual/filters=48``, or a constant by its module, as in ``muon.MOMENTUM=0.95``; several at once are
+joined by commas. All are trained on the same images, in the same order, for
 the same number of passes; 15,000 others are validated on. Test images are not read.
 
 Run: python benchmarks/levers.py --data fashion_mnist --images 10000 --passes 8 --seeds 2 weight_decay=0.1 shift=0.0
@@ -95,11 +96,13 @@ def train(dataset: Dataset, settings: Mapping[str, Any], arguments: argparse.Nam
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     middle = {"learning_rate": 0.016, "epochs": arguments.passes}
+    point = {key: value for key, value in settings.items() if "/" in key}
+    settings = {key: value for key, value in settings.items() if key not in point}
     table = {"spaces": [arguments.space], "data": {"name": "digits"}, "budget": {"trials": 1}}
     config = validate({**table, "training": {**middle, **settings}}, "levers")
     spaces = create_spaces(load_spaces(config.spaces, Workspace(Path.cwd())), config, dataset)
     trainer = Trainer(config, dataset, spaces)
-    candidate = trainer.sample(CheckedHyperParameters({}))
+    candidate = trainer.sample(CheckedHyperParameters({key.partition("/")[2]: point[key] for key in point}))
     candidate = replace(candidate, stretches=(arguments.passes,))
     normalization = trainer.inputs.make_normalization(candidate.recipe.normalization)
     few = dataset.validation.take(np.arange(256))
