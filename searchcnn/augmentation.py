@@ -43,7 +43,7 @@ class Augmentation:
             "repeated.",
             at_least=0,
             below=1,
-            auto=f"auto: 0.1, or 0 if the images are alike in where they are bright, as digits are, {PLAIN}.",
+            auto=f"auto: 0.1, or 0.05 if the images are alike in where they are bright, as digits are, {PLAIN}.",
         ),
     ] = 0.0
     rotation: Annotated[
