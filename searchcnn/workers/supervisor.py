@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from searchcnn import errors
 from searchcnn.errors import ConnectionLostError, SearchcnnError, StoreError, StudyFailedError
@@ -25,7 +26,7 @@ from searchcnn.events import (
 )
 from searchcnn.files import check_writable
 from searchcnn.job import Job
-from searchcnn.results.card import find_card
+from searchcnn.results.card import read_card
 from searchcnn.run import run_search
 from searchcnn.spaces.discovery import list_folders
 from searchcnn.store import DEADLY, Takeover, guard_database, open_storage, read_if_begun
@@ -99,8 +100,15 @@ def _is_spent(job: Job) -> bool:
         and not (begun.running or begun.count("RUNNING") or job.accept_changes)
         and begun.concluded is not None
         and _asks_no_more(job.config, StudyConfig.model_validate(begun.concluded))
-        and (begun.best is None or (job.model.exists() and find_card(job.model).get("verified") is True))
+        and (begun.best is None or _is_verified(job.model))
     )
+
+
+def _is_verified(model: Path) -> bool:
+    """Whether a model is there, undamaged, and was verified."""
+    with contextlib.suppress(StoreError):
+        return read_card(model).get("verified") is True
+    return False
 
 
 def _asks_no_more(config: StudyConfig, concluded: StudyConfig) -> bool:

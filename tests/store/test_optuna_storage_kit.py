@@ -1,5 +1,7 @@
 """Optuna's own tests of a storage: samplers and pruners of others rely on what they check."""
 
+import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,6 +14,15 @@ from searchcnn.store import open_storage
 from searchcnn.store.cache import CachedStorage
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def collect() -> Iterator[None]:
+    """Collects the storages that a test has made and has not closed."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -138,6 +138,6 @@ def test_candidates_are_the_known_points_and_then_others_of_several_sizes(
     monkeypatch.setattr(drawing, "SPACES", ("sequential",))
     candidates = list(list_candidates(tmp_path))
     names = [candidate.name for candidate in candidates]
-    assert names[:2] == ["default", "mnist_convnet"]
+    assert names[:2] == ["default", "sequential_115k"]
     assert names[-3:] == ["drawn 0", "drawn 1", "drawn 2"]
     assert list(list_candidates(tmp_path)) == candidates  # of the file
