@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.known_points.candidates import CLASSES, SHAPE, SPACES
-from benchmarks.known_points.recording import UNMIRRORED, load_images, make_trainer, take_images
+from benchmarks.known_points.recording import UNMIRRORED, fit, load_images, make_network, make_trainer, take_images
 
 DRAWN = 60
 """Networks that are drawn of each search space."""
@@ -80,25 +80,14 @@ def train(
     trainer: Any, values: dict[str, Any], stretches: Sequence[int], seed: int, earlier: Weights = ()
 ) -> tuple[list[float], list[npt.NDArray[Any]]]:
     """Trains a network, from the weights of an earlier one as far as they fit; returns scores and weights."""
-    import keras
+    from searchcnn.backend import free_graphs
 
-    from searchcnn.backend import clear_keras, free_graphs
-    from searchcnn.search.hyperparameters import CheckedHyperParameters
-    from searchcnn.training.callbacks import BatchStatistics, PlainMetrics
-    from searchcnn.training.fit import Stretch, fit_phase
-
-    clear_keras()
-    keras.utils.set_random_seed(seed)
-    dataset = trainer.inputs.dataset
     with free_graphs():
-        network = trainer.sample(CheckedHyperParameters(values)).divide(stretches, parts=1)
+        network = make_network(trainer, values, stretches, seed)
         own = network.model.get_weights()
         shared = count_shared([weight.shape for weight in own], [weight.shape for weight in earlier])
         network.model.set_weights([*earlier[:shared], *own[shared:]])
-        normalization = trainer.inputs.make_normalization(network.recipe.normalization)
-        callbacks = [PlainMetrics(), BatchStatistics()]
-        stretch = Stretch(dataset.train, dataset.validation, seed, callbacks, normalization=normalization)
-        ends = [fit_phase(network.during(phase, sum(stretches)), stretch).history for phase in network.phases()]
+        ends = fit(trainer, network, seed)
     return [end["val_accuracy"][-1] for end in ends], network.model.get_weights()
 
 

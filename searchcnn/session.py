@@ -58,27 +58,37 @@ def search_job(
 
     if hear is not None and not callable(hear):
         raise UsageError("hear must be a function that takes an event; see searchcnn.events")
-    began, states = time.time(), Counter[str]()
-
-    def count(event: Event) -> None:
-        match event:
-            case TrialGivenUp():
-                states["FAIL"] += 1
-            case TrialFinished(_, outcome):  # one that was COMPLETE stays so where it fails when it is trained on
-                states["FAIL" if outcome.facts.get(ENDED) else outcome.state] += 1
-
+    began, endings = time.time(), _Endings()
     with show_reading(show) as reading:
         job = replace(make_job(_tell(reading.hear, hear)), began=began)
     view = choose_view(job, show)
     view.is_told = reading.is_told
     with _stop_on_signals(view) as stop, view:
-        has_searched = search(job, _tell(_tell(view.hear, count), hear), stop, **how)
+        has_searched = search(job, _tell(_tell(view.hear, endings.hear), hear), stop, **how)
     if has_searched and not stop.is_set():
         try_report(job.workspace, job.url, job.name)
     view.summarize(arguments, stop.is_set())
     if not stop.is_set():
-        _check_outcome(job, states)
+        _check_outcome(job, endings.states)
     return stop.is_set()
+
+
+class _Endings:
+    """Counts in which states trials have ended.
+
+    Attributes:
+        states: How many, by state.
+    """
+
+    def __init__(self) -> None:
+        self.states = Counter[str]()
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case TrialGivenUp():
+                self.states["FAIL"] += 1
+            case TrialFinished(_, outcome):  # one that was COMPLETE stays so where it fails when it is trained on
+                self.states["FAIL" if outcome.facts.get(ENDED) else outcome.state] += 1
 
 
 def try_report(workspace: Workspace, url: URL, name: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,14 +82,35 @@ def make_trainer(dataset: Any, is_mirrored: bool) -> Any:
     return Trainer(config, dataset, spaces)
 
 
+def make_network(trainer: Any, values: Mapping[str, Any], stretches: Sequence[int], seed: int) -> Any:
+    """Returns the network of a point, to be trained in stretches of so many passes."""
+    import keras
+
+    from searchcnn.backend import clear_keras
+    from searchcnn.search.hyperparameters import CheckedHyperParameters
+
+    clear_keras()
+    keras.utils.set_random_seed(seed)
+    return trainer.sample(CheckedHyperParameters(dict(values))).divide(stretches, parts=1)
+
+
+def fit(trainer: Any, network: Any, seed: int, *callbacks: Any) -> list[Mapping[str, list[float]]]:
+    """Trains a network; returns the learning curves of its stretches."""
+    from searchcnn.training.callbacks import BatchStatistics, PlainMetrics
+    from searchcnn.training.fit import Stretch, fit_phase
+
+    dataset, passes = trainer.inputs.dataset, sum(network.stretches)
+    normalization = trainer.inputs.make_normalization(network.recipe.normalization)
+    callbacks = (PlainMetrics(), BatchStatistics(), *callbacks)
+    stretch = Stretch(dataset.train, dataset.validation, seed, callbacks, normalization=normalization)
+    return [fit_phase(network.during(phase, passes), stretch).history for phase in network.phases()]
+
+
 def train(trainer: Any, candidate: Candidate, seed: int = 0) -> dict[str, Any]:
     """Trains a candidate; returns what is recorded of it."""
     import keras
 
-    from searchcnn.backend import clear_keras, free_graphs
-    from searchcnn.search.hyperparameters import CheckedHyperParameters
-    from searchcnn.training.callbacks import BatchStatistics, PlainMetrics
-    from searchcnn.training.fit import Stretch, fit_phase
+    from searchcnn.backend import free_graphs
 
     class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
@@ -99,16 +120,10 @@ def train(trainer: Any, candidate: Candidate, seed: int = 0) -> dict[str, Any]:
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.begins.append(time.process_time())
 
-    clear_keras()
-    keras.utils.set_random_seed(seed)
-    clock, dataset = Clock(), trainer.inputs.dataset
-    values = trainer.space.members[candidate.space].name_values(candidate.values)
+    clock, values = Clock(), trainer.space.members[candidate.space].name_values(candidate.values)
     with free_graphs():
-        network = trainer.sample(CheckedHyperParameters(values)).divide(STRETCHES, parts=1)
-        normalization = trainer.inputs.make_normalization(network.recipe.normalization)
-        callbacks = [PlainMetrics(), BatchStatistics(), clock]
-        stretch = Stretch(dataset.train, dataset.validation, seed, callbacks, normalization=normalization)
-        ends = [fit_phase(network.during(phase, PASSES[-1]), stretch).history for phase in network.phases()]
+        network = make_network(trainer, values, STRETCHES, seed)
+        ends = fit(trainer, network, seed, clock)
     return {
         "space": candidate.space,
         "name": candidate.name,

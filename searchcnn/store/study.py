@@ -120,7 +120,7 @@ class StoredStudy:
         new.version = searchcnn.__version__
         self.storage.write_study(new)
 
-    @property
+    @functools.cached_property
     def rules(self) -> Rules:
         """The rules that the study was begun with; the latest for one that is new."""
         with Session(self.storage.engine) as session:
@@ -352,7 +352,7 @@ class StoredStudy:
         with Session(self.storage.engine) as session:
             return queries.list_unusable(session, self.study_id)
 
-    @functools.cached_property
+    @property
     def only_trained_count(self) -> bool:
         """Whether points that cannot be trained do not count toward a budget."""
         return self.rules.only_trained_count

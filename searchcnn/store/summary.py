@@ -208,10 +208,8 @@ def read_if_begun(url: URL, name: str) -> StudySummary | None:
     Raises:
         StoreError: If the database cannot be read.
     """
-    if _is_missing(url):
-        return None
-    with open_connection(url) as connection:
-        study = _read(connection, name) if _is_ours(connection, name) else None
+    with _open_ours(url, name) as connection:
+        study = None if connection is None else _read(connection, name)
     return study if study is not None and study.trials else None
 
 
@@ -221,14 +219,8 @@ def is_running(url: URL, name: str) -> bool:
     Raises:
         StoreError: If the database cannot be read.
     """
-    if _is_missing(url):
-        return False
-    with open_connection(url) as connection:
-        if not _is_ours(connection, name):
-            return False
-        study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
-        runs = Session(connection).scalars(select(RunRow).where(RunRow.study_id == study_id))
-        return any(run.is_alive for run in runs)
+    with _open_ours(url, name) as connection:
+        return connection is not None and _has_live_run(Session(connection), _find_id(connection, name))
 
 
 def read_config(url: URL, name: str) -> dict[str, Any] | None:
@@ -241,22 +233,36 @@ def read_config(url: URL, name: str) -> dict[str, Any] | None:
     Raises:
         StoreError: If the database cannot be read.
     """
-    if _is_missing(url):
-        return None
-    with open_connection(url) as connection:
-        if not _is_ours(connection, name):
+    with _open_ours(url, name) as connection:
+        if connection is None:
             return None
-        study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+        study_id, session = _find_id(connection, name), Session(connection)
         taught = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
-        session = Session(connection)
-        runs = session.scalars(select(RunRow).where(RunRow.study_id == study_id)).all()
         row = session.get(StudyRow, study_id)
         state = cast(TRIALS.c.state, String)  # PostgreSQL does not compare its own type with texts
         has_results = connection.scalar(taught.where(state.in_(("COMPLETE", "PRUNED"))).limit(1)) is not None
-        if row is None or not (has_results or any(run.is_alive for run in runs)):
+        if row is None or not (has_results or _has_live_run(session, study_id)):
             return None
         config, direction = dict(row.config), row.identity.get("search.direction")
         return {**config, "search": {**config.get("search", {}), "direction": direction}} if direction else config
+
+
+@contextmanager
+def _open_ours(url: URL, name: str) -> Iterator[Connection | None]:
+    """Opens the database of a study that searchcnn has made; yields None if there is no such study."""
+    if _is_missing(url):
+        yield None
+        return
+    with open_connection(url) as connection:
+        yield connection if _is_ours(connection, name) else None
+
+
+def _find_id(connection: Connection, name: str) -> int | None:
+    return connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+
+
+def _has_live_run(session: Session, study_id: int | None) -> bool:
+    return any(run.is_alive for run in session.scalars(select(RunRow).where(RunRow.study_id == study_id)))
 
 
 def _is_missing(url: URL) -> bool:
