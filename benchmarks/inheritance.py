@@ -4,7 +4,7 @@ First, how many could: of the networks drawn at random from a search space, thos
 a run of layers, from the input on, that the default, a baseline, or a network drawn before has just so. Then what it
 brings: changes of the default network, each trained from nothing and from the default's weights, as far as these fit.
 
-Run: taskset -c 0 python benchmarks/inheritance.py cifar10.npz residual/blocks_3=2 residual/activation=silu
+Run: taskset -c 0 python -m benchmarks.inheritance cifar10.npz residual/blocks_3=2 residual/activation=silu
 """
 
 from __future__ import annotations

@@ -23,8 +23,18 @@ if read_backend() != "jax":
 
 pytestmark = [pytest.mark.jax, pytest.mark.slow]
 
-QUICK = ("--trials", "4", "--set", "training.epochs=3", "--set", "data.validation=200")
-OPTIMIZE = ("optimize", "--study", "digits", *QUICK)
+STUDY = """
+spaces = ["sequential"]
+[data]
+name = "digits"
+validation = 200
+[budget]
+trials = 4
+[training]
+epochs = 3
+"""
+"""Trials are counted, and not the time: no decision depends on how fast the machine is."""
+OPTIMIZE = ("optimize", "--study", "small.toml")
 ROOT = Path(__file__).parents[1]
 TENSORFLOW = Path(os.environ.get("SEARCHCNN_TENSORFLOW", ROOT / ".venv" / "bin" / "python"))
 """A Python that has TensorFlow."""
@@ -45,20 +55,21 @@ def without_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
 
 
 def start(folder: Path, variables: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    (folder / "small.toml").write_text(STUDY)
     command = [sys.executable, "-m", "searchcnn", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(command, cwd=folder, env=variables, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload, no-any-return]
 
 
 def call(folder: Path, variables: dict[str, str], *arguments: str) -> str:
-    process = start(folder, variables, *arguments)
-    printed, _ = process.communicate(timeout=300)
+    with start(folder, variables, *arguments) as process:
+        printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
     return printed
 
 
 def read_results(folder: Path) -> list[tuple[str, float | None, int]]:
-    summary = read_summary(parse_url(f"sqlite:///{folder}/studies/digits.db"), "digits")
+    summary = read_summary(parse_url(f"sqlite:///{folder}/studies/small.db"), "small")
     return [(trial.state, trial.value, trial.epochs) for trial in summary.trials]
 
 
@@ -71,18 +82,17 @@ def searched(tmp_path_factory: pytest.TempPathFactory, without_tensorflow: dict[
 
 def test_a_search_finds_a_network_that_is_evaluated(searched: Path, without_tensorflow: dict[str, str]) -> None:
     assert max(value or 0.0 for _, value, _ in read_results(searched)) > 0.8
-    scores = json.loads(call(searched, without_tensorflow, "evaluate", "digits", "--json"))
+    scores = json.loads(call(searched, without_tensorflow, "evaluate", "small", "--json"))
     assert scores["accuracy"] > 0.8
 
 
 def test_a_killed_search_ends_as_one_that_was_not(
     searched: Path, without_tensorflow: dict[str, str], tmp_path: Path
 ) -> None:
-    process = start(tmp_path, without_tensorflow, *OPTIMIZE)
-    assert process.stdout is not None
-    next(line for line in process.stdout if "trial 1: epoch" in line)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with start(tmp_path, without_tensorflow, *OPTIMIZE) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "trial 1: epoch" in line)
+        os.killpg(process.pid, signal.SIGKILL)
     time.sleep(1)  # a worker is in a session of its own, and ends when it notices
     call(tmp_path, without_tensorflow, *OPTIMIZE)
     assert read_results(tmp_path) == read_results(searched)
@@ -92,7 +102,7 @@ def test_a_killed_search_ends_as_one_that_was_not(
 def test_tensorflow_loads_the_file_and_predicts_the_same(
     searched: Path, digits: Dataset, tmp_path: Path, without_tensorflow: dict[str, str]
 ) -> None:
-    call(searched, without_tensorflow, "export", "digits", str(tmp_path / "best.keras"))
+    call(searched, without_tensorflow, "export", "small", str(tmp_path / "best.keras"))
     np.save(tmp_path / "images.npy", digits.test.images[:50])
     import keras
 
